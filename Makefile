@@ -1,0 +1,54 @@
+# Thin: each target names the scripts and presets that do the work. `make help` lists them.
+jobs ?= 2
+sources = $(shell find $(wildcard src include tests bench fuzz) -name '*.cpp' -o -name '*.h')
+clang_format = $(or $(shell command -v clang-format-14),$(shell command -v clang-format),$(error install clang-format))
+clang_tidy = $(or $(shell command -v run-clang-tidy-14),$(shell command -v run-clang-tidy),$(error install clang-tidy))
+
+.DEFAULT_GOAL := build
+.PHONY: all build test demo bench format format-check lint asan tsan fuzz clean help setup
+
+all: build
+
+setup:
+	@scripts/setup
+
+build: setup ## build the library, the command and the tests in build/release
+	@cmake --preset release -Wno-dev >/dev/null
+	@cmake --build --preset release
+
+test: build ## build and run every test
+	@ctest --preset release -j$(jobs)
+
+demo: build ## five models on two cores: scale, profile, plan, then compare with what people do today
+	@scripts/demo
+
+bench: build ## run the benchmarks
+	@for bench in build/release/bench/bench_*; do echo "$$bench"; $$bench || exit; done
+
+asan tsan: setup ## build and test with AddressSanitizer and UBSan, or ThreadSanitizer
+	@cmake --preset $@ -Wno-dev >/dev/null
+	@cmake --build --preset $@
+	@ctest --preset $@ -j$(jobs)
+
+fuzz: setup ## build the fuzzers with Clang and run each for a minute
+	@cmake --preset dev -B build/fuzz -DCMAKE_CXX_COMPILER=clang++ -DRTMDL_FUZZ=ON -DRTMDL_WERROR=OFF -DRTMDL_SANITIZE=address,undefined \
+	  -DRTMDL_TESTS=OFF -DRTMDL_BENCH=OFF -Wno-dev >/dev/null
+	@cmake --build build/fuzz --target fuzz_task_file fuzz_onnx_model
+	@for fuzzer in build/fuzz/fuzz/fuzz_*; do [ -x $$fuzzer ] && [ -f $$fuzzer ] || continue; \
+	  echo "$$fuzzer"; ASAN_OPTIONS=detect_leaks=0 $$fuzzer -max_total_time=60 -rss_limit_mb=4096 -verbosity=0 || exit; done
+
+format: ## rewrite the sources as .clang-format says
+	@$(clang_format) -i $(sources)
+
+format-check: ## fail if a source is not formatted
+	@$(clang_format) --dry-run --Werror $(sources)
+
+lint: setup ## run clang-tidy over the sources
+	@cmake --preset dev -Wno-dev >/dev/null
+	@$(clang_tidy) -quiet -p build/dev '$(CURDIR)/(src|bench)/.*\.cpp'
+
+clean: ## remove what was built (downloads and assets stay)
+	@rm -rf build
+
+help: ## this list
+	@sed -n 's/^\([a-z -]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16

@@ -1,0 +1,55 @@
+#pragma once
+/// What a run (real or simulated) gave, in numbers. The JSON of `run` and `simulate` is this, field by field.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace rtmdl {
+
+struct ResponseTimes {
+  double p50_ms = 0, p99_ms = 0, max_ms = 0;  ///< of completed jobs, from nominal release to completion
+};
+
+struct TaskReport {
+  std::string name, variant;
+  int priority = 0;
+  std::int64_t released = 0, completed = 0, missed = 0, dropped = 0, failed = 0;  ///< released = completed + dropped + failed; missed: late, dropped or failed
+  double miss_rate = 0;
+  double accuracy = 0;            ///< over completed jobs, each scored at the variant that it ran
+  double effective_accuracy = 0;  ///< a missed job counts 0
+  double accuracy_loss = 0;       ///< against the source model on the same inputs
+  std::int64_t switches = 0;      ///< changes of variant during the run
+  ResponseTimes response;
+};
+
+struct ProcessorReport {
+  std::string name;
+  double busy = 0;  ///< share of time
+};
+
+struct MachineStalls {
+  std::int64_t count = 0;
+  double max_ms = 0;
+  std::int64_t missed = 0;  ///< missed jobs that a stall of the machine explains; they are in `missed` too
+};
+
+struct RunReport {
+  std::string policy;
+  double seconds = 0;
+  std::int64_t released = 0, missed = 0;
+  double miss_rate = 0;
+  double accuracy_loss = 0;    ///< Σ wᵢ·lossᵢ over tasks
+  std::string preemption;      ///< "kernel", "cooperative", "none" (left to the operating system), "simulated"
+  MachineStalls stalls;
+  std::vector<TaskReport> tasks;
+  std::vector<ProcessorReport> processors;
+  std::vector<std::string> notes;  ///< said once each: missing privileges, lost records, unscored jobs
+};
+
+/// Nearest-rank percentiles; sorts its argument.
+[[nodiscard]] ResponseTimes response_times(std::vector<float>& responses_ms);
+/// Fills the totals from the tasks, with `weights[i]` for task i.
+void sum_up(RunReport& report, const std::vector<double>& weights);
+
+}  // namespace rtmdl

@@ -1,0 +1,150 @@
+#pragma once
+/// The scheduler core: what runs next, where. A deterministic state machine: events in (release, stage completion), decisions out.
+/// It has no thread, no clock and no I/O; the runtime drives it with a real clock and engines, the simulator with a virtual clock and sampled
+/// times, so what is predicted is what happens, and every run can be replayed from its event log.
+///
+/// A job is a chain of stages, each bound to one processor. Every processor has its own ready queue (the paper's independent CPU and GPU
+/// queues). A task has at most one job in progress; further releases wait in a bounded queue in which the newest wins. On a preemptive processor the jobs
+/// in progress on one slot form a stack: a job that is started over another gets a higher `level`, which a driver maps to a kernel priority.
+
+#include <rtmdl/time.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace rtmdl {
+
+inline constexpr int kMaxTasks = 64;
+inline constexpr int kMaxProcessors = 16;
+inline constexpr int kMaxSlots = 16;
+inline constexpr int kMaxStages = 24;
+inline constexpr int kMaxQueue = 16;
+
+/// Order of the ready queues. The *_monotonic policies are fixed-priority with priorities by assign_priorities().
+enum class Policy : std::uint8_t { fixed_priority, deadline_monotonic, rate_monotonic, utilisation_monotonic, edf, fifo };
+[[nodiscard]] std::string_view policy_name(Policy policy) noexcept;
+
+struct SchedulerTask {
+  Duration period{};
+  Duration deadline{};                ///< relative
+  int priority = 0;                   ///< 1 is the most urgent; distinct; used by fixed_priority
+  double utilisation = 0;             ///< used by utilisation_monotonic: the largest first
+  int queue = 1;                      ///< released jobs that may be there without having begun, 1..kMaxQueue; the oldest gives way
+  std::vector<int> stage_processors;  ///< processor of each stage, in order; 1..kMaxStages
+};
+
+struct SchedulerProcessor {
+  bool preemptive = true;  ///< false: a stage runs to its end once started
+  int slots = 1;           ///< stages that run side by side
+};
+
+struct SchedulerConfig {
+  Policy policy = Policy::fixed_priority;
+  std::vector<SchedulerProcessor> processors;
+  std::vector<SchedulerTask> tasks;
+};
+
+struct Decision {
+  enum class Kind : std::uint8_t {
+    start,    ///< begin the stage on the slot
+    preempt,  ///< the stage in progress on the slot stands still from now
+    resume,   ///< it goes on
+    finish,   ///< the job is complete; `late` says whether after its deadline
+    fail,     ///< the job ended by a failed stage
+    drop,     ///< the job was overwritten by a newer release before it began
+  };
+  Kind kind = Kind::start;
+  bool late = false;
+  std::uint8_t task = 0;
+  std::uint8_t stage = 0;
+  std::uint8_t processor = 0;
+  std::uint8_t slot = 0;
+  std::uint8_t level = 0;   ///< preemption depth on the slot, 0 the outermost
+  std::uint64_t job = 0;    ///< counts the task's releases from 0
+  Time release{};           ///< of the job
+};
+
+/// Decisions of one event, in the order in which they take effect. Fixed capacity: no event makes more.
+class Decisions {
+ public:
+  void clear() noexcept { size_ = 0; }
+  void push(const Decision& d) noexcept { items_[size_++] = d; }
+  [[nodiscard]] std::span<const Decision> items() const noexcept { return {items_.data(), size_}; }
+
+ private:
+  std::array<Decision, 16> items_{};
+  std::size_t size_ = 0;
+};
+
+/// Priorities 1..n for a monotonic policy (ties by index); the given ones for fixed_priority; by index for EDF and FIFO (unused there).
+[[nodiscard]] std::vector<int> assign_priorities(Policy policy, std::span<const SchedulerTask> tasks);
+
+/// Not thread-safe: its driver serialises events. Events are noexcept, O(1) in the number of jobs, and do not allocate.
+class Scheduler {
+ public:
+  /// Throws Error(bad_input) on more than kMax… of anything, unknown processors, equal priorities under fixed_priority, queue < 1.
+  explicit Scheduler(const SchedulerConfig& config);
+  /// As a new Scheduler(config), in the memory of this one.
+  void reset(const SchedulerConfig& config);
+
+  /// A job of `task` is released now. `release` is its nominal release (deadlines count from it). A job counts as begun when its
+  /// first stage starts; under FIFO a newer job takes the place in the line of the one it overwrites.
+  void release(int task, Time release, Time now, Decisions& out) noexcept;
+  /// The stage in progress of `task` ended. A preempted stage may end too (its driver saw that before the preemption took hold).
+  /// A preempted stage goes on only on its own slot. Ignored when no stage of `task` is in progress.
+  void complete(int task, Time now, bool ok, Decisions& out) noexcept;
+
+  /// Jobs released so far and not yet finished, failed or dropped.
+  [[nodiscard]] int pending(int task) const noexcept;
+  /// Ends what waits or runs at the end of a run: a drop decision for each waiting job (jobs in progress are left alone).
+  void drop_waiting(Time now, Decisions& out, int task) noexcept;
+
+ private:
+  enum class State : std::uint8_t { idle, ready, running, preempted };
+  struct Job {
+    Time release{};
+    std::uint64_t number = 0;
+  };
+  struct TaskState {
+    std::int64_t key = 0;  ///< the smaller goes first: rank, absolute deadline or place in the line
+    Duration deadline{};
+    Job current;  ///< the job in progress; meaningful while begun
+    State state = State::idle;
+    bool begun = false;
+    std::uint8_t stage = 0, stages = 0;
+    std::uint8_t processor = 0, slot = 0, level = 0;
+    std::uint8_t bit = 0;  ///< of its ready masks
+    std::uint8_t queue = 1, waiting = 0, head = 0;
+    std::uint64_t released = 0;
+    std::array<Job, kMaxQueue> ring;  ///< jobs that have not begun, the oldest at `head`
+    std::array<std::uint8_t, kMaxStages> processors{};
+  };
+  struct ProcessorState {
+    std::uint64_t ready = 0;
+    bool preemptive = true;
+    std::uint8_t slots = 1;
+    std::array<std::uint8_t, kMaxSlots> depth{};
+    std::array<std::array<std::uint8_t, kMaxTasks>, kMaxSlots> stack;  ///< tasks, outermost first
+  };
+
+  void enqueue(int task) noexcept;
+  void take_key(TaskState& t, const Job& job, bool keeps_place) noexcept;
+  [[nodiscard]] int best_ready(const ProcessorState& p) const noexcept;
+  [[nodiscard]] bool beats(int ready, int started) const noexcept;
+  void begin(int task, int processor, int slot, Decisions& out) noexcept;
+  void dispatch(int processor, Decisions& out) noexcept;
+  void decide(Decision::Kind kind, int task, Decisions& out) const noexcept;
+
+  Policy policy_ = Policy::fixed_priority;
+  std::vector<TaskState> tasks_;
+  std::vector<ProcessorState> processors_;
+  std::array<std::uint8_t, kMaxTasks> task_of_bit_{};
+  std::int64_t line_ = 0;  ///< places given under FIFO
+};
+
+}  // namespace rtmdl

@@ -1,0 +1,73 @@
+#pragma once
+/// The task file: what a user asks of the box. Parsed and checked as far as the text alone allows; models and data are checked by the verbs that open them.
+
+#include "task/config_node.h"
+
+#include <rtmdl/time.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace rtmdl {
+
+struct ProcessorSpec {
+  std::string name;
+  std::string device = "cpu";     ///< "cpu", "webgpu", "cuda:0", …
+  std::vector<int> cores;         ///< of a cpu device; an accelerator's submitting thread runs on any core
+  int slots = 1;                  ///< stages that run side by side
+  bool preemptive = true;         ///< a cpu device under SCHED_FIFO is; an accelerator is not
+  std::map<std::string, std::string> options;  ///< of the execution provider
+  ConfigNode where;
+};
+
+struct AccuracySpec {
+  std::string metric = "agreement";  ///< agreement, top1, top5
+  double min = 0.95;                 ///< variants below are not used
+  double weight = 1;
+  double tolerance = 0.05;           ///< for scalars and raw tensors: what still counts as equal
+};
+
+struct ScaleSpec {
+  std::vector<std::string> precisions{"fp32", "int8"};
+  std::vector<double> resolutions{1.0};  ///< fractions of the source's spatial input; below 1 only where that is free
+};
+
+struct TaskSpec {
+  std::string name;
+  std::filesystem::path model;                  ///< the source model; of a task that brings its own variants, the first of them
+  std::vector<std::filesystem::path> variants;  ///< brought by the user, besides the source
+  ConfigNode data, pre, post;                   ///< see src/data
+  std::string post_kind = "tensor";
+  std::map<std::string, std::vector<std::int64_t>> shapes;  ///< fixes free dimensions of inputs
+  std::map<std::string, std::string> state;                 ///< output -> input
+  std::map<std::string, double> inputs;                     ///< constant inputs
+  Duration period{}, deadline{}, jitter{}, offset{};
+  double miss_rate = 0.01;  ///< limit ζ
+  bool hard = false;
+  int queue = 1;            ///< frames that may wait; the newest wins
+  AccuracySpec accuracy;
+  ScaleSpec scale;
+  ConfigNode where;         ///< for errors that name the line
+};
+
+struct TaskFile {
+  std::filesystem::path path;
+  std::optional<std::int64_t> storage;  ///< bytes, over all variants of all tasks
+  std::optional<std::int64_t> memory;   ///< bytes, of what is loaded
+  std::vector<ProcessorSpec> processors;  ///< in the order written; "cpu" is where pre and post run
+  std::vector<TaskSpec> tasks;
+
+  /// Throws Error(bad_input): one line naming file, line, key, what was found and what is accepted.
+  static TaskFile load(const std::filesystem::path& path);
+  static TaskFile parse(const std::string& text, const std::filesystem::path& path);
+
+  [[nodiscard]] int processor_index(const std::string& name) const;  ///< -1 if there is none
+  /// Where pre- and post-processing run: the processor named "cpu", else the first cpu device.
+  [[nodiscard]] int host_processor() const;
+};
+
+}  // namespace rtmdl

@@ -1,0 +1,78 @@
+#include "base/atomic_file.h"
+
+#include <rtmdl/error.h>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include <fmt/format.h>
+
+namespace rtmdl {
+namespace {
+
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  ~Descriptor() { if (fd_ >= 0) ::close(fd_); }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  [[nodiscard]] int get() const { return fd_; }
+  int close() { const int r = ::close(fd_); fd_ = -1; return r; }
+
+ private:
+  int fd_;
+};
+
+bool write_all(int fd, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::write(fd, bytes.data(), bytes.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return false;
+    bytes.remove_prefix(static_cast<std::size_t>(n));
+  }
+  return true;
+}
+
+}  // namespace
+
+void write_file_atomically(const std::filesystem::path& path, std::string_view bytes) {
+  std::error_code ec;
+  if (path.has_parent_path()) std::filesystem::create_directories(path.parent_path(), ec);
+  const std::string part = fmt::format("{}.part.{}", path.string(), ::getpid());
+  const auto fail = [&](const char* what) {
+    const int reason = errno;
+    ::unlink(part.c_str());
+    bad_input(fmt::format("{}: cannot {}: {}; nothing was written", path.string(), what, std::strerror(reason)));
+  };
+  Descriptor file(::open(part.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+  if (file.get() < 0) fail("create");
+  if (!write_all(file.get(), bytes)) fail("write");
+  if (::fsync(file.get()) != 0 || file.close() != 0) fail("flush");
+  if (::rename(part.c_str(), path.c_str()) != 0) fail("rename into place");
+}
+
+std::string read_file(const std::filesystem::path& path) {
+  const auto fail = [&] { bad_input(fmt::format("{}: cannot read: {}", path.string(), std::strerror(errno))); };
+  Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (file.get() < 0) fail();
+  struct stat info {};
+  if (::fstat(file.get(), &info) != 0) fail();
+  if (S_ISDIR(info.st_mode)) bad_input(fmt::format("{}: cannot read: it is a folder", path.string()));
+  std::string bytes(static_cast<std::size_t>(info.st_size), '\0');
+  std::size_t done = 0;
+  while (done < bytes.size()) {
+    const ssize_t n = ::read(file.get(), bytes.data() + done, bytes.size() - done);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) fail();
+    if (n == 0) break;
+    done += static_cast<std::size_t>(n);
+  }
+  bytes.resize(done);
+  return bytes;
+}
+
+}  // namespace rtmdl

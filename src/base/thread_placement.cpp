@@ -1,0 +1,44 @@
+#include "base/thread_placement.h"
+
+#include <pthread.h>
+#include <sched.h>
+
+#include <cerrno>
+#include <thread>
+
+namespace rtmdl {
+
+bool place_current_thread(const ThreadPlacement& placement) noexcept {
+  int failure = 0;
+  if (!placement.cores.empty()) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    for (const int core : placement.cores)
+      if (core >= 0 && core < CPU_SETSIZE) CPU_SET(static_cast<unsigned>(core), &set);
+    failure = pthread_setaffinity_np(pthread_self(), sizeof set, &set);
+  }
+  sched_param param{};
+  param.sched_priority = placement.fifo_priority > 0 ? placement.fifo_priority : 0;
+  const int policy = placement.fifo_priority > 0 ? SCHED_FIFO : placement.fifo_priority < 0 ? SCHED_IDLE : SCHED_OTHER;
+  if (const int refused = pthread_setschedparam(pthread_self(), policy, &param); refused != 0) failure = refused;
+  errno = failure;
+  return failure == 0;
+}
+
+bool realtime_permitted() noexcept {
+  bool permitted = false;
+  std::thread([&permitted] { permitted = place_current_thread({{}, 1}); }).join();
+  return permitted;
+}
+
+std::vector<int> available_cores() {
+  std::vector<int> cores;
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return {0};
+  for (int core = 0; core < CPU_SETSIZE; ++core)
+    if (CPU_ISSET(static_cast<unsigned>(core), &set)) cores.push_back(core);
+  return cores;
+}
+
+}  // namespace rtmdl

@@ -1,0 +1,57 @@
+#include "cli/play.h"
+
+#include "base/units.h"
+#include "report/trace.h"
+#include "runtime/run_config.h"
+
+#include <rtmdl/error.h>
+
+#include <fmt/format.h>
+
+namespace rtmdl {
+
+References make_references(Session& session, std::optional<Duration> duration) {
+  References references;
+  for (const TaskSpec& task : session.file().tasks) {
+    const std::size_t jobs = duration ? static_cast<std::size_t>(*duration / task.period) + 1 : kStreamFrames;
+    references.push_back(std::make_unique<StreamReferences>(session.engine(), task, session.options().seed, jobs, session.context()));
+  }
+  session.check_complete("the preparation of the run");
+  return references;
+}
+
+RunOutcome play(Session& session, const PolicyInfo& policy, std::optional<Duration> duration, References& references) {
+  const PlanProblem& problem = session.problem();
+  const Plan no_plan;
+  const Plan& plan = policy.variants == VariantChoice::planned ? session.plan() : no_plan;
+  if (policy.variants == VariantChoice::planned && !plan.feasible)
+    session.context().warn(fmt::format("no strategy is feasible ({}); running the nearest", plan.reason));
+  RunConfig config = make_run_config(session.file(), policy, problem, choices_for(policy, problem, plan), session.variants());
+  config.duration = duration;
+  const std::string name(policy.name);
+  config.csv = session.workspace().runs() / (name + ".csv");
+  std::vector<std::unique_ptr<LiveScore>> scores;
+  for (std::size_t t = 0; t < config.tasks.size(); ++t) {
+    scores.push_back(std::make_unique<LiveScore>(*references[t]));
+    LiveScore* score = scores.back().get();
+    config.tasks[t].score = [score](std::int64_t frame, const Result& result) { score->add(frame, result); };
+    config.tasks[t].accuracy = [score] { return score->value(); };
+  }
+  RunOutcome outcome = run(session.engine(), config, session.options().seed, session.context());
+  write_trace(session.workspace().runs() / (name + ".trace.json"), outcome, task_infos(session.file()));
+  return outcome;
+}
+
+bool within_limits(Session& session, const RunReport& report) {
+  bool kept = true;
+  for (std::size_t t = 0; t < report.tasks.size(); ++t) {
+    const double limit = session.file().tasks[t].miss_rate;
+    if (report.tasks[t].miss_rate <= limit) continue;
+    kept = false;
+    session.context().warn(fmt::format("{}: {} missed {} of its jobs; its limit is {}", report.policy, report.tasks[t].name,
+                                       format_percent(report.tasks[t].miss_rate), format_percent(limit)));
+  }
+  return kept;
+}
+
+}  // namespace rtmdl

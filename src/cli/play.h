@@ -1,0 +1,24 @@
+#pragma once
+/// Playing a policy on the box, as `run` and `compare` do.
+
+#include "cli/session.h"
+#include "runtime/live_score.h"
+#include "runtime/policies.h"
+#include "runtime/runtime.h"
+
+#include <memory>
+#include <vector>
+
+namespace rtmdl {
+
+/// What the source models say on the frames that are played: computed once for all policies of a command.
+using References = std::vector<std::unique_ptr<StreamReferences>>;
+[[nodiscard]] References make_references(Session& session, std::optional<Duration> duration);
+
+/// Runs one policy; job records go to the workspace's runs/POLICY.csv, the trace to runs/POLICY.trace.json.
+[[nodiscard]] RunOutcome play(Session& session, const PolicyInfo& policy, std::optional<Duration> duration, References& references);
+
+/// Whether every task keeps its limit; says which does not.
+[[nodiscard]] bool within_limits(Session& session, const RunReport& report);
+
+}  // namespace rtmdl

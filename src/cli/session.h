@@ -1,0 +1,104 @@
+#pragma once
+/// What every verb shares: options, the task file, the workspace, the engine, messages and progress, ctrl-C.
+
+#include "base/context.h"
+#include "cli/console.h"
+#include "engine/engine.h"
+#include "planning/plan_file.h"
+#include "planning/planner.h"
+#include "planning/problem_from_profile.h"
+#include "profiling/profiler.h"
+#include "profiling/scale_tasks.h"
+#include "task/workspace.h"
+
+#include <rtmdl/task_file.h>
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace CLI {
+class App;
+}
+
+namespace rtmdl {
+
+/// Ctrl-C before there was a result: exit status 130, as shells have it.
+struct Interrupted : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+/// Options that several verbs have; each verb declares those it takes.
+struct Options {
+  std::filesystem::path tasks;
+  std::filesystem::path workspace;
+  bool json = false;
+  bool verbose = false;
+  bool strict = false;
+  std::uint64_t seed = 1;
+  std::string duration, budget, method = "auto";
+  std::string policy = "rtmdl", policies = "default,dm-nmc,rtmdl";
+  std::string margin = "20 %";
+};
+
+/// Declares an option once: parser and --help take it from here.
+void add_tasks(CLI::App& app, Options& o);
+void add_duration(CLI::App& app, Options& o, const std::string& what);
+void add_budget(CLI::App& app, Options& o);
+void add_plan_options(CLI::App& app, Options& o);
+void add_strict(CLI::App& app, Options& o);
+
+class Session {
+ public:
+  explicit Session(const Options& options);
+  ~Session();
+
+  [[nodiscard]] const Options& options() const { return options_; }
+  [[nodiscard]] const Context& context() const { return context_; }
+  [[nodiscard]] Engine& engine() { return *engine_; }
+  [[nodiscard]] const TaskFile& file() const { return file_; }
+  [[nodiscard]] const Workspace& workspace() const { return *workspace_; }
+
+  // Each makes what it needs first; what is in the workspace already is not made again.
+  const std::vector<TaskVariants>& variants();
+  const std::vector<TaskProfile>& profile();
+  const PlanProblem& problem();
+  const Plan& plan();
+
+  /// Text for people: stdout, or nothing with --json.
+  void print(const std::string& text) const;
+  /// One JSON object on stdout, if --json.
+  void print_json(const std::string& json) const;
+  [[nodiscard]] Duration budget() const;                       ///< zero if not given
+  [[nodiscard]] std::optional<Duration> duration() const;
+  /// Throws Interrupted if ctrl-C ended the work before it was complete.
+  void check_complete(const std::string& what) const;
+
+ private:
+  Options options_;
+  Console console_;
+  Context context_;
+  TaskFile file_;
+  std::unique_ptr<Workspace> workspace_;
+  std::unique_ptr<Engine> engine_;
+  std::optional<std::vector<TaskVariants>> variants_;
+  std::optional<std::vector<TaskProfile>> profile_;
+  std::optional<PlanProblem> problem_;
+  std::optional<Plan> plan_;
+};
+
+/// Parses a value given on the command line; errors name the option.
+[[nodiscard]] Duration duration_option(const std::string& name, const std::string& text);
+
+// One file per verb. Each returns the exit status.
+int scale_verb(const Options& options);
+int profile_verb(const Options& options);
+int plan_verb(const Options& options);
+int simulate_verb(const Options& options);
+int run_verb(const Options& options);
+int compare_verb(const Options& options);
+
+}  // namespace rtmdl

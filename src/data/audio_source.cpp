@@ -1,0 +1,186 @@
+#include "data/input_files.h"
+#include "data/random.h"
+#include "data/resample.h"
+#include "data/sources.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <map>
+
+#include <fmt/format.h>
+#include <sndfile.h>
+
+namespace rtmdl {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::array<std::string_view, 8> kExtensions{".wav", ".flac", ".ogg", ".oga", ".aiff", ".aif", ".au", ".mp3"};
+constexpr std::size_t kCalibration = 64, kEvaluation = 200;                                // windows, at least
+constexpr std::size_t kMostCalibration = 512, kMostEvaluation = 4096, kMostStream = 8192;  // and at most
+constexpr std::size_t kCacheSamples = 64u << 20;
+constexpr double kGain = 1.41;  // later passes play ± 3 dB
+
+/// A stretch of one file that is played from its start to its end.
+struct Part {
+  std::size_t file = 0;
+  std::int64_t first = 0;  ///< sample
+  std::int64_t samples = 0;
+  std::size_t windows = 0;
+};
+
+struct SoundFile {
+  explicit SoundFile(const fs::path& path) : handle(sf_open(path.c_str(), SFM_READ, &info)) {}
+  ~SoundFile() {
+    if (handle) sf_close(handle);
+  }
+  SoundFile(const SoundFile&) = delete;
+  SoundFile& operator=(const SoundFile&) = delete;
+  SF_INFO info{};
+  SNDFILE* handle;
+};
+
+class AudioSource final : public Source {
+ public:
+  AudioSource(const ConfigNode& data, std::uint64_t seed) : node_(data["path"]), seed_(seed) {
+    data.allow({"source", "path", "rate", "window", "context"});
+    if (const auto rate = data["rate"]; rate.present()) {
+      const double hertz = rate.hertz();
+      if (hertz < 1000 || hertz > 768000 || hertz != std::floor(hertz))
+        rate.fail("expected a whole number of Hz from 1 kHz to 768 kHz");
+      rate_ = static_cast<int>(hertz);
+    }
+    if (const auto window = data["window"]; window.present()) window_ = window.integer(1, 1 << 24);
+    if (const auto context = data["context"]; context.present()) context_ = context.integer(0, 1 << 24);
+    files_ = list_files(node_, kExtensions, "sounds");
+    fingerprint_ = fingerprint_of(data, seed, files_);
+    split();
+  }
+
+  std::size_t size(Split s) const override {
+    switch (s) {
+      case Split::calibration: return std::clamp(windows_in(calibration_), kCalibration, kMostCalibration);
+      case Split::evaluation: return std::clamp(windows_in(evaluation_), kEvaluation, kMostEvaluation);
+      case Split::stream: return std::min(windows_in(evaluation_), kMostStream);
+    }
+    return 0;
+  }
+
+  Frame read(Split s, std::size_t i) override {
+    const auto& parts = s == Split::calibration ? calibration_ : evaluation_;
+    const std::size_t in_pass = windows_in(parts);
+    const std::size_t pass = i / in_pass;
+    std::size_t window = i % in_pass;
+    std::size_t p = 0;
+    while (window >= parts[p].windows) window -= parts[p++].windows;
+    return cut(parts[p], window, pass,
+               Random(seed_, s == Split::calibration ? purpose::calibration : purpose::evaluation, pass),
+               static_cast<std::int64_t>(i));
+  }
+
+  std::string fingerprint() const override { return fingerprint_; }
+
+ private:
+  static std::size_t windows_in(const std::vector<Part>& parts) {
+    std::size_t sum = 0;
+    for (const Part& p : parts) sum += p.windows;
+    return sum;
+  }
+
+  Part part(std::size_t file, std::int64_t first, std::int64_t samples) const {
+    return {file, first, samples, static_cast<std::size_t>(std::max<std::int64_t>(1, samples / window_))};
+  }
+
+  void split() {
+    std::vector<std::int64_t> lengths;
+    for (const fs::path& file : files_) {
+      const SoundFile sound(file);
+      if (!sound.handle)
+        node_.fail(fmt::format("'{}' is not a sound that libsndfile reads: {}", file.string(), sf_strerror(nullptr)));
+      if (sound.info.frames < 1) node_.fail(fmt::format("'{}' holds no samples", file.string()));
+      const std::int64_t length = (sound.info.frames * rate_ + sound.info.samplerate / 2) / sound.info.samplerate;
+      lengths.push_back(std::max<std::int64_t>(1, length));
+    }
+    if (files_.size() == 1) {  // by time: the first third calibrates
+      if (lengths[0] < 2 * window_)
+        node_.fail(fmt::format(
+            "'{}' is too short: it holds {} samples at {} Hz, and one window to calibrate and one to evaluate need {}",
+            files_[0].string(), lengths[0], rate_, 2 * window_));
+      const std::int64_t third = std::max(window_, lengths[0] / 3);
+      calibration_ = {part(0, 0, third)};
+      evaluation_ = {part(0, third, lengths[0] - third)};
+      return;
+    }
+    const std::vector<bool> to_calibration = choose_for_calibration(files_.size(), seed_);
+    for (std::size_t f = 0; f < files_.size(); ++f)
+      (to_calibration[f] ? calibration_ : evaluation_).push_back(part(f, 0, lengths[f]));
+  }
+
+  /// Window `w` of a part with the context before it. Later passes start a fraction of a window later and play louder
+  /// or softer.
+  Frame cut(const Part& p, std::size_t w, std::size_t pass, Random random, std::int64_t index) {
+    Frame frame;
+    frame.index = index;
+    frame.restart = w == 0;
+    frame.tensor = Tensor(ElementType::f32, {1, context_ + window_});
+    std::int64_t shift = 0;
+    float gain = 1;
+    if (pass > 0) {
+      shift = 1 + random.below(static_cast<std::uint32_t>(window_));
+      gain = static_cast<float>(std::pow(kGain, random.between(-1, 1)));
+    }
+    const std::vector<float>& sound = samples_of(p.file);
+    const auto out = frame.tensor.as<float>();
+    const std::int64_t at = shift + static_cast<std::int64_t>(w) * window_;
+    for (std::int64_t k = w == 0 ? context_ : 0; k < context_ + window_; ++k) {
+      const std::int64_t in_part = at - context_ + k;
+      const std::int64_t n = p.first + in_part;
+      const bool there = in_part >= 0 && in_part < p.samples && n < static_cast<std::int64_t>(sound.size());
+      out[static_cast<std::size_t>(k)] = there ? gain * sound[static_cast<std::size_t>(n)] : 0;
+    }
+    return frame;
+  }
+
+  const std::vector<float>& samples_of(std::size_t f) {
+    if (const auto found = cache_.find(f); found != cache_.end()) return found->second;
+    const SoundFile sound(files_[f]);
+    if (!sound.handle) node_.fail(fmt::format("'{}' cannot be read: {}", files_[f].string(), sf_strerror(nullptr)));
+    const auto channels = static_cast<std::size_t>(sound.info.channels);
+    std::vector<float> mono;
+    std::vector<float> block(4096 * channels);
+    while (const sf_count_t got = sf_readf_float(sound.handle, block.data(), 4096)) {
+      if (got < 0) break;
+      for (std::size_t n = 0; n < static_cast<std::size_t>(got); ++n) {
+        float sum = 0;
+        for (std::size_t c = 0; c < channels; ++c) sum += block[n * channels + c];
+        mono.push_back(sum / static_cast<float>(channels));
+      }
+    }
+    std::vector<float> samples = resample(mono, sound.info.samplerate, rate_);
+    if (cached_samples_ + samples.size() > kCacheSamples) {
+      cache_.clear();
+      cached_samples_ = 0;
+    }
+    cached_samples_ += samples.size();
+    return cache_.emplace(f, std::move(samples)).first->second;
+  }
+
+  ConfigNode node_;
+  std::uint64_t seed_;
+  int rate_ = 16000;
+  std::int64_t window_ = 512, context_ = 64;
+  std::vector<fs::path> files_;
+  std::vector<Part> calibration_, evaluation_;
+  std::map<std::size_t, std::vector<float>> cache_;
+  std::size_t cached_samples_ = 0;
+  std::string fingerprint_;
+};
+
+}  // namespace
+
+std::unique_ptr<Source> open_audio(const ConfigNode& data, std::uint64_t seed) {
+  return std::make_unique<AudioSource>(data, seed);
+}
+
+}  // namespace rtmdl

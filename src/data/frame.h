@@ -1,0 +1,24 @@
+#pragma once
+/// One input as it comes from the world, before pre-processing.
+
+#include <rtmdl/tensor.h>
+
+#include <cstdint>
+#include <vector>
+
+#include <opencv2/core/mat.hpp>
+
+namespace rtmdl {
+
+/// Either an image (8-bit, 1 or 3 channels, BGR as OpenCV reads it), or a batch of images of one size (`image` holds them one
+/// below the other, `batch` > 1), or a tensor (audio window, raw input).
+struct Frame {
+  cv::Mat image;
+  Tensor tensor;
+  int batch = 1;
+  std::vector<std::int32_t> labels;  ///< one an element of the batch; empty where there are none
+  std::int64_t index = 0;            ///< place in its source
+  bool restart = false;              ///< first of a sequence: a stateful model starts afresh here
+};
+
+}  // namespace rtmdl

@@ -1,0 +1,137 @@
+#include "data/input_files.h"
+#include "data/picture_file.h"
+#include "data/picture_views.h"
+#include "data/sources.h"
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <utility>
+
+#include <fmt/format.h>
+#include <opencv2/imgcodecs.hpp>
+
+namespace rtmdl {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::array<std::string_view, 10> kExtensions{".jpg", ".jpeg", ".png", ".bmp",  ".ppm",
+                                                       ".pgm", ".pnm",  ".tif", ".tiff", ".webp"};
+constexpr std::size_t kFewPictures = 8;  // below, every picture serves calibration and evaluation, by different crops
+constexpr std::size_t kCalibration = 64, kMostCalibration = 256;
+constexpr std::size_t kEvaluation = 200;
+constexpr std::size_t kStream = 32, kMostStream = 256;
+constexpr std::size_t kCacheBytes = 256u << 20;  // of decoded pictures
+
+class ImageSource final : public Source {
+ public:
+  ImageSource(const ConfigNode& data, std::uint64_t seed) : node_(data["path"]), seed_(seed) {
+    data.allow({"source", "path", "size", "labels", "augment"});
+    delivered_ = parse_size(data["size"]);
+    augment_ = parse_augment(data["augment"]);
+    const ConfigNode labels = data["labels"];
+    if (labels.present() && labels.one_of({"none", "folders"}) == "folders") list_classes();
+    else pictures_ = list_files(node_, kExtensions, "pictures");
+    for (const fs::path& file : pictures_)
+      if (!cv::haveImageReader(file.string()))
+        node_.fail(fmt::format("'{}' is not a picture that OpenCV reads", file.string()));
+    fingerprint_ = fingerprint_of(data, seed, pictures_);
+    split();
+  }
+
+  std::size_t size(Split s) const override {
+    switch (s) {
+      case Split::calibration: return std::clamp(calibration_.size(), kCalibration, kMostCalibration);
+      case Split::evaluation: return std::max(evaluation_.size(), kEvaluation);
+      case Split::stream: return streamed() * steps();
+    }
+    return 0;
+  }
+
+  Frame read(Split s, std::size_t i) override {
+    Frame frame;
+    frame.index = static_cast<std::int64_t>(i);
+    frame.restart = i == 0;
+    if (s == Split::stream) {
+      const std::size_t p = evaluation_[i / steps()];
+      frame.image = moving_view(picture(p), delivered_, i % steps(), steps(), Random(seed_, purpose::stream, p));
+      label(frame, p);
+      return frame;
+    }
+    const auto& chosen = s == Split::calibration ? calibration_ : evaluation_;
+    const std::size_t p = chosen[i % chosen.size()];
+    const bool first_view = i < chosen.size() && !(shared_ && s == Split::calibration);
+    if (first_view) frame.image = whole_view(picture(p), delivered_);
+    else
+      frame.image = random_view(picture(p), delivered_, augment_, s,
+                                Random(seed_, s == Split::calibration ? purpose::calibration : purpose::evaluation, i));
+    label(frame, p);
+    return frame;
+  }
+
+  bool labelled() const override { return !labels_.empty(); }
+  std::string fingerprint() const override { return fingerprint_; }
+
+ private:
+  void list_classes() {
+    std::int32_t label = 0;
+    for (const fs::path& folder : list_folders(node_)) {
+      for (const fs::path& file : files_in(node_, folder, kExtensions)) {
+        pictures_.push_back(file);
+        labels_.push_back(label);
+      }
+      ++label;
+    }
+    if (pictures_.empty()) node_.fail(fmt::format("the sub-folders of '{}' hold no pictures", node_.path().string()));
+  }
+
+  void split() {
+    shared_ = pictures_.size() < kFewPictures;
+    const std::vector<bool> to_calibration = choose_for_calibration(pictures_.size(), seed_);
+    for (std::size_t p = 0; p < pictures_.size(); ++p) {
+      if (shared_ || to_calibration[p]) calibration_.push_back(p);
+      if (shared_ || !to_calibration[p]) evaluation_.push_back(p);
+    }
+  }
+
+  std::size_t streamed() const { return std::min(evaluation_.size(), kMostStream); }
+  std::size_t steps() const { return (kStream + streamed() - 1) / streamed(); }
+
+  const cv::Mat& picture(std::size_t p) {
+    if (const auto found = cache_.find(p); found != cache_.end()) return found->second;
+    cv::Mat decoded = read_picture(pictures_[p]);
+    if (decoded.empty()) node_.fail(fmt::format("'{}' cannot be decoded: the file is damaged", pictures_[p].string()));
+    const std::size_t bytes = decoded.total() * decoded.elemSize();
+    if (cached_bytes_ + bytes > kCacheBytes) {
+      cache_.clear();
+      cached_bytes_ = 0;
+    }
+    cached_bytes_ += bytes;
+    return cache_.emplace(p, std::move(decoded)).first->second;
+  }
+
+  void label(Frame& frame, std::size_t p) const {
+    if (labelled()) frame.labels = {labels_[p]};
+  }
+
+  ConfigNode node_;
+  std::uint64_t seed_;
+  cv::Size delivered_;
+  Augment augment_;
+  std::vector<fs::path> pictures_;
+  std::vector<std::int32_t> labels_;
+  std::vector<std::size_t> calibration_, evaluation_;  // indices of pictures
+  bool shared_ = false;
+  std::map<std::size_t, cv::Mat> cache_;
+  std::size_t cached_bytes_ = 0;
+  std::string fingerprint_;
+};
+
+}  // namespace
+
+std::unique_ptr<Source> open_images(const ConfigNode& data, std::uint64_t seed) {
+  return std::make_unique<ImageSource>(data, seed);
+}
+
+}  // namespace rtmdl

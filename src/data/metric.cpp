@@ -1,0 +1,217 @@
+#include "data/metric.h"
+
+#include <rtmdl/error.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include <fmt/format.h>
+
+#include "data/non_maximum_suppression.h"
+
+namespace rtmdl {
+namespace {
+
+/// right / all, over all frames together.
+class Share : public Metric {
+ public:
+  double value() const override { return all_ > 0 ? right_ / all_ : 1; }
+  std::size_t count() const override { return frames_; }
+  void reset() override { right_ = all_ = 0, frames_ = 0; }
+
+ protected:
+  void add_share(double right, double all) {
+    right_ += right;
+    all_ += all;
+    ++frames_;
+  }
+
+ private:
+  double right_ = 0, all_ = 0;
+  std::size_t frames_ = 0;
+};
+
+/// The wanted class is among the first `k_` of the candidate.
+class TopK final : public Share {
+ public:
+  TopK(int k, bool use_labels) : k_(k), use_labels_(use_labels) {}
+  void add(const Result& candidate, const Result& reference, const Frame& frame) override {
+    const bool labelled = use_labels_ && !frame.labels.empty();
+    const auto reference_k = static_cast<std::size_t>(std::max(1, reference.k));
+    const std::size_t elements = labelled ? frame.labels.size() : reference.classes.size() / reference_k;
+    const auto stride = static_cast<std::size_t>(std::max(1, candidate.k));
+    std::size_t right = 0;
+    for (std::size_t e = 0; e < elements; ++e) {
+      const std::int32_t wanted = labelled ? frame.labels[e] : reference.classes[e * reference_k];
+      for (std::size_t i = 0;
+           i < std::min(stride, static_cast<std::size_t>(k_)) && e * stride + i < candidate.classes.size(); ++i)
+        if (candidate.classes[e * stride + i] == wanted) {
+          ++right;
+          break;
+        }
+    }
+    add_share(static_cast<double>(right), static_cast<double>(elements));
+  }
+
+ private:
+  int k_;
+  bool use_labels_;
+};
+
+/// F1 = 2 TP / (candidates + references). Each item of the candidate, best first, takes the best match that is left.
+class DetectionF1 final : public Share {
+ public:
+  void add(const Result& candidate, const Result& reference, const Frame&) override {
+    std::vector<bool> taken(reference.boxes.size(), false);
+    std::size_t matched = 0;
+    for (const Box& box : candidate.boxes) {
+      float best = 0;
+      std::size_t best_at = 0;
+      for (std::size_t r = 0; r < reference.boxes.size(); ++r) {
+        if (taken[r] || reference.boxes[r].label != box.label) continue;
+        const float iou = intersection_over_union(box, reference.boxes[r]);
+        if (iou > best) best = iou, best_at = r;
+      }
+      if (best < 0.5f) continue;
+      taken[best_at] = true;
+      ++matched;
+    }
+    add_share(2.0 * static_cast<double>(matched), static_cast<double>(candidate.boxes.size() + reference.boxes.size()));
+  }
+};
+
+class LineF1 final : public Share {
+ public:
+  void add(const Result& candidate, const Result& reference, const Frame& frame) override {
+    const double rows = static_cast<double>(frame.image.rows) / std::max(1, frame.batch);
+    const double near = 0.05 * std::hypot(static_cast<double>(frame.image.cols), rows);
+    std::vector<bool> taken(reference.lines.size(), false);
+    std::size_t matched = 0;
+    for (const LineSegment& line : candidate.lines) {
+      double best = near;
+      std::size_t best_at = reference.lines.size();
+      for (std::size_t r = 0; r < reference.lines.size(); ++r) {
+        if (taken[r]) continue;
+        const double d = distance(line, reference.lines[r]);
+        if (d <= best) best = d, best_at = r;
+      }
+      if (best_at == reference.lines.size()) continue;
+      taken[best_at] = true;
+      ++matched;
+    }
+    add_share(2.0 * static_cast<double>(matched), static_cast<double>(candidate.lines.size() + reference.lines.size()));
+  }
+
+ private:
+  /// The farther of both ends, for the better of both directions.
+  static double distance(const LineSegment& a, const LineSegment& b) {
+    const auto between = [](float x0, float y0, float x1, float y1) {
+      return std::hypot(static_cast<double>(x1) - x0, static_cast<double>(y1) - y0);
+    };
+    const double same = std::max(between(a.x0, a.y0, b.x0, b.y0), between(a.x1, a.y1, b.x1, b.y1));
+    const double turned = std::max(between(a.x0, a.y0, b.x1, b.y1), between(a.x1, a.y1, b.x0, b.y0));
+    return std::min(same, turned);
+  }
+};
+
+/// A map of another resolution is read at the places of the reference's map.
+class MaskF1 final : public Share {
+ public:
+  void add(const Result& candidate, const Result& reference, const Frame&) override {
+    std::size_t both = 0, sum = 0;
+    const int w = reference.mask_width, h = reference.mask_height;
+    for (int y = 0; y < h; ++y)
+      for (int x = 0; x < w; ++x) {
+        const bool r =
+            reference.mask[static_cast<std::size_t>(y) * static_cast<std::size_t>(w) + static_cast<std::size_t>(x)] !=
+            0;
+        const bool c = at(candidate, x, y, w, h);
+        both += r && c;
+        sum += static_cast<std::size_t>(r) + static_cast<std::size_t>(c);
+      }
+    add_share(2.0 * static_cast<double>(both), static_cast<double>(sum));
+  }
+
+ private:
+  static bool at(const Result& m, int x, int y, int w, int h) {
+    if (m.mask_width <= 0 || m.mask_height <= 0) return false;
+    const auto cx = static_cast<std::size_t>((2 * x + 1) * static_cast<std::int64_t>(m.mask_width) / (2 * w));
+    const auto cy = static_cast<std::size_t>((2 * y + 1) * static_cast<std::int64_t>(m.mask_height) / (2 * h));
+    return m.mask[cy * static_cast<std::size_t>(m.mask_width) + cx] != 0;
+  }
+};
+
+class Tolerance final : public Share {
+ public:
+  explicit Tolerance(double tolerance) : tolerance_(tolerance) {}
+  void add(const Result& candidate, const Result& reference, const Frame&) override {
+    const std::size_t common = std::min(candidate.scores.size(), reference.scores.size());
+    std::size_t right = 0;
+    for (std::size_t i = 0; i < common; ++i)
+      right += std::abs(static_cast<double>(candidate.scores[i]) - reference.scores[i]) <= tolerance_;
+    add_share(static_cast<double>(right),
+              static_cast<double>(std::max(candidate.scores.size(), reference.scores.size())));
+  }
+
+ private:
+  double tolerance_;
+};
+
+class EditDistance final : public Share {
+ public:
+  void add(const Result& candidate, const Result& reference, const Frame&) override {
+    const std::u32string a = code_points(candidate.text), b = code_points(reference.text);
+    const auto longest = static_cast<double>(std::max(a.size(), b.size()));
+    add_share(longest - static_cast<double>(edits(a, b)), longest);
+  }
+
+ private:
+  /// UTF-8 to code points; a byte that is not UTF-8 counts as one.
+  static std::u32string code_points(const std::string& text) {
+    std::u32string result;
+    for (const char c : text) {
+      const auto byte = static_cast<unsigned char>(c);
+      if ((byte & 0xc0) == 0x80 && !result.empty()) result.back() = result.back() << 6 | (byte & 0x3f);
+      else result.push_back(byte);
+    }
+    return result;
+  }
+
+  static std::size_t edits(const std::u32string& a, const std::u32string& b) {
+    std::vector<std::size_t> row(b.size() + 1);
+    for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
+    for (std::size_t i = 1; i <= a.size(); ++i) {
+      std::size_t diagonal = row[0];
+      row[0] = i;
+      for (std::size_t j = 1; j <= b.size(); ++j) {
+        const std::size_t substituted = diagonal + (a[i - 1] != b[j - 1]);
+        diagonal = row[j];
+        row[j] = std::min({row[j] + 1, row[j - 1] + 1, substituted});
+      }
+    }
+    return row.back();
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Metric> make_metric(const std::string& metric, const std::string& post_kind, double tolerance) {
+  if (metric == "top1" || metric == "top5") {
+    if (post_kind != "classes")
+      bad_input(
+          fmt::format("the metric '{}' is for `post: {{kind: classes}}`, not for '{}'; 'agreement' fits every kind",
+                      metric, post_kind));
+    return std::make_unique<TopK>(metric == "top1" ? 1 : 5, true);
+  }
+  if (metric != "agreement")
+    bad_input(fmt::format("the metric '{}' is not accepted; accepted are top1, top5, agreement", metric));
+  if (post_kind == "classes") return std::make_unique<TopK>(1, false);
+  if (post_kind == "detections") return std::make_unique<DetectionF1>();
+  if (post_kind == "score_map") return std::make_unique<MaskF1>();
+  if (post_kind == "lines") return std::make_unique<LineF1>();
+  if (post_kind == "ctc") return std::make_unique<EditDistance>();
+  if (post_kind == "scalar" || post_kind == "tensor") return std::make_unique<Tolerance>(tolerance);
+  bad_input(fmt::format("no metric is known for the kind of post-processing '{}'", post_kind));
+}
+
+}  // namespace rtmdl

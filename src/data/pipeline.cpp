@@ -1,0 +1,66 @@
+#include "data/pipeline.h"
+
+#include <rtmdl/error.h>
+
+#include <fmt/format.h>
+
+namespace rtmdl {
+
+LoadRequest load_request(const TaskSpec& task, const std::filesystem::path& model,
+                         const std::map<std::string, std::vector<std::int64_t>>& shapes) {
+  LoadRequest request;
+  request.model = model;
+  request.shapes = task.shapes;
+  for (const auto& [name, shape] : shapes) request.shapes[name] = shape;
+  request.state = task.state;
+  request.constants = task.inputs;
+  return request;
+}
+
+Pipeline::Pipeline(Engine& engine, const TaskSpec& task, const LoadRequest& request)
+    : name_(task.name), executable_(engine.load(request)) {
+  if (executable_->inputs().size() != 1) {
+    std::string names;
+    for (const TensorSpec& in : executable_->inputs()) names += (names.empty() ? "" : ", ") + in.name;
+    task.where.fail(fmt::format(
+        "the model has {} inputs to fill ({}); pre-processing fills one: give the others as `inputs:` (constants) "
+        "or `state:` (outputs fed back)",
+        executable_->inputs().size(), names));
+  }
+  pre_ = make_preprocess(task.pre, executable_->inputs()[0]);
+  post_ = make_postprocess(task.post, executable_->outputs());
+  outputs_.resize(executable_->outputs().size());
+}
+
+bool Pipeline::pre(const Frame& frame) noexcept {
+  if (frame.restart) executable_->reset_state();
+  return pre_->run(frame, executable_->input(0), geometry_);
+}
+
+bool Pipeline::infer() noexcept { return executable_->run(); }
+
+bool Pipeline::post(Result& result) noexcept {
+  for (std::size_t i = 0; i < outputs_.size(); ++i) outputs_[i] = executable_->output(i);
+  result.clear();
+  return post_->run(outputs_, geometry_, result);
+}
+
+void Pipeline::run(const Frame& frame, Result& result) {
+  if (!pre(frame))
+    bad_input(fmt::format("{}: pre-processing: frame {} does not fit the model's input", name_, frame.index));
+  if (!infer()) bad_input(fmt::format("{}: inference failed: {}", name_, executable_->last_error()));
+  if (!post(result)) bad_input(fmt::format("{}: post-processing: the outputs do not fit `post`, or hold NaN", name_));
+}
+
+std::vector<Tensor> Pipeline::inputs() const {
+  std::vector<Tensor> copies;
+  for (std::size_t i = 0; i < executable_->inputs().size(); ++i) {
+    const TensorView view = executable_->input(i);
+    Tensor copy(view.type, {view.shape.begin(), view.shape.end()});
+    std::copy(view.bytes.begin(), view.bytes.end(), copy.bytes.begin());
+    copies.push_back(std::move(copy));
+  }
+  return copies;
+}
+
+}  // namespace rtmdl

@@ -1,0 +1,47 @@
+#pragma once
+/// One variant of one task, ready to run: pre-processing → inference → post-processing, one call a stage. The profiler and the runtime use the same.
+
+#include "data/postprocess.h"
+#include "data/preprocess.h"
+#include "engine/engine.h"
+
+#include <rtmdl/task_file.h>
+
+#include <memory>
+#include <vector>
+
+namespace rtmdl {
+
+/// How to load a variant of `task`: its shapes, state and constants filled in from the task file. `shapes` (of a resolution variant) win over the task's.
+[[nodiscard]] LoadRequest load_request(const TaskSpec& task, const std::filesystem::path& model,
+                                       const std::map<std::string, std::vector<std::int64_t>>& shapes = {});
+
+/// Stages are noexcept and do not allocate after the first job (result vectors keep their capacity). One job at a time; stages may run on different
+/// threads, one after the other.
+class Pipeline {
+ public:
+  /// Throws Error: the model does not load, pre/post do not fit it.
+  Pipeline(Engine& engine, const TaskSpec& task, const LoadRequest& request);
+
+  bool pre(const Frame& frame) noexcept;  ///< also resets a stateful model where the frame restarts a sequence
+  bool infer() noexcept;
+  bool post(Result& result) noexcept;
+  void prepare(Result& result) const { post_->prepare(result); }
+
+  /// All three, for set-up code. Throws Error(bad_input) naming the stage that failed.
+  void run(const Frame& frame, Result& result);
+
+  [[nodiscard]] Executable& executable() noexcept { return *executable_; }
+  /// Copies of what the caller-filled inputs hold now: a calibration sample.
+  [[nodiscard]] std::vector<Tensor> inputs() const;
+
+ private:
+  std::string name_;
+  std::unique_ptr<Executable> executable_;
+  std::unique_ptr<Preprocess> pre_;
+  std::unique_ptr<Postprocess> post_;
+  std::vector<TensorView> outputs_;
+  Geometry geometry_;
+};
+
+}  // namespace rtmdl

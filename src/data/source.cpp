@@ -1,0 +1,32 @@
+#include "data/source.h"
+
+#include "data/random.h"
+#include "data/sources.h"
+
+#include <algorithm>
+#include <numeric>
+
+namespace rtmdl {
+
+std::unique_ptr<Source> open_source(const ConfigNode& data, std::uint64_t seed) {
+  data.require_map("a map such as {source: images, path: pictures}");
+  const std::string kind = data["source"].one_of({"images", "video", "audio", "idx", "raw", "synthetic"});
+  if (kind == "images") return open_images(data, seed);
+  if (kind == "video") return open_video(data, seed);
+  if (kind == "audio") return open_audio(data, seed);
+  if (kind == "idx") return open_idx(data, seed);
+  if (kind == "raw") return open_raw(data, seed);
+  return open_synthetic(data, seed);
+}
+
+std::vector<bool> choose_for_calibration(std::size_t count, std::uint64_t seed) {
+  std::vector<std::size_t> order(count);
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  Random random(seed, purpose::split, count);
+  for (std::size_t i = count; i > 1; --i) std::swap(order[i - 1], order[random.below(static_cast<std::uint32_t>(i))]);
+  std::vector<bool> chosen(count, false);
+  for (std::size_t i = 0; i < std::max<std::size_t>(1, count / 3); ++i) chosen[order[i]] = true;
+  return chosen;
+}
+
+}  // namespace rtmdl

@@ -1,0 +1,23 @@
+#pragma once
+/// One constructor per kind of source; open_source() chooses by the word after `source:`.
+
+#include "data/source.h"
+
+namespace rtmdl {
+
+[[nodiscard]] std::unique_ptr<Source> open_images(const ConfigNode& data, std::uint64_t seed);
+[[nodiscard]] std::unique_ptr<Source> open_video(const ConfigNode& data, std::uint64_t seed);
+[[nodiscard]] std::unique_ptr<Source> open_audio(const ConfigNode& data, std::uint64_t seed);
+[[nodiscard]] std::unique_ptr<Source> open_idx(const ConfigNode& data, std::uint64_t seed);
+[[nodiscard]] std::unique_ptr<Source> open_raw(const ConfigNode& data, std::uint64_t seed);
+[[nodiscard]] std::unique_ptr<Source> open_synthetic(const ConfigNode& data, std::uint64_t seed);
+
+/// What the streams of random numbers are for: one number each, so that none of them repeats another.
+namespace purpose {
+constexpr std::uint64_t split = 1, calibration = 2, evaluation = 3, stream = 4;
+}
+
+/// Which of `count` things go to calibration: a seeded third, at least one, never all (count ≥ 2). In ascending order.
+[[nodiscard]] std::vector<bool> choose_for_calibration(std::size_t count, std::uint64_t seed);
+
+}  // namespace rtmdl

@@ -1,0 +1,115 @@
+#include "data/input_files.h"
+#include "data/picture_views.h"
+#include "data/sources.h"
+
+#include <algorithm>
+#include <array>
+
+#include <fmt/format.h>
+#include <opencv2/videoio.hpp>
+
+namespace rtmdl {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::array<std::string_view, 8> kExtensions{".mp4", ".avi", ".mkv", ".mov", ".webm", ".mpg", ".mpeg", ".m4v"};
+constexpr std::size_t kBlocks = 12;  // of time; every third calibrates
+constexpr std::size_t kCalibration = 64, kEvaluation = 200;
+constexpr std::size_t kMostCalibration = 256, kMostEvaluation = 1024, kMostStream = 512;
+
+class VideoSource final : public Source {
+ public:
+  VideoSource(const ConfigNode& data, std::uint64_t seed) : node_(data["path"]), seed_(seed) {
+    data.allow({"source", "path", "size", "augment"});
+    delivered_ = parse_size(data["size"]);
+    augment_ = parse_augment(data["augment"]);
+    const std::vector<fs::path> files = list_files(node_, kExtensions, "videos");
+    if (files.size() > 1)
+      node_.fail(fmt::format("'{}' holds {} videos; name the one to play", node_.path().string(), files.size()));
+    file_ = files.front();
+    fingerprint_ = fingerprint_of(data, seed, files);
+    std::size_t count = 0;  // counted, because containers do not always know
+    for (rewind(); capture_.grab(); ++count) {
+    }
+    rewind();
+    if (count < kBlocks)
+      node_.fail(fmt::format("'{}' gives {} frames; at least {} are needed", file_.string(), count, kBlocks));
+    for (std::size_t n = 0; n < count; ++n) (n * kBlocks / count % 3 == 0 ? calibration_ : evaluation_).push_back(n);
+    for (std::size_t n = 0; n < std::min(evaluation_.size(), kMostStream); ++n) stream_.push_back(evaluation_[n]);
+    thin(calibration_, kMostCalibration);
+    thin(evaluation_, kMostEvaluation);
+  }
+
+  std::size_t size(Split s) const override {
+    switch (s) {
+      case Split::calibration: return std::max(calibration_.size(), kCalibration);
+      case Split::evaluation: return std::max(evaluation_.size(), kEvaluation);
+      case Split::stream: return stream_.size();
+    }
+    return 0;
+  }
+
+  Frame read(Split s, std::size_t i) override {
+    const auto& chosen = s == Split::calibration ? calibration_ : s == Split::evaluation ? evaluation_ : stream_;
+    const cv::Mat& picture = frame_at(chosen[i % chosen.size()]);
+    Frame frame;
+    frame.index = static_cast<std::int64_t>(i);
+    frame.restart = i == 0;
+    if (i < chosen.size()) frame.image = whole_view(picture, delivered_);
+    else
+      frame.image = random_view(picture, delivered_, augment_, s,
+                                Random(seed_, s == Split::calibration ? purpose::calibration : purpose::evaluation, i));
+    return frame;
+  }
+
+  std::string fingerprint() const override { return fingerprint_; }
+
+ private:
+  /// Keeps at most `most`, spread evenly.
+  static void thin(std::vector<std::size_t>& frames, std::size_t most) {
+    if (frames.size() <= most) return;
+    for (std::size_t n = 0; n < most; ++n) frames[n] = frames[n * frames.size() / most];
+    frames.resize(most);
+  }
+
+  void rewind() {
+    capture_.release();
+    if (!capture_.open(file_.string()))
+      node_.fail(fmt::format("'{}' is not a video that OpenCV reads", file_.string()));
+    next_ = 0;
+  }
+
+  /// Frames are decoded in order: seeking is not exact in every container.
+  const cv::Mat& frame_at(std::size_t n) {
+    if (next_ == n + 1) return current_;
+    if (next_ > n) rewind();
+    for (; next_ <= n; ++next_)
+      if (!capture_.grab())
+        node_.fail(fmt::format("'{}' ends at frame {}: the file has changed", file_.string(), next_));
+    cv::Mat decoded;
+    if (!capture_.retrieve(decoded) || decoded.empty())
+      node_.fail(fmt::format("'{}': frame {} cannot be decoded", file_.string(), n));
+    current_ = decoded.clone();
+    return current_;
+  }
+
+  ConfigNode node_;
+  std::uint64_t seed_;
+  cv::Size delivered_;
+  Augment augment_;
+  fs::path file_;
+  cv::VideoCapture capture_;
+  std::size_t next_ = 0;  // frames grabbed since the start
+  cv::Mat current_;
+  std::vector<std::size_t> calibration_, evaluation_, stream_;  // frame numbers
+  std::string fingerprint_;
+};
+
+}  // namespace
+
+std::unique_ptr<Source> open_video(const ConfigNode& data, std::uint64_t seed) {
+  return std::make_unique<VideoSource>(data, seed);
+}
+
+}  // namespace rtmdl

@@ -1,0 +1,104 @@
+#include "engine/fake/fake_engine.h"
+
+#include <rtmdl/error.h>
+
+#include <thread>
+
+#include <time.h>
+
+#include <fmt/format.h>
+
+namespace rtmdl {
+namespace {
+
+Duration thread_time() noexcept {
+  timespec t{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return std::chrono::seconds(t.tv_sec) + Duration(t.tv_nsec);
+}
+
+}  // namespace
+
+void spin_for(Duration time) noexcept {
+  const Duration end = thread_time() + time;
+  while (thread_time() < end) {
+  }
+}
+
+class FakeEngine::Loaded final : public Executable {
+ public:
+  Loaded(FakeEngine& engine, const FakeModel& model, const LoadRequest& request) : engine_(engine), model_(model) {
+    const auto fixed = [&](TensorSpec spec) {
+      if (const auto s = request.shapes.find(spec.name); s != request.shapes.end()) spec.shape = s->second;
+      for (auto& d : spec.shape)
+        if (d < 0) d = 1;
+      return spec;
+    };
+    for (const TensorSpec& in : model.inputs) {
+      if (request.constants.count(in.name) != 0) continue;
+      input_specs_.push_back(fixed(in));
+      inputs_.emplace_back(in.type, input_specs_.back().shape);
+    }
+    for (const TensorSpec& out : model.outputs) {
+      output_specs_.push_back(fixed(out));
+      outputs_.emplace_back(out.type, output_specs_.back().shape);
+    }
+  }
+
+  std::span<const TensorSpec> inputs() const noexcept override { return input_specs_; }
+  std::span<const TensorSpec> outputs() const noexcept override { return output_specs_; }
+  TensorView input(std::size_t i) noexcept override { return inputs_[i].view(); }
+  TensorView output(std::size_t i) noexcept override { return outputs_[i].view(); }
+
+  bool run() noexcept override {
+    const std::int64_t n = runs_++;
+    if (!model_.times.empty()) pass(model_.times[static_cast<std::size_t>(n) % model_.times.size()]);
+    if (cancelled_.exchange(false)) {
+      error_ = "cancelled";
+      return false;
+    }
+    if (model_.fail_every > 0 && (n + 1) % model_.fail_every == 0) {
+      error_ = "scripted failure";
+      return false;
+    }
+    if (model_.fill) model_.fill(*this, n);
+    return true;
+  }
+  void cancel() noexcept override { cancelled_ = true; }
+  void reset_state() noexcept override {}
+  const char* last_error() const noexcept override { return error_; }
+
+ private:
+  void pass(Duration time) noexcept {
+    switch (model_.how) {
+      case FakeTime::spin: return spin_for(time);
+      case FakeTime::sleep: return std::this_thread::sleep_for(time);
+      case FakeTime::virtual_: engine_.elapsed_ += time.count();
+    }
+  }
+
+  FakeEngine& engine_;
+  const FakeModel model_;
+  std::vector<TensorSpec> input_specs_, output_specs_;
+  std::vector<Tensor> inputs_, outputs_;
+  std::int64_t runs_ = 0;
+  std::atomic<bool> cancelled_{false};
+  const char* error_ = "";
+};
+
+std::unique_ptr<Executable> FakeEngine::load(const LoadRequest& request) {
+  const auto model = models_.find(request.model.stem().string());
+  if (model == models_.end()) bad_input(fmt::format("{}: no model of this name is scripted", request.model.string()));
+  {
+    const std::lock_guard lock(mutex_);
+    loads_.push_back(request);
+  }
+  return std::make_unique<Loaded>(*this, model->second, request);
+}
+
+std::vector<LoadRequest> FakeEngine::loads() const {
+  const std::lock_guard lock(mutex_);
+  return loads_;
+}
+
+}  // namespace rtmdl

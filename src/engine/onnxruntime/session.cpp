@@ -1,0 +1,288 @@
+#include "engine/onnxruntime/session.h"
+
+#include "engine/onnxruntime/provider.h"
+
+#include <rtmdl/error.h>
+
+#include <algorithm>
+#include <cstring>
+#include <random>
+#include <thread>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+namespace rtmdl {
+namespace {
+
+ElementType element_type(ONNXTensorElementDataType type, const std::string& name) {
+  switch (type) {
+    case ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT: return ElementType::f32;
+    case ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16: return ElementType::f16;
+    case ONNX_TENSOR_ELEMENT_DATA_TYPE_DOUBLE: return ElementType::f64;
+    case ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8: return ElementType::u8;
+    case ONNX_TENSOR_ELEMENT_DATA_TYPE_INT8: return ElementType::i8;
+    case ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT16: return ElementType::u16;
+    case ONNX_TENSOR_ELEMENT_DATA_TYPE_INT16: return ElementType::i16;
+    case ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT32: return ElementType::u32;
+    case ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32: return ElementType::i32;
+    case ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT64: return ElementType::u64;
+    case ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64: return ElementType::i64;
+    case ONNX_TENSOR_ELEMENT_DATA_TYPE_BOOL: return ElementType::boolean;
+    default: bad_input(fmt::format("tensor '{}' has an element type that is not supported ({})", name, static_cast<int>(type)));
+  }
+}
+
+ONNXTensorElementDataType onnx_type(ElementType type) {
+  switch (type) {
+    case ElementType::f32: return ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT;
+    case ElementType::f16: return ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16;
+    case ElementType::f64: return ONNX_TENSOR_ELEMENT_DATA_TYPE_DOUBLE;
+    case ElementType::u8: return ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8;
+    case ElementType::i8: return ONNX_TENSOR_ELEMENT_DATA_TYPE_INT8;
+    case ElementType::u16: return ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT16;
+    case ElementType::i16: return ONNX_TENSOR_ELEMENT_DATA_TYPE_INT16;
+    case ElementType::u32: return ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT32;
+    case ElementType::i32: return ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32;
+    case ElementType::u64: return ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT64;
+    case ElementType::i64: return ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64;
+    case ElementType::boolean: return ONNX_TENSOR_ELEMENT_DATA_TYPE_BOOL;
+  }
+  return ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED;
+}
+
+TensorSpec spec_of(const std::string& name, const Ort::TypeInfo& info) {
+  if (info.GetONNXType() != ONNX_TYPE_TENSOR) bad_input(fmt::format("'{}' is not a tensor; only tensors are supported", name));
+  const auto tensor = info.GetTensorTypeAndShapeInfo();
+  return {name, element_type(tensor.GetElementType(), name), tensor.GetShape()};
+}
+
+template <typename T>
+void fill_with(std::span<std::byte> bytes, double value) {
+  for (T& x : std::span(reinterpret_cast<T*>(bytes.data()), bytes.size() / sizeof(T))) x = static_cast<T>(value);
+}
+
+void fill_constant(const TensorSpec& spec, std::span<std::byte> bytes, double value) {
+  switch (spec.type) {
+    case ElementType::f32: return fill_with<float>(bytes, value);
+    case ElementType::f64: return fill_with<double>(bytes, value);
+    case ElementType::u8: return fill_with<std::uint8_t>(bytes, value);
+    case ElementType::i8: return fill_with<std::int8_t>(bytes, value);
+    case ElementType::u16: return fill_with<std::uint16_t>(bytes, value);
+    case ElementType::i16: return fill_with<std::int16_t>(bytes, value);
+    case ElementType::u32: return fill_with<std::uint32_t>(bytes, value);
+    case ElementType::i32: return fill_with<std::int32_t>(bytes, value);
+    case ElementType::u64: return fill_with<std::uint64_t>(bytes, value);
+    case ElementType::i64: return fill_with<std::int64_t>(bytes, value);
+    case ElementType::boolean: return fill_with<bool>(bytes, value);
+    case ElementType::f16: break;
+  }
+  bad_input(fmt::format("input '{}' is {}: a constant cannot fill it", spec.name, element_name(spec.type)));
+}
+
+// ONNX Runtime calls these for each thread of a session's pool (its issue #13801: workers that do not take the real-time policy).
+OrtCustomThreadHandle create_pool_thread(void* options, OrtThreadWorkerFn work, void* argument) {
+  const auto placement = *static_cast<const ThreadPlacement*>(options);
+  auto* thread = new std::thread([placement, work, argument] {
+    place_current_thread(placement);
+    work(argument);
+  });
+  return reinterpret_cast<OrtCustomThreadHandle>(thread);
+}
+
+void join_pool_thread(OrtCustomThreadHandle handle) {
+  auto* thread = reinterpret_cast<std::thread*>(const_cast<OrtCustomHandleType*>(handle));
+  thread->join();
+  delete thread;
+}
+
+std::vector<std::int64_t> fixed_shape(const TensorSpec& declared, const LoadRequest& request) {
+  std::vector<std::int64_t> shape = declared.shape;
+  if (const auto given = request.shapes.find(declared.name); given != request.shapes.end()) {
+    bool fits = given->second.size() == shape.size();
+    for (std::size_t i = 0; fits && i < shape.size(); ++i) fits = given->second[i] > 0 && (shape[i] < 0 || shape[i] == given->second[i]);
+    if (!fits)
+      bad_input(fmt::format("input '{}' has the shape [{}] in the model (-1: free); [{}] does not fit", declared.name,
+                            fmt::join(declared.shape, ", "), fmt::join(given->second, ", ")));
+    return given->second;
+  }
+  for (std::size_t i = 0; i < shape.size(); ++i) {
+    if (shape[i] >= 0) continue;
+    if (i > 0) bad_input(fmt::format("input '{}' has free dimensions [{}] (-1: free); fix them with `shapes: {{\"{}\": [...]}}`",
+                                     declared.name, fmt::join(declared.shape, ", "), declared.name));
+    shape[i] = 1;
+  }
+  return shape;
+}
+
+}  // namespace
+
+OnnxRuntimeSession::OnnxRuntimeSession(const Ort::Env& env, const LoadRequest& request) : pool_(request.pool) {
+  configure(request);
+  session_ = Ort::Session(env, request.model.c_str(), options_);
+  bind_inputs(request);
+  learn_outputs();
+  link_state(request);
+}
+
+void OnnxRuntimeSession::configure(const LoadRequest& request) {
+  if (!request.defaults) {
+    if (request.threads > 0) options_.SetIntraOpNumThreads(request.threads);
+    options_.SetInterOpNumThreads(1);
+    options_.SetExecutionMode(ExecutionMode::ORT_SEQUENTIAL);
+    options_.SetGraphOptimizationLevel(GraphOptimizationLevel::ORT_ENABLE_ALL);
+    options_.AddConfigEntry("session.intra_op.allow_spinning", "0");
+    options_.AddConfigEntry("session.inter_op.allow_spinning", "0");
+    options_.SetCustomCreateThreadFn(create_pool_thread);
+    options_.SetCustomThreadCreationOptions(&pool_);
+    options_.SetCustomJoinThreadFn(join_pool_thread);
+  }
+  options_.SetLogSeverityLevel(4);
+  append_provider(options_, request.device, request.provider_options);
+  if (!request.profile.empty()) options_.EnableProfiling(request.profile.c_str());
+}
+
+void OnnxRuntimeSession::bind_inputs(const LoadRequest& request) {
+  Ort::AllocatorWithDefaultOptions allocator;
+  binding_ = Ort::IoBinding(session_);
+  const auto known = [&](const std::string& name) {
+    for (std::size_t i = 0; i < session_.GetInputCount(); ++i)
+      if (name == session_.GetInputNameAllocated(i, allocator).get()) return true;
+    return false;
+  };
+  for (const auto& [name, shape] : request.shapes)
+    if (!known(name)) bad_input(fmt::format("shapes names the input '{}', which the model does not have", name));
+  for (const auto& [name, value] : request.constants)
+    if (!known(name)) bad_input(fmt::format("inputs names the input '{}', which the model does not have", name));
+
+  inputs_.resize(session_.GetInputCount());
+  for (std::size_t i = 0; i < inputs_.size(); ++i) {
+    Binding& in = inputs_[i];
+    const std::string name = session_.GetInputNameAllocated(i, allocator).get();
+    in.spec = spec_of(name, session_.GetInputTypeInfo(i));
+    in.spec.shape = fixed_shape(in.spec, request);
+    in.memory = AlignedBytes(element_count(in.spec.shape) * element_size(in.spec.type));
+    in.value = Ort::Value::CreateTensor(memory_, in.memory.span().data(), in.memory.span().size(), in.spec.shape.data(),
+                                        in.spec.shape.size(), onnx_type(in.spec.type));
+    binding_.BindInput(name.c_str(), in.value);
+    const bool is_state = std::any_of(request.state.begin(), request.state.end(), [&](const auto& s) { return s.second == name; });
+    if (const auto constant = request.constants.find(name); constant != request.constants.end()) {
+      fill_constant(in.spec, in.memory.span(), constant->second);
+    } else if (!is_state) {
+      caller_indices_.push_back(i);
+      caller_inputs_.push_back(in.spec);
+    }
+  }
+}
+
+/// Output shapes are taken from a run: what a model declares is often free or missing. A second run, on other data, tells whether
+/// the shapes depend on the data.
+void OnnxRuntimeSession::learn_outputs() {
+  Ort::AllocatorWithDefaultOptions allocator;
+  outputs_.resize(session_.GetOutputCount());
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < outputs_.size(); ++i) {
+    names.emplace_back(session_.GetOutputNameAllocated(i, allocator).get());
+    binding_.BindOutput(names[i].c_str(), memory_);
+  }
+  std::mt19937 random(1);
+  for (int round = 0; round < 2; ++round) {
+    session_.Run(run_options_, binding_);
+    const std::vector<Ort::Value> values = binding_.GetOutputValues();
+    for (std::size_t i = 0; i < outputs_.size(); ++i) {
+      const TensorSpec spec = spec_of(names[i], values[i].GetTypeInfo());
+      if (round == 1 && spec.shape != outputs_[i].spec.shape) dynamic_outputs_ = true;
+      outputs_[i].spec = spec;
+    }
+    for (const std::size_t i : caller_indices_) {
+      if (inputs_[i].spec.type != ElementType::f32) continue;
+      for (float& x : input(static_cast<std::size_t>(&i - caller_indices_.data())).as<float>())
+        x = round == 0 ? static_cast<float>(random()) / 4294967296.0F : 0.0F;
+    }
+  }
+  for (Binding& out : outputs_) {
+    output_specs_.push_back(out.spec);
+    if (dynamic_outputs_) continue;
+    out.memory = AlignedBytes(element_count(out.spec.shape) * element_size(out.spec.type));
+    out.value = Ort::Value::CreateTensor(memory_, out.memory.span().data(), out.memory.span().size(), out.spec.shape.data(),
+                                         out.spec.shape.size(), onnx_type(out.spec.type));
+    binding_.BindOutput(out.spec.name.c_str(), out.value);
+  }
+  if (dynamic_outputs_) adopt_dynamic_outputs();
+}
+
+void OnnxRuntimeSession::link_state(const LoadRequest& request) {
+  for (const auto& [from, to] : request.state) {
+    const auto out = std::find_if(outputs_.begin(), outputs_.end(), [&](const Binding& b) { return b.spec.name == from; });
+    const auto in = std::find_if(inputs_.begin(), inputs_.end(), [&](const Binding& b) { return b.spec.name == to; });
+    if (out == outputs_.end()) bad_input(fmt::format("state names the output '{}', which the model does not have", from));
+    if (in == inputs_.end()) bad_input(fmt::format("state names the input '{}', which the model does not have", to));
+    if (out->spec.type != in->spec.type || out->spec.shape != in->spec.shape)
+      bad_input(fmt::format("state: output '{}' [{}] cannot be fed back to input '{}' [{}]", from, fmt::join(out->spec.shape, ", "), to,
+                            fmt::join(in->spec.shape, ", ")));
+    feedback_.push_back({static_cast<std::size_t>(out - outputs_.begin()), static_cast<std::size_t>(in - inputs_.begin())});
+  }
+}
+
+TensorView OnnxRuntimeSession::input(std::size_t i) noexcept {
+  const Binding& in = inputs_[caller_indices_[i]];
+  return {in.spec.type, in.spec.shape, in.memory.span()};
+}
+
+TensorView OnnxRuntimeSession::output(std::size_t i) noexcept {
+  const Binding& out = outputs_[i];
+  if (!dynamic_outputs_) return {out.spec.type, out.spec.shape, out.memory.span()};
+  auto* data = static_cast<std::byte*>(dynamic_values_[i].GetTensorMutableRawData());
+  return {out.spec.type, out.spec.shape, {data, element_count(out.spec.shape) * element_size(out.spec.type)}};
+}
+
+void OnnxRuntimeSession::adopt_dynamic_outputs() {
+  dynamic_values_ = binding_.GetOutputValues();
+  for (std::size_t i = 0; i < outputs_.size(); ++i) outputs_[i].spec.shape = dynamic_values_[i].GetTensorTypeAndShapeInfo().GetShape();
+}
+
+bool OnnxRuntimeSession::run_bound() noexcept {
+  // The C call: the C++ wrapper would allocate and throw an exception on the hot path.
+  OrtStatus* status = Ort::GetApi().RunWithBinding(session_, run_options_, binding_);
+  if (status == nullptr) return true;
+  try {
+    last_error_ = Ort::GetApi().GetErrorMessage(status);
+  } catch (...) {
+  }
+  Ort::GetApi().ReleaseStatus(status);
+  return false;
+}
+
+bool OnnxRuntimeSession::run() noexcept {
+  if (!run_bound()) return false;
+  if (dynamic_outputs_) {
+    try {
+      adopt_dynamic_outputs();
+    } catch (...) {
+      return false;
+    }
+  }
+  for (const Feedback& f : feedback_) {
+    const auto from = outputs_[f.output].memory.span();
+    std::memcpy(inputs_[f.input].memory.span().data(), from.data(), from.size());
+  }
+  return true;
+}
+
+void OnnxRuntimeSession::cancel() noexcept {
+  if (OrtStatus* status = Ort::GetApi().RunOptionsSetTerminate(run_options_)) Ort::GetApi().ReleaseStatus(status);
+}
+
+void OnnxRuntimeSession::reset_state() noexcept {
+  for (const Feedback& f : feedback_) {
+    const auto state = inputs_[f.input].memory.span();
+    std::memset(state.data(), 0, state.size());
+  }
+}
+
+std::filesystem::path OnnxRuntimeSession::finish_profile() {
+  Ort::AllocatorWithDefaultOptions allocator;
+  return session_.EndProfilingAllocated(allocator).get();
+}
+
+}  // namespace rtmdl

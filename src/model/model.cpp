@@ -1,0 +1,306 @@
+#include "model/model.h"
+
+#include "base/atomic_file.h"
+#include "model/tensor_data.h"
+
+#include <fmt/format.h>
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+#include <rtmdl/error.h>
+
+#include <algorithm>
+#include <functional>
+#include <limits>
+#include <optional>
+#include <queue>
+
+namespace rtmdl {
+namespace {
+
+using google::protobuf::io::ArrayInputStream;
+using google::protobuf::io::CodedInputStream;
+
+constexpr std::size_t kProtobufLimit = std::numeric_limits<int>::max();
+
+/// What is wrong with bytes that protobuf refuses: walks the outermost fields, which are few.
+std::string diagnose(std::string_view bytes) {
+  ArrayInputStream raw(bytes.data(), static_cast<int>(bytes.size()));
+  CodedInputStream in(&raw);
+  bool first = true;
+  while (true) {
+    const std::uint32_t tag = in.ReadTag();
+    if (tag == 0) break;
+    const std::uint32_t field = tag >> 3;
+    if (first && (field == 0 || field > 25)) break;
+    first = false;
+    const int at = in.CurrentPosition();
+    std::uint64_t value = 0;
+    std::uint32_t length = 0;
+    switch (tag & 7U) {
+      case 0:
+        if (!in.ReadVarint64(&value)) return "truncated";
+        break;
+      case 2: {
+        if (!in.ReadVarint32(&length)) return "truncated";
+        const auto left = bytes.size() - static_cast<std::size_t>(in.CurrentPosition());
+        if (length > left) {
+          if (field == 7) {
+            return fmt::format("truncated: its graph needs {} bytes from byte {} on, {} are there", length, at, left);
+          }
+          return field <= 25 && at > 2 ? "truncated" : "not an ONNX model";
+        }
+        in.Skip(static_cast<int>(length));
+        break;
+      }
+      default: return "not an ONNX model";
+    }
+  }
+  return "not an ONNX model";
+}
+
+std::optional<std::string> entry(const onnx::TensorProto& tensor, std::string_view key) {
+  for (const auto& e : tensor.external_data()) {
+    if (e.key() == key) return e.value();
+  }
+  return std::nullopt;
+}
+
+std::size_t number(const std::string& text, std::size_t otherwise) {
+  if (text.empty() || text.size() > 18 || text.find_first_not_of("0123456789") != std::string::npos) return otherwise;
+  return static_cast<std::size_t>(std::stoull(text));
+}
+
+void pull_in_external_data(onnx::TensorProto& tensor, const std::string& model, const std::filesystem::path& folder) {
+  if (tensor.data_location() != onnx::TensorProto_DataLocation_EXTERNAL) return;
+  const std::filesystem::path location = entry(tensor, "location").value_or("");
+  const bool escapes = std::any_of(location.begin(), location.end(), [](const auto& part) { return part == ".."; });
+  if (location.empty() || location.is_absolute() || escapes) {
+    bad_input(fmt::format("{}: weights '{}' are in the file '{}'; a name relative to the model's folder is needed",
+                          model, tensor.name(), location.string()));
+  }
+  const auto path = folder / location;
+  if (!std::filesystem::is_regular_file(path)) {
+    bad_input(fmt::format("{}: weights '{}' are in {}, which is not there", model, tensor.name(), path.string()));
+  }
+  const std::string bytes = read_file(path);
+  const std::size_t offset = number(entry(tensor, "offset").value_or("0"), bytes.size() + 1);
+  const std::size_t rest = offset <= bytes.size() ? bytes.size() - offset : 0;
+  const std::size_t length = number(entry(tensor, "length").value_or(std::to_string(rest)), rest + 1);
+  if (offset > bytes.size() || length > rest) {
+    bad_input(fmt::format("{}: weights '{}' are bytes {} to {} of {}, which has {}", model, tensor.name(), offset,
+                          offset + length, path.string(), bytes.size()));
+  }
+  tensor.set_raw_data(bytes.substr(offset, length));
+  tensor.clear_external_data();
+  tensor.set_data_location(onnx::TensorProto_DataLocation_DEFAULT);
+}
+
+void collect_reads(const onnx::NodeProto& node, std::vector<std::string>& names) {
+  for (const auto& input : node.input()) {
+    if (!input.empty()) names.push_back(input);
+  }
+  const auto inside = [&names](const onnx::GraphProto& graph) {
+    std::unordered_set<std::string> own;
+    for (const auto& i : graph.input()) own.insert(i.name());
+    for (const auto& i : graph.initializer()) own.insert(i.name());
+    for (const auto& n : graph.node()) own.insert(n.output().begin(), n.output().end());
+    std::vector<std::string> inner;
+    for (const auto& n : graph.node()) collect_reads(n, inner);
+    for (const auto& o : graph.output()) inner.push_back(o.name());
+    for (auto& name : inner) {
+      if (!own.contains(name)) names.push_back(std::move(name));
+    }
+  };
+  for (const auto& attribute : node.attribute()) {
+    if (attribute.has_g()) inside(attribute.g());
+    for (const auto& graph : attribute.graphs()) inside(graph);
+  }
+}
+
+/// Kahn's algorithm, smallest old index first, so that an ordered graph keeps its order.
+void sort_nodes(Model& model) {
+  auto& nodes = *model.graph().mutable_node();
+  std::unordered_map<std::string, int> producer;
+  for (int i = 0; i < nodes.size(); ++i) {
+    for (const auto& output : nodes[i].output()) {
+      if (!output.empty()) producer.emplace(output, i);
+    }
+  }
+  std::vector<std::vector<int>> next(static_cast<std::size_t>(nodes.size()));
+  std::vector<int> missing(next.size(), 0);
+  for (int i = 0; i < nodes.size(); ++i) {
+    for (const auto& name : reads(nodes[i])) {
+      if (const auto it = producer.find(name); it != producer.end()) {
+        next[static_cast<std::size_t>(it->second)].push_back(i);
+        ++missing[static_cast<std::size_t>(i)];
+      }
+    }
+  }
+  std::priority_queue<int, std::vector<int>, std::greater<>> ready;
+  for (int i = 0; i < nodes.size(); ++i) {
+    if (missing[static_cast<std::size_t>(i)] == 0) ready.push(i);
+  }
+  std::vector<int> order;
+  while (!ready.empty()) {
+    const int i = ready.top();
+    ready.pop();
+    order.push_back(i);
+    for (const int n : next[static_cast<std::size_t>(i)]) {
+      if (--missing[static_cast<std::size_t>(n)] == 0) ready.push(n);
+    }
+  }
+  if (order.size() < missing.size()) {
+    const auto stuck = std::find_if(missing.begin(), missing.end(), [](int m) { return m > 0; }) - missing.begin();
+    bad_input(fmt::format("{}: the graph has a cycle: node {} waits for its own output", model.name,
+                          describe(nodes[static_cast<int>(stuck)])));
+  }
+  if (std::is_sorted(order.begin(), order.end())) return;
+  google::protobuf::RepeatedPtrField<onnx::NodeProto> sorted;
+  for (const int i : order) *sorted.Add() = std::move(nodes[i]);
+  nodes.Swap(&sorted);
+}
+
+}  // namespace
+
+std::int64_t Model::opset() const {
+  for (const auto& import : proto.opset_import()) {
+    if (import.domain().empty() || import.domain() == "ai.onnx") return import.version();
+  }
+  return 0;
+}
+
+Model load_model(const std::filesystem::path& path) {
+  return parse_model(read_file(path), path.string(), path.parent_path());
+}
+
+Model parse_model(std::string_view bytes, const std::string& name, const std::filesystem::path& folder) {
+  if (bytes.empty()) bad_input(fmt::format("{}: not an ONNX model: the file is empty", name));
+  if (bytes.size() > kProtobufLimit) {
+    bad_input(
+        fmt::format("{}: larger than 2 GB, which the format cannot hold: store its weights as external data", name));
+  }
+  Model model;
+  model.name = name;
+  if (!model.proto.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+    bad_input(fmt::format("{}: {}", name, diagnose(bytes)));
+  }
+  if (!model.proto.has_graph() || (model.graph().node().empty() && model.graph().output().empty())) {
+    bad_input(fmt::format("{}: not an ONNX model: it holds no graph", name));
+  }
+  for (auto& tensor : *model.graph().mutable_initializer()) pull_in_external_data(tensor, name, folder);
+  for (auto& node : *model.graph().mutable_node()) {
+    for (auto& attribute : *node.mutable_attribute()) {
+      if (attribute.has_t()) pull_in_external_data(*attribute.mutable_t(), name, folder);
+    }
+  }
+  check_model(model);
+  return model;
+}
+
+void check_model(Model& model) {
+  if (model.opset() <= 0) bad_input(fmt::format("{}: imports no version of the ONNX operator set", model.name));
+  std::unordered_set<std::string> known;
+  for (const auto& input : model.graph().input()) {
+    if (!known.insert(input.name()).second)
+      bad_input(fmt::format("{}: two inputs named '{}'", model.name, input.name()));
+  }
+  for (const auto& tensor : model.graph().initializer()) {
+    if (const auto wrong = wrong_size(tensor); !wrong.empty()) {
+      bad_input(fmt::format("{}: weights '{}': {}", model.name, tensor.name(), wrong));
+    }
+    known.insert(tensor.name());
+  }
+  for (const auto& tensor : model.graph().sparse_initializer()) known.insert(tensor.values().name());
+  for (const auto& node : model.graph().node()) {
+    for (const auto& output : node.output()) {
+      if (!output.empty() && !known.insert(output).second) {
+        bad_input(fmt::format("{}: node {} writes '{}', which is defined before", model.name, describe(node), output));
+      }
+    }
+  }
+  for (const auto& node : model.graph().node()) {
+    for (const auto& name : reads(node)) {
+      if (!known.contains(name)) {
+        bad_input(fmt::format("{}: node {} reads '{}', which nothing defines", model.name, describe(node), name));
+      }
+    }
+  }
+  for (const auto& output : model.graph().output()) {
+    if (!known.contains(output.name())) {
+      bad_input(fmt::format("{}: output '{}' is made by no node", model.name, output.name()));
+    }
+  }
+  sort_nodes(model);
+}
+
+std::string serialize(const Model& model) {
+  std::string bytes;
+  if (model.proto.ByteSizeLong() > kProtobufLimit) {
+    bad_input(fmt::format("{}: larger than 2 GB, which the format cannot hold", model.name));
+  }
+  google::protobuf::io::StringOutputStream raw(&bytes);
+  google::protobuf::io::CodedOutputStream out(&raw);
+  out.SetSerializationDeterministic(true);
+  if (!model.proto.SerializeToCodedStream(&out))
+    throw Error(ErrorCode::internal, model.name + ": cannot be serialised");
+  out.Trim();
+  return bytes;
+}
+
+void save_model(const Model& model, const std::filesystem::path& path) {
+  write_file_atomically(path, serialize(model));
+}
+
+Links::Links(const Model& model) {
+  const auto& graph = model.graph();
+  for (int i = 0; i < graph.node_size(); ++i) {
+    for (const auto& output : graph.node(i).output()) {
+      if (!output.empty()) producer_[output] = i;
+    }
+    for (auto& name : reads(graph.node(i))) consumers_[std::move(name)].push_back(i);
+  }
+  for (const auto& tensor : graph.initializer()) constants_[tensor.name()] = &tensor;
+  for (const auto& output : graph.output()) outputs_.insert(output.name());
+}
+
+int Links::producer(const std::string& tensor) const {
+  const auto it = producer_.find(tensor);
+  return it == producer_.end() ? -1 : it->second;
+}
+
+const std::vector<int>& Links::consumers(const std::string& tensor) const {
+  static const std::vector<int> kNone;
+  const auto it = consumers_.find(tensor);
+  return it == consumers_.end() ? kNone : it->second;
+}
+
+const onnx::TensorProto* Links::constant(const std::string& tensor) const {
+  const auto it = constants_.find(tensor);
+  return it == constants_.end() ? nullptr : it->second;
+}
+
+bool Links::private_to_one(const std::string& tensor) const {
+  return consumers(tensor).size() == 1 && !is_output(tensor);
+}
+
+std::vector<std::string> reads(const onnx::NodeProto& node) {
+  std::vector<std::string> names;
+  collect_reads(node, names);
+  return names;
+}
+
+bool has_subgraph(const onnx::NodeProto& node) {
+  return std::any_of(node.attribute().begin(), node.attribute().end(),
+                     [](const auto& a) { return a.has_g() || a.graphs_size() > 0; });
+}
+
+bool is_op(const onnx::NodeProto& node, std::string_view type) {
+  return node.op_type() == type && (node.domain().empty() || node.domain() == "ai.onnx");
+}
+
+std::string describe(const onnx::NodeProto& node) {
+  const std::string& name = !node.name().empty() || node.output().empty() ? node.name() : node.output(0);
+  return fmt::format("'{}' ({})", name, node.op_type());
+}
+
+}  // namespace rtmdl

@@ -1,0 +1,273 @@
+#include "planning/evaluator.h"
+
+#include "planning/response_time.h"
+#include "scheduling/arrivals.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <numeric>
+
+namespace rtmdl {
+namespace {
+
+constexpr double kEqual = 1e-9;  ///< sums of the same losses in another order differ by less
+
+std::size_t index(int i) { return static_cast<std::size_t>(i); }
+
+}  // namespace
+
+namespace {
+
+/// Miss rates this close are equal: a job more or less in a simulation says nothing, room on the busiest processor does.
+int miss_class(const Score& s) { return static_cast<int>(std::ceil(s.miss_rate / 0.002 - kEqual)); }
+
+}  // namespace
+
+bool better(const Score& a, const Score& b) {
+  if (a.feasible != b.feasible) return a.feasible;
+  if (!a.feasible && std::abs(a.excess - b.excess) > kEqual) return a.excess < b.excess;
+  if (!a.feasible && std::abs(a.tightness - b.tightness) > kEqual) return a.tightness < b.tightness;
+  if (std::abs(a.loss - b.loss) > kEqual) return a.loss < b.loss;
+  if (a.feasible && miss_class(a) != miss_class(b)) return miss_class(a) < miss_class(b);
+  for (const auto part : {&Score::peak, &Score::tightness, &Score::miss_rate}) {
+    if (std::abs(a.*part - b.*part) > kEqual) return a.*part < b.*part;
+  }
+  return false;
+}
+
+std::vector<int> deadline_monotonic_order(const PlanProblem& problem) {
+  std::vector<int> order(problem.tasks.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int a, int b) { return problem.tasks[index(a)].deadline < problem.tasks[index(b)].deadline; });
+  return order;
+}
+
+void set_priorities(Choices& choices, const std::vector<int>& order) {
+  for (std::size_t k = 0; k < order.size(); ++k) choices[index(order[k])].priority = static_cast<int>(k) + 1;
+}
+
+Evaluator::Evaluator(const PlanProblem& problem, const PlanOptions& options, const Context& context)
+    : problem_(problem), options_(options), context_(context), simulator_(problem) {
+  std::int64_t first = std::chrono::nanoseconds(options.simulated).count(), last = 0;
+  for (const PlanTask& task : problem.tasks) {
+    const std::int64_t jobs = releases_within(task, options.simulated);
+    jobs_.push_back(jobs);
+    const double allowed = task.hard ? 0.0 : task.miss_rate_limit * static_cast<double>(jobs) + kEqual;
+    limits_.push_back(static_cast<std::int64_t>(allowed));
+    any_hard_ |= task.hard;
+    if (jobs == 0) continue;
+    first = std::min(first, task.offset.count());
+    last = std::max(last, (task.offset + (jobs - 1) * task.period + task.deadline).count());
+  }
+  for (const PlanProcessor& p : problem.processors)
+    capacity_.push_back(p.slots * std::max<std::int64_t>(last - first, 0));
+  std::map<std::string, int> variants;
+  facts_.resize(problem.tasks.size());
+  for (std::size_t i = 0; i < facts_.size(); ++i) {
+    for (std::size_t o = 0; o < options_of(i); ++o) {
+      facts_[i].push_back(facts_of(i, o));
+      const auto found = variants.try_emplace(problem.tasks[i].options[o].variant, static_cast<int>(variants.size()));
+      facts_[i].back().variant = found.first->second;
+    }
+  }
+}
+
+Evaluator::Facts Evaluator::facts_of(std::size_t i, std::size_t o) const {
+  const PlanTask& task = problem_.tasks[i];
+  const TaskOption& option = task.options[o];
+  Facts facts;
+  facts.loss = task.weight * option.accuracy_loss;
+  facts.demand.resize(problem_.processors.size());
+  facts.utilisation.resize(problem_.processors.size());
+  for (const StageOption& stage : option.stages) {
+    const std::size_t p = index(stage.processor);
+    facts.utilisation[p] += static_cast<double>((stage.times.mean() + problem_.dispatch).count()) /
+                            static_cast<double>(task.period.count()) / problem_.processors[p].slots;
+  }
+  const std::size_t jobs = static_cast<std::size_t>(jobs_[i]);
+  std::vector<std::vector<std::int64_t>> times(problem_.processors.size());
+  std::vector<std::int64_t> whole(jobs);
+  for (std::size_t j = 0; j < jobs; ++j) {
+    whole[j] = release_jitter(options_.seed, static_cast<int>(i), j, task.jitter).count();
+  }
+  for (std::size_t s = 0; s < option.stages.size(); ++s) {
+    auto& here = times[index(option.stages[s].processor)];
+    here.resize(jobs);
+    for (std::size_t j = 0; j < jobs; ++j) {
+      const Duration time = problem_.dispatch + stage_time(options_.seed, static_cast<int>(i), j, static_cast<int>(s),
+                                                           option.stages[s].times);
+      here[j] += time.count();
+      whole[j] += time.count();
+    }
+  }
+  const std::size_t needed = jobs - std::min(jobs, static_cast<std::size_t>(limits_[i]));
+  for (std::size_t p = 0; p < times.size(); ++p) {
+    if (times[p].empty()) continue;
+    std::nth_element(times[p].begin(), times[p].begin() + static_cast<std::ptrdiff_t>(needed), times[p].end());
+    facts.demand[p] =
+        std::accumulate(times[p].begin(), times[p].begin() + static_cast<std::ptrdiff_t>(needed), std::int64_t{0});
+  }
+  const std::int64_t hopeless =
+      std::count_if(whole.begin(), whole.end(), [&](std::int64_t t) { return t > task.deadline.count(); });
+  facts.possible = hopeless <= limits_[i];
+  facts.least_miss_rate = jobs == 0 ? 0 : static_cast<double>(hopeless) / static_cast<double>(jobs);
+  return facts;
+}
+
+double Evaluator::loss(std::size_t task, std::size_t option) const { return facts_[task][option].loss; }
+double Evaluator::utilisation(std::size_t task, std::size_t option, std::size_t processor) const {
+  return facts_[task][option].utilisation[processor];
+}
+std::int64_t Evaluator::demand(std::size_t task, std::size_t option, std::size_t processor) const {
+  return facts_[task][option].demand[processor];
+}
+
+std::int64_t Evaluator::bytes(const Choices& choices) const {
+  std::int64_t sum = 0;
+  for (std::size_t i = 0; i < choices.size(); ++i) {
+    const Facts& mine = facts_[i][index(choices[i].option)];
+    bool counted = false;
+    for (std::size_t j = 0; j < i; ++j) counted |= facts_[j][index(choices[j].option)].variant == mine.variant;
+    if (!counted) sum += problem_.tasks[i].options[index(choices[i].option)].bytes;
+  }
+  return sum;
+}
+
+std::int64_t Evaluator::memory(const Choices& choices) const {
+  std::int64_t sum = 0;
+  for (std::size_t i = 0; i < choices.size(); ++i) sum += problem_.tasks[i].options[index(choices[i].option)].memory;
+  return sum;
+}
+
+double Evaluator::loss(const Choices& choices) const {
+  double sum = 0;
+  for (std::size_t i = 0; i < choices.size(); ++i) sum += facts_[i][index(choices[i].option)].loss;
+  return sum;
+}
+
+bool Evaluator::promising(const Choices& choices) const {
+  if (problem_.storage && bytes(choices) > *problem_.storage) return false;
+  if (problem_.memory && memory(choices) > *problem_.memory) return false;
+  for (std::size_t i = 0; i < choices.size(); ++i) {
+    if (!possible(i, index(choices[i].option))) return false;
+  }
+  for (std::size_t p = 0; p < capacity_.size(); ++p) {
+    std::int64_t sum = 0;
+    for (std::size_t i = 0; i < choices.size(); ++i) sum += demand(i, index(choices[i].option), p);
+    if (sum > capacity_[p]) return false;
+  }
+  return true;
+}
+
+bool Evaluator::all_preemptive(const Choices& choices) const {
+  for (std::size_t i = 0; i < choices.size(); ++i) {
+    for (const StageOption& stage : problem_.tasks[i].options[index(choices[i].option)].stages) {
+      if (!problem_.processors[index(stage.processor)].preemptive) return false;
+    }
+  }
+  return true;
+}
+
+std::optional<Strategy> Evaluator::evaluate(const Choices& choices, bool give_up) {
+  SimulationOptions simulation;
+  simulation.length = options_.simulated;
+  simulation.seed = options_.seed;
+  if (give_up) simulation.most_misses = limits_;
+  if (give_up && !promising(choices)) return std::nullopt;
+  Strategy strategy;
+  if (any_hard_) strategy.bounds = response_bounds(problem_, choices);
+  double excess = 0;
+  for (std::size_t i = 0; any_hard_ && i < tasks(); ++i) {
+    const PlanTask& task = problem_.tasks[i];
+    if (!task.hard) continue;
+    const auto& bound = strategy.bounds[i];
+    if (bound && *bound <= task.deadline) continue;
+    if (give_up) return std::nullopt;
+    excess += bound ? to_seconds(*bound) / to_seconds(task.deadline) - 1
+                    : 1 + to_seconds(task.period) / to_seconds(task.deadline);
+  }
+  ++evaluated_;
+  const SimulationOutcome& outcome = simulator_.run(choices, simulation);
+  if (outcome.given_up) return std::nullopt;
+
+  Score& score = strategy.score;
+  strategy.choices = choices;
+  for (std::size_t i = 0; i < tasks(); ++i) {
+    const TaskOutcome& task = outcome.tasks[i];
+    strategy.miss_rates.push_back(task.miss_rate());
+    if (task.missed > limits_[i]) {
+      excess += task.miss_rate() - (problem_.tasks[i].hard ? 0.0 : problem_.tasks[i].miss_rate_limit);
+    }
+    score.tightness =
+        std::max(score.tightness, to_seconds(task.worst_response) / to_seconds(problem_.tasks[i].deadline));
+  }
+  const auto beyond = [](std::int64_t value, const std::optional<std::int64_t>& bound) {
+    if (!bound || value <= *bound) return 0.0;
+    return static_cast<double>(value - *bound) / static_cast<double>(std::max<std::int64_t>(*bound, 1));
+  };
+  const double too_large = beyond(bytes(choices), problem_.storage) + beyond(memory(choices), problem_.memory);
+  excess += too_large;
+  score.excess = excess;
+  score.feasible = excess <= 0;
+  score.loss = loss(choices);
+  score.miss_rate = outcome.miss_rate();
+  for (std::size_t p = 0; p < problem_.processors.size(); ++p) {
+    double sum = 0;
+    for (std::size_t i = 0; i < tasks(); ++i) sum += utilisation(i, index(choices[i].option), p);
+    score.peak = std::max(score.peak, sum);
+  }
+  enter(strategy, too_large <= 0);
+  return strategy;
+}
+
+void Evaluator::enter(const Strategy& strategy, bool fits) {
+  if (!best_ || better(strategy.score, best_->score)) best_ = strategy;
+  if (!fits) return;
+  const ParetoPoint point{strategy.score.loss, strategy.score.miss_rate};
+  const auto covers = [](const ParetoPoint& a, const ParetoPoint& b) {
+    return a.accuracy_loss <= b.accuracy_loss + kEqual && a.miss_rate <= b.miss_rate + kEqual;
+  };
+  for (const ParetoPoint& other : pareto_) {
+    if (covers(other, point)) return;
+  }
+  std::erase_if(pareto_, [&](const ParetoPoint& other) { return covers(point, other); });
+  const auto place =
+      std::lower_bound(pareto_.begin(), pareto_.end(), point,
+                       [](const ParetoPoint& a, const ParetoPoint& b) { return a.accuracy_loss < b.accuracy_loss; });
+  pareto_.insert(place, point);
+}
+
+bool Evaluator::prefix_holds(const std::vector<int>& order, std::size_t count, const Choices& choices) {
+  Choices prefix = choices;
+  for (Choice& c : prefix) c.priority = 0;
+  SimulationOptions simulation;
+  simulation.length = options_.simulated;
+  simulation.seed = options_.seed;
+  simulation.most_misses = limits_;
+  simulation.active = 0;
+  for (std::size_t k = 0; k < count; ++k) {
+    prefix[index(order[k])].priority = static_cast<int>(k) + 1;
+    simulation.active |= std::uint64_t{1} << order[k];
+  }
+  const std::size_t last = index(order[count - 1]);
+  if (problem_.tasks[last].hard) {
+    const auto bound = response_bounds(problem_, prefix)[last];
+    if (!bound || *bound > problem_.tasks[last].deadline) return false;
+  }
+  int next = static_cast<int>(count);
+  for (Choice& c : prefix) {
+    if (c.priority == 0) c.priority = ++next;
+  }
+  ++evaluated_;
+  return !simulator_.run(prefix, simulation).given_up;
+}
+
+double Evaluator::seconds() const {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - started_).count();
+}
+double Evaluator::used() const { return seconds() / std::max(to_seconds(options_.budget), 1e-9); }
+bool Evaluator::out_of_time() const { return used() >= share_ || context_.stopping(); }
+
+}  // namespace rtmdl

@@ -1,0 +1,116 @@
+#pragma once
+/// What every search method shares: facts about single options that need no simulation, the judging of whole
+/// strategies, and the book of what was found: the best strategy, the front, the number of simulations, the time left.
+
+#include "base/context.h"
+#include "planning/planner.h"
+#include "planning/simulator.h"
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+namespace rtmdl {
+
+/// How good a strategy is. Feasible before not. Feasible: least loss, fewest misses (in steps of 0.2
+/// points), least loaded busiest processor, most room between worst response and deadline. Infeasible: least excess over the limits, then most room (a miss more
+/// or less is a coarse measure), then as above.
+struct Score {
+  bool feasible = false;
+  double excess =
+      0;  ///< Σ of what is beyond a limit: miss rates in points of 1, storage and memory as shares of their bound
+  double loss = 0;       ///< Σ wᵢ·lossᵢ
+  double miss_rate = 0;  ///< over all jobs
+  double peak = 0;       ///< utilisation of the busiest processor
+  double tightness = 0;  ///< largest worst response / deadline
+};
+[[nodiscard]] bool better(const Score& a, const Score& b);
+
+struct Strategy {
+  Choices choices;
+  Score score;
+  std::vector<double> miss_rates;               ///< per task
+  std::vector<std::optional<Duration>> bounds;  ///< per task; empty when no task is hard
+};
+
+class Evaluator {
+ public:
+  /// `problem` is kept by reference; its times are taken as they are.
+  Evaluator(const PlanProblem& problem, const PlanOptions& options, const Context& context);
+
+  [[nodiscard]] const PlanProblem& problem() const { return problem_; }
+  [[nodiscard]] const Context& context() const { return context_; }
+  [[nodiscard]] std::size_t tasks() const { return problem_.tasks.size(); }
+  [[nodiscard]] std::size_t options_of(std::size_t task) const { return problem_.tasks[task].options.size(); }
+  [[nodiscard]] double loss(std::size_t task, std::size_t option) const;
+  /// Mean time on a processor as a share of the period and of the slots.
+  [[nodiscard]] double utilisation(std::size_t task, std::size_t option, std::size_t processor) const;
+  /// Time that the option's jobs take from the processor at the least if the task keeps its limit: the (1 − ζ)·N
+  /// shortest of the N jobs with the very times that the simulation gives them.
+  [[nodiscard]] std::int64_t demand(std::size_t task, std::size_t option, std::size_t processor) const;
+  /// Slots × the span from the first release to the last deadline: jobs that are in time take all their time within it.
+  [[nodiscard]] std::int64_t capacity(std::size_t processor) const { return capacity_[processor]; }
+  /// False when too many jobs miss whatever else runs: release jitter + own times alone exceed the deadline.
+  [[nodiscard]] bool possible(std::size_t task, std::size_t option) const { return facts_[task][option].possible; }
+  [[nodiscard]] double least_miss_rate(std::size_t task, std::size_t option) const {
+    return facts_[task][option].least_miss_rate;
+  }
+
+  [[nodiscard]] std::int64_t bytes(const Choices& choices) const;  ///< each variant counted once
+  [[nodiscard]] std::int64_t memory(const Choices& choices) const;
+  [[nodiscard]] double loss(const Choices& choices) const;
+  /// Storage and memory hold and no necessary condition is broken.
+  [[nodiscard]] bool promising(const Choices& choices) const;
+
+  /// Simulates. With `give_up`, nothing is returned (and nothing entered in the book) as soon as a limit is broken.
+  std::optional<Strategy> evaluate(const Choices& choices, bool give_up);
+  /// Whether the `count` most urgent tasks of `order` keep their limits and proofs when only they run. On preemptive
+  /// processors the others do not touch them, so a broken limit stays broken whatever is added below.
+  bool prefix_holds(const std::vector<int>& order, std::size_t count, const Choices& choices);
+  [[nodiscard]] bool all_preemptive(const Choices& choices) const;
+
+  [[nodiscard]] const std::optional<Strategy>& best() const { return best_; }
+  [[nodiscard]] std::vector<ParetoPoint> pareto() const { return pareto_; }
+  [[nodiscard]] std::int64_t evaluated() const { return evaluated_; }
+  [[nodiscard]] double seconds() const;
+  /// What follows may use the budget up to this share of it.
+  void allow(double share) { share_ = share; }
+  /// The allowed share of the budget is used up, or the user wants to stop.
+  [[nodiscard]] bool out_of_time() const;
+  /// Share of the budget that is used.
+  [[nodiscard]] double used() const;
+
+ private:
+  struct Facts {
+    double loss = 0;
+    bool possible = true;
+    double least_miss_rate = 0;
+    int variant = 0;
+    std::vector<std::int64_t> demand;
+    std::vector<double> utilisation;
+  };
+  Facts facts_of(std::size_t task, std::size_t option) const;
+  void enter(const Strategy& strategy, bool fits);
+
+  const PlanProblem& problem_;
+  const PlanOptions& options_;
+  const Context& context_;
+  Simulator simulator_;
+  std::vector<std::int64_t> jobs_, limits_;  ///< per task: released, and the most that may miss
+  std::vector<std::vector<Facts>> facts_;
+  std::vector<std::int64_t> capacity_;
+  bool any_hard_ = false;
+  std::optional<Strategy> best_;
+  std::vector<ParetoPoint> pareto_;
+  std::int64_t evaluated_ = 0;
+  double share_ = 1;
+  std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
+};
+
+/// Priorities 1..n by deadline, ties by index.
+[[nodiscard]] std::vector<int> deadline_monotonic_order(const PlanProblem& problem);
+/// Writes priorities 1..n in the order of `order`.
+void set_priorities(Choices& choices, const std::vector<int>& order);
+
+}  // namespace rtmdl

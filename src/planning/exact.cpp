@@ -1,0 +1,284 @@
+#include "planning/exact.h"
+
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <numeric>
+#include <queue>
+#include <unordered_map>
+
+namespace rtmdl {
+namespace {
+
+constexpr double kEqual = 1e-9;
+constexpr std::size_t kMostOpenNodes = 4'000'000;  ///< about 250 MB
+constexpr std::size_t kMostRememberedPrefixes = 4'000'000;
+// How far the search goes on after the first optimal strategy, for fewer misses and more room at the same loss.
+constexpr std::int64_t kExtraSimulations = 1000;
+constexpr std::int64_t kExtraNodes = 200'000;
+constexpr int kExtraOrders = 24;  ///< feasible orders of one combination
+
+std::size_t index(int i) { return static_cast<std::size_t>(i); }
+
+/// The tasks from the top (counted from 1) and their options, 16 bits for each level.
+using PrefixKey = std::array<std::uint64_t, kMostExactTasks / 4>;
+struct PrefixHash {
+  std::size_t operator()(const PrefixKey& k) const noexcept {
+    std::uint64_t h = 0;
+    for (const std::uint64_t word : k) {
+      h = (h ^ word) * 0x9e3779b97f4a7c15ULL;
+      h ^= h >> 32;
+    }
+    return static_cast<std::size_t>(h);
+  }
+};
+
+class Exact {
+ public:
+  explicit Exact(Evaluator& evaluator)
+      : evaluator_(evaluator), n_(evaluator.tasks()), dm_(deadline_monotonic_order(evaluator.problem())) {
+    prepare();
+  }
+  bool run();
+
+ private:
+  /// Options of the first `depth` tasks of dm_, as places in by_loss_. The siblings after the last one are still to
+  /// come.
+  struct Node {
+    double bound = 0;
+    double load = 0;  ///< utilisation so far: among equal bounds the lightest first
+    std::uint8_t depth = 0;
+    std::array<std::uint8_t, kMostExactTasks> place{};
+  };
+  struct Later {
+    bool operator()(const Node& a, const Node& b) const {
+      if (a.bound != b.bound) return a.bound > b.bound;
+      if (a.depth != b.depth) return a.depth < b.depth;
+      return a.load > b.load;
+    }
+  };
+
+  void prepare();
+  Node rated(Node node) const;
+  bool hopeless(const Node& node) const;
+  bool try_orders(const Choices& choices);
+  bool grow(std::vector<int>& order, std::uint64_t used, const Choices& choices);
+  bool holds(const std::vector<int>& order, const Choices& choices);
+  bool known() const { return optimum_ < std::numeric_limits<double>::infinity(); }
+  /// After the optimum: nothing more to look for with these options.
+  bool enough() const {
+    return known() &&
+           (orders_ >= kExtraOrders || evaluator_.evaluated() >= last_simulation_ || evaluator_.out_of_time());
+  }
+  void found(const Choices& choices);
+
+  Evaluator& evaluator_;
+  std::size_t n_;
+  std::vector<int> dm_;
+  std::vector<std::vector<int>> by_loss_;  ///< possible options of dm_[k], least loss first
+  std::vector<double> least_loss_from_;    ///< of tasks dm_[k..]
+  std::vector<std::vector<std::int64_t>>
+      least_demand_from_;                  ///< [k][processor]; the last entry is the sum over processors
+  std::vector<std::int64_t> least_bytes_;  ///< per task of dm_, when no two tasks can share a variant
+  std::vector<std::int64_t> least_memory_from_, least_bytes_from_;
+  bool shared_variants_ = false;
+  std::priority_queue<Node, std::vector<Node>, Later> open_;
+  std::unordered_map<PrefixKey, bool, PrefixHash> prefixes_;
+  double optimum_ = std::numeric_limits<double>::infinity();
+  std::int64_t last_simulation_ = 0, last_node_ = 0, popped_ = 0;
+  int orders_ = 0;
+};
+
+void Exact::prepare() {
+  const PlanProblem& problem = evaluator_.problem();
+  const std::size_t processors = problem.processors.size();
+  by_loss_.resize(n_);
+  least_loss_from_.assign(n_ + 1, 0);
+  least_demand_from_.assign(n_ + 1, std::vector<std::int64_t>(processors + 1, 0));
+  least_memory_from_.assign(n_ + 1, 0);
+  least_bytes_from_.assign(n_ + 1, 0);
+  std::unordered_map<std::string, std::size_t> owner;
+  for (std::size_t i = 0; i < n_; ++i) {
+    for (const TaskOption& option : problem.tasks[i].options) {
+      shared_variants_ |= owner.try_emplace(option.variant, i).first->second != i;
+    }
+  }
+  for (std::size_t k = n_; k-- > 0;) {
+    const std::size_t task = index(dm_[k]);
+    auto& mine = by_loss_[k];
+    for (std::size_t o = 0; o < evaluator_.options_of(task); ++o) {
+      if (evaluator_.possible(task, o)) mine.push_back(static_cast<int>(o));
+    }
+    if (mine.empty()) continue;
+    const auto load = [&](int o) {
+      double sum = 0;
+      for (std::size_t p = 0; p < processors; ++p) sum += evaluator_.utilisation(task, index(o), p);
+      return sum;
+    };
+    std::stable_sort(mine.begin(), mine.end(), [&](int a, int b) {
+      const double la = evaluator_.loss(task, index(a)), lb = evaluator_.loss(task, index(b));
+      return la != lb ? la < lb : load(a) < load(b);
+    });
+    least_loss_from_[k] = least_loss_from_[k + 1] + evaluator_.loss(task, index(mine.front()));
+    std::vector<std::int64_t> least(processors + 1, std::numeric_limits<std::int64_t>::max());
+    std::int64_t bytes = least.front(), memory = least.front();
+    for (const int o : mine) {
+      std::int64_t sum = 0;
+      for (std::size_t p = 0; p < processors; ++p) {
+        const std::int64_t demand = evaluator_.demand(task, index(o), p);
+        least[p] = std::min(least[p], demand);
+        sum += demand;
+      }
+      least[processors] = std::min(least[processors], sum);
+      bytes = std::min(bytes, problem.tasks[task].options[index(o)].bytes);
+      memory = std::min(memory, problem.tasks[task].options[index(o)].memory);
+    }
+    for (std::size_t p = 0; p <= processors; ++p) least_demand_from_[k][p] = least_demand_from_[k + 1][p] + least[p];
+    least_bytes_from_[k] = least_bytes_from_[k + 1] + bytes;
+    least_memory_from_[k] = least_memory_from_[k + 1] + memory;
+  }
+}
+
+Exact::Node Exact::rated(Node node) const {
+  node.bound = least_loss_from_[node.depth];
+  node.load = 0;
+  for (std::size_t k = 0; k < node.depth; ++k) {
+    const std::size_t option = index(by_loss_[k][node.place[k]]);
+    node.bound += evaluator_.loss(index(dm_[k]), option);
+    for (std::size_t p = 0; p < evaluator_.problem().processors.size(); ++p) {
+      node.load += evaluator_.utilisation(index(dm_[k]), option, p);
+    }
+  }
+  return node;
+}
+
+/// Whether no completion of the node can keep storage, memory and the processors' capacities.
+bool Exact::hopeless(const Node& node) const {
+  const PlanProblem& problem = evaluator_.problem();
+  const std::size_t processors = problem.processors.size();
+  std::int64_t all_demand = least_demand_from_[node.depth][processors], all_capacity = 0;
+  for (std::size_t p = 0; p < processors; ++p) {
+    std::int64_t demand = least_demand_from_[node.depth][p];
+    for (std::size_t k = 0; k < node.depth; ++k) {
+      const std::int64_t own = evaluator_.demand(index(dm_[k]), index(by_loss_[k][node.place[k]]), p);
+      demand += own;
+      all_demand += own;
+    }
+    if (demand > evaluator_.capacity(p)) return true;
+    all_capacity += evaluator_.capacity(p);
+  }
+  if (all_demand > all_capacity) return true;
+  std::int64_t memory = least_memory_from_[node.depth], bytes = least_bytes_from_[node.depth];
+  for (std::size_t k = 0; k < node.depth; ++k) {
+    const TaskOption& option = problem.tasks[index(dm_[k])].options[index(by_loss_[k][node.place[k]])];
+    memory += option.memory;
+    bytes += option.bytes;
+  }
+  if (problem.memory && memory > *problem.memory) return true;
+  // A variant that two tasks share counts once: then only the finished combination can tell (Evaluator::promising).
+  return problem.storage && !shared_variants_ && bytes > *problem.storage;
+}
+
+void Exact::found(const Choices& choices) {
+  ++orders_;
+  if (known()) return;
+  optimum_ = evaluator_.loss(choices);
+  last_simulation_ = evaluator_.evaluated() + kExtraSimulations;
+  last_node_ = popped_ + kExtraNodes;
+}
+
+bool Exact::holds(const std::vector<int>& order, const Choices& choices) {
+  PrefixKey key{};
+  for (std::size_t k = 0; k < order.size(); ++k) {
+    const int level = (order[k] + 1) << 8 | choices[index(order[k])].option;
+    key[k / 4] |= static_cast<std::uint64_t>(level) << (16 * (k % 4));
+  }
+  const auto known = prefixes_.find(key);
+  if (known != prefixes_.end()) return known->second;
+  const bool held = evaluator_.prefix_holds(order, order.size(), choices);
+  if (prefixes_.size() < kMostRememberedPrefixes) prefixes_.emplace(key, held);
+  return held;
+}
+
+/// Adds each task that is not there yet below `order`. False: out of time.
+bool Exact::grow(std::vector<int>& order, std::uint64_t used, const Choices& choices) {
+  if (order.size() == n_) {
+    Choices whole = choices;
+    set_priorities(whole, order);
+    if (evaluator_.evaluate(whole, true)) found(whole);
+    return true;
+  }
+  for (const int task : dm_) {
+    if (used >> task & 1) continue;
+    if (enough()) return true;
+    if (evaluator_.out_of_time()) return false;
+    order.push_back(task);
+    const bool in_time = !holds(order, choices) || grow(order, used | std::uint64_t{1} << task, choices);
+    order.pop_back();
+    if (!in_time) return false;
+  }
+  return true;
+}
+
+/// False: out of time before it was known whether some order keeps the limits.
+bool Exact::try_orders(const Choices& choices) {
+  orders_ = 0;
+  std::vector<int> order;
+  if (evaluator_.all_preemptive(choices)) return grow(order, 0, choices);
+  std::vector<int> places(n_);
+  std::iota(places.begin(), places.end(), 0);
+  order.resize(n_);
+  Choices whole = choices;
+  do {
+    if (enough()) return true;
+    if (evaluator_.out_of_time()) return false;
+    for (std::size_t k = 0; k < n_; ++k) order[k] = dm_[index(places[k])];
+    set_priorities(whole, order);
+    if (evaluator_.evaluate(whole, true)) found(whole);
+  } while (std::next_permutation(places.begin(), places.end()));
+  return true;
+}
+
+bool Exact::run() {
+  for (const auto& options : by_loss_) {
+    if (options.empty()) return true;  // a task with no possible option: nothing is feasible
+  }
+  open_.push(rated({}));
+  Choices choices(n_);
+  const double ceiling = evaluator_.best() && evaluator_.best()->score.feasible
+                             ? evaluator_.best()->score.loss
+                             : std::numeric_limits<double>::infinity();
+  while (!open_.empty()) {
+    const Node node = open_.top();
+    open_.pop();
+    if (node.bound > std::min(optimum_, ceiling) + kEqual) return true;
+    if (++popped_ % 256 == 0) {
+      evaluator_.context().report("plan: exact search", std::min(evaluator_.used(), 1.0));
+      if (evaluator_.out_of_time()) return known();
+    }
+    if (known() && (popped_ >= last_node_ || evaluator_.evaluated() >= last_simulation_)) return true;
+    if (node.depth > 0 && node.place[node.depth - 1U] + 1U < by_loss_[node.depth - 1U].size()) {
+      Node sibling = node;
+      ++sibling.place[node.depth - 1U];
+      open_.push(rated(sibling));
+    }
+    if (hopeless(node)) continue;
+    if (node.depth < n_) {
+      Node child = node;
+      child.place[child.depth++] = 0;
+      open_.push(rated(child));
+      if (open_.size() > kMostOpenNodes) return false;
+      continue;
+    }
+    for (std::size_t k = 0; k < n_; ++k) choices[index(dm_[k])].option = by_loss_[k][node.place[k]];
+    if (!evaluator_.promising(choices)) continue;
+    if (!try_orders(choices)) return known();
+  }
+  return true;
+}
+
+}  // namespace
+
+bool search_exact(Evaluator& evaluator) { return Exact(evaluator).run(); }
+
+}  // namespace rtmdl

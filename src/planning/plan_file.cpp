@@ -1,0 +1,124 @@
+#include "planning/plan_file.h"
+
+#include "base/atomic_file.h"
+#include "base/hash.h"
+
+#include <rtmdl/error.h>
+
+#include <cmath>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+namespace rtmdl {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+void feed(std::string& text, const TimeDistribution& times) {
+  for (const Duration d : times.sorted) text += fmt::format("{},", d.count());
+  text += ';';
+}
+
+Json task_json(const PlannedTask& t, const PlanTask& task) {
+  const TaskOption& option = task.options[static_cast<std::size_t>(t.choice.option)];
+  Json j;
+  j["name"] = task.name;
+  j["variant"] = option.variant;
+  j["processor"] = option.processor;
+  j["threads"] = option.threads;
+  j["priority"] = t.choice.priority;
+  j["miss_rate"] = t.miss_rate;
+  j["accuracy_loss"] = t.accuracy_loss;
+  j["utilisation"] = t.utilisation;
+  if (t.response_bound) j["response_bound_ns"] = t.response_bound->count();
+  return j;
+}
+
+PlannedTask task_from(const Json& j, const PlanTask& task) {
+  PlannedTask t;
+  t.choice.option = -1;
+  for (std::size_t o = 0; o < task.options.size(); ++o) {
+    const TaskOption& option = task.options[o];
+    if (option.variant == j.at("variant") && option.processor == j.at("processor") && option.threads == j.at("threads"))
+      t.choice.option = static_cast<int>(o);
+  }
+  if (t.choice.option < 0)
+    bad_input(fmt::format("the plan names the variant '{}' of task '{}', which the profile does not have", j.at("variant").get<std::string>(), task.name));
+  t.choice.priority = j.at("priority");
+  t.miss_rate = j.at("miss_rate");
+  t.accuracy_loss = j.at("accuracy_loss");
+  t.utilisation = j.at("utilisation").get<std::vector<double>>();
+  if (j.contains("response_bound_ns")) t.response_bound = Duration(j.at("response_bound_ns").get<std::int64_t>());
+  return t;
+}
+
+}  // namespace
+
+std::string plan_key(const PlanProblem& problem, const PlanOptions& options) {
+  std::string text = fmt::format("plan 1|{}|{}|{}|{}|{}|", options.method, options.simulated.count(), options.seed, options.margin, options.budget.count());
+  text += fmt::format("{}|{}|{}|", problem.storage.value_or(-1), problem.memory.value_or(-1), problem.dispatch.count());
+  for (const PlanProcessor& p : problem.processors) text += fmt::format("{},{},{}|", p.name, p.preemptive, p.slots);
+  for (const PlanTask& t : problem.tasks) {
+    text += fmt::format("{},{},{},{},{},{},{},{},{}|", t.name, t.period.count(), t.deadline.count(), t.jitter.count(), t.offset.count(),
+                        t.miss_rate_limit, t.hard, t.weight, t.queue);
+    for (const TaskOption& o : t.options) {
+      text += fmt::format("{},{},{},{},{},{},{}:", o.variant, o.processor, o.threads, o.accuracy, o.accuracy_loss, o.bytes, o.memory);
+      for (const StageOption& s : o.stages) {
+        text += fmt::format("{}:", s.processor);
+        feed(text, s.times);
+      }
+    }
+  }
+  return sha256(text);
+}
+
+void save_plan(const std::filesystem::path& path, const Plan& plan, const PlanProblem& problem, const std::string& key) {
+  Json j;
+  j["key"] = key;
+  j["feasible"] = plan.feasible;
+  j["reason"] = plan.reason;
+  j["accuracy_loss"] = plan.accuracy_loss;
+  j["miss_rate"] = plan.miss_rate;
+  j["bytes"] = plan.bytes;
+  j["method"] = plan.method;
+  j["space"] = plan.space;
+  j["evaluated"] = plan.evaluated;
+  j["seconds"] = plan.seconds;
+  j["proven_optimal"] = plan.proven_optimal;
+  j["tasks"] = Json::array();
+  for (std::size_t t = 0; t < plan.tasks.size(); ++t) j["tasks"].push_back(task_json(plan.tasks[t], problem.tasks[t]));
+  j["pareto"] = Json::array();
+  for (const ParetoPoint& p : plan.pareto) j["pareto"].push_back({{"accuracy_loss", p.accuracy_loss}, {"miss_rate", p.miss_rate}});
+  write_file_atomically(path, j.dump(2) + "\n");
+}
+
+std::optional<Plan> load_plan(const std::filesystem::path& path, const PlanProblem& problem, const std::string& key) {
+  std::error_code ec;
+  if (!std::filesystem::exists(path, ec)) return std::nullopt;
+  try {
+    const Json j = Json::parse(read_file(path));
+    if (j.at("key") != key) return std::nullopt;
+    Plan plan;
+    plan.feasible = j.at("feasible");
+    plan.reason = j.at("reason");
+    plan.accuracy_loss = j.at("accuracy_loss");
+    plan.miss_rate = j.at("miss_rate");
+    plan.bytes = j.at("bytes");
+    plan.method = j.at("method");
+    plan.space = j.at("space");
+    plan.evaluated = j.at("evaluated");
+    plan.seconds = j.at("seconds");
+    plan.proven_optimal = j.at("proven_optimal");
+    if (j.at("tasks").size() != problem.tasks.size()) bad_input("it has another number of tasks");
+    for (std::size_t t = 0; t < problem.tasks.size(); ++t) plan.tasks.push_back(task_from(j.at("tasks")[t], problem.tasks[t]));
+    for (const Json& p : j.at("pareto")) plan.pareto.push_back({p.at("accuracy_loss"), p.at("miss_rate")});
+    return plan;
+  } catch (const Json::exception& e) {
+    bad_input(fmt::format("{}: not a plan ({}); delete it and run `rtmdl plan` again", path.string(), e.what()));
+  } catch (const Error& e) {
+    bad_input(fmt::format("{}: not this task file's plan: {}; delete it and run `rtmdl plan` again", path.string(), e.what()));
+  }
+}
+
+}  // namespace rtmdl

@@ -1,0 +1,217 @@
+#include "planning/planner.h"
+
+#include "base/units.h"
+#include "planning/descent.h"
+#include "planning/evaluator.h"
+#include "planning/exact.h"
+
+#include <rtmdl/error.h>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace rtmdl {
+namespace {
+
+constexpr std::size_t kMostTasksAutoExact = 10;  ///< beyond that `auto` does not try: n! alone is too much
+constexpr double kAutoExactShare = 0.7;          ///< of the budget, before `auto` goes back to descent
+
+std::size_t index(int i) { return static_cast<std::size_t>(i); }
+
+void check(const PlanProblem& problem, const PlanOptions& options) {
+  if (options.method != "auto" && options.method != "exact" && options.method != "descent") {
+    const bool planned = options.method == "nsga2";
+    bad_input(fmt::format("method {}: {}; accepted are auto, exact, descent", options.method,
+                          planned ? "the evolutionary search is not there yet" : "unknown"));
+  }
+  if (problem.tasks.empty()) bad_input("nothing to plan: there is no task");
+  if (options.simulated <= Duration{})
+    bad_input(fmt::format("simulated time {}: it must be positive", format_duration(options.simulated)));
+  if (options.margin < 0) bad_input(fmt::format("margin {}: it must not be negative", format_percent(options.margin)));
+  for (const PlanTask& task : problem.tasks) {
+    if (task.deadline <= Duration{}) bad_input(fmt::format("task {}: the deadline must be positive", task.name));
+  }
+}
+
+PlanProblem stretched(PlanProblem problem, double margin) {
+  if (margin == 0) return problem;
+  const auto stretch = [&](Duration& d) { d = Duration(std::llround(static_cast<double>(d.count()) * (1 + margin))); };
+  stretch(problem.dispatch);
+  for (PlanTask& task : problem.tasks) {
+    for (TaskOption& option : task.options) {
+      for (StageOption& stage : option.stages)
+        std::for_each(stage.times.sorted.begin(), stage.times.sorted.end(), stretch);
+    }
+  }
+  return problem;
+}
+
+double space_of(const PlanProblem& problem) {
+  double space = 1;
+  for (std::size_t i = 0; i < problem.tasks.size(); ++i) {
+    space *= static_cast<double>(problem.tasks[i].options.size()) * static_cast<double>(i + 1);
+  }
+  return space;
+}
+
+bool exact_is_open(const PlanProblem& problem, std::size_t most_tasks) {
+  return problem.tasks.size() <= most_tasks &&
+         std::all_of(problem.tasks.begin(), problem.tasks.end(),
+                     [](const PlanTask& t) { return t.options.size() <= kMostExactOptions; });
+}
+
+/// True when the best in the book is proven to be optimal, or it is proven that nothing is feasible.
+bool search(Evaluator& evaluator, const PlanOptions& options) {
+  const PlanProblem& problem = evaluator.problem();
+  const int n = static_cast<int>(problem.tasks.size());
+  if (options.method == "exact" && !exact_is_open(problem, kMostExactTasks)) {
+    bad_input(fmt::format("method exact takes at most {} tasks of at most {} options: use descent", kMostExactTasks,
+                          kMostExactOptions));
+  }
+  const bool exact =
+      options.method == "exact" || (options.method == "auto" && exact_is_open(problem, kMostTasksAutoExact));
+  if (exact) {
+    evaluator.allow(0.2);
+    search_descent(evaluator, options.seed, 20 + 10 * n);
+    evaluator.allow(options.method == "auto" ? kAutoExactShare : 1);
+    if (search_exact(evaluator)) return true;
+    evaluator.allow(1);
+    if (evaluator.out_of_time()) return false;
+  }
+  search_descent(evaluator, options.seed + (exact ? 1 : 0), 300 + 50 * n);
+  return false;
+}
+
+/// Limits that no choice can keep, whatever else runs.
+std::vector<std::string> hopeless_limits(const Evaluator& evaluator) {
+  const PlanProblem& problem = evaluator.problem();
+  std::vector<std::string> lines;
+  Choices smallest(problem.tasks.size()), lightest(problem.tasks.size());
+  for (std::size_t i = 0; i < problem.tasks.size(); ++i) {
+    const auto& options = problem.tasks[i].options;
+    const auto least = [&](auto member) {
+      return static_cast<int>(
+          std::min_element(options.begin(), options.end(),
+                           [&](const TaskOption& a, const TaskOption& b) { return a.*member < b.*member; }) -
+          options.begin());
+    };
+    smallest[i].option = least(&TaskOption::bytes);
+    lightest[i].option = least(&TaskOption::memory);
+  }
+  if (problem.storage && evaluator.bytes(smallest) > *problem.storage) {
+    lines.push_back(fmt::format("storage: the smallest variants need {}, the bound is {}",
+                                format_bytes(evaluator.bytes(smallest)), format_bytes(*problem.storage)));
+  }
+  if (problem.memory && evaluator.memory(lightest) > *problem.memory) {
+    lines.push_back(fmt::format("memory: the lightest variants need {}, the bound is {}",
+                                format_bytes(evaluator.memory(lightest)), format_bytes(*problem.memory)));
+  }
+  for (std::size_t i = 0; i < problem.tasks.size(); ++i) {
+    const PlanTask& task = problem.tasks[i];
+    double least = 1;
+    bool possible = false;
+    for (std::size_t o = 0; o < task.options.size(); ++o) {
+      possible |= evaluator.possible(i, o);
+      least = std::min(least, evaluator.least_miss_rate(i, o));
+    }
+    if (possible) continue;
+    lines.push_back(fmt::format(
+        "{}: alone on the machine its fastest variant misses {} of its deadlines of {} (limit {})", task.name,
+        format_percent(least), format_duration(task.deadline), format_percent(task.hard ? 0 : task.miss_rate_limit)));
+  }
+  return lines;
+}
+
+/// How a strategy falls short, task by task.
+std::vector<std::string> shortfalls(const Evaluator& evaluator, const Strategy& strategy) {
+  const PlanProblem& problem = evaluator.problem();
+  std::vector<std::string> lines;
+  for (std::size_t i = 0; i < problem.tasks.size(); ++i) {
+    const PlanTask& task = problem.tasks[i];
+    const double limit = task.hard ? 0 : task.miss_rate_limit;
+    if (strategy.miss_rates[i] > limit) {
+      lines.push_back(fmt::format("{} would miss {} of its deadlines (limit {})", task.name,
+                                  format_percent(strategy.miss_rates[i]), format_percent(limit)));
+    }
+    if (!task.hard) continue;
+    const auto& bound = strategy.bounds[i];
+    if (!bound) {
+      lines.push_back(fmt::format("{} is hard, but no response time within its period of {} can be proven", task.name,
+                                  format_duration(task.period)));
+    } else if (*bound > task.deadline) {
+      lines.push_back(fmt::format("{} is hard, but its response bound of {} is beyond its deadline of {}", task.name,
+                                  format_duration(*bound), format_duration(task.deadline)));
+    }
+  }
+  const std::int64_t bytes = evaluator.bytes(strategy.choices), memory = evaluator.memory(strategy.choices);
+  if (problem.storage && bytes > *problem.storage) {
+    lines.push_back(fmt::format("the variants would need {} of storage (bound {})", format_bytes(bytes),
+                                format_bytes(*problem.storage)));
+  }
+  if (problem.memory && memory > *problem.memory) {
+    lines.push_back(fmt::format("the variants would need {} of memory (bound {})", format_bytes(memory),
+                                format_bytes(*problem.memory)));
+  }
+  return lines;
+}
+
+std::string reason_of(const Plan& plan, const Evaluator& evaluator, const Strategy& strategy) {
+  if (plan.feasible) {
+    const std::string rank =
+        plan.proven_optimal
+            ? fmt::format("the least possible among {:.0f} strategies", plan.space)
+            : fmt::format("the least found in {} simulations (space: {:.3g} strategies)", plan.evaluated, plan.space);
+    return fmt::format("accuracy loss {}, {}; {} of deadlines predicted to be missed",
+                       format_percent(plan.accuracy_loss, 2), rank, format_percent(plan.miss_rate, 2));
+  }
+  const auto hopeless = hopeless_limits(evaluator);
+  std::string text =
+      plan.proven_optimal || !hopeless.empty()
+          ? std::string("no strategy keeps every limit")
+          : fmt::format("no strategy that keeps every limit was found in {} simulations", plan.evaluated);
+  if (!hopeless.empty()) text += fmt::format(": {}", fmt::join(hopeless, "; "));
+  return text + fmt::format(". In the nearest one {}", fmt::join(shortfalls(evaluator, strategy), "; "));
+}
+
+}  // namespace
+
+Plan plan(const PlanProblem& problem, const PlanOptions& options, const Context& context) {
+  check(problem, options);
+  const PlanProblem slowed = stretched(problem, options.margin);
+  Evaluator evaluator(slowed, options, context);
+  Plan result;
+  result.proven_optimal = search(evaluator, options);
+  const Strategy& best = evaluator.best().value();
+  result.feasible = best.score.feasible;
+  result.method = result.proven_optimal || options.method == "exact" ? "exact" : "descent";
+  result.space = space_of(problem);
+  result.evaluated = evaluator.evaluated();
+  result.accuracy_loss = best.score.loss;
+  result.miss_rate = best.score.miss_rate;
+  result.bytes = evaluator.bytes(best.choices);
+  result.pareto = evaluator.pareto();
+  for (std::size_t i = 0; i < problem.tasks.size(); ++i) {
+    const PlanTask& task = problem.tasks[i];
+    const TaskOption& option = task.options[index(best.choices[i].option)];
+    PlannedTask planned{best.choices[i],
+                        best.miss_rates[i],
+                        option.accuracy_loss,
+                        std::vector<double>(problem.processors.size(), 0.0),
+                        {}};
+    for (const StageOption& stage : option.stages) {
+      const std::size_t p = index(stage.processor);
+      planned.utilisation[p] +=
+          to_seconds(stage.times.mean() + problem.dispatch) / to_seconds(task.period) / problem.processors[p].slots;
+    }
+    if (task.hard) planned.response_bound = best.bounds[i];
+    result.tasks.push_back(std::move(planned));
+  }
+  result.reason = reason_of(result, evaluator, best);
+  result.seconds = evaluator.seconds();
+  return result;
+}
+
+}  // namespace rtmdl

@@ -1,0 +1,21 @@
+#include "planning/problem.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace rtmdl {
+
+Duration TimeDistribution::quantile(double q) const {
+  if (sorted.empty()) return Duration{};
+  const double rank = std::ceil(std::clamp(q, 0.0, 1.0) * static_cast<double>(sorted.size()));
+  return sorted[static_cast<std::size_t>(std::max(rank, 1.0)) - 1];
+}
+
+Duration TimeDistribution::mean() const {
+  if (sorted.empty()) return Duration{};
+  double sum = 0;
+  for (const Duration d : sorted) sum += static_cast<double>(d.count());
+  return Duration(std::llround(sum / static_cast<double>(sorted.size())));
+}
+
+}  // namespace rtmdl

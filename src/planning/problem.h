@@ -1,0 +1,75 @@
+#pragma once
+/// What the planner and the simulator work on: plain values, made from the task file and the profile store (see problem_from_profile.h),
+/// or by a test. No files, no engines.
+
+#include <rtmdl/scheduler.h>
+#include <rtmdl/time.h>
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace rtmdl {
+
+/// Measured times of a stage: the samples themselves, sorted; drawn from as they are (an empirical distribution).
+struct TimeDistribution {
+  std::vector<Duration> sorted;  ///< ascending; empty means the stage takes no time
+  [[nodiscard]] Duration min() const { return sorted.empty() ? Duration{} : sorted.front(); }
+  [[nodiscard]] Duration max() const { return sorted.empty() ? Duration{} : sorted.back(); }
+  [[nodiscard]] Duration quantile(double q) const;  ///< q in 0..1, nearest rank
+  [[nodiscard]] Duration mean() const;
+};
+
+/// One stage of a way to run a task.
+struct StageOption {
+  int processor = 0;
+  TimeDistribution times;
+};
+
+/// One way to run a task: a variant, on a processor, with a number of threads.
+struct TaskOption {
+  std::string variant;            ///< id in the workspace
+  std::string processor;          ///< of the infer stage, by name
+  int threads = 1;
+  std::vector<StageOption> stages;  ///< pre, infer (one or more segments), post
+  double accuracy = 1;
+  double accuracy_loss = 0;       ///< (ACC_max − ACC) / ACC_max
+  std::int64_t bytes = 0;         ///< on disk; a variant's bytes count once however many options use it
+  std::int64_t memory = 0;        ///< resident, when loaded
+  bool source = false;            ///< the unscaled model
+};
+
+struct PlanTask {
+  std::string name;
+  Duration period{}, deadline{}, jitter{}, offset{};
+  double miss_rate_limit = 0.01;  ///< ζ
+  bool hard = false;
+  double weight = 1;
+  int queue = 1;
+  std::vector<TaskOption> options;  ///< at least one; options below accuracy.min are not in here
+};
+
+struct PlanProcessor {
+  std::string name;
+  bool preemptive = true;
+  int slots = 1;
+};
+
+struct PlanProblem {
+  std::vector<PlanProcessor> processors;
+  std::vector<PlanTask> tasks;
+  std::optional<std::int64_t> storage;   ///< bound over the chosen variants, bytes
+  std::optional<std::int64_t> memory;
+  Duration dispatch{};                   ///< cost of starting a stage, measured; added to each
+};
+
+/// One choice per task.
+struct Choice {
+  int option = 0;
+  int priority = 0;  ///< 1..n, 1 the most urgent
+};
+using Choices = std::vector<Choice>;
+
+}  // namespace rtmdl

@@ -1,0 +1,100 @@
+#include "planning/problem_from_profile.h"
+
+#include "base/units.h"
+
+#include <rtmdl/error.h>
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+namespace rtmdl {
+namespace {
+
+constexpr double kRounding = 1e-9;   // 95 of 100 inputs are 95 %, however the figures were rounded
+constexpr double kWorthwhile = 1.3;  // times faster than one thread, or the cores serve better one by one
+
+Duration median(const StageTimes& times) { return summary(times).p50; }
+
+/// Whether a number of threads is worth planning with.
+bool worthwhile(const VariantProfile& v, const TaskProfile& profile, const ProcessorSpec& processor) {
+  if (v.threads == 1) return true;
+  if (static_cast<std::size_t>(v.threads) * static_cast<std::size_t>(processor.slots) > processor.cores.size()) return false;
+  const auto single = std::find_if(profile.variants.begin(), profile.variants.end(), [&](const VariantProfile& other) {
+    return other.id == v.id && other.processor == v.processor && other.threads == 1;
+  });
+  return single == profile.variants.end() ||
+         static_cast<double>(median(single->infer).count()) >= kWorthwhile * static_cast<double>(median(v.infer).count());
+}
+
+StageOption stage_on(int processor, const StageTimes& times) { return {processor, {planning_times(times)}}; }
+
+TaskOption option(const VariantProfile& v, int processor, int host) {
+  TaskOption o;
+  o.variant = v.id;
+  o.processor = v.processor;
+  o.threads = v.threads;
+  o.stages = {stage_on(host, v.pre), stage_on(processor, v.infer), stage_on(host, v.post)};
+  o.accuracy = v.accuracy;
+  o.accuracy_loss = v.accuracy_loss;
+  o.bytes = v.bytes;
+  o.memory = v.memory;
+  o.source = v.source;
+  return o;
+}
+
+Duration alone_in_all(const TaskOption& o) {
+  Duration sum{};
+  for (const StageOption& stage : o.stages) sum += stage.times.quantile(0.5);
+  return sum;
+}
+
+void require_a_deadline_that_can_be_met(const TaskSpec& task, const std::vector<TaskOption>& options) {
+  const auto fastest = std::min_element(options.begin(), options.end(),
+                                        [](const TaskOption& a, const TaskOption& b) { return alone_in_all(a) < alone_in_all(b); });
+  const Duration least = alone_in_all(*fastest);
+  if (least <= task.deadline) return;
+  const ConfigNode deadline = task.where["deadline"];
+  (deadline.present() ? deadline : task.where["period"])
+      .fail(fmt::format("{} cannot be met by any variant even alone: the fastest, {} on {}, takes {} (p50, pre- and post-processing included)",
+                        format_duration(task.deadline), fastest->variant, fastest->processor, format_duration(least)));
+}
+
+PlanTask plan_task(const TaskFile& file, const TaskSpec& task, const TaskProfile& profile) {
+  PlanTask out;
+  out.name = task.name;
+  out.period = task.period;
+  out.deadline = task.deadline;
+  out.jitter = task.jitter;
+  out.offset = task.offset;
+  out.miss_rate_limit = task.miss_rate;
+  out.hard = task.hard;
+  out.weight = task.accuracy.weight;
+  out.queue = task.queue;
+  for (const VariantProfile& v : profile.variants) {
+    const int processor = file.processor_index(v.processor);
+    if (processor < 0 || (!v.source && v.accuracy < task.accuracy.min - kRounding)) continue;
+    if (worthwhile(v, profile, file.processors[static_cast<std::size_t>(processor)])) out.options.push_back(option(v, processor, file.host_processor()));
+  }
+  if (out.options.empty()) task.where.fail("no profiled variant of this task reaches accuracy.min; accepted is a lower one, or a variant that does");
+  require_a_deadline_that_can_be_met(task, out.options);
+  return out;
+}
+
+}  // namespace
+
+PlanProblem make_problem(const TaskFile& file, const std::vector<TaskProfile>& profile, Duration dispatch) {
+  PlanProblem problem;
+  for (const ProcessorSpec& p : file.processors) problem.processors.push_back({p.name, p.preemptive, p.slots});
+  for (const TaskSpec& task : file.tasks) {
+    const auto found = std::find_if(profile.begin(), profile.end(), [&](const TaskProfile& p) { return p.name == task.name; });
+    if (found == profile.end()) task.where.fail("this task is not profiled; run `rtmdl profile`");
+    problem.tasks.push_back(plan_task(file, task, *found));
+  }
+  problem.storage = file.storage;
+  problem.memory = file.memory;
+  problem.dispatch = dispatch;
+  return problem;
+}
+
+}  // namespace rtmdl

@@ -1,0 +1,120 @@
+#include "profiling/accuracy.h"
+
+#include "base/thread_placement.h"
+
+#include <rtmdl/error.h>
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace rtmdl {
+namespace {
+
+constexpr std::size_t kFrameBytes = 256u << 20;  // of decoded frames kept
+constexpr std::size_t kCalibrationBytes = 128u << 20, kLeastCalibration = 8;
+
+std::size_t frame_bytes(const Frame& frame) { return frame.image.total() * frame.image.elemSize() + frame.tensor.bytes.size(); }
+
+/// Nobody times these runs: let them have the machine.
+LoadRequest with_all_cores(LoadRequest request) {
+  if (request.device == "cpu") request.threads = static_cast<int>(available_cores().size());
+  return request;
+}
+
+}  // namespace
+
+struct AccuracyEvaluator::References {
+  std::vector<std::unique_ptr<Result>> results;  // by frame; null until computed
+};
+
+struct AccuracyEvaluator::Frames {
+  std::map<std::pair<Split, std::size_t>, Frame> kept;
+  std::size_t bytes = 0;
+  Frame passing;  // the last one that was not kept
+};
+
+AccuracyEvaluator::AccuracyEvaluator(Engine& engine, const TaskSpec& task, std::uint64_t seed)
+    : engine_(engine), task_(task), source_(open_source(task.data, seed)), frames_(std::make_unique<Frames>()) {
+  if (!against_source() && !source_->labelled())
+    task.where["accuracy"]["metric"].fail(fmt::format("{} needs labels, and the data has none; accepted without labels is agreement", task.accuracy.metric));
+  for (auto& split : references_) split = std::make_unique<References>();
+}
+
+AccuracyEvaluator::~AccuracyEvaluator() = default;
+
+Pipeline& AccuracyEvaluator::source_pipeline() {
+  if (!pipeline_) pipeline_ = std::make_unique<Pipeline>(engine_, task_, with_all_cores(load_request(task_, task_.model)));
+  return *pipeline_;
+}
+
+const Frame& AccuracyEvaluator::frame(Split split, std::size_t i) {
+  if (const auto found = frames_->kept.find({split, i}); found != frames_->kept.end()) return found->second;
+  Frame frame = source_->read(split, i);
+  const std::size_t bytes = frame_bytes(frame);
+  if (frames_->bytes + bytes > kFrameBytes) return frames_->passing = std::move(frame);
+  frames_->bytes += bytes;
+  return frames_->kept.emplace(std::pair{split, i}, std::move(frame)).first->second;
+}
+
+const Result& AccuracyEvaluator::reference(Split split, std::size_t i) {
+  auto& results = references_[static_cast<std::size_t>(split)]->results;
+  if (results.empty()) results.resize(source_->size(split));
+  if (results.at(i)) return *results[i];
+  Pipeline& pipeline = source_pipeline();
+  Result result;
+  const auto compute = [&](std::size_t at) {
+    pipeline.run(frame(split, at), result);
+    results[at] = std::make_unique<Result>(result);
+  };
+  if (task_.state.empty()) {
+    compute(i);
+  } else {  // each result rests on the frames before it, and other splits use the same pipeline: all at once
+    pipeline.executable().reset_state();
+    for (std::size_t at = 0; at < results.size(); ++at) compute(at);
+  }
+  return *results[i];
+}
+
+double AccuracyEvaluator::operator()(const LoadRequest& request) {
+  const LoadRequest source = load_request(task_, task_.model);
+  if (against_source() && request.model == source.model && request.shapes == source.shapes && request.device == source.device) return 1;
+  Pipeline pipeline(engine_, task_, with_all_cores(request));
+  const std::unique_ptr<Metric> score = metric();
+  const Result none;
+  Result result;
+  for (std::size_t i = 0; i < size(Split::evaluation); ++i) {
+    const Result& expected = against_source() ? reference(Split::evaluation, i) : none;
+    const Frame& input = frame(Split::evaluation, i);
+    pipeline.run(input, result);
+    score->add(result, expected, input);
+  }
+  return score->value();
+}
+
+std::vector<InputSet> AccuracyEvaluator::calibration_inputs(std::size_t n, const std::vector<std::int64_t>& shape) {
+  LoadRequest request = load_request(task_, task_.model);
+  if (!shape.empty()) request.shapes[source_pipeline().executable().inputs()[0].name] = shape;
+  // Pre-processing does not look at a model's state, so nothing is inferred here.
+  Pipeline pipeline(engine_, task_, request);
+  const std::size_t bytes = std::max<std::size_t>(1, pipeline.executable().input(0).bytes.size());
+  const std::size_t there = size(Split::calibration);
+  const std::size_t count = std::min({n, there, std::max(kLeastCalibration, kCalibrationBytes / bytes)});
+  std::vector<InputSet> sets;
+  sets.reserve(count);
+  for (std::size_t k = 0; k < count; ++k) {
+    const std::size_t i = task_.state.empty() ? k * there / count : k;
+    const Frame& input = frame(Split::calibration, i);
+    if (!pipeline.pre(input)) bad_input(fmt::format("{}: pre-processing: frame {} does not fit the model's input", task_.name, input.index));
+    sets.push_back(pipeline.inputs());
+  }
+  return sets;
+}
+
+std::unique_ptr<Metric> AccuracyEvaluator::metric() const {
+  return make_metric(task_.accuracy.metric, task_.post_kind, task_.accuracy.tolerance);
+}
+
+}  // namespace rtmdl

@@ -1,0 +1,206 @@
+#include "profiling/measure.h"
+
+#include "profiling/machine.h"
+#include "profiling/stalls.h"
+
+#include <rtmdl/error.h>
+
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <exception>
+#include <thread>
+
+#include <fmt/format.h>
+
+namespace rtmdl {
+namespace {
+
+constexpr int kFifoPriority = 80;
+constexpr int kWarmUpJobs = 3;
+constexpr Duration kWarmUp = std::chrono::milliseconds(50);
+constexpr Duration kStealWindow = std::chrono::milliseconds(20);  // the counters tick every 10 ms
+constexpr Duration kLeastPause = std::chrono::microseconds(100);
+constexpr int kBlocks = 6;                                         // of a measurement: alone and busy take turns, so that drift hits both
+constexpr int kBusyShare = 3;                                      // busy jobs per job alone
+
+enum Stage { kPre, kInfer, kPost, kStages };
+constexpr std::array<const char*, kStages> kStageNames{"pre-processing: the frame does not fit the model's input", "inference failed",
+                                                       "post-processing: the outputs do not fit `post`, or hold NaN"};
+
+Duration thread_cpu_time() noexcept {
+  timespec t{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return std::chrono::seconds(t.tv_sec) + Duration(t.tv_nsec);
+}
+
+/// Walks over more memory than this core's own caches hold.
+class CacheEmptier {
+ public:
+  CacheEmptier() {
+    const long private_bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
+    memory_.resize(std::clamp<std::size_t>(private_bytes > 0 ? 4 * static_cast<std::size_t>(private_bytes) : 0, 4u << 20, 16u << 20));
+  }
+  void empty() noexcept {
+    for (std::size_t i = 0; i < memory_.size(); i += 64) memory_[i] = static_cast<unsigned char>(memory_[i] + 1);
+  }
+
+ private:
+  std::vector<unsigned char> memory_;
+};
+
+class Measurement {
+ public:
+  Measurement(Pipeline& pipeline, std::span<const Frame> frames, const Bench& bench, Neighbour* neighbour, const MeasureLimits& limits,
+              const Context& context)
+      : pipeline_(pipeline), frames_(frames), bench_(bench), neighbour_(neighbour), limits_(limits), context_(context), cores_(bench.infer_cores) {
+    cores_.insert(cores_.end(), bench.host_cores.begin(), bench.host_cores.end());
+    std::sort(cores_.begin(), cores_.end());
+    cores_.erase(std::unique(cores_.begin(), cores_.end()), cores_.end());
+    pipeline.prepare(result_);
+  }
+
+  PipelineTimes run() {
+    warm_up();
+    start_ = block_start_ = window_start_ = MonotonicClock::now();
+    stolen_ = stolen_ticks(cores_);
+    while (wants_more()) {
+      if (MonotonicClock::now() - block_start_ >= limits_.length / kBlocks) begin_block();
+      if (busy_) caches_.empty();
+      job(busy_ ? busy_runs_ : alone_runs_);
+      close_window(false);
+      pause();
+    }
+    close_window(true);
+    if (neighbour_) neighbour_->stop();
+    return {stage_times(kPre), stage_times(kInfer), stage_times(kPost)};
+  }
+
+ private:
+  using Runs = std::array<std::vector<TimedRun>, kStages>;
+
+  void warm_up() {
+    const Time until = MonotonicClock::now() + kWarmUp;
+    Runs discarded;
+    for (int i = 0; i < kWarmUpJobs || (MonotonicClock::now() < until && i < limits_.max); ++i) job(discarded);
+  }
+
+  [[nodiscard]] int taken() const { return static_cast<int>(alone_runs_[kInfer].size() + busy_runs_[kInfer].size()); }
+
+  [[nodiscard]] bool wants_more() const {
+    if (context_.stopping() || taken() >= limits_.max) return false;
+    const Duration spent = MonotonicClock::now() - start_;
+    if (taken() < limits_.min || spent < limits_.length) return true;
+    return taken() < limits_.wanted && spent < 2 * limits_.length;
+  }
+
+  void begin_block() {
+    const bool busy = busy_runs_[kInfer].size() < kBusyShare * alone_runs_[kInfer].size();
+    if (neighbour_ && busy != busy_) busy ? neighbour_->start() : neighbour_->stop();
+    busy_ = busy;
+    block_start_ = MonotonicClock::now();
+  }
+
+  void job(Runs& runs) {
+    const Frame& frame = frames_[next_++ % frames_.size()];
+    job_time_ = Duration::zero();
+    timed(runs, kPre, bench_.host_cores, true, [&] { return pipeline_.pre(frame); });
+    timed(runs, kInfer, bench_.infer_cores, bench_.cpu_clock, [&] { return pipeline_.infer(); });
+    timed(runs, kPost, bench_.host_cores, true, [&] { return pipeline_.post(result_); });
+  }
+
+  template <typename Work>
+  void timed(Runs& runs, Stage stage, const std::vector<int>& cores, bool cpu_clock, const Work& work) {
+    move_to(cores);
+    const Duration cpu = thread_cpu_time();
+    const Time start = MonotonicClock::now();
+    const bool done = work();
+    const Duration wall = MonotonicClock::now() - start;
+    // At least 1 ns: zero means that the clock says nothing.
+    const Duration cpu_spent = cpu_clock ? std::max(Duration(1), thread_cpu_time() - cpu) : Duration::zero();
+    if (!done)
+      bad_input(fmt::format("{}{}{}", kStageNames[stage], stage == kInfer ? ": " : "", stage == kInfer ? pipeline_.executable().last_error() : ""));
+    runs[stage].push_back({wall, cpu_spent, false});
+    job_time_ += wall;
+  }
+
+  void move_to(const std::vector<int>& cores) {
+    if (placed_ && cores == at_) return;
+    place_current_thread({cores, bench_.fifo ? kFifoPriority : 0});
+    at_ = cores;
+    placed_ = true;
+  }
+
+  /// Marks the jobs of the window that ends here if the hypervisor took time in it.
+  void close_window(bool last) {
+    if (!last && MonotonicClock::now() - window_start_ < kStealWindow) return;
+    const std::int64_t now = stolen_ticks(cores_);
+    if (now != stolen_) {
+      mark(alone_runs_, alone_marked_);
+      mark(busy_runs_, busy_marked_);
+    }
+    stolen_ = now;
+    alone_marked_ = alone_runs_[kInfer].size();
+    busy_marked_ = busy_runs_[kInfer].size();
+    window_start_ = MonotonicClock::now();
+  }
+
+  static void mark(Runs& runs, std::size_t from) {
+    for (auto& stage : runs)
+      for (std::size_t i = from; i < stage.size(); ++i) stage[i].stolen = true;
+  }
+
+  void pause() const { std::this_thread::sleep_for(std::max(kLeastPause, job_time_ / 12)); }
+
+  [[nodiscard]] StageTimes stage_times(Stage stage) const {
+    const CleanTimes alone = without_stalls(alone_runs_[stage]);
+    const CleanTimes busy = without_stalls(busy_runs_[stage]);
+    StageTimes times;
+    times.alone = alone.samples;
+    times.busy = busy.samples;
+    times.stalls = {alone.stalls.count + busy.stalls.count, alone.stalls.of + busy.stalls.of, std::max(alone.stalls.worst, busy.stalls.worst)};
+    return times;
+  }
+
+  Pipeline& pipeline_;
+  std::span<const Frame> frames_;
+  const Bench& bench_;
+  Neighbour* neighbour_;
+  const MeasureLimits& limits_;
+  const Context& context_;
+  std::vector<int> cores_;  // all that are measured on
+  Result result_;
+  CacheEmptier caches_;
+  Runs alone_runs_, busy_runs_;
+  bool busy_ = false;
+  std::size_t next_ = 0;
+  Duration job_time_{};
+  Time start_{}, block_start_{}, window_start_{};
+  std::int64_t stolen_ = 0;
+  std::size_t alone_marked_ = 0, busy_marked_ = 0;
+  std::vector<int> at_;
+  bool placed_ = false;
+};
+
+}  // namespace
+
+PipelineTimes measure(Pipeline& pipeline, std::span<const Frame> frames, const Bench& bench, Neighbour* neighbour, const MeasureLimits& limits,
+                      const Context& context) {
+  PipelineTimes times;
+  std::exception_ptr failure;
+  // A thread of its own: the caller's placement stays as it is.
+  std::thread([&] {
+    try {
+      times = Measurement(pipeline, frames, bench, neighbour, limits, context).run();
+    } catch (...) {
+      failure = std::current_exception();
+    }
+  }).join();
+  if (neighbour) neighbour->stop();
+  if (failure) std::rethrow_exception(failure);
+  return times;
+}
+
+}  // namespace rtmdl

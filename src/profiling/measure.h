@@ -1,0 +1,40 @@
+#pragma once
+/// The stages of one loaded variant, timed as the runtime will run them.
+
+#include "base/context.h"
+#include "data/pipeline.h"
+#include "profiling/neighbour.h"
+#include "profiling/store.h"
+
+#include <rtmdl/time.h>
+
+#include <span>
+#include <vector>
+
+namespace rtmdl {
+
+/// Where the measured stages run.
+struct Bench {
+  std::vector<int> host_cores;   ///< of pre and post
+  std::vector<int> infer_cores;  ///< of infer; of a device: where it is submitted from
+  bool fifo = false;             ///< SCHED_FIFO 80, as the runtime's workers
+  bool cpu_clock = true;         ///< the calling thread does all the work of infer: its CPU time tells stalls
+};
+
+struct MeasureLimits {
+  Duration length{};  ///< up to twice that to reach `wanted`
+  int min = 30, wanted = 100, max = 2000;
+};
+
+struct PipelineTimes {
+  StageTimes pre, infer, post;
+};
+
+/// Runs whole jobs on the frames in turn, each stage timed by itself, for about `length`: a quarter of them alone, the others beside the
+/// neighbour (null: there is no core for one) and with this core's caches emptied before each job, as if other tasks had run in between. Warm-up jobs are
+/// not counted. Between jobs it pauses, so that real-time throttling and the hypervisor are not provoked. Throws Error(bad_input) if a stage fails.
+/// Returns early, with what it has, when the context is stopped.
+[[nodiscard]] PipelineTimes measure(Pipeline& pipeline, std::span<const Frame> frames, const Bench& bench, Neighbour* neighbour,
+                                    const MeasureLimits& limits, const Context& context);
+
+}  // namespace rtmdl

@@ -1,0 +1,357 @@
+#include "profiling/profiler.h"
+
+#include "base/thread_placement.h"
+#include "base/units.h"
+#include "data/source.h"
+#include "profiling/content_key.h"
+#include "profiling/machine.h"
+#include "profiling/measure.h"
+
+#include <rtmdl/error.h>
+
+#include <malloc.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <memory>
+#include <optional>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+namespace rtmdl {
+namespace {
+
+constexpr std::string_view kMeasuringRevision = "1";  // raise when measure() would give other times
+constexpr std::size_t kFrames = 24, kFrameBytes = 64u << 20;
+constexpr double kNoisy = 0.05;  // share of stalls that is worth a word
+
+/// One variant on one processor with one number of threads: what is measured at a time.
+struct Unit {
+  std::size_t task = 0, variant = 0;
+  int processor = 0, threads = 1;
+  LoadRequest request;
+  Bench bench;
+  std::vector<int> neighbour_cores;
+  std::string pre_key, infer_key, post_key;
+  std::optional<StageTimes> pre, infer, post;
+  bool refused = false, reused = false;
+  [[nodiscard]] bool known() const { return pre && infer && post; }
+};
+
+/// As many consecutive frames (of a stateful task) or frames spread over the stream as are worth keeping in memory.
+std::vector<Frame> stream_frames(const TaskSpec& task, Source& source) {
+  std::vector<Frame> frames;
+  const std::size_t there = source.size(Split::stream);
+  const std::size_t count = std::min(kFrames, there);
+  std::size_t bytes = 0;
+  for (std::size_t k = 0; k < count && (frames.empty() || bytes < kFrameBytes); ++k) {
+    frames.push_back(source.read(Split::stream, task.state.empty() ? k * there / count : k));
+    bytes += frames.back().image.total() * frames.back().image.elemSize() + frames.back().tensor.bytes.size();
+  }
+  frames.front().restart = true;
+  return frames;
+}
+
+Duration median_of(std::vector<Duration> times) {
+  if (times.empty()) return {};
+  const auto middle = times.begin() + static_cast<std::ptrdiff_t>((times.size() - 1) / 2);
+  std::nth_element(times.begin(), middle, times.end());
+  return *middle;
+}
+
+double interference_of(const StageTimes& times) {
+  const Duration alone = median_of(times.alone), busy = median_of(times.busy);
+  return alone > Duration::zero() && busy > Duration::zero() ? static_cast<double>(busy.count()) / static_cast<double>(alone.count()) : 1;
+}
+
+class Profiling {
+ public:
+  Profiling(Engine& engine, const TaskFile& file, const Workspace& workspace, const std::vector<TaskVariants>& variants,
+            const ProfileOptions& options, const Context& context)
+      : engine_(engine), file_(file), variants_(variants), options_(options), context_(context), store_(workspace.store()),
+        fifo_(realtime_permitted()), machine_(machine_id()), engine_version_(engine.version()), sources_(file.tasks.size()) {
+    if (options.budget > Duration::zero()) deadline_ = MonotonicClock::now() + options.budget;
+    host_ = file.host_processor();
+    for (const ProcessorSpec& p : file.processors) all_cores_.insert(all_cores_.end(), p.cores.begin(), p.cores.end());
+    std::sort(all_cores_.begin(), all_cores_.end());
+  }
+
+  std::vector<TaskProfile> run() {
+    list_units();
+    std::size_t missing = 0;
+    for (Unit& unit : units_) missing += unit.known() ? 0 : 1;
+    if (missing > 0 && !fifo_)
+      context_.warn("SCHED_FIFO is not permitted (needs root, CAP_SYS_NICE or an rtprio limit): measured under the ordinary scheduler; times are noisier");
+    std::size_t done = 0;
+    for (Unit& unit : units_) {
+      if (unit.known()) continue;
+      if (context_.stopping()) break;
+      context_.report(name_of(unit), static_cast<double>(done) / static_cast<double>(missing));
+      look_up(unit);  // two tasks may share a model and its data
+      if (unit.known())
+        ++done;
+      else
+        measure_unit(unit, missing - done++);
+    }
+    return deliver();
+  }
+
+ private:
+  [[nodiscard]] const TaskSpec& task_of(const Unit& unit) const { return file_.tasks[unit.task]; }
+  [[nodiscard]] const Variant& variant_of(const Unit& unit) const { return variants_[unit.task].variants[unit.variant]; }
+  [[nodiscard]] const ProcessorSpec& processor(int p) const { return file_.processors[static_cast<std::size_t>(p)]; }
+
+  [[nodiscard]] std::string name_of(const Unit& unit) const {
+    return fmt::format("{} {} on {}, {} thread{}", task_of(unit).name, variant_of(unit).id, processor(unit.processor).name, unit.threads,
+                       unit.threads == 1 ? "" : "s");
+  }
+
+  void list_units() {
+    for (std::size_t t = 0; t < variants_.size(); ++t) {
+      sources_[t] = open_source(file_.tasks[t].data, options_.seed);
+      for (std::size_t v = 0; v < variants_[t].variants.size(); ++v)
+        for (std::size_t p = 0; p < file_.processors.size(); ++p) {
+          const ProcessorSpec& spec = file_.processors[p];
+          int most = spec.device == "cpu" ? static_cast<int>(spec.cores.size()) : 1;
+          if (options_.max_threads > 0) most = std::min(most, options_.max_threads);
+          for (int threads = 1; threads <= most; ++threads) units_.push_back(unit_for(t, v, static_cast<int>(p), threads));
+        }
+    }
+  }
+
+  Unit unit_for(std::size_t t, std::size_t v, int p, int threads) {
+    Unit unit;
+    unit.task = t;
+    unit.variant = v;
+    unit.processor = p;
+    unit.threads = threads;
+    place(unit);
+    const Variant& variant = variant_of(unit);
+    const ProcessorSpec& spec = processor(p);
+    unit.request = load_request(task_of(unit), variant.path, variant.shapes);
+    unit.request.device = spec.device;
+    unit.request.provider_options = spec.options;
+    unit.request.threads = threads;
+    unit.request.pool = {unit.bench.infer_cores, fifo_ ? 80 : 0};
+    set_keys(unit);
+    look_up(unit);
+    unit.reused = unit.known();
+    return unit;
+  }
+
+  void look_up(Unit& unit) {
+    if (!unit.pre) unit.pre = store_.times(unit.pre_key);
+    if (!unit.infer) unit.infer = store_.times(unit.infer_key);
+    if (!unit.post) unit.post = store_.times(unit.post_key);
+  }
+
+  /// The measured threads on cores of their processors; the neighbour on the others. Where the processor has all cores, it lends the neighbour those
+  /// that the threads leave free.
+  void place(Unit& unit) const {
+    const ProcessorSpec& spec = processor(unit.processor);
+    const std::vector<int>& host = processor(host_).cores;
+    unit.bench.fifo = fifo_;
+    unit.bench.cpu_clock = spec.device == "cpu" && unit.threads == 1;
+    unit.bench.host_cores = host;
+    unit.bench.infer_cores = spec.device == "cpu" ? spec.cores : host;
+    const auto others = [&] {
+      std::vector<int> cores;
+      std::set_difference(all_cores_.begin(), all_cores_.end(), unit.bench.infer_cores.begin(), unit.bench.infer_cores.end(), std::back_inserter(cores));
+      return cores;
+    };
+    std::sort(unit.bench.infer_cores.begin(), unit.bench.infer_cores.end());
+    unit.neighbour_cores = others();
+    if (!unit.neighbour_cores.empty() || unit.bench.infer_cores.size() <= static_cast<std::size_t>(unit.threads)) return;
+    unit.bench.infer_cores.resize(static_cast<std::size_t>(unit.threads));
+    if (unit.processor == host_ || spec.device != "cpu") unit.bench.host_cores = unit.bench.infer_cores;
+    unit.neighbour_cores = others();
+  }
+
+  void set_keys(Unit& unit) {
+    const TaskSpec& task = task_of(unit);
+    const std::string fingerprint = sources_[unit.task]->fingerprint();
+    const auto base = [&](std::string_view stage) {
+      ContentKey key("times");
+      key.add("revision", kMeasuringRevision).add("stage", stage).add("model", hashes_.of(unit.request.model));
+      key.add("shape", unit.request.shapes).add("state", unit.request.state).add("constant", unit.request.constants);
+      key.add("device", unit.request.device).add("option", unit.request.provider_options).add("threads", fmt::format("{}", unit.threads));
+      key.add("cores", fmt::format("{}", fmt::join(unit.bench.infer_cores, ","))).add("neighbours", fmt::format("{}", fmt::join(unit.neighbour_cores, ",")));
+      key.add("policy", fifo_ ? "fifo" : "other").add("machine", machine_).add("engine", engine_version_).add("fingerprint", fingerprint);
+      return key;
+    };
+    const std::string host = fmt::format("{}", fmt::join(unit.bench.host_cores, ","));
+    unit.infer_key = base("infer").digest();
+    unit.pre_key = base("pre").add("host", host).add("pre", task.pre.present() ? task.pre.canonical() : "").digest();
+    unit.post_key = base("post").add("host", host).add("data", data_key(task, fingerprint)).digest();
+  }
+
+  void measure_unit(Unit& unit, std::size_t left) {
+    const std::int64_t resident = (malloc_trim(0), resident_bytes());
+    std::unique_ptr<Pipeline> pipeline;
+    try {
+      pipeline = std::make_unique<Pipeline>(engine_, task_of(unit), unit.request);
+    } catch (const Error& error) {
+      // Another device may run what this one refuses; a device that is not there at all is the user's to mend.
+      if (unit.request.device == "cpu" || error.code() == ErrorCode::missing_device) throw;
+      context_.warn(fmt::format("{}: left out: {}", name_of(unit), error.what()));
+      unit.refused = true;
+      return;
+    }
+    const std::int64_t memory = std::max<std::int64_t>(0, resident_bytes() - resident);
+    MeasureLimits limits{options_.per_variant, options_.samples_min, options_.samples_wanted, options_.samples_max};
+    if (deadline_ != Time::max()) {
+      const Duration share = std::max(Duration::zero(), deadline_ - MonotonicClock::now()) / static_cast<std::int64_t>(left);
+      if (share < limits.length) {
+        limits.length = share;
+        limits.wanted = limits.min;
+      }
+    }
+    const PipelineTimes times =
+        measure(*pipeline, frames(unit.task), unit.bench, neighbour_for(unit), limits, context_);
+    if (context_.stopping()) return;
+    keep(unit, unit.pre, unit.pre_key, "pre", times.pre);
+    StageTimes infer = times.infer;
+    infer.memory = memory;
+    keep(unit, unit.infer, unit.infer_key, "infer", infer);
+    keep(unit, unit.post, unit.post_key, "post", times.post);
+    log(unit);
+  }
+
+  /// What the store held already stays.
+  void keep(const Unit& unit, std::optional<StageTimes>& slot, const std::string& key, const char* stage, const StageTimes& times) {
+    if (slot) return;
+    store_.put_times(key, fmt::format("{}, {}", name_of(unit), stage), times);
+    slot = times;
+  }
+
+  void log(const Unit& unit) const {
+    const StageSummary s = summary(*unit.infer);
+    context_.info(fmt::format("{}: infer p50 {}, p99 {} under load ({:.2f} times those alone), {} samples", name_of(unit), format_duration(s.p50),
+                              format_duration(s.p99), interference_of(*unit.infer), s.samples));
+    if (unit.infer->stalls.share() > kNoisy)
+      context_.warn(fmt::format("{}: the machine stood still in {} of the samples (up to {}); they are left out", name_of(unit),
+                                format_percent(unit.infer->stalls.share()), format_duration(unit.infer->stalls.worst)));
+  }
+
+  std::span<const Frame> frames(std::size_t t) {
+    if (frames_of_ != t) {
+      frames_ = stream_frames(file_.tasks[t], *sources_[t]);
+      frames_of_ = t;
+    }
+    return frames_;
+  }
+
+  /// The source model of the heaviest other task (of the task itself if it is alone).
+  [[nodiscard]] std::size_t heaviest_besides(std::size_t task) const {
+    std::size_t heaviest = task;
+    std::pair<Duration, std::int64_t> most{Duration(-1), -1};
+    for (std::size_t t = 0; t < variants_.size(); ++t) {
+      if (t == task || variants_[t].variants.empty()) continue;
+      const Variant& source = variants_[t].variants.front();
+      const std::pair<Duration, std::int64_t> weight{source.median, source.bytes};
+      if (weight > most) {
+        most = weight;
+        heaviest = t;
+      }
+    }
+    return heaviest;
+  }
+
+  Neighbour* neighbour_for(const Unit& unit) {
+    if (unit.neighbour_cores.empty()) return nullptr;
+    const std::size_t other = heaviest_besides(unit.task);
+    if (!neighbour_ || neighbour_task_ != other || neighbour_cores_ != unit.neighbour_cores) {
+      neighbour_.reset();
+      const std::vector<Frame> one = stream_frames(file_.tasks[other], *sources_[other]);
+      neighbour_ = std::make_unique<Neighbour>(engine_, file_.tasks[other], one.front(), unit.neighbour_cores, fifo_);
+      neighbour_task_ = other;
+      neighbour_cores_ = unit.neighbour_cores;
+    }
+    return neighbour_.get();
+  }
+
+  std::vector<TaskProfile> deliver() const {
+    std::vector<TaskProfile> tasks;
+    for (const TaskSpec& task : file_.tasks) tasks.push_back({task.name, {}});
+    for (const Unit& unit : units_) {
+      if (!unit.known()) continue;
+      const Variant& variant = variant_of(unit);
+      VariantProfile out;
+      out.id = variant.id;
+      out.processor = processor(unit.processor).name;
+      out.processor_index = unit.processor;
+      out.threads = unit.threads;
+      out.pre = *unit.pre;
+      out.infer = *unit.infer;
+      out.post = *unit.post;
+      out.interference = interference_of(out.infer);
+      out.accuracy = variant.accuracy;
+      out.accuracy_loss = variant.accuracy_loss;
+      out.bytes = variant.bytes;
+      out.memory = std::max(out.infer.memory, variant.bytes);
+      out.source = variant.id == "source";
+      out.reused = unit.reused;
+      tasks[unit.task].variants.push_back(std::move(out));
+    }
+    if (!context_.stopping()) require_each(tasks);
+    return tasks;
+  }
+
+  void require_each(const std::vector<TaskProfile>& tasks) const {
+    for (std::size_t t = 0; t < tasks.size(); ++t)
+      if (tasks[t].variants.empty()) file_.tasks[t].where.fail("no processor runs any variant of this task");
+  }
+
+  Engine& engine_;
+  const TaskFile& file_;
+  const std::vector<TaskVariants>& variants_;
+  const ProfileOptions& options_;
+  const Context& context_;
+  Store store_;
+  bool fifo_;
+  std::string machine_, engine_version_;
+  int host_ = 0;
+  Time deadline_ = Time::max();
+  std::vector<int> all_cores_;  // of all processors, ascending
+  ContentHashes hashes_;
+  std::vector<std::unique_ptr<Source>> sources_;
+  std::vector<Unit> units_;
+  std::vector<Frame> frames_;
+  std::size_t frames_of_ = static_cast<std::size_t>(-1);
+  std::unique_ptr<Neighbour> neighbour_;
+  std::size_t neighbour_task_ = 0;
+  std::vector<int> neighbour_cores_;
+};
+
+}  // namespace
+
+std::vector<Duration> planning_times(const StageTimes& times) {
+  std::vector<Duration> sorted = times.busy.empty() ? times.alone : times.busy;
+  std::sort(sorted.begin(), sorted.end());
+  return sorted;
+}
+
+StageSummary summary(const StageTimes& times) {
+  const std::vector<Duration> sorted = planning_times(times);
+  StageSummary s;
+  s.samples = sorted.size();
+  if (sorted.empty()) return s;
+  const auto nearest_rank = [&](double q) {
+    const auto rank = static_cast<std::size_t>(std::ceil(q * static_cast<double>(sorted.size())));
+    return sorted[std::clamp<std::size_t>(rank, 1, sorted.size()) - 1];
+  };
+  s.min = sorted.front();
+  s.p50 = nearest_rank(0.5);
+  s.p99 = nearest_rank(0.99);
+  s.max = sorted.back();
+  return s;
+}
+
+std::vector<TaskProfile> profile_tasks(Engine& engine, const TaskFile& file, const Workspace& workspace, const std::vector<TaskVariants>& variants,
+                                       const ProfileOptions& options, const Context& context) {
+  return Profiling(engine, file, workspace, variants, options, context).run();
+}
+
+}  // namespace rtmdl

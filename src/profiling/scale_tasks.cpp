@@ -1,0 +1,334 @@
+#include "profiling/scale_tasks.h"
+
+#include "base/units.h"
+#include "profiling/accuracy.h"
+#include "profiling/content_key.h"
+#include "profiling/machine.h"
+#include "profiling/storage_bound.h"
+#include "profiling/store.h"
+
+#include <rtmdl/error.h>
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <set>
+#include <thread>
+
+#include <fmt/format.h>
+
+namespace rtmdl {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kCalibrationSets = 64;
+constexpr double kRounding = 1e-9;  // 95 of 100 inputs are 95 %, however the figures were rounded
+constexpr const char* kSourceLocation = "source";
+constexpr std::string_view kBroughtLocation = "brought ";  // and its place in the task's list
+
+/// A context that stops when the outer one does, or at a time.
+class StopAt {
+ public:
+  StopAt(const Context& outer, Time deadline) : context_(outer) {
+    context_.stop = &stop_;
+    watcher_ = std::jthread([this, stop = outer.stop, deadline](const std::stop_token& done) {
+      std::mutex mutex;
+      std::condition_variable_any wake;
+      std::unique_lock lock(mutex);
+      while (!done.stop_requested()) {
+        if ((stop && stop->load(std::memory_order_relaxed)) || MonotonicClock::now() >= deadline) stop_.store(true);
+        wake.wait_for(lock, done, std::chrono::milliseconds(20), [] { return false; });
+      }
+    });
+  }
+  [[nodiscard]] Context& context() { return context_; }
+
+ private:
+  std::atomic<bool> stop_{false};
+  Context context_;
+  std::jthread watcher_;
+};
+
+/// A task's family and where its figures came from.
+struct Family {
+  std::string key;
+  StoredFamily stored;
+  bool reused = false;
+  bool finished = true;
+};
+
+class Scaling {
+ public:
+  Scaling(Engine& engine, const TaskFile& file, const Workspace& workspace, const ScaleTasksOptions& options, const Context& context)
+      : engine_(engine), file_(file), workspace_(workspace), options_(options), context_(context), store_(workspace.store()),
+        deadline_(options.budget > Duration::zero() ? MonotonicClock::now() + options.budget : Time::max()) {}
+
+  std::vector<TaskVariants> run() {
+    for (std::size_t t = 0; t < file_.tasks.size(); ++t) families_.push_back(context_.stopping() ? unfinished() : find_or_make(t, true));
+    if (context_.stopping()) return deliver(std::vector<bool>(files().size(), true));
+    StorageChoice choice = choose();
+    bool again = false;
+    for (std::size_t t = 0; t < families_.size(); ++t)
+      if (families_[t].reused && lacks_files(t, choice)) {
+        families_[t] = find_or_make(t, false);
+        again = true;
+      }
+    if (again) choice = choose();
+    std::vector<TaskVariants> tasks = deliver(choice.keep);
+    remove_dropped(choice);
+    return tasks;
+  }
+
+ private:
+  static Family unfinished() {
+    Family family;
+    family.finished = false;
+    return family;
+  }
+
+  Family find_or_make(std::size_t t, bool may_reuse) {
+    const TaskSpec& task = file_.tasks[t];
+    AccuracyEvaluator evaluator(engine_, task, options_.seed);
+    Family family;
+    family.key = family_key(task, evaluator.source().fingerprint(), engine_.version(), machine_id(), hashes_);
+    if (may_reuse)
+      if (std::optional<StoredFamily> known = store_.family(family.key)) {
+        family.stored = std::move(*known);
+        family.reused = true;
+        context_.debug(fmt::format("{}: found in the workspace, {} variant(s)", task.name, family.stored.variants.size()));
+        return family;
+      }
+    make(t, evaluator, family);
+    if (family.finished) store_.put_family(family.key, task.name, family.stored);
+    return family;
+  }
+
+  void make(std::size_t t, AccuracyEvaluator& evaluator, Family& family) {
+    const TaskSpec& task = file_.tasks[t];
+    const double source = accuracy(evaluator, load_request(task, task.model));
+    if (source < task.accuracy.min - kRounding)
+      task.where["accuracy"]["min"].fail(fmt::format("the source model itself reaches {} {}, less than the {} asked for; accepted is at most what it reaches",
+                                                     task.accuracy.metric, format_percent(source), format_percent(task.accuracy.min)));
+    const ScaleOutcome outcome = scale_one(t, evaluator, source);
+    family.finished = outcome.finished;
+    family.stored.refused = outcome.refused;
+    for (const Variant& v : outcome.variants) add(task, family, v, v.path == task.model ? kSourceLocation : location_of(v.path));
+    for (std::size_t i = 0; i < task.variants.size() && !context_.stopping(); ++i) bring(task, i, source, evaluator, family);
+    log(task, family);
+  }
+
+  ScaleOutcome scale_one(std::size_t t, AccuracyEvaluator& evaluator, double source) {
+    const TaskSpec& task = file_.tasks[t];
+    ScaleOutcome only_source;
+    Variant unscaled;
+    unscaled.id = "source";
+    unscaled.path = task.model;
+    unscaled.bytes = static_cast<std::int64_t>(fs::file_size(task.model));
+    unscaled.accuracy = source;
+    only_source.variants.push_back(unscaled);
+    only_source.finished = false;
+    if (context_.stopping()) return only_source;
+    if (MonotonicClock::now() >= deadline_) {
+      context_.warn(fmt::format("{}: the budget is spent; only the source model is there. Start again to go on", task.name));
+      return only_source;
+    }
+    StopAt until(context_, deadline_);
+    const double all = static_cast<double>(file_.tasks.size());
+    until.context().progress = [&](const std::string& what, double fraction) {
+      context_.report(fmt::format("{}: {}", task.name, what), (static_cast<double>(t) + fraction) / all);
+    };
+    ScaleRequest request;
+    request.model = task.model;
+    request.shapes = task.shapes;
+    request.state = task.state;
+    request.constants = task.inputs;
+    request.calibration = evaluator.calibration_inputs(kCalibrationSets);
+    request.calibration_at = [&](const std::vector<std::int64_t>& shape) { return evaluator.calibration_inputs(kCalibrationSets, shape); };
+    request.accuracy = [&](const LoadRequest& candidate) { return accuracy(evaluator, candidate); };
+    request.accuracy_min = task.accuracy.min - kRounding;
+    request.precisions = task.scale.precisions;
+    request.resolutions = task.scale.resolutions;
+    request.folder = workspace_.variants();
+    fs::create_directories(request.folder);
+    ScaleOutcome outcome = options_.scale ? options_.scale(engine_, request, until.context()) : scale(engine_, request, until.context());
+    if (outcome.variants.empty()) outcome.variants = only_source.variants;
+    if (!outcome.finished && !context_.stopping())
+      context_.warn(fmt::format("{}: the budget is spent before all levels were tried. Start again to go on", task.name));
+    return outcome;
+  }
+
+  /// A variant that the user brings along: only its accuracy is asked for.
+  void bring(const TaskSpec& task, std::size_t i, double source, AccuracyEvaluator& evaluator, Family& family) {
+    const fs::path& path = task.variants[i];
+    Variant v;
+    v.id = path.stem().string();
+    const auto taken = [&](const StoredVariant& other) { return other.id == v.id; };
+    for (int n = 2; std::any_of(family.stored.variants.begin(), family.stored.variants.end(), taken); ++n)
+      v.id = fmt::format("{}-{}", path.stem().string(), n);
+    v.path = path;
+    v.precision = "brought";
+    v.bytes = static_cast<std::int64_t>(fs::file_size(path));
+    v.accuracy = accuracy(evaluator, load_request(task, path));
+    v.accuracy_loss = source > 0 ? std::max(0.0, (source - v.accuracy) / source) : 0;
+    v.note = "brought along";
+    if (v.accuracy < task.accuracy.min - kRounding) {
+      family.stored.refused.push_back(fmt::format("{}: {} {} is below the {} asked for", v.id, task.accuracy.metric, format_percent(v.accuracy),
+                                                  format_percent(task.accuracy.min)));
+      return;
+    }
+    add(task, family, v, std::string(kBroughtLocation) + std::to_string(i));
+  }
+
+  void add(const TaskSpec& task, Family& family, const Variant& v, const std::string& location) {
+    StoredVariant s;
+    s.id = v.id;
+    s.location = location;
+    s.content = hashes_.of(location == kSourceLocation ? task.model : v.path);
+    s.precision = v.precision;
+    s.note = v.note;
+    s.width = v.width;
+    s.depth = v.depth;
+    s.resolution = v.resolution;
+    s.bytes = v.bytes;
+    s.accuracy = v.accuracy;
+    s.accuracy_loss = v.accuracy_loss;
+    s.median = v.median;
+    s.shapes = v.shapes;
+    family.stored.variants.push_back(std::move(s));
+  }
+
+  double accuracy(AccuracyEvaluator& evaluator, const LoadRequest& request) {
+    const std::string key = accuracy_key(evaluator.task(), request, evaluator.source().fingerprint(), engine_.version(), hashes_);
+    if (const std::optional<double> known = store_.accuracy(key)) return *known;
+    const double measured = evaluator(request);
+    store_.put_accuracy(key, measured);
+    return measured;
+  }
+
+  void log(const TaskSpec& task, const Family& family) const {
+    const StoredVariant& source = family.stored.variants.front();
+    for (const StoredVariant& v : family.stored.variants) {
+      std::string speed;
+      if (v.id != source.id && v.median > Duration::zero() && source.median > Duration::zero())
+        speed = fmt::format(" {:.1f}x faster,", static_cast<double>(source.median.count()) / static_cast<double>(v.median.count()));
+      context_.info(fmt::format("{}: {}{} {} {}, {}", task.name, v.id, speed, task.accuracy.metric, format_percent(v.accuracy), format_bytes(v.bytes)));
+    }
+    for (const std::string& reason : family.stored.refused) context_.info(fmt::format("{}: not kept: {}", task.name, reason));
+  }
+
+  [[nodiscard]] std::string location_of(const fs::path& path) const { return path.lexically_relative(workspace_.folder()).string(); }
+
+  [[nodiscard]] fs::path path_of(const TaskSpec& task, const std::string& location) const {
+    if (location == kSourceLocation) return task.model;
+    if (location.rfind(kBroughtLocation, 0) == 0) return task.variants.at(std::stoul(location.substr(kBroughtLocation.size())));
+    return workspace_.folder() / location;
+  }
+
+  [[nodiscard]] std::vector<StoredFile> files() const {
+    std::vector<StoredFile> all;
+    for (std::size_t t = 0; t < families_.size(); ++t)
+      for (const StoredVariant& v : families_[t].stored.variants)
+        all.push_back({static_cast<int>(t), v.content, v.bytes, v.accuracy, v.median.count(), v.id == "source"});
+    return all;
+  }
+
+  [[nodiscard]] StorageChoice choose() const {
+    const std::vector<StoredFile> all = files();
+    StorageChoice choice = choose_within(all, file_.storage.value_or(std::numeric_limits<std::int64_t>::max()));
+    if (!choice.fits)
+      throw Error(ErrorCode::infeasible, fmt::format("{}: storage: {} cannot hold one variant of each task; the least possible is {}", file_.path.string(),
+                                                     format_bytes(*file_.storage), format_bytes(choice.least)));
+    return choice;
+  }
+
+  /// Whether a file of a variant that is to be kept is not there any more, or is another.
+  [[nodiscard]] bool lacks_files(std::size_t task, const StorageChoice& choice) const {
+    std::size_t i = 0;
+    for (std::size_t t = 0; t < task; ++t) i += families_[t].stored.variants.size();
+    for (const StoredVariant& v : families_[task].stored.variants) {
+      std::error_code ec;
+      const bool there = static_cast<std::int64_t>(fs::file_size(path_of(file_.tasks[task], v.location), ec)) == v.bytes && !ec;
+      if (choice.keep[i++] && !there) return true;
+    }
+    return false;
+  }
+
+  std::vector<TaskVariants> deliver(const std::vector<bool>& keep) const {
+    std::vector<TaskVariants> tasks;
+    std::set<std::string> counted;
+    std::size_t i = 0;
+    for (std::size_t t = 0; t < families_.size(); ++t) {
+      TaskVariants out;
+      out.task = file_.tasks[t].name;
+      out.refused = families_[t].stored.refused;
+      out.reused = families_[t].reused;
+      out.finished = families_[t].finished;
+      for (const StoredVariant& s : families_[t].stored.variants) {
+        if (!keep[i++]) {
+          out.dropped.push_back(fmt::format("{}: dropped to stay within storage: {} ({})", s.id, format_bytes(file_.storage.value_or(0)), format_bytes(s.bytes)));
+          context_.info(fmt::format("{}: {}", out.task, out.dropped.back()));
+          continue;
+        }
+        Variant v;
+        v.id = s.id;
+        v.width = s.width;
+        v.depth = s.depth;
+        v.resolution = s.resolution;
+        v.precision = s.precision;
+        v.bytes = s.bytes;
+        v.shared_bytes = counted.insert(s.content).second ? 0 : s.bytes;
+        v.accuracy = s.accuracy;
+        v.accuracy_loss = s.accuracy_loss;
+        v.median = s.median;
+        v.path = path_of(file_.tasks[t], s.location);
+        v.shapes = s.shapes;
+        v.note = s.note;
+        out.variants.push_back(std::move(v));
+      }
+      tasks.push_back(std::move(out));
+    }
+    return tasks;
+  }
+
+  /// What the bound dropped leaves the disk too; the store remembers it, so that it is not tried again.
+  void remove_dropped(const StorageChoice& choice) const {
+    const std::vector<StoredFile> all = files();
+    std::set<std::string> kept;
+    for (std::size_t i = 0; i < all.size(); ++i)
+      if (choice.keep[i]) kept.insert(all[i].content);
+    for (std::size_t t = 0; t < families_.size(); ++t)
+      for (const StoredVariant& v : families_[t].stored.variants) {
+        const bool ours = v.location != kSourceLocation && v.location.rfind(kBroughtLocation, 0) != 0;
+        std::error_code ignored;
+        if (ours && !kept.contains(v.content)) fs::remove(workspace_.folder() / v.location, ignored);
+      }
+  }
+
+  Engine& engine_;
+  const TaskFile& file_;
+  const Workspace& workspace_;
+  const ScaleTasksOptions& options_;
+  const Context& context_;
+  Store store_;
+  ContentHashes hashes_;
+  Time deadline_;
+  std::vector<Family> families_;
+};
+
+}  // namespace
+
+std::vector<TaskVariants> scale_tasks(Engine& engine, const TaskFile& file, const Workspace& workspace, const ScaleTasksOptions& options,
+                                      const Context& context) {
+  return Scaling(engine, file, workspace, options, context).run();
+}
+
+std::int64_t stored_bytes(const std::vector<TaskVariants>& tasks) {
+  std::int64_t sum = 0;
+  for (const TaskVariants& task : tasks)
+    for (const Variant& v : task.variants) sum += v.bytes - v.shared_bytes;
+  return sum;
+}
+
+}  // namespace rtmdl

@@ -1,0 +1,185 @@
+#include "profiling/store.h"
+
+#include <rtmdl/error.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include <fmt/format.h>
+
+namespace rtmdl {
+namespace {
+
+constexpr std::int64_t kSchema = 1;               // PRAGMA user_version; raise with every change below
+constexpr std::int64_t kApplication = 0x72746d64;  // PRAGMA application_id: "rtmd"
+constexpr std::size_t kMostSamples = 2000;
+
+constexpr const char* kTables = R"(
+  CREATE TABLE families (key TEXT PRIMARY KEY, task TEXT NOT NULL, made TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP);
+  CREATE TABLE variants (family TEXT NOT NULL REFERENCES families(key) ON DELETE CASCADE, position INTEGER NOT NULL,
+    id TEXT NOT NULL, location TEXT NOT NULL, content TEXT NOT NULL, width REAL NOT NULL, depth REAL NOT NULL,
+    resolution REAL NOT NULL, precision TEXT NOT NULL, bytes INTEGER NOT NULL, accuracy REAL NOT NULL,
+    accuracy_loss REAL NOT NULL, median_ns INTEGER NOT NULL, shapes TEXT NOT NULL, note TEXT NOT NULL,
+    PRIMARY KEY (family, position));
+  CREATE TABLE refused (family TEXT NOT NULL REFERENCES families(key) ON DELETE CASCADE, position INTEGER NOT NULL,
+    reason TEXT NOT NULL, PRIMARY KEY (family, position));
+  CREATE TABLE accuracies (key TEXT PRIMARY KEY, accuracy REAL NOT NULL);
+  CREATE TABLE times (key TEXT PRIMARY KEY, what TEXT NOT NULL, alone_ns BLOB NOT NULL, busy_ns BLOB NOT NULL,
+    stalls INTEGER NOT NULL, stalls_of INTEGER NOT NULL, stalls_worst_ns INTEGER NOT NULL, memory INTEGER NOT NULL,
+    measured TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP);
+)";
+
+/// "input=1,3,224,224;other=1,8"
+std::string shapes_text(const std::map<std::string, std::vector<std::int64_t>>& shapes) {
+  std::string text;
+  for (const auto& [name, shape] : shapes) {
+    text += (text.empty() ? "" : ";") + name + '=';
+    for (std::size_t i = 0; i < shape.size(); ++i) text += (i ? "," : "") + std::to_string(shape[i]);
+  }
+  return text;
+}
+
+std::map<std::string, std::vector<std::int64_t>> parse_shapes(std::string_view text) {
+  std::map<std::string, std::vector<std::int64_t>> shapes;
+  while (!text.empty()) {
+    const std::string_view one = text.substr(0, text.find(';'));
+    text.remove_prefix(std::min(text.size(), one.size() + 1));
+    const std::size_t equals = one.rfind('=');
+    if (equals == std::string_view::npos) continue;
+    std::vector<std::int64_t>& shape = shapes[std::string(one.substr(0, equals))];
+    const char* at = one.data() + equals + 1;
+    const char* const end = one.data() + one.size();
+    while (at < end) {
+      std::int64_t dimension = 0;
+      at = std::from_chars(at, end, dimension).ptr + 1;
+      shape.push_back(dimension);
+    }
+  }
+  return shapes;
+}
+
+std::vector<std::int64_t> counts(const std::vector<Duration>& times) {
+  std::vector<std::int64_t> ns;
+  ns.reserve(times.size());
+  for (const Duration t : times) ns.push_back(t.count());
+  return ns;
+}
+
+std::vector<Duration> durations(std::span<const std::int64_t> ns) { return {ns.begin(), ns.end()}; }
+
+}  // namespace
+
+Store::Store(const std::filesystem::path& file) : database_(file) {
+  const std::int64_t schema = database_.value("PRAGMA user_version");
+  const std::int64_t application = database_.value("PRAGMA application_id");
+  const bool empty = database_.value("SELECT count(*) FROM sqlite_master") == 0;
+  if (!empty && application != kApplication)
+    bad_input(fmt::format("{}: a database, but not a profile store; delete it, or name another --workspace", file.string()));
+  if (schema > kSchema)
+    bad_input(fmt::format("{}: the profile store was written by a newer rtmdl (schema {}, this one reads up to {}); update rtmdl or name another "
+                          "--workspace",
+                          file.string(), schema, kSchema));
+  Statement check(database_, "PRAGMA quick_check(1)");
+  if (check.step() && check.text(0) != "ok")
+    bad_input(fmt::format("{}: damaged ({}); delete it to measure anew", file.string(), check.text(0)));
+  while (check.step()) {
+  }
+  database_.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON");
+  if (!empty) return;
+  Transaction transaction(database_);
+  // Another process may have been faster.
+  if (database_.value("SELECT count(*) FROM sqlite_master") == 0) {
+    database_.execute(kTables);
+    database_.execute(fmt::format("PRAGMA user_version = {}; PRAGMA application_id = {}", kSchema, kApplication).c_str());
+  }
+  transaction.commit();
+}
+
+std::optional<StoredFamily> Store::family(const std::string& key) {
+  Statement known(database_, "SELECT 1 FROM families WHERE key = ?");
+  if (!known.bind(key).step()) return std::nullopt;
+  StoredFamily family;
+  Statement variants(database_, "SELECT id, location, content, width, depth, resolution, precision, bytes, accuracy, accuracy_loss, median_ns, "
+                                "shapes, note FROM variants WHERE family = ? ORDER BY position");
+  for (variants.bind(key); variants.step();) {
+    StoredVariant v;
+    v.id = variants.text(0);
+    v.location = variants.text(1);
+    v.content = variants.text(2);
+    v.width = variants.real(3);
+    v.depth = variants.real(4);
+    v.resolution = variants.real(5);
+    v.precision = variants.text(6);
+    v.bytes = variants.integer(7);
+    v.accuracy = variants.real(8);
+    v.accuracy_loss = variants.real(9);
+    v.median = Duration(variants.integer(10));
+    v.shapes = parse_shapes(variants.text(11));
+    v.note = variants.text(12);
+    family.variants.push_back(std::move(v));
+  }
+  Statement refused(database_, "SELECT reason FROM refused WHERE family = ? ORDER BY position");
+  for (refused.bind(key); refused.step();) family.refused.push_back(refused.text(0));
+  return family;
+}
+
+void Store::put_family(const std::string& key, const std::string& task, const StoredFamily& family) {
+  Transaction transaction(database_);
+  Statement(database_, "DELETE FROM families WHERE key = ?").bind(key).step();
+  Statement(database_, "INSERT INTO families (key, task) VALUES (?, ?)").bind(key).bind(task).step();
+  Statement insert(database_, "INSERT INTO variants (family, position, id, location, content, width, depth, resolution, precision, bytes, accuracy, "
+                              "accuracy_loss, median_ns, shapes, note) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+  std::int64_t position = 0;
+  for (const StoredVariant& v : family.variants) {
+    insert.bind(key).bind(position++).bind(v.id).bind(v.location).bind(v.content).bind(v.width).bind(v.depth).bind(v.resolution);
+    insert.bind(v.precision).bind(v.bytes).bind(v.accuracy).bind(v.accuracy_loss).bind(static_cast<std::int64_t>(v.median.count()));
+    insert.bind(shapes_text(v.shapes)).bind(v.note).step();
+    insert.rewind();
+  }
+  Statement refuse(database_, "INSERT INTO refused (family, position, reason) VALUES (?, ?, ?)");
+  position = 0;
+  for (const std::string& reason : family.refused) {
+    refuse.bind(key).bind(position++).bind(reason).step();
+    refuse.rewind();
+  }
+  transaction.commit();
+}
+
+std::optional<double> Store::accuracy(const std::string& key) {
+  Statement query(database_, "SELECT accuracy FROM accuracies WHERE key = ?");
+  if (!query.bind(key).step()) return std::nullopt;
+  return query.real(0);
+}
+
+void Store::put_accuracy(const std::string& key, double accuracy) {
+  Statement(database_, "INSERT OR REPLACE INTO accuracies (key, accuracy) VALUES (?, ?)").bind(key).bind(accuracy).step();
+}
+
+std::optional<StageTimes> Store::times(const std::string& key) {
+  Statement query(database_, "SELECT alone_ns, busy_ns, stalls, stalls_of, stalls_worst_ns, memory FROM times WHERE key = ?");
+  if (!query.bind(key).step()) return std::nullopt;
+  StageTimes times;
+  times.alone = durations(query.blob(0));
+  times.busy = durations(query.blob(1));
+  times.stalls = {query.integer(2), query.integer(3), Duration(query.integer(4))};
+  times.memory = query.integer(5);
+  return times;
+}
+
+void Store::put_times(const std::string& key, const std::string& what, const StageTimes& times) {
+  if (times.alone.size() + times.busy.size() > kMostSamples)
+    throw Error(ErrorCode::internal, fmt::format("{}: {} samples; at most {} are stored", what, times.alone.size() + times.busy.size(), kMostSamples));
+  Statement(database_, "INSERT OR REPLACE INTO times (key, what, alone_ns, busy_ns, stalls, stalls_of, stalls_worst_ns, memory) "
+                       "VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
+      .bind(key)
+      .bind(what)
+      .bind(counts(times.alone))
+      .bind(counts(times.busy))
+      .bind(times.stalls.count)
+      .bind(times.stalls.of)
+      .bind(static_cast<std::int64_t>(times.stalls.worst.count()))
+      .bind(times.memory)
+      .step();
+}
+
+}  // namespace rtmdl

@@ -1,0 +1,69 @@
+#pragma once
+/// The workspace's memory of what was made and measured: variants, accuracies, times. One SQLite file; keys are hashes of everything that
+/// the value depends on (content_key.h), so that nothing is measured twice and nothing stale is found.
+
+#include "profiling/database.h"
+
+#include <rtmdl/time.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace rtmdl {
+
+/// Times at which the machine stood still, not the stage (stalls.h). Not in the samples.
+struct StallReport {
+  std::int64_t count = 0;    ///< suspect samples
+  std::int64_t of = 0;       ///< samples taken, suspects included
+  Duration worst{};          ///< the longest time by which one exceeded the median
+  [[nodiscard]] double share() const { return of ? static_cast<double>(count) / static_cast<double>(of) : 0; }
+};
+
+/// A stage's execution times, in the order measured. At most 2000 in all.
+struct StageTimes {
+  std::vector<Duration> alone;  ///< nothing else ran
+  std::vector<Duration> busy;   ///< another model ran on the other cores, and caches were cold
+  StallReport stalls;
+  std::int64_t memory = 0;      ///< bytes that became resident when the model was loaded (of an infer stage)
+};
+
+/// A variant as the store keeps it. `location` is told apart by the caller: the store moves with its workspace.
+struct StoredVariant {
+  std::string id, location, content, precision, note;
+  double width = 1, depth = 1, resolution = 1;
+  std::int64_t bytes = 0;
+  double accuracy = 1, accuracy_loss = 0;
+  Duration median{};
+  std::map<std::string, std::vector<std::int64_t>> shapes;
+};
+
+struct StoredFamily {
+  std::vector<StoredVariant> variants;
+  std::vector<std::string> refused;
+};
+
+/// One thread at a time; several processes may use one file. Each put is durable and whole, or throws and leaves nothing.
+class Store {
+ public:
+  /// Opens or creates. Throws Error(bad_input): damaged, not a profile store, written by a newer version, disk full.
+  explicit Store(const std::filesystem::path& file);
+
+  [[nodiscard]] std::optional<StoredFamily> family(const std::string& key);
+  void put_family(const std::string& key, const std::string& task, const StoredFamily& family);
+
+  [[nodiscard]] std::optional<double> accuracy(const std::string& key);
+  void put_accuracy(const std::string& key, double accuracy);
+
+  [[nodiscard]] std::optional<StageTimes> times(const std::string& key);
+  /// `what` is for people who look into the file: "faces int8 infer cpu 1 thread".
+  void put_times(const std::string& key, const std::string& what, const StageTimes& times);
+
+ private:
+  Database database_;
+};
+
+}  // namespace rtmdl

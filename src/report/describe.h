@@ -1,0 +1,40 @@
+#pragma once
+/// Figures and names as people read them: the same wording in tables, pages and JSON.
+
+#include "planning/planner.h"
+#include "profiling/profiler.h"
+
+#include <rtmdl/run_report.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace rtmdl {
+
+/// "0 %", "<0.1 %", "0.4 %", "43.0 %", ">99.9 %", "100 %": never rounded to 0 or 100 unless it is. "–" if not finite.
+[[nodiscard]] std::string percent(double fraction);
+/// Three significant digits, no exponent: "0.123", "4.56", "78.9", "1234". "–" if not finite.
+[[nodiscard]] std::string short_number(double x);
+/// Thousands apart: "12 345".
+[[nodiscard]] std::string grouped(std::int64_t n);
+
+/// The option that a plan chose for a task. Throws std::out_of_range on a plan of another problem.
+[[nodiscard]] inline const TaskOption& chosen_option(const PlannedTask& planned, const PlanTask& task) {
+  return task.options.at(static_cast<std::size_t>(planned.choice.option));
+}
+/// Of the infer stage; pre and post go around them.
+[[nodiscard]] inline int segments_of(const TaskOption& option) {
+  return std::max(1, static_cast<int>(option.stages.size()) - 2);
+}
+
+/// Without the times beside a busy neighbour.
+[[nodiscard]] StageTimes only_alone(const StageTimes& times);
+
+/// The task of that name in a report, or null.
+[[nodiscard]] const TaskReport* task_in(const RunReport& report, const std::string& name);
+/// Names of the tasks of all reports, each once, in the order of their first mention.
+[[nodiscard]] std::vector<std::string> task_names(const std::vector<RunReport>& reports);
+
+}  // namespace rtmdl

@@ -1,0 +1,202 @@
+#include "report/json.h"
+
+#include "report/describe.h"
+
+#include <nlohmann/json.hpp>
+
+#include <cmath>
+#include <cstdlib>
+
+#include <fmt/format.h>
+
+namespace rtmdl {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+/// Six significant digits; null if not finite.
+Json number(double x) {
+  if (!std::isfinite(x)) return nullptr;
+  const double rounded = std::strtod(fmt::format("{:.6g}", x).c_str(), nullptr);
+  return rounded == 0 ? 0.0 : rounded;
+}
+
+Json milliseconds(Duration d) { return number(to_ms(d)); }
+
+Json bytes_or_null(std::optional<std::int64_t> bytes) { return bytes ? Json(*bytes) : Json(nullptr); }
+
+std::string dumped(const Json& json) { return json.dump(2, ' ', false, Json::error_handler_t::replace); }
+
+Json stage_json(const StageSummary& s) {
+  return {{"min", milliseconds(s.min)},
+          {"p50", milliseconds(s.p50)},
+          {"p99", milliseconds(s.p99)},
+          {"max", milliseconds(s.max)}};
+}
+
+Json stalls_json(const StallReport& s) { return {{"count", s.count}, {"of", s.of}, {"max_ms", milliseconds(s.worst)}}; }
+
+Json variant_json(const Variant& v) {
+  Json json;
+  json["id"] = v.id;
+  json["width"] = number(v.width);
+  json["depth"] = number(v.depth);
+  json["resolution"] = number(v.resolution);
+  json["precision"] = v.precision;
+  json["bytes"] = v.bytes;
+  json["shared_bytes"] = v.shared_bytes;
+  json["accuracy"] = number(v.accuracy);
+  json["accuracy_loss"] = number(v.accuracy_loss);
+  json["path"] = v.path.string();
+  json["median_ms"] = milliseconds(v.median);
+  json["note"] = v.note;
+  return json;
+}
+
+Json profile_variant_json(const VariantProfile& v) {
+  const StageSummary infer = summary(v.infer);
+  Json json;
+  json["id"] = v.id;
+  json["processor"] = v.processor;
+  json["threads"] = v.threads;
+  json["segments"] = v.segments;
+  json["ms"] = stage_json(infer);
+  json["samples"] = infer.samples;
+  json["alone_ms"] = stage_json(summary(only_alone(v.infer)));
+  json["pre_ms"] = stage_json(summary(v.pre));
+  json["post_ms"] = stage_json(summary(v.post));
+  json["interference"] = number(v.interference);
+  json["stalls"] = stalls_json(v.infer.stalls);
+  json["accuracy"] = number(v.accuracy);
+  json["accuracy_loss"] = number(v.accuracy_loss);
+  json["bytes"] = v.bytes;
+  json["memory_bytes"] = v.memory;
+  json["reused"] = v.reused;
+  return json;
+}
+
+Json planned_task_json(const PlannedTask& planned, const PlanTask& task, const PlanProblem& problem) {
+  const TaskOption& option = chosen_option(planned, task);
+  Json json;
+  json["name"] = task.name;
+  json["variant"] = option.variant;
+  json["priority"] = planned.choice.priority;
+  json["processor"] = option.processor;
+  json["segments"] = segments_of(option);
+  json["threads"] = option.threads;
+  json["accuracy"] = number(option.accuracy);
+  json["accuracy_loss"] = number(planned.accuracy_loss);
+  json["miss_rate"] = number(planned.miss_rate);
+  json["miss_rate_limit"] = number(task.miss_rate_limit);
+  Json utilisation = Json::object();
+  for (std::size_t p = 0; p < problem.processors.size() && p < planned.utilisation.size(); ++p)
+    utilisation[problem.processors[p].name] = number(planned.utilisation[p]);
+  json["utilisation"] = std::move(utilisation);
+  json["response_bound_ms"] = planned.response_bound ? milliseconds(*planned.response_bound) : Json(nullptr);
+  return json;
+}
+
+Json task_json(const TaskReport& t) {
+  Json json;
+  json["name"] = t.name;
+  json["variant"] = t.variant;
+  json["priority"] = t.priority;
+  json["released"] = t.released;
+  json["completed"] = t.completed;
+  json["missed"] = t.missed;
+  json["dropped"] = t.dropped;
+  json["failed"] = t.failed;
+  json["miss_rate"] = number(t.miss_rate);
+  json["accuracy"] = number(t.accuracy);
+  json["effective_accuracy"] = number(t.effective_accuracy);
+  json["accuracy_loss"] = number(t.accuracy_loss);
+  json["switches"] = t.switches;
+  json["response_ms"] = {
+      {"p50", number(t.response.p50_ms)}, {"p99", number(t.response.p99_ms)}, {"max", number(t.response.max_ms)}};
+  return json;
+}
+
+Json run_object(const RunReport& r) {
+  Json json;
+  json["policy"] = r.policy;
+  json["seconds"] = number(r.seconds);
+  json["released"] = r.released;
+  json["missed"] = r.missed;
+  json["miss_rate"] = number(r.miss_rate);
+  json["accuracy_loss"] = number(r.accuracy_loss);
+  json["preemption"] = r.preemption;
+  json["machine_stalls"] = {
+      {"count", r.stalls.count}, {"max_ms", number(r.stalls.max_ms)}, {"missed", r.stalls.missed}};
+  json["tasks"] = Json::array();
+  for (const TaskReport& t : r.tasks) json["tasks"].push_back(task_json(t));
+  json["processors"] = Json::array();
+  for (const ProcessorReport& p : r.processors)
+    json["processors"].push_back({{"name", p.name}, {"busy", number(p.busy)}});
+  json["notes"] = r.notes;
+  return json;
+}
+
+}  // namespace
+
+std::string scale_json(std::int64_t bytes, std::optional<std::int64_t> limit, const std::vector<TaskVariants>& tasks) {
+  Json json;
+  json["storage"] = {{"bytes", bytes}, {"limit", bytes_or_null(limit)}};
+  json["tasks"] = Json::array();
+  for (const TaskVariants& t : tasks) {
+    Json task;
+    task["name"] = t.task;
+    task["variants"] = Json::array();
+    for (const Variant& v : t.variants) task["variants"].push_back(variant_json(v));
+    task["refused"] = t.refused;
+    task["dropped"] = t.dropped;
+    task["reused"] = t.reused;
+    task["finished"] = t.finished;
+    json["tasks"].push_back(std::move(task));
+  }
+  return dumped(json);
+}
+
+std::string profile_json(const std::vector<TaskProfile>& tasks) {
+  Json json;
+  json["tasks"] = Json::array();
+  for (const TaskProfile& t : tasks) {
+    Json task;
+    task["name"] = t.name;
+    task["variants"] = Json::array();
+    for (const VariantProfile& v : t.variants) task["variants"].push_back(profile_variant_json(v));
+    json["tasks"].push_back(std::move(task));
+  }
+  return dumped(json);
+}
+
+std::string plan_json(const Plan& plan, const PlanProblem& problem) {
+  Json json;
+  json["feasible"] = plan.feasible;
+  json["reason"] = plan.reason;
+  json["objective"] = {{"accuracy_loss", number(plan.accuracy_loss)}, {"miss_rate", number(plan.miss_rate)}};
+  json["storage"] = {{"bytes", plan.bytes}, {"limit", bytes_or_null(problem.storage)}};
+  json["search"] = {{"method", plan.method},
+                    {"space", number(plan.space)},
+                    {"evaluated", plan.evaluated},
+                    {"seconds", number(plan.seconds)},
+                    {"proven_optimal", plan.proven_optimal}};
+  json["tasks"] = Json::array();
+  for (std::size_t i = 0; i < plan.tasks.size() && i < problem.tasks.size(); ++i)
+    json["tasks"].push_back(planned_task_json(plan.tasks[i], problem.tasks[i], problem));
+  json["pareto"] = Json::array();
+  for (const ParetoPoint& p : plan.pareto)
+    json["pareto"].push_back({{"accuracy_loss", number(p.accuracy_loss)}, {"miss_rate", number(p.miss_rate)}});
+  return dumped(json);
+}
+
+std::string run_json(const RunReport& report) { return dumped(run_object(report)); }
+
+std::string compare_json(const std::string& workload, const std::vector<RunReport>& policies) {
+  Json json;
+  json["workload"] = workload;
+  json["policies"] = Json::array();
+  for (const RunReport& r : policies) json["policies"].push_back(run_object(r));
+  return dumped(json);
+}
+
+}  // namespace rtmdl

@@ -1,0 +1,31 @@
+#pragma once
+/// What every verb prints with --json: one object, two spaces of indent, no newline at the end. The names of fields are
+/// a promise (docs/design.md, "Commands and what they print"); fields may be added. Every number is finite and has at
+/// most six significant digits; what is unknown is null. Text that is not UTF-8 is repaired, never refused.
+
+#include "planning/planner.h"
+#include "profiling/profiler.h"
+#include "profiling/scale_tasks.h"
+
+#include <rtmdl/run_report.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace rtmdl {
+
+/// `bytes`: of all variants, shared files once (stored_bytes()). Besides the promised fields: "median_ms", "note",
+/// "refused", "dropped".
+[[nodiscard]] std::string scale_json(std::int64_t bytes, std::optional<std::int64_t> limit,
+                                     const std::vector<TaskVariants>& tasks);
+/// "ms" is of the infer stage as planning sees it (with a busy neighbour, if there was a core for one); "alone_ms",
+/// "pre_ms", "post_ms" beside it.
+[[nodiscard]] std::string profile_json(const std::vector<TaskProfile>& tasks);
+[[nodiscard]] std::string plan_json(const Plan& plan, const PlanProblem& problem);
+/// Of `run` and `simulate`.
+[[nodiscard]] std::string run_json(const RunReport& report);
+[[nodiscard]] std::string compare_json(const std::string& workload, const std::vector<RunReport>& policies);
+
+}  // namespace rtmdl

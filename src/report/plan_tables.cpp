@@ -1,0 +1,196 @@
+#include "base/units.h"
+#include "report/describe.h"
+#include "report/table.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include <fmt/format.h>
+
+namespace rtmdl {
+namespace {
+
+std::string limit_text(std::int64_t bytes, std::optional<std::int64_t> limit) {
+  return limit ? fmt::format("{} of {}", format_bytes(bytes), format_bytes(*limit))
+               : format_bytes(bytes) + ", no limit";
+}
+
+Duration work(const TaskOption& option, double q) {
+  Duration sum{};
+  for (const StageOption& s : option.stages)
+    if (!s.times.sorted.empty()) sum += s.times.quantile(q);
+  return sum;
+}
+
+std::string ms(Duration d) { return short_number(to_ms(d)); }
+
+Cell loss_cell(double loss) { return {percent(loss), loss == 0 ? Tone::faint : Tone::plain}; }
+
+}  // namespace
+
+std::string plan_table(const Plan& plan, const PlanProblem& problem, bool colour) {
+  const std::size_t count = std::min(plan.tasks.size(), problem.tasks.size());
+  const bool bounds = std::any_of(plan.tasks.begin(), plan.tasks.end(),
+                                  [](const PlannedTask& t) { return t.response_bound.has_value(); });
+  std::vector<Table::Column> columns{{"prio"},
+                                     {"task", Align::left},
+                                     {"variant", Align::left},
+                                     {"on", Align::left},
+                                     {"threads"},
+                                     {"p50 ms"},
+                                     {"p99 ms"},
+                                     {"deadline"},
+                                     {"accuracy"},
+                                     {"loss"},
+                                     {"misses  "},
+                                     {"limit"}};
+  if (bounds) columns.push_back({"bound"});
+  for (const PlanProcessor& p : problem.processors) columns.push_back({p.name + " use"});
+  Table table(columns);
+  std::vector<std::size_t> order(count);
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    return plan.tasks[a].choice.priority < plan.tasks[b].choice.priority;
+  });
+  std::vector<double> use(problem.processors.size());
+  for (const std::size_t i : order) {
+    const PlanTask& task = problem.tasks[i];
+    const PlannedTask& planned = plan.tasks[i];
+    const TaskOption& option = chosen_option(planned, task);
+    const bool over = planned.miss_rate > task.miss_rate_limit;
+    std::vector<Cell> cells{fmt::format("{}", planned.choice.priority),
+                            task.name,
+                            option.variant,
+                            option.processor,
+                            fmt::format("{}", option.threads),
+                            ms(work(option, 0.5)),
+                            ms(work(option, 0.99)),
+                            format_duration(task.deadline),
+                            percent(option.accuracy),
+                            loss_cell(planned.accuracy_loss),
+                            {percent(planned.miss_rate) + (over ? " !" : "  "), over ? Tone::bad : Tone::good},
+                            {task.hard ? "hard" : percent(task.miss_rate_limit), Tone::faint}};
+    if (bounds)
+      cells.push_back(planned.response_bound ? Cell(format_duration(*planned.response_bound)) : Cell("–", Tone::faint));
+    for (std::size_t p = 0; p < use.size(); ++p) {
+      const double u = p < planned.utilisation.size() ? planned.utilisation[p] : 0;
+      use[p] += u;
+      cells.push_back({percent(u), u == 0 ? Tone::faint : Tone::plain});
+    }
+    table.row(std::move(cells));
+  }
+  table.rule();
+  std::vector<Cell> totals{"", {"all", Tone::strong}};
+  totals.resize(9, Cell(""));  // up to "loss"
+  totals.insert(totals.end(),
+                {{percent(plan.accuracy_loss), Tone::strong}, {percent(plan.miss_rate) + "  ", Tone::strong}, ""});
+  if (bounds) totals.push_back("");
+  for (const double u : use) totals.push_back({percent(u), u > 1 ? Tone::bad : Tone::strong});
+  table.row(std::move(totals));
+
+  std::string text = table.to_string(colour);
+  text += fmt::format("\n{}{}{}\n", plan.feasible ? "feasible" : "NOT FEASIBLE, this is the nearest strategy",
+                      plan.reason.empty() ? "" : ": ", plan.reason);
+  text += fmt::format("storage: {}\n", limit_text(plan.bytes, problem.storage));
+  text +=
+      fmt::format("search: {}, {} of {} strategies simulated in {} s{}\n", plan.method, grouped(plan.evaluated),
+                  plan.space < 1e9 ? grouped(static_cast<std::int64_t>(plan.space)) : fmt::format("{:.2g}", plan.space),
+                  short_number(plan.seconds), plan.proven_optimal ? ", proven optimal" : "");
+  return text;
+}
+
+std::string scale_table(std::int64_t bytes, std::optional<std::int64_t> limit, const std::vector<TaskVariants>& tasks,
+                        bool colour) {
+  Table table({{"task", Align::left},
+               {"variant", Align::left},
+               {"precision", Align::left},
+               {"resolution"},
+               {"size"},
+               {"accuracy"},
+               {"loss"},
+               {"ms"},
+               {"faster"},
+               {"how", Align::left}});
+  std::string left_out;
+  bool begun = false;
+  for (const TaskVariants& t : tasks) {
+    if (begun) table.rule();
+    begun = true;
+    const auto source =
+        std::find_if(t.variants.begin(), t.variants.end(), [](const Variant& v) { return v.id == "source"; });
+    std::string title = t.task;
+    for (const Variant& v : t.variants) {
+      const bool compare = source != t.variants.end() && v.id != "source" && v.median > Duration::zero();
+      const double times = compare ? to_ms(source->median) / to_ms(v.median) : 1;
+      table.row({{title, Tone::strong},
+                 v.id,
+                 v.precision,
+                 percent(v.resolution),
+                 format_bytes(v.bytes),
+                 percent(v.accuracy),
+                 loss_cell(v.accuracy_loss),
+                 v.median > Duration::zero() ? ms(v.median) : "–",
+                 compare ? Cell(short_number(times) + "x", times >= 1.2 ? Tone::good : Tone::plain) : Cell(""),
+                 {v.note, Tone::faint}});
+      title.clear();
+    }
+    if (t.variants.empty()) table.row({{title, Tone::strong}, {"none yet", Tone::faint}});
+    for (const std::string& r : t.refused) left_out += fmt::format("  {}: refused {}\n", t.task, r);
+    for (const std::string& d : t.dropped) left_out += fmt::format("  {}: dropped {}\n", t.task, d);
+    if (!t.finished) left_out += fmt::format("  {}: not finished; the next start goes on\n", t.task);
+  }
+  std::string text = table.to_string(colour) + fmt::format("\nstorage: {}\n", limit_text(bytes, limit));
+  if (!left_out.empty()) text += "left out:\n" + left_out;
+  return text;
+}
+
+std::string profile_table(const std::vector<TaskProfile>& tasks, bool colour) {
+  Table table({{"task", Align::left},
+               {"variant", Align::left},
+               {"on", Align::left},
+               {"threads"},
+               {"p50 ms"},
+               {"p99 ms"},
+               {"max ms"},
+               {"pre ms"},
+               {"post ms"},
+               {"beside"},
+               {"samples"},
+               {"stalled"},
+               {"accuracy"},
+               {"loss"}});
+  bool begun = false;
+  std::size_t reused = 0, all = 0;
+  for (const TaskProfile& t : tasks) {
+    if (begun) table.rule();
+    begun = true;
+    std::string title = t.name;
+    for (const VariantProfile& v : t.variants) {
+      const StageSummary infer = summary(v.infer);
+      ++all;
+      reused += v.reused;
+      table.row({{title, Tone::strong},
+                 v.id,
+                 v.processor,
+                 fmt::format("{}", v.threads),
+                 {ms(infer.p50), Tone::strong},
+                 ms(infer.p99),
+                 ms(infer.max),
+                 ms(summary(v.pre).p50),
+                 ms(summary(v.post).p50),
+                 short_number(v.interference) + "x",
+                 grouped(static_cast<std::int64_t>(infer.samples)),
+                 {percent(v.infer.stalls.share()), v.infer.stalls.count ? Tone::plain : Tone::faint},
+                 percent(v.accuracy),
+                 loss_cell(v.accuracy_loss)});
+      title.clear();
+    }
+  }
+  return table.to_string(colour) +
+         fmt::format(
+             "\np50 to max: infer stage as planned with; beside: how much slower beside other work;\n"
+             "stalled: samples in which the machine stood still. {} of {} from the store\n",
+             reused, all);
+}
+
+}  // namespace rtmdl

@@ -1,0 +1,26 @@
+#pragma once
+/// What reports need to know of a task besides what a run measured.
+
+#include <rtmdl/task_file.h>
+#include <rtmdl/time.h>
+
+#include <string>
+#include <vector>
+
+namespace rtmdl {
+
+struct TaskInfo {
+  std::string name;
+  Duration period{}, deadline{};
+  double miss_rate_limit = 0.01;  ///< ζ
+};
+
+/// In the task file's order, which is that of RunReport::tasks.
+[[nodiscard]] inline std::vector<TaskInfo> task_infos(const TaskFile& file) {
+  std::vector<TaskInfo> infos;
+  infos.reserve(file.tasks.size());
+  for (const TaskSpec& t : file.tasks) infos.push_back({t.name, t.period, t.deadline, t.miss_rate});
+  return infos;
+}
+
+}  // namespace rtmdl

@@ -1,0 +1,256 @@
+#include "report/trace.h"
+
+#include "base/atomic_file.h"
+#include "report/nesting.h"
+#include "report/tracks.h"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <iterator>
+#include <tuple>
+
+#include <fmt/format.h>
+
+namespace rtmdl {
+namespace {
+
+constexpr int kProcessors = 1, kTasks = 2, kMachine = 3;  // process ids
+constexpr std::size_t kLanes = 100;                       // thread ids per task
+constexpr std::size_t kEventBytes = 140;
+
+std::string quoted(const std::string& text) {
+  return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+std::string_view fate_of(const JobRecord& r) {
+  if (r.fate == JobFate::dropped) return "dropped";
+  if (r.fate == JobFate::failed) return "failed";
+  return r.late ? "late" : "in time";
+}
+
+/// Reserved colour names of the trace viewers.
+std::string_view colour_of(const JobRecord& r) {
+  if (r.fate == JobFate::dropped) return "bad";
+  if (r.fate == JobFate::failed) return "black";
+  return r.late ? "terrible" : "good";
+}
+
+class TraceWriter {
+ public:
+  TraceWriter(const RunOutcome& outcome, const std::vector<TaskInfo>& tasks, const TraceOptions& options)
+      : outcome_(outcome), tasks_(tasks), options_(options), tracks_(outcome) {}
+
+  std::string write() {
+    choose_jobs();
+    out_.reserve(jobs_.size() * 8 * kEventBytes + 4096);
+    out_ += "{\"displayTimeUnit\":\"ms\",\n\"traceEvents\":[";
+    name_tasks();
+    write_tasks();
+    write_processors();
+    write_stalls();
+    if (summary_.jobs_left_out > 0) write_limit();
+    out_ += fmt::format("\n],\n\"otherData\":{{\"policy\":{},\"preemption\":{},\"jobs\":{},\"jobs_left_out\":{}}}}}\n",
+                        quoted(outcome_.report.policy), quoted(outcome_.report.preemption), summary_.jobs,
+                        summary_.jobs_left_out);
+    return std::move(out_);
+  }
+
+  [[nodiscard]] const TraceSummary& summary() const { return summary_; }
+
+ private:
+  void choose_jobs() {
+    for (const JobRecord& r : outcome_.records) jobs_.push_back(&r);
+    std::sort(jobs_.begin(), jobs_.end(), [](const JobRecord* a, const JobRecord* b) {
+      return std::tie(a->release, a->task, a->job) < std::tie(b->release, b->task, b->job);
+    });
+    std::size_t events = 0, kept = 0;
+    for (; kept < jobs_.size(); ++kept) {
+      const auto stages = static_cast<std::size_t>(recorded_stages(*jobs_[kept]));
+      events += 2 + (jobs_[kept]->missed() ? 2 : 0) + (stages ? 2 + 2 * stages : 0);
+      if (events > options_.event_limit) break;
+    }
+    summary_.jobs = kept;
+    summary_.jobs_left_out = jobs_.size() - kept;
+    jobs_.resize(kept);
+  }
+
+  template <typename... Args>
+  void event(fmt::format_string<Args...> format, Args&&... args) {
+    out_ += summary_.events++ ? ",\n{" : "\n{";
+    fmt::format_to(std::back_inserter(out_), format, std::forward<Args>(args)...);
+    out_ += '}';
+  }
+
+  /// Microseconds with three decimals, from the start of the run; never negative.
+  [[nodiscard]] std::string at(Time t) const { return us(t - outcome_.start); }
+  [[nodiscard]] static std::string us(Duration d) {
+    const auto ns = std::max<Duration::rep>(0, d.count());
+    return fmt::format("{}.{:03}", ns / 1000, ns % 1000);
+  }
+  /// Of an interval, agreeing with at() of its two ends.
+  [[nodiscard]] std::string length(Time start, Time end) const {
+    return us(std::max(end, outcome_.start) - std::max(start, outcome_.start));
+  }
+
+  void process(int pid, std::string_view name) {
+    event(R"("ph":"M","pid":{},"tid":0,"name":"process_name","args":{{"name":"{}"}})", pid, name);
+    event(R"("ph":"M","pid":{0},"tid":0,"name":"process_sort_index","args":{{"sort_index":{0}}})", pid);
+  }
+  void thread(int pid, std::size_t tid, const std::string& name) {
+    event(R"("ph":"M","pid":{},"tid":{},"name":"thread_name","args":{{"name":{}}})", pid, tid, quoted(name));
+    event(R"("ph":"M","pid":{0},"tid":{1},"name":"thread_sort_index","args":{{"sort_index":{1}}})", pid, tid);
+  }
+
+  void name_tasks() {
+    std::size_t count = tasks_.size();
+    for (const JobRecord* r : jobs_) count = std::max(count, r->task + std::size_t{1});
+    for (std::size_t i = 0; i < count; ++i) {
+      names_.push_back(quoted(task_name(tasks_, i)));
+      variants_.push_back(quoted(i < outcome_.report.tasks.size() ? outcome_.report.tasks[i].variant : ""));
+    }
+  }
+
+  static std::size_t lane_id(std::size_t task, std::size_t lane) {
+    return task * kLanes + std::min(lane, kLanes - 1) + 1;
+  }
+
+  void write_tasks() {
+    process(kTasks, "tasks");
+    std::vector<std::vector<Span>> spans(names_.size());
+    for (std::size_t j = 0; j < jobs_.size(); ++j) {
+      const JobRecord& r = *jobs_[j];
+      spans[r.task].push_back({r.release, std::max(r.release, r.finish), static_cast<std::uint32_t>(j), 0, false});
+    }
+    job_lane_.resize(jobs_.size());
+    for (std::size_t i = 0; i < spans.size(); ++i) {
+      const std::vector<std::size_t> lanes = assign_lanes(spans[i]);
+      const std::size_t used = lanes.empty() ? 1 : 1 + *std::max_element(lanes.begin(), lanes.end());
+      for (std::size_t lane = 0; lane < std::min(used, kLanes); ++lane)
+        thread(kTasks, lane_id(i, lane), task_name(tasks_, i) + (lane ? " (overlapping)" : ""));
+      for (std::size_t k = 0; k < spans[i].size(); ++k) {
+        const std::uint32_t j = spans[i][k].job;
+        job_lane_[j] = lane_id(i, lanes[k]);
+        write_job(j, spans[i][k]);
+      }
+      count_misses(i, spans[i]);
+    }
+  }
+
+  void write_job(std::uint32_t j, const Span& span) {
+    const JobRecord& r = *jobs_[j];
+    const std::size_t lane = job_lane_[j];
+    const std::string& name = names_[r.task];
+    const bool begun = recorded_stages(r) > 0;
+    event(
+        R"("ph":"X","pid":{},"tid":{},"ts":{},"dur":{},"cat":"job","name":{},"cname":"{}","args":{{"job":{},"variant":{},"frame":{},"outcome":"{}",)"
+        R"("ms_after_release":{:.6f},"stalled":{}}})",
+        kTasks, lane, at(span.start), length(span.start, span.end), name, colour_of(r), r.job, variants_[r.task],
+        r.frame, fate_of(r), to_ms(span.end - span.start), r.stalled);
+    if (begun)
+      event(R"("ph":"s","pid":{},"tid":{},"ts":{},"cat":"job","name":"job","id":{})", kTasks, lane, at(span.start),
+            j + 1);
+    if (r.task < tasks_.size())
+      event(R"("ph":"i","pid":{},"tid":{},"ts":{},"s":"t","cat":"deadline","name":"deadline","args":{{"job":{}}})",
+            kTasks, lane_id(r.task, 0), at(r.release + tasks_[r.task].deadline), r.job);
+    if (begun)  // just before the end: an arrow ends at what is open
+      event(R"("ph":"f","bp":"e","pid":{},"tid":{},"ts":{},"cat":"job","name":"job","id":{})", kTasks, lane,
+            at(std::max(span.start, span.end - Duration(1))), j + 1);
+    if (!r.missed()) return;
+    event(
+        R"("ph":"i","pid":{},"tid":{},"ts":{},"s":"t","cat":"miss","name":"{}","cname":"{}","args":{{"job":{},"stalled":{}}})",
+        kTasks, lane_id(r.task, 0), at(span.end), fate_of(r), colour_of(r), r.job, r.stalled);
+  }
+
+  void count_misses(std::size_t task, const std::vector<Span>& spans) {
+    std::vector<Time> ends;
+    for (const Span& s : spans)
+      if (jobs_[s.job]->missed()) ends.push_back(s.end);
+    std::sort(ends.begin(), ends.end());
+    const std::string name = quoted("misses of " + task_name(tasks_, task));
+    for (std::size_t n = 0; n < ends.size(); ++n)
+      event(R"("ph":"C","pid":{},"ts":{},"name":{},"args":{{"misses":{}}})", kTasks, at(ends[n]), name, n + 1);
+  }
+
+  void write_processors() {
+    process(kProcessors, "processors");
+    std::vector<std::vector<Span>> spans(tracks_.size());
+    for (std::size_t j = 0; j < jobs_.size(); ++j)
+      for (int s = 0; s < recorded_stages(*jobs_[j]); ++s) {
+        const JobRecord::Stage& stage = jobs_[j]->stage[static_cast<std::size_t>(s)];
+        spans[tracks_.of(stage)].push_back(
+            {stage.start, stage.end, static_cast<std::uint32_t>(j), static_cast<std::uint8_t>(s), false});
+      }
+    for (std::size_t track = 0; track < tracks_.size(); ++track) {
+      thread(kProcessors, track + 1, tracks_.name(track));
+      make_nested(spans[track]);
+      for (const Span& s : spans[track]) write_stage(track + 1, s);
+    }
+  }
+
+  void write_stage(std::size_t tid, const Span& s) {
+    const JobRecord& r = *jobs_[s.job];
+    event(
+        R"("ph":"X","pid":{},"tid":{},"ts":{},"dur":{},"cat":"stage","name":{},"args":{{"job":{},"variant":{},"stage":"{}","frame":{},"late":{}{}}})",
+        kProcessors, tid, at(s.start), length(s.start, s.end), names_[r.task], r.job, variants_[r.task],
+        stage_name(outcome_, r, s.stage), r.frame, r.late, s.clamped ? R"(,"clamped":true)" : "");
+    event(R"("ph":"t","pid":{},"tid":{},"ts":{},"cat":"job","name":"job","id":{})", kProcessors, tid, at(s.start),
+          s.job + 1);
+  }
+
+  void write_stalls() {
+    if (outcome_.stalls.empty()) return;
+    process(kMachine, "machine");
+    std::vector<int> cores;
+    for (const Stall& s : outcome_.stalls) cores.push_back(s.core);
+    std::sort(cores.begin(), cores.end());
+    cores.erase(std::unique(cores.begin(), cores.end()), cores.end());
+    for (const int core : cores) {
+      const std::size_t tid = static_cast<std::size_t>(std::max(0, core)) + 1;
+      thread(kMachine, tid, fmt::format("stalls of core {}", core));
+      std::vector<Span> spans;
+      for (const Stall& s : outcome_.stalls)
+        if (s.core == core && s.end > outcome_.start) spans.push_back({s.start, s.end, 0, 0, false});
+      make_nested(spans);
+      for (const Span& s : spans)
+        event(R"("ph":"X","pid":{},"tid":{},"ts":{},"dur":{},"cat":"stall","name":"stall","cname":"grey","args":{{}})",
+              kMachine, tid, at(s.start), length(s.start, s.end));
+    }
+  }
+
+  void write_limit() {
+    const Time last = jobs_.empty() ? outcome_.start : jobs_.back()->release;
+    event(
+        R"("ph":"i","pid":{},"tid":0,"ts":{},"s":"g","name":"the trace ends here: {} later jobs left out, limit {} events","args":{{}})",
+        kTasks, at(last), summary_.jobs_left_out, options_.event_limit);
+  }
+
+  const RunOutcome& outcome_;
+  const std::vector<TaskInfo>& tasks_;
+  TraceOptions options_;
+  ProcessorTracks tracks_;
+  TraceSummary summary_;
+  std::vector<const JobRecord*> jobs_;         // by release
+  std::vector<std::size_t> job_lane_;          // as jobs_
+  std::vector<std::string> names_, variants_;  // per task, quoted
+  std::string out_;
+};
+
+}  // namespace
+
+std::string trace_json(const RunOutcome& outcome, const std::vector<TaskInfo>& tasks, const TraceOptions& options,
+                       TraceSummary* summary) {
+  TraceWriter writer(outcome, tasks, options);
+  std::string text = writer.write();
+  if (summary) *summary = writer.summary();
+  return text;
+}
+
+TraceSummary write_trace(const std::filesystem::path& path, const RunOutcome& outcome,
+                         const std::vector<TaskInfo>& tasks, const TraceOptions& options) {
+  TraceSummary summary;
+  write_file_atomically(path, trace_json(outcome, tasks, options, &summary));
+  return summary;
+}
+
+}  // namespace rtmdl

@@ -1,0 +1,279 @@
+#include "runtime/dispatcher.h"
+
+#include <rtmdl/error.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <exception>
+#include <mutex>
+
+#include <time.h>
+
+namespace rtmdl {
+namespace {
+
+/// A lock that lends its holder the priority of whoever waits for it.
+class Locked {
+ public:
+  explicit Locked(pthread_mutex_t& mutex) noexcept : mutex_(mutex) { pthread_mutex_lock(&mutex_); }
+  ~Locked() { pthread_mutex_unlock(&mutex_); }
+  Locked(const Locked&) = delete;
+  Locked& operator=(const Locked&) = delete;
+
+ private:
+  pthread_mutex_t& mutex_;
+};
+
+bool is_fixed_priority(Policy policy) { return policy != Policy::edf && policy != Policy::fifo; }
+
+}  // namespace
+
+struct Dispatcher::Worker {
+  Worker(int t, int p) : task(t), processor(p) { sem_init(&signal, 0, 0); sem_init(&ready, 0, 0); }
+  ~Worker() { sem_destroy(&signal); sem_destroy(&ready); }
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  const int task, processor;
+  int stage = 0;           ///< to run; written under the lock before `signal`
+  int level = -1;          ///< that its kernel priority stands for (EDF, FIFO)
+  ThreadPlacement placement;
+  sem_t signal{}, ready{};
+  clockid_t clock{};
+  std::exception_ptr failure;
+  std::thread thread;
+};
+
+Dispatcher::Dispatcher(const DispatcherConfig& config, std::vector<JobBody*> bodies)
+    : config_(config), bodies_(std::move(bodies)), scheduler_(config.scheduler), records_(config.record_capacity) {
+  pthread_mutexattr_t attributes;
+  pthread_mutexattr_init(&attributes);
+  pthread_mutexattr_setprotocol(&attributes, PTHREAD_PRIO_INHERIT);
+  pthread_mutex_init(&lock_, &attributes);
+  pthread_mutexattr_destroy(&attributes);
+
+  const auto& tasks = config_.scheduler.tasks;
+  const std::vector<int> priorities = assign_priorities(config_.scheduler.policy, tasks);
+  current_.resize(tasks.size());
+  counts_.resize(tasks.size());
+  worker_of_.assign(tasks.size(), std::vector<Worker*>(config_.processors.size(), nullptr));
+  events_.reserve(config_.event_capacity);
+  for (std::size_t t = 0; t < tasks.size(); ++t) {
+    results_.push_back(std::make_unique<Ring<Result>>(config_.result_capacity.empty() ? 16 : config_.result_capacity[t]));
+    for (const int p : tasks[t].stage_processors) {
+      Worker*& worker = worker_of_[t][static_cast<std::size_t>(p)];
+      if (worker) continue;
+      workers_.push_back(std::make_unique<Worker>(static_cast<int>(t), p));
+      worker = workers_.back().get();
+      worker->placement.cores = config_.processors[static_cast<std::size_t>(p)].cores;
+      if (config_.realtime)
+        worker->placement.fifo_priority = is_fixed_priority(config_.scheduler.policy)
+                                              ? kFifoBase + static_cast<int>(tasks.size()) - priorities[t]
+                                              : kFifoBase;
+    }
+  }
+  wake_.reserve(16);
+  try {
+    // One after the other: a warm-up is long, and its memory is locked as it is touched.
+    for (auto& worker : workers_) {
+      worker->thread = std::thread([this, w = worker.get()] { work(*w); });
+      while (sem_wait(&worker->ready) != 0) {
+      }
+      if (worker->failure) std::rethrow_exception(worker->failure);
+    }
+  } catch (...) {
+    stopping_ = true;
+    for (auto& worker : workers_) {
+      sem_post(&worker->signal);
+      if (worker->thread.joinable()) worker->thread.join();
+    }
+    pthread_mutex_destroy(&lock_);
+    throw;
+  }
+}
+
+Dispatcher::~Dispatcher() {
+  stopping_ = true;
+  for (auto& worker : workers_) sem_post(&worker->signal);
+  for (auto& worker : workers_) worker->thread.join();
+  pthread_mutex_destroy(&lock_);
+}
+
+void Dispatcher::work(Worker& worker) {
+  place_current_thread(worker.placement);
+  pthread_getcpuclockid(pthread_self(), &worker.clock);
+  JobBody& body = *bodies_[static_cast<std::size_t>(worker.task)];
+  const auto& processors = config_.scheduler.tasks[static_cast<std::size_t>(worker.task)].stage_processors;
+  try {
+    for (int s = 0; s < body.stages(); ++s)
+      if (processors[static_cast<std::size_t>(s)] == worker.processor) body.warm_up(s);
+  } catch (...) {
+    worker.failure = std::current_exception();
+  }
+  sem_post(&worker.ready);
+  if (worker.failure) return;
+
+  while (true) {
+    while (sem_wait(&worker.signal) != 0) {
+    }
+    if (stopping_.load(std::memory_order_relaxed)) return;
+    bool again = true;
+    while (again) {
+      JobRecord& job = current_[static_cast<std::size_t>(worker.task)];
+      const int stage = worker.stage;
+      JobRecord::Stage& record = job.stage[static_cast<std::size_t>(std::min(stage, kRecordedStages - 1))];
+      record.start = MonotonicClock::now();
+      if (stage == 0) job.frame = body.begin(job.job);
+      const bool ok = body.stage(stage);
+      const Time now = MonotonicClock::now();
+      record.end = now;
+
+      std::array<Worker*, 16> wake{};
+      std::size_t count = 0;
+      again = false;
+      {
+        const Locked locked(lock_);
+        decisions_.clear();
+        log(ok ? SchedulerEvent::Kind::complete : SchedulerEvent::Kind::failed, worker.task, job.release, now);
+        scheduler_.complete(worker.task, now, ok, decisions_);
+        apply(decisions_, now);
+        for (Worker* w : wake_) {
+          if (w == &worker) again = true;  // the next stage, or the next job, is this thread's own: no hand-off
+          else wake[count++] = w;
+        }
+      }
+      for (std::size_t i = 0; i < count; ++i) sem_post(&wake[i]->signal);
+    }
+  }
+}
+
+void Dispatcher::release(int task, Time release) noexcept {
+  std::array<Worker*, 16> wake{};
+  std::size_t count = 0;
+  {
+    const Locked locked(lock_);
+    const Time now = MonotonicClock::now();
+    decisions_.clear();
+    log(SchedulerEvent::Kind::release, task, release, now);
+    ++counts_[static_cast<std::size_t>(task)].released;
+    scheduler_.release(task, release, now, decisions_);
+    apply(decisions_, now);
+    for (Worker* w : wake_) wake[count++] = w;
+  }
+  for (std::size_t i = 0; i < count; ++i) sem_post(&wake[i]->signal);
+}
+
+void Dispatcher::apply(const Decisions& decisions, Time now) noexcept {
+  wake_.clear();
+  for (const Decision& d : decisions.items()) {
+    switch (d.kind) {
+      case Decision::Kind::start: {
+        JobRecord& record = current_[d.task];
+        if (d.stage == 0) {
+          record = JobRecord{};
+          record.task = d.task;
+          record.job = d.job;
+          record.release = d.release;
+        }
+        const int recorded = std::min<int>(d.stage, kRecordedStages - 1);
+        record.stages = static_cast<std::uint8_t>(recorded + 1);
+        record.stage[static_cast<std::size_t>(recorded)].processor = d.processor;
+        record.stage[static_cast<std::size_t>(recorded)].slot = d.slot;
+        Worker* worker = worker_of_[d.task][d.processor];
+        worker->stage = d.stage;
+        set_level(*worker, d.level);
+        wake_.push_back(worker);
+        break;
+      }
+      case Decision::Kind::preempt:
+      case Decision::Kind::resume: break;  // the kernel's: the started thread has the higher priority
+      case Decision::Kind::finish:
+      case Decision::Kind::fail:
+      case Decision::Kind::drop: over(d, now); break;
+    }
+  }
+}
+
+void Dispatcher::over(const Decision& d, Time now) noexcept {
+  JobCounts& counts = counts_[d.task];
+  if (d.kind == Decision::Kind::drop) ++counts.dropped;
+  if (d.kind == Decision::Kind::fail) ++counts.failed;
+  if (d.kind == Decision::Kind::finish) {
+    ++counts.completed;
+    if (d.late) ++counts.late;
+  }
+  JobRecord* record = records_.claim();
+  if (!record) {
+    lost_.fetch_add(1, std::memory_order_relaxed);
+    return;
+  }
+  if (d.kind == Decision::Kind::drop) {
+    *record = JobRecord{};
+    record->task = d.task;
+    record->job = d.job;
+    record->release = d.release;
+    record->fate = JobFate::dropped;
+  } else {
+    *record = current_[d.task];
+    record->fate = d.kind == Decision::Kind::finish ? JobFate::completed : JobFate::failed;
+    record->late = d.late;
+  }
+  record->finish = now;
+  Result* result = record->fate == JobFate::completed ? bodies_[d.task]->result() : nullptr;
+  Result* place = result ? results_[d.task]->claim() : nullptr;
+  if (place) {
+    std::swap(*place, *result);
+    results_[d.task]->publish();
+    record->has_result = true;
+  }
+  records_.publish();
+}
+
+JobCounts Dispatcher::counts(int task) noexcept {
+  const Locked locked(lock_);
+  return counts_[static_cast<std::size_t>(task)];
+}
+
+void Dispatcher::cancel() noexcept {
+  for (JobBody* body : bodies_) body->cancel();
+}
+
+void Dispatcher::set_level(Worker& worker, int level) noexcept {
+  if (!config_.realtime || is_fixed_priority(config_.scheduler.policy) || worker.level == level) return;
+  sched_param param{};
+  param.sched_priority = kFifoBase + level;
+  if (pthread_setschedparam(worker.thread.native_handle(), SCHED_FIFO, &param) == 0) worker.level = level;
+}
+
+void Dispatcher::log(SchedulerEvent::Kind kind, int task, Time release, Time now) noexcept {
+  if (events_.size() < events_.capacity()) events_.push_back({kind, static_cast<std::uint8_t>(task), release, now});
+}
+
+int Dispatcher::pending() noexcept {
+  const Locked locked(lock_);
+  int jobs = 0;
+  for (std::size_t t = 0; t < bodies_.size(); ++t) jobs += scheduler_.pending(static_cast<int>(t));
+  return jobs;
+}
+
+void Dispatcher::drop_waiting() noexcept {
+  const Locked locked(lock_);
+  const Time now = MonotonicClock::now();
+  for (std::size_t t = 0; t < bodies_.size(); ++t) {
+    decisions_.clear();
+    scheduler_.drop_waiting(now, decisions_, static_cast<int>(t));
+    apply(decisions_, now);
+  }
+}
+
+Duration Dispatcher::worked(int processor) noexcept {
+  Duration sum{};
+  for (const auto& worker : workers_) {
+    timespec t{};
+    if (worker->processor == processor && clock_gettime(worker->clock, &t) == 0) sum += std::chrono::seconds(t.tv_sec) + Duration(t.tv_nsec);
+  }
+  return sum;
+}
+
+}  // namespace rtmdl

@@ -1,0 +1,112 @@
+#pragma once
+/// Drives the scheduler core with the real clock: one worker thread per task and processor, woken by the core's decisions.
+///
+/// On a preemptive processor a worker runs under SCHED_FIFO and the kernel carries out what the core decides: a started job of higher priority
+/// displaces the one below it. Fixed priorities are given to the threads once; under EDF and FIFO a thread's priority follows its
+/// preemption level when it is started. Without the privilege all processors are non-preemptive (cooperative at stage boundaries).
+
+#include "base/thread_placement.h"
+#include "runtime/job_body.h"
+#include "runtime/job_record.h"
+#include "runtime/ring.h"
+
+#include <rtmdl/scheduler.h>
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <pthread.h>
+#include <semaphore.h>
+
+namespace rtmdl {
+
+inline constexpr int kFifoBase = 10;           ///< SCHED_FIFO priority of the least urgent worker
+inline constexpr int kFifoRelease = 90;        ///< of the release thread
+inline constexpr int kFifoProbe = 98;          ///< of the stall probes
+
+struct DispatcherProcessor {
+  std::vector<int> cores;  ///< where its workers run; empty: anywhere
+};
+
+/// An event as the core saw it: enough to replay the run.
+struct SchedulerEvent {
+  enum class Kind : std::uint8_t { release, complete, failed };
+  Kind kind = Kind::release;
+  std::uint8_t task = 0;
+  Time release{}, now{};
+};
+
+struct DispatcherConfig {
+  SchedulerConfig scheduler;
+  std::vector<DispatcherProcessor> processors;  ///< as in `scheduler`
+  bool realtime = false;                        ///< SCHED_FIFO
+  std::size_t record_capacity = 8192;           ///< finished jobs that may wait for the collector
+  std::vector<std::size_t> result_capacity;     ///< results of each task that may wait for the collector; empty: 16 each
+  std::size_t event_capacity = 0;               ///< events logged for replay; logging stops when full
+};
+
+/// released = completed + dropped + failed, once nothing is pending.
+struct JobCounts {
+  std::int64_t released = 0, completed = 0, late = 0, dropped = 0, failed = 0;
+};
+
+class Dispatcher {
+ public:
+  /// `bodies[i]` for task i; they outlive the dispatcher. Throws Error as Scheduler's constructor does, and whatever a body's warm-up throws.
+  Dispatcher(const DispatcherConfig& config, std::vector<JobBody*> bodies);
+  ~Dispatcher();
+  Dispatcher(const Dispatcher&) = delete;
+  Dispatcher& operator=(const Dispatcher&) = delete;
+
+  /// From the release thread. No allocation; takes the core's lock for the length of one event.
+  void release(int task, Time release) noexcept;
+
+  /// Jobs not over yet, of all tasks.
+  [[nodiscard]] int pending() noexcept;
+  /// At the end of a run: frames that still wait are dropped.
+  void drop_waiting() noexcept;
+  /// Asks the stages in progress to give up soon; their jobs fail.
+  void cancel() noexcept;
+  /// Exact, whatever the collector got to see.
+  [[nodiscard]] JobCounts counts(int task) noexcept;
+
+  // --- for the collector, one thread ---
+  [[nodiscard]] Ring<JobRecord>& records() noexcept { return records_; }
+  [[nodiscard]] Ring<Result>& results(int task) noexcept { return *results_[static_cast<std::size_t>(task)]; }
+  [[nodiscard]] std::uint64_t lost_records() const noexcept { return lost_.load(std::memory_order_relaxed); }
+  /// Processor time that workers of a processor have used so far.
+  [[nodiscard]] Duration worked(int processor) noexcept;
+  [[nodiscard]] const std::vector<SchedulerEvent>& events() const noexcept { return events_; }  ///< after the run
+
+ private:
+  struct Worker;
+
+  void work(Worker& worker);
+  /// Carries out decisions, under the lock; workers to wake are left in wake_.
+  void apply(const Decisions& decisions, Time now) noexcept;
+  void over(const Decision& decision, Time now) noexcept;
+  void log(SchedulerEvent::Kind kind, int task, Time release, Time now) noexcept;
+  void set_level(Worker& worker, int level) noexcept;
+
+  DispatcherConfig config_;
+  std::vector<JobBody*> bodies_;
+  Scheduler scheduler_;
+  pthread_mutex_t lock_{};
+  Decisions decisions_;
+  std::vector<JobRecord> current_;                       ///< per task: the job in progress
+  std::vector<JobCounts> counts_;                        ///< per task
+  std::vector<std::vector<Worker*>> worker_of_;          ///< [task][processor]
+  std::vector<std::unique_ptr<Worker>> workers_;
+  std::vector<Worker*> wake_;                            ///< scratch, under the lock; copied out before unlocking
+  Ring<JobRecord> records_;
+  std::vector<std::unique_ptr<Ring<Result>>> results_;
+  std::vector<SchedulerEvent> events_;
+  std::atomic<std::uint64_t> lost_{0};
+  std::atomic<bool> stopping_{false};
+};
+
+}  // namespace rtmdl

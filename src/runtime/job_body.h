@@ -1,0 +1,27 @@
+#pragma once
+/// What a task does when its stages are started: the real pipeline, or a scripted one in tests and benchmarks.
+
+#include "data/postprocess.h"
+
+#include <cstdint>
+
+namespace rtmdl {
+
+/// Stages of one job at a time, each possibly on another thread, one after the other (the dispatcher orders them).
+class JobBody {
+ public:
+  virtual ~JobBody() = default;
+  [[nodiscard]] virtual int stages() const noexcept = 0;
+  /// A new job begins; returns the index of its frame.
+  virtual std::int64_t begin(std::uint64_t job) noexcept = 0;
+  /// False: the job has failed. No allocation, no I/O.
+  virtual bool stage(int index) noexcept = 0;
+  /// Of the job that has just completed; null if there is none. The collector swaps it against an empty one that keeps its capacity.
+  virtual Result* result() noexcept { return nullptr; }
+  /// Asks a stage in progress to give up soon. From any thread.
+  virtual void cancel() noexcept {}
+  /// Runs everything once before the clock starts, on the thread that will run `stage` later.
+  virtual void warm_up(int stage) = 0;
+};
+
+}  // namespace rtmdl

@@ -1,0 +1,50 @@
+#include "runtime/pipeline_body.h"
+
+#include <rtmdl/error.h>
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+namespace rtmdl {
+namespace {
+constexpr int kWarmUps = 3;
+}
+
+PipelineBody::PipelineBody(Engine& engine, const TaskSpec& task, const LoadRequest& request, Source& source, std::size_t frame_limit)
+    : pipeline_(engine, task, request) {
+  const std::size_t count = std::min(source.size(Split::stream), frame_limit);
+  if (count == 0) task.data.fail("the source has no frames to play");
+  frames_.reserve(count);
+  for (std::size_t i = 0; i < count; ++i) frames_.push_back(source.read(Split::stream, i));
+  frame_ = &frames_.front();
+  pipeline_.prepare(result_);
+}
+
+std::int64_t PipelineBody::begin(std::uint64_t job) noexcept {
+  frame_ = &frames_[job % frames_.size()];
+  return frame_->index;
+}
+
+bool PipelineBody::stage(int index) noexcept {
+  switch (index) {
+    case 0: return pipeline_.pre(*frame_);
+    case 1: return pipeline_.infer();
+    default: return pipeline_.post(result_);
+  }
+}
+
+void PipelineBody::warm_up(int index) {
+  frame_ = &frames_.front();
+  for (int i = 0; i < kWarmUps; ++i) {
+    // Stages build on each other: warming one up runs those before it as well.
+    for (int s = 0; s <= index; ++s) {
+      if (stage(s)) continue;
+      static constexpr const char* kNames[] = {"pre-processing", "inference", "post-processing"};
+      bad_input(fmt::format("{} failed while warming up: {}", kNames[s], pipeline_.executable().last_error()));
+    }
+  }
+  pipeline_.executable().reset_state();
+}
+
+}  // namespace rtmdl

@@ -1,0 +1,75 @@
+#include "runtime/policies.h"
+
+#include "task/config_node.h"
+
+#include <rtmdl/error.h>
+
+#include <algorithm>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+namespace rtmdl {
+
+const std::vector<PolicyInfo>& policies() {
+  static const std::vector<PolicyInfo> all{
+      {"rtmdl", "the plan: one variant and one priority per task, chosen jointly", Policy::fixed_priority, VariantChoice::planned},
+      {"default", "what people do today: source models, a session per task with ONNX Runtime's defaults, a thread per task, no priorities", Policy::fifo,
+       VariantChoice::source, true},
+      {"dm-nmc", "source models, deadline-monotonic priorities (the paper's DM-NMC)", Policy::deadline_monotonic, VariantChoice::source},
+      {"rm-nmc", "source models, rate-monotonic priorities", Policy::rate_monotonic, VariantChoice::source},
+      {"um-nmc", "source models, the largest utilisation first (the paper's UM-NMC)", Policy::utilisation_monotonic, VariantChoice::source},
+      {"edf-nmc", "source models, earliest deadline first", Policy::edf, VariantChoice::source},
+      {"fifo-nmc", "source models, first come first served", Policy::fifo, VariantChoice::source},
+      {"dm-mc", "every model at its fastest acceptable variant, deadline-monotonic (the paper's DM-MC)", Policy::deadline_monotonic,
+       VariantChoice::compressed},
+      {"edf", "the plan's variants, earliest deadline first", Policy::edf, VariantChoice::planned},
+      {"fifo", "the plan's variants, first come first served", Policy::fifo, VariantChoice::planned},
+  };
+  return all;
+}
+
+const PolicyInfo& find_policy(std::string_view name) {
+  std::vector<std::string_view> names;
+  for (const PolicyInfo& p : policies()) {
+    if (p.name == name) return p;
+    names.push_back(p.name);
+  }
+  const std::string near = nearest_word(name, names);
+  bad_input(fmt::format("unknown policy '{}'{}; accepted are {}", name, near.empty() ? "" : fmt::format(" (did you mean '{}'?)", near),
+                        fmt::join(names, ", ")));
+}
+
+namespace {
+
+/// Share of one processor that the option's stages would take.
+double utilisation(const PlanTask& task, const TaskOption& option) {
+  double sum = 0;
+  for (const StageOption& stage : option.stages) sum += to_seconds(stage.times.mean());
+  return sum / to_seconds(task.period);
+}
+
+}  // namespace
+
+Choices choices_for(const PolicyInfo& policy, const PlanProblem& problem, const Plan& plan) {
+  Choices choices;
+  switch (policy.variants) {
+    case VariantChoice::planned:
+      for (const PlannedTask& t : plan.tasks) choices.push_back(t.choice);
+      break;
+    case VariantChoice::source: choices = source_choices(problem); break;
+    case VariantChoice::compressed: choices = compressed_choices(problem); break;
+  }
+  if (policy.order == Policy::fixed_priority || choices.empty()) return choices;
+  std::vector<SchedulerTask> tasks(problem.tasks.size());
+  for (std::size_t t = 0; t < tasks.size(); ++t) {
+    tasks[t].period = problem.tasks[t].period;
+    tasks[t].deadline = problem.tasks[t].deadline;
+    tasks[t].utilisation = utilisation(problem.tasks[t], problem.tasks[t].options[static_cast<std::size_t>(choices[t].option)]);
+  }
+  const std::vector<int> priorities = assign_priorities(policy.order, tasks);
+  for (std::size_t t = 0; t < choices.size(); ++t) choices[t].priority = priorities[t];
+  return choices;
+}
+
+}  // namespace rtmdl

@@ -1,0 +1,38 @@
+#pragma once
+/// The policies that `run`, `simulate` and `compare` know by name, and what each makes of a task set.
+
+#include "planning/planner.h"
+#include "planning/problem.h"
+#include "runtime/runtime.h"
+
+#include <rtmdl/task_file.h>
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace rtmdl {
+
+enum class VariantChoice {
+  planned,     ///< the plan's variants
+  source,      ///< the original models
+  compressed,  ///< every model at its fastest acceptable variant
+};
+
+struct PolicyInfo {
+  std::string_view name;
+  std::string_view summary;  ///< one line, for --help
+  Policy order = Policy::fixed_priority;
+  VariantChoice variants = VariantChoice::source;
+  bool system_defaults = false;
+};
+
+[[nodiscard]] const std::vector<PolicyInfo>& policies();
+/// Throws Error(bad_input): unknown; names the nearest.
+[[nodiscard]] const PolicyInfo& find_policy(std::string_view name);
+
+/// Options and priorities of every task under a policy. `plan` is used by policies with planned variants. The baselines' models are placed so that the
+/// fullest processor is as empty as can be, which is kinder to them than the paper's one accelerator.
+[[nodiscard]] Choices choices_for(const PolicyInfo& policy, const PlanProblem& problem, const Plan& plan);
+
+}  // namespace rtmdl

@@ -1,0 +1,226 @@
+#include "scaling/calibrate.h"
+
+#include "base/atomic_file.h"
+#include "base/hash.h"
+#include "model/edit.h"
+
+#include <fmt/format.h>
+#include <rtmdl/error.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstring>
+
+namespace rtmdl {
+namespace {
+
+constexpr std::size_t kValuesPerRun =
+    20'000;  ///< of one tensor that go into the histogram; the minimum and maximum see all
+constexpr std::size_t kOutputBytes = 96'000'000;
+
+}  // namespace
+
+const char* calibration_name(Calibration method) noexcept {
+  switch (method) {
+    case Calibration::min_max: return "min-max";
+    case Calibration::percentile_9999: return "percentile 99.99";
+    case Calibration::percentile_999: return "percentile 99.9";
+    case Calibration::mse: return "least squares";
+  }
+  return "";
+}
+
+void Histogram::add(std::span<const float> values) {
+  if (values.empty()) return;
+  float low = low_;
+  float high = high_;
+  for (const float v : values) {
+    low = v < low ? v : low;
+    high = v > high ? v : high;
+    finite_ = finite_ && std::isfinite(v);
+  }
+  if (!finite_) return;
+  low_ = low;
+  high_ = high;
+  widen(std::max(-low, high));
+  const std::size_t step = std::max<std::size_t>(1, values.size() / kValuesPerRun);
+  const double scale = 1 / width_;
+  for (std::size_t i = 0; i < values.size(); i += step) {
+    const auto bin = static_cast<std::ptrdiff_t>((values[i] + half()) * scale);
+    ++bins_[static_cast<std::size_t>(std::clamp<std::ptrdiff_t>(bin, 0, kBins - 1))];
+    ++count_;
+  }
+}
+
+void Histogram::widen(float magnitude) {
+  if (bins_.empty()) {
+    bins_.assign(kBins, 0);
+    width_ = 2.0 * std::max(magnitude, 1e-30F) / kBins;
+  }
+  while (half() < magnitude) {  // two bins become one, around the centre
+    std::vector<std::uint64_t> wider(kBins, 0);
+    for (std::size_t i = 0; i < kBins; ++i) wider[kBins / 4 + i / 2] += bins_[i];
+    bins_ = std::move(wider);
+    width_ *= 2;
+  }
+}
+
+Range Histogram::range(Calibration method) const {
+  if (count_ == 0) return {};
+  switch (method) {
+    case Calibration::min_max: return {low_, high_};
+    case Calibration::percentile_9999: return percentile(0.9999);
+    case Calibration::percentile_999: return percentile(0.999);
+    case Calibration::mse: return least_squares();
+  }
+  return {};
+}
+
+Range Histogram::percentile(double p) const {
+  const auto outside = static_cast<std::uint64_t>(static_cast<double>(count_) * (1 - p) / 2);
+  std::size_t first = 0;
+  std::size_t last = kBins - 1;
+  for (std::uint64_t n = 0; first < kBins - 1 && n + bins_[first] <= outside; ++first) n += bins_[first];
+  for (std::uint64_t n = 0; last > 0 && n + bins_[last] <= outside; --last) n += bins_[last];
+  const double low = static_cast<double>(first) * width_ - half();
+  const double high = static_cast<double>(last + 1) * width_ - half();
+  return {std::min(0.0F, std::max(low_, static_cast<float>(low))),
+          std::max(0.0F, std::min(high_, static_cast<float>(high)))};
+}
+
+double Histogram::error(Range range) const {
+  const double step = (static_cast<double>(range.high) - range.low) / 255;
+  const double rounding = step * step / 12;
+  double sum = 0;
+  for (std::size_t i = 0; i < kBins; ++i) {
+    if (bins_[i] == 0) continue;
+    const double v = centre(i);
+    const double clipped = v < range.low ? range.low - v : v > range.high ? v - range.high : 0;
+    sum += static_cast<double>(bins_[i]) * (clipped * clipped + rounding);
+  }
+  return sum;
+}
+
+/// Shrinks both ends in turn as long as the expected squared error falls.
+Range Histogram::least_squares() const {
+  Range best{low_, high_};
+  double least = error(best);
+  for (int i = 1; i < 64; ++i) {
+    const float keep = 1.0F - static_cast<float>(i) / 64;
+    const Range candidate{low_ * keep, high_ * keep};
+    if (const double e = error(candidate); e < least) least = e, best = candidate;
+  }
+  for (const bool upper : {true, false, true, false}) {
+    for (int i = 0; i < 64; ++i) {
+      const float keep = 1.0F - static_cast<float>(i) / 64;
+      Range candidate = best;
+      (upper ? candidate.high : candidate.low) = (upper ? high_ : low_) * keep;
+      if (const double e = error(candidate); e < least) least = e, best = candidate;
+    }
+  }
+  return best;
+}
+
+void feed(Executable& executable, const InputSet& set) {
+  if (set.size() != executable.inputs().size()) {
+    bad_input(
+        fmt::format("the model has {} inputs to fill, an input set has {}", executable.inputs().size(), set.size()));
+  }
+  for (std::size_t i = 0; i < set.size(); ++i) {
+    const TensorView to = executable.input(i);
+    if (set[i].type != to.type || set[i].bytes.size() != to.bytes.size()) {
+      bad_input(fmt::format("input '{}' takes {} bytes of {}, an input set has {} bytes of {}",
+                            executable.inputs()[i].name, to.bytes.size(), element_name(to.type), set[i].bytes.size(),
+                            element_name(set[i].type)));
+    }
+    std::memcpy(to.bytes.data(), set[i].bytes.data(), to.bytes.size());
+  }
+}
+
+ScratchModel::ScratchModel(const Model& model, const std::filesystem::path& folder) {
+  static std::atomic<int> counter{0};
+  path_ = folder / fmt::format(".scratch-{}-{}.onnx", ::getpid(), counter.fetch_add(1));
+  save_model(model, path_);
+}
+
+ScratchModel::~ScratchModel() {
+  std::error_code ignored;
+  std::filesystem::remove(path_, ignored);
+}
+
+namespace {
+
+std::unique_ptr<Executable> load_with_outputs(Engine& engine, const Model& model, LoadRequest at,
+                                              const std::vector<std::string>& tensors,
+                                              const std::filesystem::path& folder) {
+  auto outputs = tensors;
+  for (const auto& [output, input] : at.state) {
+    if (std::find(outputs.begin(), outputs.end(), output) == outputs.end()) outputs.push_back(output);
+  }
+  const ScratchModel file(with_outputs(model, outputs), folder);
+  at.model = file.path();
+  at.profile.clear();
+  return engine.load(at);
+}
+
+}  // namespace
+
+Observed observe(Engine& engine, const Model& model, const LoadRequest& at, const std::vector<std::string>& wanted,
+                 const std::vector<InputSet>& sets, const std::filesystem::path& folder, const Context& context) {
+  Observed observed;
+  std::vector<std::string> tensors;  // an input that is an output, too, is not copied: inputs are taken from the sets
+  const auto inputs = model_inputs(model);
+  for (const auto& name : wanted) {
+    const bool input =
+        std::any_of(inputs.begin(), inputs.end(), [&](const TensorSpec& spec) { return spec.name == name; });
+    if (!input) tensors.push_back(name);
+  }
+  std::size_t begin = 0;
+  std::size_t chunk = std::min<std::size_t>(tensors.size(), 24);
+  while (begin < tensors.size() && !context.stopping()) {
+    const std::size_t end = std::min(tensors.size(), begin + chunk);
+    const std::vector<std::string> part(tensors.begin() + static_cast<std::ptrdiff_t>(begin),
+                                        tensors.begin() + static_cast<std::ptrdiff_t>(end));
+    const auto executable = load_with_outputs(engine, model, at, part, folder);
+    std::size_t bytes = 0;
+    for (std::size_t i = 0; i < executable->outputs().size(); ++i) bytes += executable->output(i).bytes.size();
+    for (const InputSet& set : sets) {
+      if (context.stopping()) break;
+      feed(*executable, set);
+      if (!executable->run()) bad_input(fmt::format("{}: {}", model.name, executable->last_error()));
+      for (std::size_t i = 0; begin == 0 && i < set.size(); ++i) {
+        const TensorSpec& spec = executable->inputs()[i];
+        observed.specs[spec.name] = spec;
+        if (spec.type == ElementType::f32) observed.histograms[spec.name].add(set[i].as<float>());
+      }
+      for (std::size_t i = 0; i < executable->outputs().size(); ++i) {
+        const TensorSpec& spec = executable->outputs()[i];
+        observed.specs[spec.name] = spec;
+        if (spec.type == ElementType::f32) observed.histograms[spec.name].add(executable->output(i).as<float>());
+      }
+    }
+    begin = end;
+    if (bytes > 0) chunk = std::clamp<std::size_t>(chunk * kOutputBytes / bytes, 1, 256);
+  }
+  return observed;
+}
+
+std::unordered_map<std::string, Tensor> values_of(Engine& engine, const Model& model, const LoadRequest& at,
+                                                  const std::vector<std::string>& tensors,
+                                                  const std::filesystem::path& folder) {
+  std::unordered_map<std::string, Tensor> values;
+  if (tensors.empty()) return values;
+  const auto executable = load_with_outputs(engine, model, at, tensors, folder);
+  if (!executable->run()) bad_input(fmt::format("{}: {}", model.name, executable->last_error()));
+  for (std::size_t i = 0; i < executable->outputs().size(); ++i) {
+    const TensorView view = executable->output(i);
+    Tensor tensor(view.type, std::vector<std::int64_t>(view.shape.begin(), view.shape.end()));
+    std::memcpy(tensor.bytes.data(), view.bytes.data(), view.bytes.size());
+    values.emplace(executable->outputs()[i].name, std::move(tensor));
+  }
+  return values;
+}
+
+}  // namespace rtmdl

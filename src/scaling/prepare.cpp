@@ -1,0 +1,33 @@
+#include "scaling/prepare.h"
+
+#include "model/edit.h"
+#include "model/fold.h"
+#include "model/opset.h"
+#include "scaling/calibrate.h"
+
+namespace rtmdl {
+
+Prepared prepare(Engine& engine, const Model& source, const LoadRequest& at, const std::filesystem::path& folder) {
+  Prepared p;
+  p.model = source;
+  normalise(p.model);
+  const int before = p.model.graph().node_size();
+  p.not_upgraded = upgrade_opset(p.model);
+  normalise(p.model);
+  std::vector<std::string> constants;
+  for (const int i : constant_nodes(p.model)) {
+    const auto& outputs = p.model.graph().node(i).output();
+    constants.insert(constants.end(), outputs.begin(), outputs.end());
+  }
+  const auto values = values_of(engine, p.model, at, constants, folder);
+  fold_constants(p.model, [&](const std::string& name) -> const Tensor* {
+    const auto it = values.find(name);
+    return it == values.end() ? nullptr : &it->second;
+  });
+  fold_all(p.model);
+  check_model(p.model);
+  p.folded = before - p.model.graph().node_size();
+  return p;
+}
+
+}  // namespace rtmdl

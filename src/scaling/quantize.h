@@ -1,0 +1,34 @@
+#pragma once
+/// Static int8 in QDQ form: QuantizeLinear/DequantizeLinear pairs placed so that ONNX Runtime's CPU provider takes
+/// integer kernels. Activations asymmetric uint8, weights symmetric int8 per output channel, bias int32 (Jacob et al.
+/// 2018, eq. 5–8).
+
+#include "model/cost.h"
+#include "model/model.h"
+#include "scaling/quant_params.h"
+
+#include <string>
+#include <vector>
+
+namespace rtmdl {
+
+/// Largest magnitude of int8 weights that this machine's kernels add up exactly: 127, or 63 on x86 without VNNI, whose
+/// 8-bit products saturate at 16 bits in pairs.
+[[nodiscard]] int exact_weight_limit() noexcept;
+
+/// Begins the name of every node that quantize() writes for the unit: profiles are read by it.
+[[nodiscard]] std::string unit_mark(int unit);
+/// Follows it in the names of conversions between integer and float units.
+inline constexpr const char* kConversionMark = "convert~";
+
+/// The model with the chosen units in integers (`integer[i]` belongs to `units[i]`). Tensors between units keep
+/// their names where they stay float.
+///
+/// What stays float must stay float: ONNX Runtime (≥ 1.21, WeightBiasQuantization) takes a float Conv, ConvTranspose or
+/// Gemm between a DequantizeLinear and a QuantizeLinear and rounds its weights to 8 bits on one scale for the whole
+/// tensor, which ruins depthwise layers. It leaves alone those that read a per-channel DequantizeLinear, so float ones
+/// are given one (all its scales equal); `specs` tells the number of channels.
+[[nodiscard]] Model quantize(const Model& model, const std::vector<Unit>& units, const std::vector<bool>& integer,
+                             const Params& params, const TensorSpecs& specs, int weight_limit = exact_weight_limit());
+
+}  // namespace rtmdl

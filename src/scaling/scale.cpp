@@ -1,0 +1,390 @@
+#include "scaling/scale.h"
+
+#include "base/atomic_file.h"
+#include "base/hash.h"
+#include "base/units.h"
+#include "model/edit.h"
+#include "scaling/int8_search.h"
+#include "scaling/measure.h"
+#include "scaling/prepare.h"
+#include "scaling/resolution.h"
+
+#include <fmt/format.h>
+#include <rtmdl/error.h>
+
+#include <algorithm>
+#include <limits>
+#include <set>
+#include <utility>
+
+namespace rtmdl {
+namespace {
+
+constexpr std::size_t kCalibrationSets = 32;
+constexpr std::int64_t kErrorSets = 4;  ///< fewer where one run takes long
+constexpr Duration kErrorTime = std::chrono::milliseconds(60);
+constexpr std::size_t kMeasuredCandidates = 10;
+constexpr int kAccuracyCalls = 5;  ///< on int8 candidates of one model: each runs all evaluation inputs
+
+/// A candidate level: a file, where it is bound, its time beside the level that it must beat.
+struct Level {
+  Variant variant;
+  double error = 0;
+  Duration low{};       ///< low quantile of its own times
+  Duration base_low{};  ///< of the base's, in the same rounds
+  bool fresh = false;   ///< this call wrote the file
+
+  [[nodiscard]] double faster() const {
+    return static_cast<double>(base_low.count()) / static_cast<double>(std::max<std::int64_t>(low.count(), 1));
+  }
+};
+
+class Scaling {
+ public:
+  Scaling(Engine& engine, const ScaleRequest& request, const Context& context)
+      : engine_(engine), request_(request), context_(context) {
+    const auto n = std::min(kCalibrationSets, request.calibration.size());
+    sets_.assign(request.calibration.begin(), request.calibration.begin() + static_cast<std::ptrdiff_t>(n));
+  }
+
+  ScaleOutcome run() {
+    source_ = load_model(request_.model);
+    context_.report("source", 0);
+    add_source();
+    if ((wants("fp32") || wants("int8")) && !context_.stopping()) {
+      context_.report("folding", 0.05);
+      prepared_ = prepare(engine_, source_, at(request_.model, request_.shapes), request_.folder);
+      attempt("fp32", [&] { add_fp32(); });
+      if (wants("int8") && !context_.stopping()) attempt("int8", [&] { add_int8(); });
+    }
+    if (!context_.stopping()) attempt("resolution", [&] { add_resolutions(); });
+    outcome_.finished = !context_.stopping();
+    context_.report("done", 1);
+    return std::move(outcome_);
+  }
+
+ private:
+  /// A candidate that ONNX Runtime refuses is a level less, not the end: the source model runs all the same.
+  template <typename Make>
+  void attempt(const char* what, Make make) {
+    try {
+      make();
+    } catch (const Error& e) {
+      if (e.code() != ErrorCode::bad_input) throw;
+      outcome_.refused.push_back(fmt::format("{}: {}", what, e.what()));
+    }
+  }
+
+  bool wants(const char* precision) const {
+    return std::find(request_.precisions.begin(), request_.precisions.end(), precision) != request_.precisions.end();
+  }
+
+  LoadRequest at(const std::filesystem::path& path, const Shapes& shapes) const {
+    LoadRequest r;
+    r.model = path;
+    r.shapes = shapes;
+    r.state = request_.state;
+    r.constants = request_.constants;
+    return r;
+  }
+
+  double accuracy(const Variant& v) const { return request_.accuracy ? request_.accuracy(at(v.path, v.shapes)) : 1; }
+
+  void add_source() {
+    Variant& v = base_;
+    v.id = "source";
+    v.path = request_.model;
+    v.shapes = request_.shapes;
+    v.bytes = static_cast<std::int64_t>(std::filesystem::file_size(request_.model));
+    v.accuracy = accuracy(v);
+    v.note = "as given";
+    std::vector<Level> alone;
+    measure(v, alone);
+    outcome_.variants.push_back(v);
+  }
+
+  /// Times all levels and the base in one loop; fills in medians.
+  void measure(Variant& base, std::vector<Level>& levels) const {
+    std::vector<LoadRequest> requests{at(base.path, base.shapes)};
+    for (const Level& level : levels) requests.push_back(at(level.variant.path, level.variant.shapes));
+    std::vector<InputSet> inputs(requests.size());
+    for (std::size_t i = 0; i < inputs.size() && !sets_.empty(); ++i) {
+      if (i == 0 || levels[i - 1].variant.shapes == request_.shapes) inputs[i] = sets_.front();
+    }
+    const auto times = request_.measure ? request_.measure(requests) : measure_times(engine_, requests, inputs);
+    base.median = quantile(times[0], 0.5);
+    for (std::size_t i = 0; i < levels.size(); ++i) {
+      levels[i].base_low = quantile(times[0], 0.2);
+      levels[i].low = quantile(times[i + 1], 0.2);
+      levels[i].variant.median = quantile(times[i + 1], 0.5);
+    }
+  }
+
+  Level write(const std::string& id, const std::string& precision, const Model& model, const std::string& note) {
+    Level level;
+    const std::string bytes = serialize(model);
+    Variant& v = level.variant;
+    v.id = id;
+    v.precision = precision;
+    v.note = note;
+    v.shapes = request_.shapes;
+    v.bytes = static_cast<std::int64_t>(bytes.size());
+    v.path = request_.folder / (sha256(bytes).substr(0, 16) + ".onnx");
+    level.fresh = !std::filesystem::exists(v.path);
+    if (level.fresh) {
+      write_file_atomically(v.path, bytes);
+      written_.insert(v.path);
+    }
+    return level;
+  }
+
+  void discard(const Level& level) const {
+    const bool kept = std::any_of(outcome_.variants.begin(), outcome_.variants.end(),
+                                  [&](const Variant& v) { return v.path == level.variant.path; });
+    std::error_code ignored;
+    if (level.fresh && !kept) std::filesystem::remove(level.variant.path, ignored);
+  }
+
+  void refuse(const Level& level, const std::string& reason) {
+    outcome_.refused.push_back(level.variant.id + ": " + reason);
+    discard(level);
+  }
+
+  bool fast_enough(const Level& level) const { return level.faster() >= request_.speedup_min; }
+
+  std::string too_slow(const Level& level) const {
+    const double faster = level.faster();
+    const std::string times =
+        fmt::format("{} ({} -> {})", base_.id, format_duration(level.base_low), format_duration(level.low));
+    return faster < 1 ? fmt::format("{:.2f}x slower than {}", 1 / faster, times)
+                      : fmt::format("only {:.2f}x faster than {}", faster, times);
+  }
+
+  /// Scores; keeps what reaches the floor.
+  bool score(Level& level) {
+    Variant& v = level.variant;
+    v.accuracy = accuracy(v);
+    const double source = outcome_.variants.front().accuracy;
+    v.accuracy_loss = source > 0 ? std::max(0.0, (source - v.accuracy) / source) : 0;
+    return v.accuracy >= request_.accuracy_min;
+  }
+
+  std::string too_inaccurate(const Level& level) const {
+    return fmt::format("accuracy {} is below the {} asked for ({})", format_percent(level.variant.accuracy, 2),
+                       format_percent(request_.accuracy_min, 2), level.variant.note);
+  }
+
+  void add_fp32() {
+    if (!wants("fp32") || prepared_.folded == 0) return;
+    std::vector<Level> one{
+        write("fp32", "fp32", prepared_.model, fmt::format("{} operators folded", prepared_.folded))};
+    measure(base_, one);
+    Level& level = one.front();
+    if (!fast_enough(level)) return refuse(level, too_slow(level));
+    if (!score(level)) return refuse(level, too_inaccurate(level));
+    outcome_.variants.push_back(level.variant);
+    base_ = level.variant;
+  }
+
+  void refuse_int8(const std::string& reason) { outcome_.refused.push_back("int8: " + reason); }
+
+  void add_int8() {
+    if (prepared_.not_upgraded) return refuse_int8(*prepared_.not_upgraded);
+    if (sets_.empty()) return refuse_int8("there are no inputs to calibrate with");
+    if (!any_linear(find_units(prepared_.model))) {
+      return refuse_int8("no convolution or matrix product with constant weights outside of control flow");
+    }
+    context_.report("calibrating", 0.1);
+    const LoadRequest here = at(request_.model, request_.shapes);
+    Int8Builder builder(engine_, prepared_.model, here, sets_, request_.folder, context_);
+    if (builder.count_linear(builder.possible()) == 0)
+      return refuse_int8("activations are not finite on the task's data");
+    const auto affordable = std::clamp<std::int64_t>(kErrorTime / std::max(base_.median, Duration(1)), 2, kErrorSets);
+    const auto n = std::min<std::int64_t>(affordable, static_cast<std::int64_t>(sets_.size()));
+    const OutputError error = builder.judge({sets_.begin(), sets_.begin() + n});
+    builder.choose_calibration(error, context_);
+    context_.report("choosing integer regions", 0.3);
+    std::vector<Int8Candidate> candidates;
+    try {
+      candidates = find_candidates(engine_, builder, here, sets_.front(), error, request_.folder, context_);
+    } catch (const Error& e) {
+      return refuse_int8(fmt::format("cannot be profiled: {}", e.what()));
+    }
+    if (context_.stopping()) return;
+    keep_int8(builder, std::move(candidates));
+  }
+
+  static bool any_linear(const std::vector<Unit>& units) {
+    return std::any_of(units.begin(), units.end(), [](const Unit& u) { return u.kind == UnitKind::linear; });
+  }
+
+  void keep_int8(const Int8Builder& builder, std::vector<Int8Candidate> candidates) {
+    context_.report("measuring int8", 0.6);
+    std::vector<Level> levels;
+    for (const Int8Candidate& c : worth_measuring(std::move(candidates), kMeasuredCandidates)) {
+      const int whole = builder.count_linear(builder.possible());
+      levels.push_back(write("int8", "int8", builder.build(c.integer),
+                             fmt::format("{} of {} convolutions and matrix products integer, {}",
+                                         builder.count_linear(c.integer), whole, builder.calibration())));
+      levels.back().error = c.error;
+    }
+    measure(base_, levels);
+    std::stable_sort(levels.begin(), levels.end(), [](const Level& a, const Level& b) { return a.low < b.low; });
+    for (const Level& l : levels) {
+      context_.debug(fmt::format("{}: {}: {} against {}, output error {:.5f}", source_.name, l.variant.note,
+                                 format_duration(l.low), format_duration(l.base_low), l.error));
+    }
+    if (levels.empty() || !fast_enough(levels.front())) {
+      if (!levels.empty()) refuse_int8(too_slow(levels.front()));
+      for (const Level& level : levels) discard(level);
+      return;
+    }
+    select(levels);
+  }
+
+  /// Levels in the order of time, none with more error than a faster one. Accuracy is taken to rise along them, so that
+  /// a few calls of the (slow) scoring find the fastest that reaches the floor; then one that is clearly more accurate.
+  void select(std::vector<Level>& levels) {
+    std::vector<Level*> front;
+    for (Level& level : levels) {
+      if (!fast_enough(level)) continue;
+      if (front.empty() || level.error < 0.8 * front.back()->error) front.push_back(&level);
+    }
+    std::vector<char> known(front.size(), 0);
+    std::vector<char> good(front.size(), 0);
+    int calls = 0;
+    const auto passes = [&](std::size_t i) {
+      if (known[i] != 0) return good[i] != 0;
+      context_.report("scoring int8", 0.7 + 0.04 * calls++);
+      known[i] = 1;
+      good[i] = score(*front[i]) ? 1 : 0;
+      if (good[i] == 0) outcome_.refused.push_back("int8: " + too_inaccurate(*front[i]));
+      return good[i] != 0;
+    };
+    std::size_t low = !front.empty() && !passes(0) ? 1 : 0;  // most often the fastest will do
+    std::size_t high = low == 0 ? 0 : front.size();
+    while (low < high && !context_.stopping()) {
+      const std::size_t middle = low + (high - low) / 2;
+      if (passes(middle)) high = middle;
+      else low = middle + 1;
+    }
+    std::vector<std::size_t> kept;
+    for (std::size_t i = high; i < front.size() && static_cast<int>(kept.size()) < request_.levels_max; ++i) {
+      if (context_.stopping()) break;
+      const bool more = kept.empty() || (front[kept.back()]->variant.accuracy_loss > 0.002 &&
+                                         front[i]->error < 0.5 * front[kept.back()]->error &&
+                                         (known[i] != 0 || calls < kAccuracyCalls));
+      if (!more || !passes(i)) continue;
+      if (!kept.empty() && front[i]->variant.accuracy <= front[kept.back()]->variant.accuracy) continue;
+      Variant& v = front[i]->variant;
+      if (!kept.empty() && front[i]->low < 1.03 * front[kept.back()]->low) {  // as fast, more accurate
+        kept.pop_back();
+        outcome_.variants.pop_back();
+      }
+      v.id = kept.empty() ? "int8" : kept.size() == 1 ? "int8-mixed" : fmt::format("int8-mixed{}", kept.size());
+      kept.push_back(i);
+      outcome_.variants.push_back(v);
+    }
+    for (const Level& level : levels) discard(level);
+  }
+
+  /// All kept levels once more, by themselves in one loop: the medians that are reported are comparable, and a level
+  /// that was fast by chance goes.
+  void confirm() {
+    context_.report("confirming", 0.97);
+    auto& kept = outcome_.variants;
+    std::vector<Level> levels;
+    for (std::size_t i = 1; i < kept.size(); ++i) levels.push_back({.variant = kept[i]});
+    measure(kept.front(), levels);
+    std::vector<Variant> confirmed{kept.front()};
+    std::vector<Duration> lows{levels.front().base_low};
+    for (Level& level : levels) {
+      level.base_low = Duration::max();  // of the fastest float level that runs at the same shape
+      for (std::size_t k = 0; k < confirmed.size(); ++k) {
+        if (confirmed[k].precision != "fp32" || confirmed[k].shapes != level.variant.shapes || lows[k] > level.base_low)
+          continue;
+        level.base_low = lows[k];
+        base_ = confirmed[k];
+      }
+      if (level.base_low == Duration::max() || fast_enough(level)) {
+        confirmed.push_back(level.variant);
+        lows.push_back(level.low);
+      } else {
+        outcome_.refused.push_back(level.variant.id + ": " + too_slow(level));
+      }
+    }
+    kept.swap(confirmed);
+    for (Level& level : levels) {
+      level.fresh = written_.contains(level.variant.path);
+      discard(level);
+    }
+  }
+
+  void add_resolutions() {
+    const auto spatial = spatial_input(source_);
+    const bool asked =
+        std::any_of(request_.resolutions.begin(), request_.resolutions.end(), [](double r) { return r < 1; });
+    if (!asked) return;
+    if (!spatial || !spatial->free || !request_.shapes.contains(spatial->name)) {
+      outcome_.refused.push_back("resolution: the model's spatial input is not free");
+      return;
+    }
+    const std::vector<Variant> whole = outcome_.variants;
+    for (const double fraction : request_.resolutions) {
+      const auto shape = scaled_shape(request_.shapes.at(spatial->name), *spatial, fraction);
+      if (shape == request_.shapes.at(spatial->name)) continue;
+      bool folded = whole.size() > 1 && whole[1].id == "fp32";
+      for (const Variant& of : whole) {
+        if (context_.stopping()) return;
+        if (std::exchange(folded, false)) continue;  // the source, where its folded form is faster
+        if (!add_resolution(of, spatial->name, shape, fraction) && of.precision == "fp32")
+          break;  // int8 will not be better
+      }
+    }
+  }
+
+  /// The same file bound at another shape: no byte more on disk.
+  bool add_resolution(const Variant& of, const std::string& input, const std::vector<std::int64_t>& shape,
+                      double fraction) {
+    Level level;
+    level.variant = of;
+    Variant& v = level.variant;
+    v.id = fmt::format("{}-r{:g}", of.id == "source" ? "fp32" : of.id, fraction);
+    v.resolution = fraction;
+    v.shapes[input] = shape;
+    v.shared_bytes = v.bytes;
+    v.note = fmt::format("{} at {}", of.id, shape_text(shape));
+    context_.report("resolution " + v.id, 0.9);
+    std::vector<Level> one{level};
+    Variant full = of;
+    measure(full, one);
+    if (!fast_enough(one.front())) {
+      refuse(one.front(), fmt::format("not faster than {} at full resolution", of.id));
+      return false;
+    }
+    if (!score(one.front())) {
+      refuse(one.front(), too_inaccurate(one.front()));
+      return false;
+    }
+    outcome_.variants.push_back(one.front().variant);
+    return true;
+  }
+
+  Engine& engine_;
+  const ScaleRequest& request_;
+  const Context& context_;
+  std::vector<InputSet> sets_;
+  std::set<std::filesystem::path> written_;  ///< by this call
+  Model source_;
+  Prepared prepared_;
+  ScaleOutcome outcome_;
+  Variant base_;  ///< the fastest fp32 level so far: int8 must beat it
+};
+
+}  // namespace
+
+ScaleOutcome scale(Engine& engine, const ScaleRequest& request, const Context& context) {
+  return Scaling(engine, request, context).run();
+}
+
+}  // namespace rtmdl

@@ -1,0 +1,72 @@
+#pragma once
+/// A family of variants from one ONNX model: precision (fp32, int8 where it pays) × resolution. ONNX in, ONNX out.
+/// Every kept level was measured beside the source in one loop and scored by the caller; one that is not faster is no
+/// level.
+
+#include "base/context.h"
+#include "engine/engine.h"
+
+#include <rtmdl/tensor.h>
+#include <rtmdl/time.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace rtmdl {
+
+using Shapes = std::map<std::string, std::vector<std::int64_t>>;
+/// One tensor per caller-filled input, in the order of Executable::inputs().
+using InputSet = std::vector<Tensor>;
+
+/// Executions of several models, interleaved: one list of times per request, in its order. Tests inject scripted times.
+using MeasureTimes = std::function<std::vector<std::vector<Duration>>(const std::vector<LoadRequest>&)>;
+
+struct ScaleRequest {
+  std::filesystem::path model;
+  Shapes shapes;                             ///< fixes free dimensions of inputs, as in LoadRequest
+  std::map<std::string, std::string> state;  ///< as in LoadRequest
+  std::map<std::string, double> constants;   ///< as in LoadRequest
+  std::vector<InputSet> calibration;         ///< at `shapes`; 8..64 sets; never inputs that `accuracy` uses
+  /// Accuracy in 0..1 on the evaluation inputs of the model that the request names. Slow; called once per candidate.
+  std::function<double(const LoadRequest&)> accuracy;
+  double accuracy_min = 0;  ///< candidates below it are repaired, then refused
+  std::vector<std::string> precisions{"fp32", "int8"};
+  std::vector<double> resolutions{
+      1.0};                      ///< fractions of the spatial size in `shapes`; only where the model leaves it free
+  std::filesystem::path folder;  ///< variants go to folder/<first 16 digits of their sha256>.onnx
+  /// Calibration inputs at another shape of the (single) spatial input. Empty: the sets in `calibration` are resized.
+  std::function<std::vector<InputSet>(const std::vector<std::int64_t>& shape)> calibration_at;
+  double speedup_min = 1.05;  ///< times faster than the fp32 level it replaces, or it is refused
+  int levels_max = 2;         ///< int8 levels kept per resolution
+  MeasureTimes measure;       ///< empty: the wall clock
+};
+
+struct Variant {
+  std::string id;  ///< "source", "fp32" (optimised by us), "int8", "int8-mixed", "int8-r0.75", …
+  double width = 1, depth = 1, resolution = 1;
+  std::string precision = "fp32";
+  std::int64_t bytes = 0;         ///< of the file
+  std::int64_t shared_bytes = 0;  ///< of those, in a file that an earlier variant of this outcome already counts
+  double accuracy = 1;            ///< as `accuracy` gave it
+  double accuracy_loss = 0;       ///< (source − this) / source, never negative
+  Duration median{};              ///< one thread, measured beside the source
+  std::filesystem::path path;     ///< the source itself, or a file in `folder`
+  Shapes shapes;                  ///< for LoadRequest: fixes what the file leaves free
+  std::string note;               ///< what was done: "53 of 62 convolutions integer, percentile 99.99 %"
+};
+
+struct ScaleOutcome {
+  std::vector<Variant> variants;     ///< "source" first
+  std::vector<std::string> refused;  ///< one line each: "int8: 1.40x slower than fp32 (2.50 -> 3.50 ms)"
+  bool finished = true;              ///< false: stopped by Context::stopping(); what is here is complete
+};
+
+/// Throws Error(bad_input): model or inputs unusable. Files are content-addressed and atomic: a killed call leaves no
+/// partial one.
+[[nodiscard]] ScaleOutcome scale(Engine& engine, const ScaleRequest& request, const Context& context);
+
+}  // namespace rtmdl

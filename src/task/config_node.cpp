@@ -1,0 +1,244 @@
+#include "task/config_node.h"
+
+#include "base/atomic_file.h"
+#include "base/units.h"
+
+#include <rtmdl/error.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+namespace rtmdl {
+namespace {
+
+std::string shown(const YAML::Node& node) {
+  if (!node.IsDefined() || node.IsNull()) return "nothing";
+  if (node.IsMap()) return "a map";
+  if (node.IsSequence()) return "a list";
+  return fmt::format("'{}'", node.Scalar());
+}
+
+void emit_canonical(const YAML::Node& node, std::string& out) {
+  if (node.IsMap()) {
+    out += '{';
+    for (const auto& member : node) {
+      out += member.first.Scalar() + ':';
+      emit_canonical(member.second, out);
+      out += ',';
+    }
+    out += '}';
+  } else if (node.IsSequence()) {
+    out += '[';
+    for (const auto& item : node) {
+      emit_canonical(item, out);
+      out += ',';
+    }
+    out += ']';
+  } else if (node.IsScalar()) {
+    out += node.Scalar();
+  }
+}
+
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = row[0];
+    row[0] = i;
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t substitute = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = row[j];
+      row[j] = std::min({row[j] + 1, row[j - 1] + 1, substitute});
+    }
+  }
+  return row.back();
+}
+
+}  // namespace
+
+std::string nearest_word(std::string_view found, const std::vector<std::string_view>& accepted) {
+  std::string best;
+  std::size_t best_distance = std::max<std::size_t>(2, found.size() / 3) + 1;
+  for (const auto word : accepted) {
+    const std::size_t d = edit_distance(found, word);
+    if (d < best_distance) {
+      best_distance = d;
+      best = word;
+    }
+  }
+  return best;
+}
+
+ConfigNode::ConfigNode(YAML::Node node, std::filesystem::path file, std::string key)
+    : node_(std::move(node)), file_(std::move(file)), key_(std::move(key)) {
+  if (node_.IsDefined() && node_.Mark().line >= 0) line_ = node_.Mark().line + 1;
+}
+
+ConfigNode ConfigNode::load(const std::filesystem::path& file) { return parse(read_file(file), file); }
+
+ConfigNode ConfigNode::parse(const std::string& text, const std::filesystem::path& file) {
+  if (text.find('\0') != std::string::npos) bad_input(fmt::format("{}: not a text file: it holds a zero byte", file.string()));
+  // yaml-cpp parses nested lists and maps recursively; a bound on the depth keeps hostile files off the stack.
+  constexpr int kDepth = 64;
+  int depth = 0;
+  for (const char c : text) {
+    depth += (c == '[' || c == '{') ? 1 : (c == ']' || c == '}') ? -1 : 0;
+    if (depth > kDepth) bad_input(fmt::format("{}: nested deeper than {} levels", file.string(), kDepth));
+  }
+  try {
+    return ConfigNode(YAML::Load(text), file, "");
+  } catch (const YAML::Exception& e) {
+    bad_input(fmt::format("{}:{}: not valid YAML: {}", file.string(), e.mark.line + 1, e.msg));
+  }
+}
+
+bool ConfigNode::present() const { return node_.IsDefined() && !node_.IsNull(); }
+
+ConfigNode ConfigNode::operator[](std::string_view member) const {
+  const std::string key = key_.empty() ? std::string(member) : fmt::format("{}.{}", key_, member);
+  ConfigNode result;
+  if (node_.IsDefined() && node_.IsMap()) {
+    for (const auto& entry : node_)
+      if (entry.first.IsScalar() && entry.first.Scalar() == member) return {entry.second, file_, key};
+  }
+  result.file_ = file_;
+  result.key_ = key;
+  result.line_ = line_;
+  return result;
+}
+
+std::vector<ConfigNode> ConfigNode::items() const {
+  if (!is_list()) fail(fmt::format("expected a list, found {}", shown(node_)));
+  std::vector<ConfigNode> result;
+  for (std::size_t i = 0; i < node_.size(); ++i) result.emplace_back(node_[i], file_, fmt::format("{}[{}]", key_, i));
+  return result;
+}
+
+std::vector<std::pair<std::string, ConfigNode>> ConfigNode::members() const {
+  require_map("a map");
+  std::vector<std::pair<std::string, ConfigNode>> result;
+  for (const auto& entry : node_) {
+    if (!entry.first.IsScalar()) fail("keys must be plain words");
+    const std::string& name = entry.first.Scalar();
+    for (const auto& seen : result)
+      if (seen.first == name) ConfigNode(entry.second, file_, key_).fail(fmt::format("the key '{}' appears twice", name));
+    result.emplace_back(name, ConfigNode(entry.second, file_, key_.empty() ? name : key_ + '.' + name));
+  }
+  return result;
+}
+
+void ConfigNode::require_map(std::string_view what) const {
+  if (!is_map()) fail(fmt::format("expected {}, found {}", what, shown(node_)));
+}
+
+void ConfigNode::allow(std::initializer_list<std::string_view> accepted) const {
+  for (const auto& [name, value] : members()) {
+    if (std::find(accepted.begin(), accepted.end(), name) != accepted.end()) continue;
+    const std::string near = nearest_word(name, accepted);
+    if (!near.empty()) value.fail(fmt::format("unknown key '{}'; did you mean '{}'?", name, near));
+    value.fail(fmt::format("unknown key '{}'; accepted are {}", name, fmt::join(accepted, ", ")));
+  }
+}
+
+std::string ConfigNode::text() const {
+  if (!is_scalar()) fail(fmt::format("expected a word or a number, found {}", shown(node_)));
+  return node_.Scalar();
+}
+
+std::string ConfigNode::one_of(std::initializer_list<std::string_view> accepted) const {
+  const std::string found = text();
+  if (std::find(accepted.begin(), accepted.end(), found) != accepted.end()) return found;
+  const std::string near = nearest_word(found, accepted);
+  fail(fmt::format("'{}' is not accepted{}; accepted are {}", found, near.empty() ? "" : fmt::format(" (did you mean '{}'?)", near),
+                   fmt::join(accepted, ", ")));
+}
+
+bool ConfigNode::boolean() const {
+  const std::string found = text();
+  if (found == "true" || found == "yes") return true;
+  if (found == "false" || found == "no") return false;
+  fail(fmt::format("'{}' is not accepted; accepted are true, false", found));
+}
+
+std::int64_t ConfigNode::integer(std::int64_t least, std::int64_t most) const {
+  const std::string found = text();
+  std::int64_t value = 0;
+  const auto [end, ec] = std::from_chars(found.data(), found.data() + found.size(), value);
+  if (ec != std::errc{} || end != found.data() + found.size()) fail(fmt::format("'{}' is not a whole number", found));
+  if (value < least || value > most) {
+    if (most == std::numeric_limits<std::int64_t>::max()) fail(fmt::format("{} is out of range: at least {} is accepted", value, least));
+    fail(fmt::format("{} is out of range: {} to {} is accepted", value, least, most));
+  }
+  return value;
+}
+
+double ConfigNode::number(double least, double most) const {
+  const std::string found = text();
+  double value = 0;
+  const auto [end, ec] = std::from_chars(found.data(), found.data() + found.size(), value);
+  if (ec != std::errc{} || end != found.data() + found.size() || !std::isfinite(value))
+    fail(fmt::format("'{}' is not a finite number", found));
+  if (value < least || value > most) fail(fmt::format("{} is out of range: {} to {} is accepted", found, least, most));
+  return value;
+}
+
+std::vector<double> ConfigNode::numbers() const {
+  if (is_scalar()) return {number()};
+  std::vector<double> result;
+  for (const auto& item : items()) result.push_back(item.number());
+  return result;
+}
+
+std::vector<std::int64_t> ConfigNode::integers() const {
+  if (is_scalar()) return {integer()};
+  std::vector<std::int64_t> result;
+  for (const auto& item : items()) result.push_back(item.integer());
+  return result;
+}
+
+namespace {
+/// Runs a units parser and puts file, line and key before its message.
+template <typename Parse>
+auto with_place(const ConfigNode& node, Parse parse) {
+  const std::string found = node.text();
+  try {
+    return parse(found);
+  } catch (const Error& e) {
+    node.fail(e.what());
+  }
+}
+}  // namespace
+
+Duration ConfigNode::duration() const { return with_place(*this, [](const std::string& s) { return parse_duration(s); }); }
+std::int64_t ConfigNode::bytes() const { return with_place(*this, [](const std::string& s) { return parse_bytes(s); }); }
+
+double ConfigNode::fraction() const {
+  const double value = with_place(*this, [](const std::string& s) { return parse_fraction(s); });
+  if (value < 0 || value > 1) fail(fmt::format("{} is out of range: 0 % to 100 % is accepted", text()));
+  return value;
+}
+
+double ConfigNode::hertz() const { return with_place(*this, [](const std::string& s) { return parse_hertz(s); }); }
+
+std::filesystem::path ConfigNode::path() const {
+  const std::filesystem::path found = text();
+  return found.is_absolute() ? found : (file_.parent_path() / found).lexically_normal();
+}
+
+void ConfigNode::fail(const std::string& message) const {
+  const std::string place = line_ > 0 ? fmt::format("{}:{}", file_.string(), line_) : file_.string();
+  if (key_.empty()) bad_input(fmt::format("{}: {}", place, message));
+  bad_input(fmt::format("{}: {}: {}", place, key_, message));
+}
+
+std::string ConfigNode::canonical() const {
+  std::string out;
+  if (present()) emit_canonical(node_, out);
+  return out;
+}
+
+}  // namespace rtmdl

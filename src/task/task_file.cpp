@@ -1,0 +1,238 @@
+#include <rtmdl/task_file.h>
+
+#include "base/atomic_file.h"
+#include "base/thread_placement.h"
+#include "base/units.h"
+
+#include <rtmdl/scheduler.h>
+
+#include <algorithm>
+#include <set>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+namespace rtmdl {
+namespace {
+
+constexpr Duration kShortest = std::chrono::microseconds(100);
+constexpr Duration kLongest = std::chrono::hours(1);
+
+Duration positive_duration(const ConfigNode& node) {
+  const Duration d = node.duration();
+  if (d < kShortest || d > kLongest)
+    node.fail(fmt::format("'{}' is out of range: {} to {} is accepted", node.text(), format_duration(kShortest), format_duration(kLongest)));
+  return d;
+}
+
+Duration duration_up_to(const ConfigNode& node, Duration most, std::string_view what) {
+  const Duration d = node.duration();
+  if (d < Duration::zero() || d > most)
+    node.fail(fmt::format("'{}' is out of range: 0 ms to {} ({}) is accepted", node.text(), format_duration(most), what));
+  return d;
+}
+
+bool is_cpu(const std::string& device) { return device == "cpu"; }
+
+ProcessorSpec parse_processor(const std::string& name, const ConfigNode& node) {
+  node.require_map("a processor such as {device: cpu, cores: [0]}");
+  node.allow({"device", "cores", "slots", "preemptive", "options"});
+  ProcessorSpec p;
+  p.name = name;
+  p.where = node;
+  if (node["device"].present()) p.device = node["device"].text();
+  const std::vector<int> available = available_cores();
+  if (const ConfigNode cores = node["cores"]; cores.present()) {
+    if (!is_cpu(p.device)) cores.fail(fmt::format("cores are for cpu devices; '{}' is a {}", name, p.device));
+    for (const std::int64_t core : cores.integers()) {
+      if (std::find(available.begin(), available.end(), core) == available.end())
+        cores.fail(fmt::format("core {} does not exist on this machine; it has {}", core, fmt::join(available, ", ")));
+      if (std::find(p.cores.begin(), p.cores.end(), core) != p.cores.end()) cores.fail(fmt::format("core {} is listed twice", core));
+      p.cores.push_back(static_cast<int>(core));
+    }
+    if (p.cores.empty()) cores.fail("an empty list; name at least one core");
+  } else if (is_cpu(p.device)) {
+    p.cores = available;
+  }
+  if (node["slots"].present()) p.slots = static_cast<int>(node["slots"].integer(1, kMaxSlots));
+  p.preemptive = is_cpu(p.device);
+  if (const ConfigNode preemptive = node["preemptive"]; preemptive.present()) {
+    p.preemptive = preemptive.boolean();
+    if (p.preemptive && !is_cpu(p.device)) preemptive.fail(fmt::format("a {} cannot be preempted by the kernel; accepted is false", p.device));
+  }
+  if (node["options"].present())
+    for (const auto& [key, value] : node["options"].members()) p.options[key] = value.text();
+  return p;
+}
+
+std::vector<ProcessorSpec> parse_processors(const ConfigNode& node) {
+  if (!node.present()) {
+    ProcessorSpec cpu;
+    cpu.name = "cpu";
+    cpu.cores = available_cores();
+    return {cpu};
+  }
+  node.require_map("a map of processors, such as {cpu: {cores: [0]}}");
+  std::vector<ProcessorSpec> processors;
+  for (const auto& [name, value] : node.members()) processors.push_back(parse_processor(name, value));
+  if (processors.empty()) node.fail("an empty map; name at least one processor");
+  if (processors.size() > kMaxProcessors) node.fail(fmt::format("{} processors; at most {} are accepted", processors.size(), kMaxProcessors));
+  for (std::size_t a = 0; a < processors.size(); ++a)
+    for (std::size_t b = 0; b < a; ++b)
+      for (const int core : processors[a].cores)
+        if (std::find(processors[b].cores.begin(), processors[b].cores.end(), core) != processors[b].cores.end())
+          processors[a].where.fail(fmt::format("core {} belongs to '{}' already; a core serves one processor", core, processors[b].name));
+  if (std::none_of(processors.begin(), processors.end(), [](const ProcessorSpec& p) { return is_cpu(p.device); }))
+    node.fail("no processor is a cpu device; pre- and post-processing need one");
+  return processors;
+}
+
+AccuracySpec parse_accuracy(const ConfigNode& node) {
+  AccuracySpec accuracy;
+  if (!node.present()) return accuracy;
+  node.require_map("a map such as {metric: agreement, min: 95 %}");
+  node.allow({"metric", "min", "weight", "tolerance"});
+  if (node["metric"].present()) accuracy.metric = node["metric"].one_of({"agreement", "top1", "top5"});
+  if (node["min"].present()) accuracy.min = node["min"].fraction();
+  if (node["weight"].present()) accuracy.weight = node["weight"].number(0, 1e6);
+  if (node["tolerance"].present()) accuracy.tolerance = node["tolerance"].number(0, 1e9);
+  return accuracy;
+}
+
+ScaleSpec parse_scale(const ConfigNode& node) {
+  ScaleSpec scale;
+  if (!node.present()) return scale;
+  node.require_map("a map such as {precision: [fp32, int8], resolution: [1.0, 0.75]}");
+  node.allow({"precision", "resolution"});
+  if (const ConfigNode precision = node["precision"]; precision.present()) {
+    scale.precisions.clear();
+    for (const ConfigNode& p : precision.items()) scale.precisions.push_back(p.one_of({"fp32", "int8"}));
+    if (scale.precisions.empty()) precision.fail("an empty list; accepted are fp32, int8");
+  }
+  if (const ConfigNode resolution = node["resolution"]; resolution.present()) {
+    scale.resolutions.clear();
+    for (const ConfigNode& r : resolution.items()) scale.resolutions.push_back(r.number(0.1, 1.0));
+    if (std::find(scale.resolutions.begin(), scale.resolutions.end(), 1.0) == scale.resolutions.end()) scale.resolutions.insert(scale.resolutions.begin(), 1.0);
+  }
+  return scale;
+}
+
+void parse_model(const ConfigNode& node, TaskSpec& task) {
+  const ConfigNode model = node["model"];
+  const ConfigNode variants = node["variants"];
+  if (variants.present())
+    for (const ConfigNode& v : variants.items()) task.variants.push_back(v.path());
+  if (model.present()) {
+    task.model = model.path();
+  } else {
+    if (task.variants.empty()) node.fail("names no model: write `model: file.onnx`, or `variants: [a.onnx, b.onnx]`");
+    task.model = task.variants.front();
+    task.variants.erase(task.variants.begin());
+  }
+  std::error_code ec;
+  const auto check = [&](const std::filesystem::path& path, const ConfigNode& at) {
+    if (!std::filesystem::is_regular_file(path, ec)) at.fail(fmt::format("'{}' is not there; a model is an ONNX file", path.string()));
+  };
+  check(task.model, model.present() ? model : variants);
+  for (const auto& v : task.variants) check(v, variants);
+}
+
+void parse_bindings(const ConfigNode& node, TaskSpec& task) {
+  if (const ConfigNode shapes = node["shapes"]; shapes.present())
+    for (const auto& [name, shape] : shapes.members()) {
+      task.shapes[name] = shape.integers();
+      for (const std::int64_t d : task.shapes[name])
+        if (d < 1 || d > 1'000'000) shape.fail(fmt::format("the dimension {} is out of range: 1 to 1000000 is accepted", d));
+    }
+  if (const ConfigNode state = node["state"]; state.present())
+    for (const auto& [output, input] : state.members()) task.state[output] = input.text();
+  if (const ConfigNode inputs = node["inputs"]; inputs.present())
+    for (const auto& [name, value] : inputs.members()) task.inputs[name] = value.number();
+}
+
+void parse_timing(const ConfigNode& node, TaskSpec& task) {
+  if (!node["period"].present()) node.fail("has no period: write for instance `period: 33.3 ms`");
+  task.period = positive_duration(node["period"]);
+  if (node["queue"].present()) task.queue = static_cast<int>(node["queue"].integer(1, 64));
+  task.deadline = task.period;
+  if (const ConfigNode deadline = node["deadline"]; deadline.present()) {
+    task.deadline = positive_duration(deadline);
+    // A frame that waits longer than queue + 1 periods is overwritten, so a later deadline could never be used.
+    const Duration most = task.period * (task.queue + 1);
+    if (task.deadline > most)
+      deadline.fail(fmt::format("'{}' is beyond what the queue allows: with `queue: {}` and a period of {} a frame is overwritten after {}; "
+                                "accepted is up to that, or a longer queue",
+                                deadline.text(), task.queue, format_duration(task.period), format_duration(most)));
+  }
+  if (node["jitter"].present()) task.jitter = duration_up_to(node["jitter"], task.period, "the period");
+  if (node["offset"].present()) task.offset = duration_up_to(node["offset"], task.period, "the period");
+  if (node["miss_rate"].present()) task.miss_rate = node["miss_rate"].fraction();
+  if (node["hard"].present()) task.hard = node["hard"].boolean();
+}
+
+TaskSpec parse_task(const ConfigNode& node) {
+  node.require_map("a task such as {name: faces, model: faces.onnx, period: 33 ms, …}");
+  node.allow({"name", "model", "variants", "data", "pre", "post", "shapes", "state", "inputs", "period", "deadline", "jitter", "offset",
+              "miss_rate", "hard", "queue", "accuracy", "scale"});
+  TaskSpec task;
+  task.where = node;
+  if (!node["name"].present()) node.fail("has no name");
+  task.name = node["name"].text();
+  const auto plain = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_'; };
+  if (task.name.empty() || task.name.size() > 64 || !std::all_of(task.name.begin(), task.name.end(), plain))
+    node["name"].fail(fmt::format("'{}' is not accepted: a name is 1 to 64 letters, digits, '-' and '_'", task.name));
+  parse_model(node, task);
+  parse_bindings(node, task);
+  parse_timing(node, task);
+  if (!node["data"].present()) node.fail("has no data: write for instance `data: {source: images, path: pictures}`");
+  task.data = node["data"];
+  task.pre = node["pre"];
+  task.post = node["post"];
+  if (task.post.present() && task.post["kind"].present()) task.post_kind = task.post["kind"].text();
+  task.accuracy = parse_accuracy(node["accuracy"]);
+  task.scale = parse_scale(node["scale"]);
+  return task;
+}
+
+TaskFile parse_document(const ConfigNode& root, const std::filesystem::path& path) {
+  TaskFile file;
+  file.path = path;
+  root.require_map("a task file: a map with `tasks`");
+  root.allow({"storage", "memory", "processors", "tasks"});
+  if (root["storage"].present()) file.storage = root["storage"].bytes();
+  if (root["memory"].present()) file.memory = root["memory"].bytes();
+  file.processors = parse_processors(root["processors"]);
+  const ConfigNode tasks = root["tasks"];
+  if (!tasks.present()) root.fail("has no tasks: write `tasks:` and a list");
+  for (const ConfigNode& node : tasks.items()) {
+    TaskSpec task = parse_task(node);
+    for (const TaskSpec& other : file.tasks)
+      if (other.name == task.name) node["name"].fail(fmt::format("two tasks have the name '{}'; names must differ", task.name));
+    file.tasks.push_back(std::move(task));
+  }
+  if (file.tasks.empty()) tasks.fail("an empty list; at least one task is needed");
+  if (file.tasks.size() > kMaxTasks) tasks.fail(fmt::format("{} tasks; at most {} are accepted", file.tasks.size(), kMaxTasks));
+  return file;
+}
+
+}  // namespace
+
+TaskFile TaskFile::load(const std::filesystem::path& path) { return parse_document(ConfigNode::load(path), path); }
+TaskFile TaskFile::parse(const std::string& text, const std::filesystem::path& path) {
+  return parse_document(ConfigNode::parse(text, path), path);
+}
+
+int TaskFile::processor_index(const std::string& name) const {
+  for (std::size_t i = 0; i < processors.size(); ++i)
+    if (processors[i].name == name) return static_cast<int>(i);
+  return -1;
+}
+
+int TaskFile::host_processor() const {
+  if (const int cpu = processor_index("cpu"); cpu >= 0 && is_cpu(processors[static_cast<std::size_t>(cpu)].device)) return cpu;
+  for (std::size_t i = 0; i < processors.size(); ++i)
+    if (is_cpu(processors[i].device)) return static_cast<int>(i);
+  return 0;
+}
+
+}  // namespace rtmdl

@@ -1,0 +1,170 @@
+// The demo's task file at half its load, end to end, as a user would run it: real models, real data, the real binary. The workspace stays in the
+// build folder, so that only the first run scales and profiles.
+#include "base/atomic_file.h"
+#include "command.h"
+
+#include <cmath>
+#include <filesystem>
+#include <regex>
+#include <set>
+#include <string>
+#include <thread>
+
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+namespace rtmdl {
+namespace {
+
+using ::testing::HasSubstr;
+using Json = nlohmann::json;
+namespace fs = std::filesystem;
+
+const fs::path kSource = RTMDL_SOURCE_DIR;
+const fs::path kFolder = fs::path(RTMDL_BINARY_DIR) / "edge-box-half";
+
+/// The demo's file with every period doubled and its paths made absolute.
+std::string half_load() {
+  std::string text = read_file(kSource / "examples/edge-box/tasks.yaml");
+  text = std::regex_replace(text, std::regex("\\.\\./\\.\\./assets"), (kSource / "assets").string());
+  text = std::regex_replace(text, std::regex("model: models/"), "model: " + (kSource / "examples/edge-box/models").string() + "/");
+  std::string doubled;
+  std::smatch found;
+  const std::regex period("( period: )([0-9.]+)( ms)");
+  while (std::regex_search(text, found, period)) {
+    doubled += found.prefix().str() + found[1].str() + fmt::format("{}", 2 * std::stod(found[2].str())) + found[3].str();
+    text = found.suffix();
+  }
+  const fs::path file = kFolder / "tasks.yaml";
+  write_file_atomically(file, doubled + text);
+  return fmt::format("'{}' --workspace '{}'", file.string(), (kFolder / "workspace").string());
+}
+
+Json json_of(const CommandResult& r) {
+  EXPECT_EQ(r.status, 0) << r.err;
+  const Json j = Json::parse(r.out, nullptr, false);
+  EXPECT_FALSE(j.is_discarded()) << "stdout is one JSON object and nothing else: " << r.out.substr(0, 300);
+  return j;
+}
+
+void expect_run_fields(const Json& run) {
+  for (const char* key : {"policy", "seconds", "released", "missed", "miss_rate", "accuracy_loss", "preemption", "machine_stalls", "tasks", "processors"})
+    EXPECT_TRUE(run.contains(key)) << key;
+  std::int64_t released = 0, missed = 0;
+  for (const Json& t : run["tasks"]) {
+    EXPECT_EQ(t["released"].get<std::int64_t>(), t["completed"].get<std::int64_t>() + t["dropped"].get<std::int64_t>() + t["failed"].get<std::int64_t>()) << t["name"];
+    EXPECT_EQ(t["failed"], 0) << t["name"];
+    EXPECT_LE(t["response_ms"]["p50"].get<double>(), t["response_ms"]["p99"].get<double>());
+    EXPECT_LE(t["response_ms"]["p99"].get<double>(), t["response_ms"]["max"].get<double>());
+    released += t["released"].get<std::int64_t>();
+    missed += t["missed"].get<std::int64_t>();
+  }
+  EXPECT_EQ(run["released"], released);
+  EXPECT_EQ(run["missed"], missed);
+}
+
+TEST(EdgeBoxAtHalfLoad, RunsEndToEnd) {
+  const std::string tasks = half_load();
+
+  const Json scaled = json_of(run_rtmdl("scale --json " + tasks));
+  EXPECT_LE(scaled["storage"]["bytes"].get<std::int64_t>(), scaled["storage"]["limit"].get<std::int64_t>());
+  for (const Json& task : scaled["tasks"])
+    for (const Json& v : task["variants"]) {
+      EXPECT_TRUE(fs::exists(v["path"].get<std::string>())) << v["path"];
+      const double least = v["precision"] != "int8" ? 0.0 : task["name"] == "clothes" ? 0.9 : 0.98;
+      EXPECT_GE(v["accuracy"].get<double>(), least) << task["name"];
+      if (task["name"] == "clothes") {
+        EXPECT_LE(v["accuracy_loss"].get<double>(), 0.005) << "int8 stays within half a point";
+      }
+    }
+
+  const Json plan = json_of(run_rtmdl("plan --json " + tasks));
+  EXPECT_TRUE(plan["feasible"].get<bool>());
+  EXPECT_EQ(plan["tasks"].size(), 5U);
+
+  const Json simulated = json_of(run_rtmdl("simulate --json --duration 20s " + tasks));
+  expect_run_fields(simulated);
+  EXPECT_LE(simulated["miss_rate"].get<double>(), 0.01);
+
+  const Json compared = json_of(run_rtmdl("compare --json --policies default,edf-nmc,rtmdl --duration 4s " + tasks));
+  ASSERT_EQ(compared["policies"].size(), 3U);
+  for (const Json& run : compared["policies"]) {
+    expect_run_fields(run);
+    // The same seeded releases for everybody: a grid of 4 s.
+    for (std::size_t t = 0; t < 5; ++t) EXPECT_EQ(run["tasks"][t]["released"], compared["policies"][0]["tasks"][t]["released"]);
+  }
+  const Json& ours = compared["policies"][2];
+  EXPECT_LE(ours["miss_rate"].get<double>(), 0.25) << "half the load leaves room even on a noisy machine";
+  EXPECT_LE(ours["accuracy_loss"].get<double>(), 0.05);
+  EXPECT_TRUE(Json::accept(read_file(kFolder / "workspace/runs/rtmdl.trace.json")));
+  EXPECT_THAT(read_file(kFolder / "workspace/runs/compare.html"), HasSubstr("</html>"));
+  EXPECT_THAT(read_file(kFolder / "workspace/runs/rtmdl.csv"), HasSubstr("task,job,frame,variant,fate"));
+}
+
+pid_t start(const std::string& arguments) {
+  const pid_t child = fork();
+  if (child == 0) {
+    const std::string line = fmt::format("exec '{}/rtmdl' {} >/dev/null 2>&1 </dev/null", RTMDL_BINARY_DIR, arguments);
+    execl("/bin/sh", "sh", "-c", line.c_str(), nullptr);
+    _exit(127);
+  }
+  return child;
+}
+
+/// A small task of its own, so that scaling takes seconds.
+std::string small_task(const fs::path& folder) {
+  write_file_atomically(folder / "tasks.yaml",
+                        fmt::format("tasks:\n  - name: faces\n    model: {0}/assets/models/blazeface_128.onnx\n    data: {{source: images, path: {0}/assets/data/pictures}}\n"
+                                    "    pre: {{letterbox: [128, 128], scale: 0.00784, shift: -1, layout: NHWC}}\n    post: {{kind: detections, decoder: blazeface}}\n"
+                                    "    period: 33 ms\n    accuracy: {{min: 50 %}}\n",
+                                    kSource.string()));
+  return fmt::format("'{}' --workspace '{}'", (folder / "tasks.yaml").string(), (folder / "workspace").string());
+}
+
+TEST(Kill, AtAnyMomentTheNextStartGoesOn) {
+  const fs::path folder = fs::temp_directory_path() / fmt::format("rtmdl-kill-{}", ::getpid());
+  const std::string tasks = small_task(folder);
+  for (const int ms : {40, 150, 400, 900, 1700}) {
+    const pid_t child = start("profile " + tasks);
+    std::this_thread::sleep_for(std::chrono::milliseconds(ms));
+    kill(child, SIGKILL);
+    waitpid(child, nullptr, 0);
+  }
+  const Json scaled = json_of(run_rtmdl("scale --json " + tasks));
+  EXPECT_EQ(scaled["tasks"][0]["variants"][0]["id"], "source");
+  const Json profile = json_of(run_rtmdl("profile --json " + tasks));
+  std::set<std::string> made, measured;
+  for (const Json& v : scaled["tasks"][0]["variants"]) made.insert(v["id"]);
+  for (const Json& v : profile["tasks"][0]["variants"]) measured.insert(v["id"]);
+  EXPECT_EQ(made, measured);
+  for (const auto& entry : fs::directory_iterator(folder / "workspace/variants"))
+    EXPECT_EQ(entry.path().extension(), ".onnx") << "only whole files: " << entry.path();
+  fs::remove_all(folder);
+}
+
+TEST(CtrlC, EndsARunCleanlyWithResults) {
+  const fs::path folder = fs::temp_directory_path() / fmt::format("rtmdl-ctrlc-{}", ::getpid());
+  const std::string tasks = small_task(folder);
+  json_of(run_rtmdl("plan --json " + tasks));
+  const pid_t child = start(fmt::format("run {}", tasks));
+  const fs::path part = folder / "workspace/runs/rtmdl.csv.part";
+  for (int i = 0; i < 600 && !fs::exists(part); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  ASSERT_TRUE(fs::exists(part));
+  std::this_thread::sleep_for(std::chrono::seconds(1));
+  kill(child, SIGINT);
+  int status = 0;
+  waitpid(child, &status, 0);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  EXPECT_TRUE(fs::exists(folder / "workspace/runs/rtmdl.csv"));
+  EXPECT_FALSE(fs::exists(part));
+  fs::remove_all(folder);
+}
+
+}  // namespace
+}  // namespace rtmdl

@@ -1,0 +1,10 @@
+#pragma once
+/// Counts the calls of operator new in the test program.
+
+#include <cstdint>
+
+namespace rtmdl::testing {
+
+[[nodiscard]] std::int64_t allocations() noexcept;
+
+}  // namespace rtmdl::testing

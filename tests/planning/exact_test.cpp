@@ -1,0 +1,174 @@
+#include "planning/planner.h"
+#include "planning/random_problem.h"
+#include "planning/response_time.h"
+#include "planning/simulator.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <numeric>
+#include <set>
+
+namespace rtmdl {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::between;
+using testing::Random;
+using testing::random_problem;
+
+struct Found {
+  bool feasible = false;
+  double loss = 0;
+  int strategies = 0;
+};
+
+/// Every combination of options in every order, judged from the problem's own words.
+Found brute_force(const PlanProblem& problem, const PlanOptions& options) {
+  const std::size_t n = problem.tasks.size();
+  Simulator simulator(problem);
+  Found best;
+  Choices choices(n);
+  for (bool more = true; more;) {
+    std::set<std::string> variants;
+    std::int64_t bytes = 0, memory = 0;
+    double loss = 0;
+    for (std::size_t i = 0; i < n; ++i) {
+      const TaskOption& option = problem.tasks[i].options[static_cast<std::size_t>(choices[i].option)];
+      if (variants.insert(option.variant).second) bytes += option.bytes;
+      memory += option.memory;
+      loss += problem.tasks[i].weight * option.accuracy_loss;
+    }
+    std::vector<int> priorities(n);
+    std::iota(priorities.begin(), priorities.end(), 1);
+    do {
+      ++best.strategies;
+      for (std::size_t i = 0; i < n; ++i) choices[i].priority = priorities[i];
+      bool feasible = (!problem.storage || bytes <= *problem.storage) && (!problem.memory || memory <= *problem.memory);
+      const auto bounds = response_bounds(problem, choices);
+      const SimulationOutcome& o = simulator.run(choices, {.length = options.simulated, .seed = options.seed});
+      for (std::size_t i = 0; i < n; ++i) {
+        const PlanTask& task = problem.tasks[i];
+        feasible &= o.tasks[i].miss_rate() <= (task.hard ? 0 : task.miss_rate_limit) + 1e-12;
+        feasible &= !task.hard || (bounds[i] && *bounds[i] <= task.deadline);
+      }
+      if (feasible && (!best.feasible || loss < best.loss)) best.feasible = true, best.loss = loss;
+    } while (std::next_permutation(priorities.begin(), priorities.end()));
+    more = false;
+    for (std::size_t i = 0; i < n && !more; ++i) {
+      more = ++choices[i].option < static_cast<int>(problem.tasks[i].options.size());
+      if (!more) choices[i].option = 0;
+    }
+  }
+  return best;
+}
+
+TEST(ExactSearch, IsBruteForceOnSmallInstances) {
+  int feasible = 0, lossy = 0, proven = 0;
+  constexpr int kInstances = 400;
+  for (int seed = 0; seed < kInstances; ++seed) {
+    Random random(static_cast<std::uint64_t>(seed));
+    PlanProblem problem = random_problem(random, {});
+    if (between(random, 0, 2) == 0) problem.storage = between(random, 3, 20) * 1'000'000;
+    if (between(random, 0, 3) == 0) problem.memory = between(random, 6, 40) * 1'000'000;
+    for (PlanTask& task : problem.tasks) task.hard = between(random, 0, 7) == 0;
+    if (problem.tasks.size() > 1 && between(random, 0, 3) == 0) {
+      problem.tasks[1].options[0].variant = problem.tasks[0].options[0].variant;  // a model that two tasks share
+      problem.tasks[1].options[0].bytes = problem.tasks[0].options[0].bytes;
+    }
+    const PlanOptions options{.method = "exact", .simulated = 200ms, .budget = 1h, .seed = random()};
+    const Found expected = brute_force(problem, options);
+    const Plan found = plan(problem, options, {});
+    ASSERT_TRUE(found.proven_optimal) << "seed " << seed;
+    ASSERT_EQ(found.feasible, expected.feasible) << "seed " << seed << ": " << found.reason;
+    ASSERT_EQ(found.space, expected.strategies);
+    if (expected.feasible) {
+      ASSERT_NEAR(found.accuracy_loss, expected.loss, 1e-9) << "seed " << seed;
+    }
+    feasible += expected.feasible;
+    lossy += expected.feasible && expected.loss > 0;
+    proven += found.evaluated < expected.strategies;
+  }
+  std::printf("%d instances: %d feasible, %d of them with a loss\n", kInstances, feasible, lossy);
+  EXPECT_GT(feasible, kInstances / 4);
+  EXPECT_LT(feasible, kInstances);
+  EXPECT_GT(lossy, kInstances / 10);
+}
+
+/// Four tasks with nine levels each, as in the paper: n!·Kⁿ = 157,464.
+PlanProblem paper_size(bool preemptive, double load, std::uint64_t seed = 3) {
+  Random random(seed);
+  PlanProblem problem;
+  problem.processors = {{"cpu", true, 1}, {"gpu", preemptive, 1}};
+  for (int i = 0; i < 4; ++i) {
+    PlanTask task;
+    task.name = "net" + std::to_string(i);
+    task.period = std::chrono::milliseconds(between(random, 25, 60));
+    task.deadline = task.period * 8 / 10;
+    task.jitter = 1ms;
+    task.miss_rate_limit = 0.1;
+    for (int level = 0; level < 9; ++level) {
+      TaskOption option;
+      option.variant = task.name + "." + std::to_string(level);
+      option.accuracy_loss = level * 0.01 * (1 + 0.3 * i);
+      const double speed = 1 - 0.07 * level;
+      const Duration work =
+          Duration(static_cast<std::int64_t>(load / 4 * speed * static_cast<double>(task.period.count())));
+      option.stages = {{0, testing::spread(random, work / 5)},
+                       {1, testing::spread(random, work)},
+                       {0, testing::spread(random, work / 10)}};
+      task.options.push_back(option);
+    }
+    problem.tasks.push_back(task);
+  }
+  return problem;
+}
+
+TEST(ExactSearch, ProvesThePapersSize) {
+  for (const bool preemptive : {true, false}) {
+    for (const double load : {0.7, 1.0, 1.3}) {
+      const Plan p = plan(paper_size(preemptive, load), {.method = "exact", .simulated = 3s, .budget = 10min}, {});
+      EXPECT_EQ(p.space, 157464);
+      EXPECT_TRUE(p.proven_optimal);
+      EXPECT_TRUE(p.feasible) << p.reason;
+      std::printf("4 tasks x 9 levels, load %.1f, %s: loss %.3f, %lld simulations, %.3f s\n", load,
+                  preemptive ? "preemptive" : "non-preemptive", p.accuracy_loss, static_cast<long long>(p.evaluated),
+                  p.seconds);
+    }
+  }
+}
+
+TEST(ExactSearch, SameSeedSamePlan) {
+  const PlanProblem problem = paper_size(false, 1.1);
+  const PlanOptions options{.method = "exact", .simulated = 2s, .budget = 10min};
+  const Plan a = plan(problem, options, {}), b = plan(problem, options, {});
+  EXPECT_EQ(a.evaluated, b.evaluated);
+  EXPECT_EQ(a.reason, b.reason);
+  for (std::size_t i = 0; i < a.tasks.size(); ++i) {
+    EXPECT_EQ(a.tasks[i].choice.option, b.tasks[i].choice.option);
+    EXPECT_EQ(a.tasks[i].choice.priority, b.tasks[i].choice.priority);
+  }
+}
+
+TEST(Descent, ComesCloseToTheOptimum) {
+  int within = 0, feasible = 0;
+  for (int seed = 0; seed < 60; ++seed) {
+    Random random(static_cast<std::uint64_t>(seed) + 500);
+    const PlanProblem problem = random_problem(random, {.most_tasks = 5, .most_options = 5});
+    const Plan exact = plan(problem, {.method = "exact", .simulated = 200ms, .budget = 1h}, {});
+    const Plan descent = plan(problem, {.method = "descent", .simulated = 200ms, .budget = 1h}, {});
+    ASSERT_TRUE(exact.proven_optimal);
+    ASSERT_FALSE(descent.proven_optimal);
+    ASSERT_LE(descent.feasible, exact.feasible);
+    if (!exact.feasible) continue;
+    ++feasible;
+    ASSERT_GE(descent.accuracy_loss, descent.feasible ? exact.accuracy_loss - 1e-9 : 0);
+    within += descent.feasible && descent.accuracy_loss <= exact.accuracy_loss * 1.05 + 1e-9;
+  }
+  std::printf("descent within 5 %% of the optimum: %d of %d\n", within, feasible);
+  EXPECT_GE(within * 10, feasible * 9);
+}
+
+}  // namespace
+}  // namespace rtmdl

@@ -1,0 +1,128 @@
+#include "planning/problem_from_profile.h"
+
+#include <rtmdl/error.h>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace rtmdl {
+namespace {
+
+using std::chrono::milliseconds;
+using testing::AllOf;
+using testing::HasSubstr;
+
+StageTimes times(std::initializer_list<int> busy_ms, std::initializer_list<int> alone_ms = {}) {
+  StageTimes t;
+  for (const int ms : busy_ms) t.busy.emplace_back(milliseconds(ms));
+  for (const int ms : alone_ms) t.alone.emplace_back(milliseconds(ms));
+  return t;
+}
+
+VariantProfile variant(const std::string& id, const std::string& processor, int threads, std::initializer_list<int> infer_ms, double accuracy = 1) {
+  VariantProfile v;
+  v.id = id;
+  v.processor = processor;
+  v.threads = threads;
+  v.pre = times({1}, {9});
+  v.infer = times(infer_ms, {1});
+  v.post = times({2});
+  v.accuracy = accuracy;
+  v.accuracy_loss = 1 - accuracy;
+  v.bytes = 1000;
+  v.memory = 3000;
+  v.source = id == "source";
+  return v;
+}
+
+TaskFile task_file(const std::string& task = "", const std::string& processors = "{cpu: {cores: [0]}, gpu: {device: webgpu}}") {
+  // The model only has to be there.
+  return TaskFile::parse("storage: 5 MB\nprocessors: " + processors + "\ntasks:\n  - {name: faces, model: CMakeLists.txt, data: {source: synthetic}, period: 50 ms" + task + "}\n",
+                         std::string(RTMDL_SOURCE_DIR) + "/tasks.yaml");
+}
+
+std::vector<TaskProfile> profile(std::vector<VariantProfile> variants) { return {{"faces", std::move(variants)}}; }
+
+TEST(ProblemFromProfile, CarriesTheTaskAndItsStages) {
+  const TaskFile file = task_file(", deadline: 40 ms, jitter: 1 ms, offset: 2 ms, miss_rate: 2 %, hard: true, queue: 3, accuracy: {weight: 2}");
+  const PlanProblem problem = make_problem(file, profile({variant("source", "gpu", 1, {12, 10, 11})}));
+  ASSERT_EQ(problem.processors.size(), 2u);
+  EXPECT_EQ(problem.processors[1].name, "gpu");
+  EXPECT_TRUE(problem.processors[0].preemptive);
+  EXPECT_FALSE(problem.processors[1].preemptive);
+  EXPECT_EQ(problem.storage, 5'000'000);
+  EXPECT_EQ(problem.dispatch, std::chrono::microseconds(10));
+  ASSERT_EQ(problem.tasks.size(), 1u);
+  const PlanTask& task = problem.tasks[0];
+  EXPECT_EQ(task.name, "faces");
+  EXPECT_EQ(task.period, milliseconds(50));
+  EXPECT_EQ(task.deadline, milliseconds(40));
+  EXPECT_EQ(task.jitter, milliseconds(1));
+  EXPECT_EQ(task.offset, milliseconds(2));
+  EXPECT_EQ(task.miss_rate_limit, 0.02);
+  EXPECT_TRUE(task.hard);
+  EXPECT_EQ(task.queue, 3);
+  EXPECT_EQ(task.weight, 2);
+  ASSERT_EQ(task.options.size(), 1u);
+  const TaskOption& option = task.options[0];
+  EXPECT_TRUE(option.source);
+  EXPECT_EQ(option.processor, "gpu");
+  EXPECT_EQ(option.memory, 3000);
+  ASSERT_EQ(option.stages.size(), 3u);
+  EXPECT_EQ(option.stages[0].processor, 0);
+  EXPECT_EQ(option.stages[1].processor, 1);
+  EXPECT_EQ(option.stages[2].processor, 0);
+  // The times beside a busy neighbour, ascending.
+  EXPECT_EQ(option.stages[0].times.sorted, (std::vector<Duration>{milliseconds(1)}));
+  EXPECT_EQ(option.stages[1].times.sorted, (std::vector<Duration>{milliseconds(10), milliseconds(11), milliseconds(12)}));
+}
+
+TEST(ProblemFromProfile, LeavesOutWhatIsBelowTheAccuracyButNeverTheSource) {
+  const TaskFile file = task_file(", accuracy: {min: 95 %}");
+  const PlanProblem problem = make_problem(file, profile({variant("source", "cpu", 1, {10}, 0.9), variant("int8", "cpu", 1, {5}, 0.949), variant("half", "cpu", 1, {5}, 0.95)}));
+  ASSERT_EQ(problem.tasks[0].options.size(), 2u);
+  EXPECT_EQ(problem.tasks[0].options[0].variant, "source");
+  EXPECT_EQ(problem.tasks[0].options[1].variant, "half");
+}
+
+TEST(ProblemFromProfile, MoreThreadsHaveToPayByThirtyPerCent) {
+  const TaskFile file = task_file("", "{cpu: {cores: [0, 1]}}");
+  const auto options = [&](int two_threads_ms) {
+    return make_problem(file, profile({variant("source", "cpu", 1, {13}), variant("source", "cpu", 2, {two_threads_ms})})).tasks[0].options.size();
+  };
+  EXPECT_EQ(options(10), 2u);
+  EXPECT_EQ(options(11), 1u);
+}
+
+TEST(ProblemFromProfile, ThreadsOfAllSlotsTogetherFitTheCores) {
+  const TaskFile file = task_file("", "{cpu: {cores: [0, 1], slots: 2}}");
+  const PlanProblem problem = make_problem(file, profile({variant("source", "cpu", 1, {20}), variant("source", "cpu", 2, {10})}));
+  EXPECT_EQ(problem.tasks[0].options.size(), 1u);
+  EXPECT_EQ(problem.processors[0].slots, 2);
+}
+
+TEST(ProblemFromProfile, ADeadlineThatNothingCanMeetNamesTheFastest) {
+  const TaskFile file = task_file(",\n      deadline: 8 ms");
+  std::string message;
+  try {
+    (void)make_problem(file, profile({variant("source", "cpu", 1, {30}), variant("int8", "gpu", 1, {6, 5, 7})}));
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::bad_input);
+    message = error.what();
+  }
+  EXPECT_THAT(message, AllOf(HasSubstr("tasks.yaml:5"), HasSubstr("deadline"), HasSubstr("8 ms"), HasSubstr("int8 on gpu"), HasSubstr("9 ms")));
+  EXPECT_NO_THROW((void)make_problem(task_file(", deadline: 9 ms"), profile({variant("int8", "gpu", 1, {6, 5, 7})})));
+}
+
+TEST(ProblemFromProfile, ATaskThatIsNotProfiledIsBadInput) {
+  std::string message;
+  try {
+    (void)make_problem(task_file(), {});
+  } catch (const Error& error) {
+    message = error.what();
+  }
+  EXPECT_THAT(message, HasSubstr("rtmdl profile"));
+}
+
+}  // namespace
+}  // namespace rtmdl

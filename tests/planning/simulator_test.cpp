@@ -1,0 +1,281 @@
+#include "planning/simulator.h"
+#include "planning/allocations.h"
+#include "planning/random_problem.h"
+
+#include <rtmdl/error.h>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+namespace rtmdl {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::Random;
+using testing::random_problem;
+using testing::task_of;
+
+Choices in_order(const PlanProblem& problem) {
+  Choices choices;
+  for (std::size_t i = 0; i < problem.tasks.size(); ++i) choices.push_back({0, static_cast<int>(i) + 1});
+  return choices;
+}
+
+/// Two tasks on one processor: 2 of 5 ms above 4 of 10 ms.
+PlanProblem two_tasks(bool preemptive = true) {
+  PlanProblem problem;
+  problem.processors = {{"cpu", preemptive, 1}};
+  problem.tasks = {task_of("fast", 5ms, 5ms, {{0, 2ms}}), task_of("slow", 10ms, 10ms, {{0, 4ms}})};
+  return problem;
+}
+
+TEST(Simulator, FollowsAScheduleThatCanBeDrawnByHand) {
+  const PlanProblem problem = two_tasks();
+  Simulator simulator(problem);
+  const SimulationOutcome& o = simulator.run(in_order(problem), {.length = 100ms});
+  EXPECT_EQ(o.tasks[0].released, 20);
+  EXPECT_EQ(o.tasks[1].released, 10);
+  EXPECT_EQ(o.tasks[0].worst_response, 2ms);
+  EXPECT_EQ(o.tasks[1].worst_response, 8ms) << "2 above, 3, preempted for 2, 1";
+  EXPECT_EQ(o.tasks[0].missed + o.tasks[1].missed, 0);
+  EXPECT_EQ(o.events, 60);
+  EXPECT_NEAR(o.busy[0], 80.0 / 98.0, 1e-9) << "the last job ends at 98 ms";
+}
+
+TEST(Simulator, BlocksOnAProcessorThatCannotPreempt) {
+  PlanProblem problem = two_tasks(false);
+  problem.tasks[0].offset = 1ms;
+  Simulator simulator(problem);
+  const SimulationOutcome& o = simulator.run(in_order(problem), {.length = 100ms});
+  EXPECT_EQ(o.tasks[0].worst_response, 5ms) << "3 of blocking + 2";
+  EXPECT_EQ(o.tasks[1].worst_response, 4ms);
+}
+
+TEST(Simulator, AddsTheDispatchCostToEveryStage) {
+  PlanProblem problem = two_tasks();
+  problem.dispatch = 100us;
+  Simulator simulator(problem);
+  EXPECT_EQ(simulator.run(in_order(problem), {.length = 50ms}).tasks[0].worst_response, 2100us);
+}
+
+TEST(Simulator, CountsDropsAndLateJobsAsMisses) {
+  PlanProblem problem;
+  problem.processors = {{"cpu", true, 1}};
+  problem.tasks = {task_of("heavy", 10ms, 20ms, {{0, 25ms}})};
+  Simulator simulator(problem);
+  const TaskOutcome& o = simulator.run(in_order(problem), {.length = 100ms}).tasks[0];
+  // Starts at 0, 25, 50, 75, 100 with the newest release each time (0, 20, 50, 70, 90): every finish is late, the rest
+  // are dropped.
+  EXPECT_EQ(o.released, 10);
+  EXPECT_EQ(o.completed, 5);
+  EXPECT_EQ(o.dropped, 5);
+  EXPECT_EQ(o.missed, 10);
+  EXPECT_EQ(o.worst_response, 35ms);
+}
+
+TEST(Simulator, UnderAMonotonicPolicyTheChosenPrioritiesAreIgnored) {
+  const PlanProblem problem = two_tasks();
+  Simulator simulator(problem);
+  Choices inverted = {{0, 2}, {0, 1}};
+  EXPECT_EQ(simulator.run(inverted, {.length = 100ms}).tasks[0].worst_response, 6ms);
+  EXPECT_EQ(simulator.run(inverted, {.policy = Policy::rate_monotonic, .length = 100ms}).tasks[0].worst_response, 2ms);
+  EXPECT_EQ(simulator.run(inverted, {.policy = Policy::utilisation_monotonic, .length = 100ms}).tasks[0].worst_response,
+            2ms);
+  EXPECT_EQ(simulator.run(inverted, {.policy = Policy::fifo, .length = 100ms}).tasks[0].worst_response, 3ms);
+}
+
+TEST(Simulator, EdfMeetsAllDeadlinesAtFullUtilisation) {
+  PlanProblem problem;
+  problem.processors = {{"cpu", true, 1}};
+  problem.tasks = {task_of("a", 4ms, 4ms, {{0, 2ms}}), task_of("b", 6ms, 6ms, {{0, 2ms}}),
+                   task_of("c", 12ms, 12ms, {{0, 2ms}})};
+  Simulator simulator(problem);
+  EXPECT_EQ(simulator.run(in_order(problem), {.policy = Policy::edf, .length = 10s}).miss_rate(), 0);
+  EXPECT_NEAR(simulator.run(in_order(problem), {.policy = Policy::edf, .length = 10s}).busy[0], 1.0, 1e-3);
+}
+
+TEST(Simulator, LeavesTasksThatAreNotActiveOut) {
+  const PlanProblem problem = two_tasks();
+  Simulator simulator(problem);
+  const SimulationOutcome& o = simulator.run(in_order(problem), {.length = 100ms, .active = 0b10});
+  EXPECT_EQ(o.tasks[0].released, 0);
+  EXPECT_EQ(o.tasks[1].worst_response, 4ms);
+}
+
+TEST(Simulator, GivesUpWhenATaskMissesMoreThanItMay) {
+  PlanProblem problem = two_tasks();
+  problem.tasks[1].deadline = 7ms;
+  Simulator simulator(problem);
+  const std::vector<std::int64_t> none = {0, 0}, all = {0, 10};
+  EXPECT_TRUE(simulator.run(in_order(problem), {.length = 100ms, .most_misses = none}).given_up);
+  EXPECT_FALSE(simulator.run(in_order(problem), {.length = 100ms, .most_misses = all}).given_up);
+}
+
+std::string fingerprint(const SimulationOutcome& o) {
+  std::string text;
+  for (const TaskOutcome& t : o.tasks) {
+    for (const std::int64_t v : {t.released, t.completed, t.missed, t.dropped, t.worst_response.count()})
+      text += std::to_string(v) + " ";
+  }
+  return text;
+}
+
+TEST(Simulator, CountsAddUpAndRepeatForASeed) {
+  for (int seed = 0; seed < 300; ++seed) {
+    Random random(static_cast<std::uint64_t>(seed));
+    const PlanProblem problem = random_problem(random, {.most_tasks = 6});
+    Simulator simulator(problem), other(problem);
+    for (int p = 0; p < 6; ++p) {
+      const SimulationOptions options{
+          .policy = static_cast<Policy>(p), .length = 2s, .seed = random(), .collect_responses = true};
+      const SimulationOutcome& o = simulator.run(in_order(problem), options);
+      std::int64_t ends = 0;
+      for (std::size_t i = 0; i < o.tasks.size(); ++i) {
+        const TaskOutcome& t = o.tasks[i];
+        ASSERT_EQ(t.released, releases_within(problem.tasks[i], 2s));
+        ASSERT_EQ(t.released, t.completed + t.dropped + t.failed);
+        ASSERT_GE(t.missed, t.dropped);
+        ASSERT_EQ(static_cast<std::int64_t>(t.responses_ms.size()), t.completed);
+        ends += t.released;
+      }
+      for (const double busy : o.busy) ASSERT_LE(busy, 1.0 + 1e-9);
+      ASSERT_GT(o.events, ends);
+      const std::string first = fingerprint(o);
+      ASSERT_EQ(first, fingerprint(other.run(in_order(problem), options)));
+      ASSERT_EQ(first, fingerprint(simulator.run(in_order(problem), options))) << "a simulator keeps nothing";
+    }
+  }
+}
+
+// The observer sees every decision; from starts, preemptions and ends alone follows how long a job's last stage ran:
+// exactly what was drawn for it, whatever the order of priorities (common random numbers).
+TEST(Simulator, LastStagesRunExactlyTheirDrawnTimeUnderEveryOrder) {
+  for (int seed = 0; seed < 60; ++seed) {
+    Random random(static_cast<std::uint64_t>(seed) + 77);
+    const PlanProblem problem = random_problem(random, {});
+    Simulator simulator(problem);
+    Choices choices = in_order(problem);
+    do {
+      struct Progress {
+        Time since{};
+        Duration done{};
+        int stage = 0;
+      };
+      std::vector<Progress> progress(problem.tasks.size());
+      simulator.run(choices, {.length = 300ms, .seed = 9}, [&](const SimulatedEvent& e) {
+        const std::size_t task = e.decision.task;
+        Progress& p = progress[task];
+        switch (e.decision.kind) {
+          case Decision::Kind::start: p = {e.now, Duration{}, e.decision.stage}; break;
+          case Decision::Kind::preempt: p.done += e.now - p.since; break;
+          case Decision::Kind::resume: p.since = e.now; break;
+          case Decision::Kind::finish: {
+            const auto& times = problem.tasks[task].options[0].stages[static_cast<std::size_t>(p.stage)].times;
+            const Duration drawn = stage_time(9, static_cast<int>(task), e.decision.job, p.stage, times);
+            ASSERT_EQ(p.done + (e.now - p.since), drawn + problem.dispatch);
+            break;
+          }
+          default: break;
+        }
+      });
+      std::vector<int> priorities;
+      for (const Choice& c : choices) priorities.push_back(c.priority);
+      if (!std::next_permutation(priorities.begin(), priorities.end())) break;
+      for (std::size_t i = 0; i < choices.size(); ++i) choices[i].priority = priorities[i];
+    } while (!HasFatalFailure());
+  }
+}
+
+TEST(Simulator, ReplaysThroughTheSchedulerItself) {
+  Random random(5);
+  const PlanProblem problem = random_problem(random, {.most_tasks = 6});
+  Simulator simulator(problem);
+  std::vector<SimulatedEvent> log;
+  simulator.run(in_order(problem), {.length = 1s}, [&](const SimulatedEvent& e) { log.push_back(e); });
+  std::vector<SimulatedEvent> again;
+  simulator.run(in_order(problem), {.length = 1s}, [&](const SimulatedEvent& e) { again.push_back(e); });
+  ASSERT_EQ(log.size(), again.size());
+  for (std::size_t k = 0; k < log.size(); ++k) {
+    ASSERT_EQ(log[k].now, again[k].now);
+    ASSERT_EQ(log[k].decision.kind, again[k].decision.kind);
+    ASSERT_EQ(log[k].decision.task, again[k].decision.task);
+    ASSERT_EQ(log[k].decision.job, again[k].decision.job);
+  }
+}
+
+// On preemptive processors, with one slot or several, the planner leaves the tasks below out of a simulation.
+TEST(Simulator, LessUrgentTasksDoNotTouchMoreUrgentOnesOnPreemptiveProcessors) {
+  for (int seed = 0; seed < 500; ++seed) {
+    Random random(static_cast<std::uint64_t>(seed) + 900);
+    const PlanProblem problem =
+        random_problem(random, {.most_tasks = 6, .most_processors = 3, .non_preemptive = false});
+    Simulator simulator(problem), partial(problem);
+    const SimulationOutcome& whole = simulator.run(in_order(problem), {.length = 1s});
+    for (std::size_t count = 1; count <= problem.tasks.size(); ++count) {
+      const SimulationOutcome& prefix =
+          partial.run(in_order(problem), {.length = 1s, .active = (std::uint64_t{1} << count) - 1});
+      for (std::size_t i = 0; i < count; ++i) {
+        ASSERT_EQ(prefix.tasks[i].missed, whole.tasks[i].missed);
+        ASSERT_EQ(prefix.tasks[i].worst_response, whole.tasks[i].worst_response);
+      }
+    }
+  }
+}
+
+TEST(Simulator, AllocatesNothingPerEvent) {
+  Random random(11);
+  const PlanProblem problem = random_problem(random, {.most_tasks = 6});
+  Simulator simulator(problem);
+  const Choices choices = in_order(problem);
+  const auto cost = [&](Duration length) {
+    const std::int64_t before = testing::allocations();
+    simulator.run(choices, {.length = length});
+    return testing::allocations() - before;
+  };
+  cost(1s);
+  EXPECT_EQ(cost(1s), cost(50s));
+  EXPECT_LE(cost(1s), 4) << "per run";
+}
+
+TEST(TimeDistribution, QuantilesAreNearestRank) {
+  const TimeDistribution times{{1ms, 2ms, 3ms, 10ms}};
+  EXPECT_EQ(times.quantile(0), 1ms);
+  EXPECT_EQ(times.quantile(0.25), 1ms);
+  EXPECT_EQ(times.quantile(0.26), 2ms);
+  EXPECT_EQ(times.quantile(1), 10ms);
+  EXPECT_EQ(times.mean(), 4ms);
+  EXPECT_EQ(TimeDistribution{}.quantile(0.5), 0ms);
+}
+
+TEST(StageTime, DrawsTheWholeDistributionEvenly) {
+  const TimeDistribution times{{1ms, 2ms, 3ms}};
+  double sum = 0;
+  Duration least = 1h, most{};
+  for (std::uint64_t job = 0; job < 20000; ++job) {
+    const Duration t = stage_time(3, 1, job, 0, times);
+    least = std::min(least, t);
+    most = std::max(most, t);
+    sum += to_ms(t);
+  }
+  EXPECT_GE(least, 1ms);
+  EXPECT_LE(most, 3ms);
+  EXPECT_LT(least, 1010us);
+  EXPECT_GT(most, 2990us);
+  EXPECT_NEAR(sum / 20000, 2.0, 0.02);
+}
+
+TEST(Simulator, RefusesATaskWithNothingToChooseFrom) {
+  PlanProblem problem = two_tasks();
+  problem.tasks[1].options.clear();
+  try {
+    Simulator simulator(problem);
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_STREQ(e.what(), "task slow has no option to choose from");
+  }
+}
+
+}  // namespace
+}  // namespace rtmdl

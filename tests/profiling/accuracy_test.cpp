@@ -1,0 +1,82 @@
+#include "profiling/accuracy.h"
+
+#include "profiling/fake_engine.h"
+#include "profiling/task_folder.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace rtmdl {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+
+struct AccuracyTest : testing::Test {
+  AccuracyTest() {
+    folder.write("source.model", "1 0");
+    folder.write("same.model", "1 0");
+    folder.write("near.model", "1.001 0");
+    folder.write("far.model", "3 0");
+  }
+  TaskSpec task(const std::string& more = "", const std::string& data = "{source: synthetic, shape: [1, 4]}") const {
+    return folder.parse("tasks: [{name: t, model: source.model, data: " + data + ", period: 10 ms" + more + "}]").tasks[0];
+  }
+  LoadRequest model(const TaskSpec& spec, const char* name) const { return load_request(spec, folder.path() / name); }
+  TaskFolder folder;
+  FakeEngine engine;
+};
+
+TEST_F(AccuracyTest, AgreementOfTheSourceIsOneWithoutRunningIt) {
+  const TaskSpec spec = task();
+  AccuracyEvaluator evaluator(engine, spec, 1);
+  EXPECT_EQ(evaluator(model(spec, "source.model")), 1);
+  EXPECT_EQ(engine.loaded(), 0);
+}
+
+TEST_F(AccuracyTest, ComparesWithTheSourceOnAtLeast200InputsAndRunsItOnce) {
+  const TaskSpec spec = task();
+  AccuracyEvaluator evaluator(engine, spec, 1);
+  EXPECT_GE(evaluator.size(Split::evaluation), 200u);
+  EXPECT_EQ(evaluator(model(spec, "same.model")), 1);
+  EXPECT_EQ(evaluator(model(spec, "near.model")), 1);
+  const double far = evaluator(model(spec, "far.model"));
+  EXPECT_LT(far, 0.3);
+  EXPECT_GT(far, 0);  // small values are within the tolerance whatever the factor
+  EXPECT_EQ(engine.loads["source.model"], 1);
+  EXPECT_EQ(engine.runs, static_cast<int>(4 * evaluator.size(Split::evaluation)));
+}
+
+TEST_F(AccuracyTest, LabelsAreNeededForTopOne) {
+  const TaskSpec spec = task(", accuracy: {metric: top1}");
+  EXPECT_THAT(error_of([&] { AccuracyEvaluator evaluator(engine, spec, 1); }),
+              AllOf(HasSubstr("tasks.yaml:1"), HasSubstr("accuracy.metric"), HasSubstr("top1"), HasSubstr("labels"), HasSubstr("agreement")));
+}
+
+TEST_F(AccuracyTest, ReferencesOfTheStreamAreTheSourcesResults) {
+  const TaskSpec spec = task();
+  AccuracyEvaluator evaluator(engine, spec, 1);
+  const Result& last = evaluator.reference(Split::stream, 5);
+  const Result& first = evaluator.reference(Split::stream, 0);
+  EXPECT_EQ(engine.runs, 2);
+  EXPECT_EQ(evaluator.frame(Split::stream, 5).tensor.as<float>()[2], last.scores[2]);
+  EXPECT_EQ(evaluator.frame(Split::stream, 0).tensor.as<float>()[2], first.scores[2]);
+  EXPECT_EQ(&evaluator.reference(Split::stream, 5), &last);
+  EXPECT_EQ(engine.runs, 2);
+}
+
+TEST_F(AccuracyTest, CalibrationInputsAreNotThoseOfTheEvaluation) {
+  const TaskSpec spec = task();
+  AccuracyEvaluator evaluator(engine, spec, 1);
+  const std::vector<InputSet> sets = evaluator.calibration_inputs(16);
+  ASSERT_EQ(sets.size(), 16u);
+  EXPECT_EQ(engine.runs, 0);
+  for (const InputSet& set : sets) {
+    ASSERT_EQ(set.size(), 1u);
+    for (std::size_t i = 0; i < evaluator.size(Split::evaluation); ++i)
+      EXPECT_NE(set[0].bytes, evaluator.frame(Split::evaluation, i).tensor.bytes);
+  }
+}
+
+}  // namespace
+}  // namespace rtmdl

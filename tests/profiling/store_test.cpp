@@ -1,0 +1,195 @@
+#include "profiling/store.h"
+
+#include "profiling/task_folder.h"
+
+#include <rtmdl/error.h>
+
+#include <sys/resource.h>
+
+#include <csignal>
+#include <fstream>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace rtmdl {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+
+StoredFamily small_family() {
+  StoredFamily family;
+  StoredVariant source;
+  source.id = "source";
+  source.location = "source";
+  source.content = "aa";
+  source.bytes = 1000;
+  source.median = Duration(5);
+  StoredVariant reduced = source;
+  reduced.id = "int8-r0.5";
+  reduced.location = "variants/bb.onnx";
+  reduced.precision = "int8";
+  reduced.resolution = 0.5;
+  reduced.accuracy = 0.875;
+  reduced.accuracy_loss = 0.125;
+  reduced.shapes = {{"image", {1, 3, 64, 64}}, {"odd=name", {2}}};
+  reduced.note = "3 of 4 integer";
+  family.variants = {source, reduced};
+  family.refused = {"int8: slower", "int8-mixed: wrong"};
+  return family;
+}
+
+StageTimes some_times() {
+  StageTimes times;
+  times.alone = {Duration(10), Duration(5'000'000'000)};
+  times.busy = {Duration(30), Duration(20), Duration(40)};
+  times.stalls = {2, 7, Duration(99)};
+  times.memory = 12345;
+  return times;
+}
+
+struct StoreTest : testing::Test {
+  TaskFolder folder;
+  std::filesystem::path file = folder.path() / "profile.sqlite";
+};
+
+TEST_F(StoreTest, GivesBackAFamilyAfterReopening) {
+  Store(file).put_family("key", "faces", small_family());
+  const auto family = Store(file).family("key");
+  ASSERT_TRUE(family);
+  ASSERT_EQ(family->variants.size(), 2u);
+  const StoredVariant& v = family->variants[1];
+  EXPECT_EQ(v.id, "int8-r0.5");
+  EXPECT_EQ(v.location, "variants/bb.onnx");
+  EXPECT_EQ(v.content, "aa");
+  EXPECT_EQ(v.precision, "int8");
+  EXPECT_EQ(v.resolution, 0.5);
+  EXPECT_EQ(v.bytes, 1000);
+  EXPECT_EQ(v.accuracy, 0.875);
+  EXPECT_EQ(v.accuracy_loss, 0.125);
+  EXPECT_EQ(v.median, Duration(5));
+  EXPECT_EQ(v.note, "3 of 4 integer");
+  EXPECT_EQ(v.shapes, small_family().variants[1].shapes);
+  EXPECT_EQ(family->refused, small_family().refused);
+}
+
+TEST_F(StoreTest, ReplacesAFamilyWhole) {
+  Store store(file);
+  store.put_family("key", "faces", small_family());
+  StoredFamily shorter = small_family();
+  shorter.variants.pop_back();
+  shorter.refused.clear();
+  store.put_family("key", "faces", shorter);
+  EXPECT_EQ(store.family("key")->variants.size(), 1u);
+  EXPECT_TRUE(store.family("key")->refused.empty());
+}
+
+TEST_F(StoreTest, KeepsAllSamplesInTheirOrder) {
+  Store(file).put_times("key", "faces int8", some_times());
+  const auto times = Store(file).times("key");
+  ASSERT_TRUE(times);
+  EXPECT_EQ(times->alone, some_times().alone);
+  EXPECT_EQ(times->busy, some_times().busy);
+  EXPECT_EQ(times->stalls.count, 2);
+  EXPECT_EQ(times->stalls.of, 7);
+  EXPECT_EQ(times->stalls.worst, Duration(99));
+  EXPECT_EQ(times->memory, 12345);
+}
+
+TEST_F(StoreTest, KnowsNothingOfOtherKeys) {
+  Store store(file);
+  EXPECT_FALSE(store.family("key"));
+  EXPECT_FALSE(store.times("key"));
+  EXPECT_FALSE(store.accuracy("key"));
+  store.put_accuracy("key", 0.98);
+  EXPECT_EQ(store.accuracy("key"), 0.98);
+}
+
+TEST_F(StoreTest, TwoMayWriteAtOnce) {
+  Store first(file), second(file);
+  first.put_accuracy("a", 0.5);
+  second.put_accuracy("b", 0.25);
+  EXPECT_EQ(first.accuracy("b"), 0.25);
+}
+
+TEST_F(StoreTest, RefusesANewerSchemaAndNamesBothVersions) {
+  { Store store(file); }
+  { Database(file).execute("PRAGMA user_version = 7"); }
+  EXPECT_THAT(error_of([&] { Store store(file); }), AllOf(HasSubstr(file.string()), HasSubstr("schema 7"), HasSubstr("up to 1"), HasSubstr("newer")));
+}
+
+TEST_F(StoreTest, RefusesAFileThatIsNoDatabase) {
+  folder.write("profile.sqlite", std::string(5000, 'x'));
+  EXPECT_THAT(error_of([&] { Store store(file); }), AllOf(HasSubstr(file.string()), HasSubstr("damaged"), HasSubstr("delete it")));
+}
+
+TEST_F(StoreTest, RefusesADamagedFile) {
+  {
+    Store store(file);
+    for (int i = 0; i < 50; ++i) store.put_times("key" + std::to_string(i), std::string(200, 'w'), some_times());
+  }
+  std::fstream damage(file, std::ios::in | std::ios::out | std::ios::binary);
+  damage.seekp(4096 + 100);
+  const std::string rubbish(60'000, '\x5a');
+  damage.write(rubbish.data(), static_cast<std::streamsize>(rubbish.size()));
+  damage.close();
+  EXPECT_THAT(error_of([&] { Store store(file); }), AllOf(HasSubstr(file.string()), HasSubstr("damaged"), HasSubstr("delete it")));
+}
+
+TEST_F(StoreTest, RefusesAnotherProgramsDatabase) {
+  { Database(file).execute("CREATE TABLE songs (name TEXT)"); }
+  EXPECT_THAT(error_of([&] { Store store(file); }), AllOf(HasSubstr(file.string()), HasSubstr("not a profile store")));
+}
+
+TEST_F(StoreTest, RefusesAFolderThatIsNotThere) {
+  EXPECT_THAT(error_of([&] { Store store(folder.path() / "no" / "profile.sqlite"); }), HasSubstr("cannot open"));
+}
+
+/// No file of this process may grow beyond so many bytes: what a full disk looks like.
+class FullDisk {
+ public:
+  explicit FullDisk(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
+    getrlimit(RLIMIT_FSIZE, &before_);
+    rlimit limit = before_;
+    limit.rlim_cur = bytes;
+    setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  ~FullDisk() {
+    setrlimit(RLIMIT_FSIZE, &before_);
+    std::signal(SIGXFSZ, handler_);
+  }
+
+ private:
+  rlimit before_{};
+  void (*handler_)(int);
+};
+
+TEST_F(StoreTest, StoresNothingHalfOnAFullDisk) {
+  { Store(file).put_family("old", "faces", small_family()); }
+  StoredFamily large = small_family();
+  for (int i = 0; i < 5000; ++i) large.refused.push_back("level " + std::to_string(i) + " is too slow by far, and takes its room in the file");
+  {
+    Store store(file);
+    FullDisk full(100'000);
+    EXPECT_THAT(error_of([&] { store.put_family("new", "faces", large); }), AllOf(HasSubstr(file.string()), HasSubstr("cannot write"), HasSubstr("nothing was stored")));
+  }
+  Store store(file);
+  EXPECT_TRUE(store.family("old"));
+  EXPECT_FALSE(store.family("new"));
+  store.put_family("new", "faces", large);
+  EXPECT_EQ(store.family("new")->refused.size(), large.refused.size());
+}
+
+TEST_F(StoreTest, StartsAnewAfterAFullDiskAtCreation) {
+  {
+    FullDisk full(0);
+    EXPECT_THAT(error_of([&] { Store store(file); }), HasSubstr("cannot write"));
+  }
+  Store store(file);
+  store.put_accuracy("key", 1);
+  EXPECT_EQ(store.accuracy("key"), 1);
+}
+
+}  // namespace
+}  // namespace rtmdl

@@ -1,0 +1,149 @@
+#include "report/json.h"
+
+#include "report/sample.h"
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include <functional>
+#include <limits>
+
+namespace rtmdl {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+/// "{name:string,period:number}": what design.md promises, with types. An array shows its first element.
+std::string shape(const Json& json) {
+  if (json.is_object()) {
+    std::string text;
+    for (const auto& [key, value] : json.items()) text += (text.empty() ? "" : ",") + key + ":" + shape(value);
+    return "{" + text + "}";
+  }
+  if (json.is_array()) return json.empty() ? "[]" : "[" + shape(json.front()) + "]";
+  if (json.is_number_integer()) return "int";
+  if (json.is_number()) return "real";
+  return json.type_name();
+}
+
+const std::string kRunShape =
+    "{policy:string,seconds:real,released:int,missed:int,miss_rate:real,accuracy_loss:real,preemption:string,"
+    "machine_stalls:{count:int,max_ms:real,missed:int},"
+    "tasks:[{name:string,variant:string,priority:int,released:int,completed:int,missed:int,dropped:int,failed:int,miss_"
+    "rate:real,accuracy:real,"
+    "effective_accuracy:real,accuracy_loss:real,switches:int,response_ms:{p50:real,p99:real,max:real}}],"
+    "processors:[{name:string,busy:real}],notes:[]}";
+
+RunReport report() { return sample::outcome("rtmdl", sample::edge_box(0.5, "int8", 0.01), 2, 1).report; }
+
+TEST(Json, of_a_run_has_the_promised_fields) { EXPECT_EQ(shape(Json::parse(run_json(report()))), kRunShape); }
+
+TEST(Json, of_a_run_carries_its_values) {
+  RunReport r = report();
+  r.tasks[1].response = {1.23456789, 2.5, 1e-9};
+  r.tasks[1].missed = 1234567890123;
+  const Json json = Json::parse(run_json(r));
+  EXPECT_EQ(json["policy"], "rtmdl");
+  EXPECT_EQ(json["tasks"][1]["name"], "faces");
+  EXPECT_EQ(json["tasks"][1]["response_ms"]["p50"].get<double>(), 1.23457);
+  EXPECT_EQ(json["tasks"][1]["response_ms"]["max"].get<double>(), 1e-9);
+  EXPECT_EQ(json["tasks"][1]["missed"], 1234567890123);
+  EXPECT_EQ(json["machine_stalls"]["max_ms"], 12.5);
+}
+
+TEST(Json, of_compare_is_a_run_per_policy) {
+  EXPECT_EQ(shape(Json::parse(compare_json("edge-box", {report(), report()}))),
+            "{workload:string,policies:[" + kRunShape + "]}");
+  EXPECT_EQ(Json::parse(compare_json("", {}))["policies"], Json::array());
+}
+
+TEST(Json, of_a_plan_has_the_promised_fields) {
+  const PlanProblem problem = sample::problem();
+  Plan plan = sample::plan(problem);
+  plan.tasks[0].response_bound = from_ms(12.5);
+  const Json json = Json::parse(plan_json(plan, problem));
+  EXPECT_EQ(
+      shape(json),
+      "{feasible:boolean,reason:string,objective:{accuracy_loss:real,miss_rate:real},storage:{bytes:int,limit:int},"
+      "search:{method:string,space:real,evaluated:int,seconds:real,proven_optimal:boolean},"
+      "tasks:[{name:string,variant:string,priority:int,processor:string,segments:int,threads:int,accuracy:real,"
+      "accuracy_loss:real,miss_rate:real,"
+      "miss_rate_limit:real,utilisation:{cpu:real,gpu:real},response_bound_ms:real}],pareto:[{accuracy_loss:real,miss_"
+      "rate:real}]}");
+  EXPECT_EQ(json["tasks"][0]["response_bound_ms"], 12.5);
+  EXPECT_TRUE(json["tasks"][1]["response_bound_ms"].is_null());
+  EXPECT_EQ(json["tasks"][1]["variant"], "int8");
+  EXPECT_EQ(json["tasks"][1]["segments"], 1);
+  EXPECT_EQ(json["tasks"][1]["utilisation"]["gpu"], 0.11);
+}
+
+TEST(Json, of_a_plan_without_limit_or_tasks_says_null_and_nothing) {
+  PlanProblem problem = sample::problem();
+  problem.storage.reset();
+  const Json json = Json::parse(plan_json({}, problem));
+  EXPECT_TRUE(json["storage"]["limit"].is_null());
+  EXPECT_EQ(json["tasks"], Json::array());
+}
+
+TEST(Json, of_scale_has_the_promised_fields) {
+  TaskVariants task;
+  task.task = "faces";
+  Variant v;
+  v.id = "int8";
+  v.path = "/w/variants/ab.onnx";
+  task.variants = {v};
+  const Json json = Json::parse(scale_json(1000, std::nullopt, {task}));
+  EXPECT_EQ(shape(json),
+            "{storage:{bytes:int,limit:null},tasks:[{name:string,variants:[{id:string,width:real,depth:real,resolution:"
+            "real,precision:string,bytes:int,"
+            "shared_bytes:int,accuracy:real,accuracy_loss:real,path:string,median_ms:real,note:string}],refused:[],"
+            "dropped:[],reused:boolean,"
+            "finished:boolean}]}");
+  EXPECT_EQ(json["tasks"][0]["variants"][0]["path"], "/w/variants/ab.onnx");
+  EXPECT_EQ(Json::parse(scale_json(0, 60'000'000, {}))["storage"]["limit"], 60'000'000);
+}
+
+TEST(Json, of_a_profile_has_the_promised_fields) {
+  VariantProfile v;
+  v.id = "int8";
+  v.processor = "cpu";
+  for (int i = 1; i <= 100; ++i) v.infer.busy.push_back(from_ms(i));
+  v.infer.alone = {from_ms(0.5)};
+  const Json json = Json::parse(profile_json({{"faces", {v}}}));
+  const std::string times = "{min:real,p50:real,p99:real,max:real}";
+  EXPECT_EQ(shape(json), "{tasks:[{name:string,variants:[{id:string,processor:string,threads:int,segments:int,ms:" +
+                             times + ",samples:int,alone_ms:" + times + ",pre_ms:" + times + ",post_ms:" + times +
+                             ",interference:real,stalls:{count:int,of:int,max_ms:real},accuracy:real,accuracy_loss:"
+                             "real,bytes:int,memory_bytes:int,"
+                             "reused:boolean}]}]}");
+  const Json& variant = json["tasks"][0]["variants"][0];
+  EXPECT_EQ(variant["ms"], Json::parse(R"({"min":1.0,"p50":50.0,"p99":99.0,"max":100.0})"));
+  EXPECT_EQ(variant["samples"], 100);
+  EXPECT_EQ(variant["alone_ms"]["max"], 0.5);
+}
+
+TEST(Json, never_holds_what_is_not_a_number) {
+  RunReport r = report();
+  r.miss_rate = kNaN;
+  r.seconds = kInfinity;
+  r.tasks[0].response = {kNaN, -kInfinity, -0.0};
+  const std::string text = run_json(r);
+  const Json json = Json::parse(text);
+  EXPECT_TRUE(json["miss_rate"].is_null());
+  EXPECT_TRUE(json["seconds"].is_null());
+  EXPECT_EQ(json["tasks"][0]["response_ms"].dump(), R"({"p50":null,"p99":null,"max":0.0})");
+  EXPECT_EQ(text.find("nan"), std::string::npos);
+  EXPECT_EQ(text.find("inf"), std::string::npos);
+}
+
+TEST(Json, repairs_text_that_is_not_utf8) {
+  RunReport r = report();
+  r.tasks[0].name = "caf\xe9 \"x\"\n";
+  EXPECT_EQ(Json::parse(run_json(r))["tasks"][0]["name"], "caf\uFFFD \"x\"\n");
+}
+
+}  // namespace
+}  // namespace rtmdl

@@ -1,0 +1,244 @@
+#include "engine/fake/fake_engine.h"
+#include "runtime/collector.h"
+#include "runtime/dispatcher.h"
+#include "runtime/releases.h"
+
+#include <rtmdl/error.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <map>
+#include <new>
+#include <thread>
+
+#include <gtest/gtest.h>
+
+namespace {
+std::atomic<long> g_allocations{0};
+std::atomic<bool> g_counting{false};
+void* counted(std::size_t size) {
+  if (g_counting.load(std::memory_order_relaxed)) g_allocations.fetch_add(1, std::memory_order_relaxed);
+  if (void* p = std::malloc(size ? size : 1)) return p;
+  throw std::bad_alloc();
+}
+}  // namespace
+
+void* operator new(std::size_t size) { return counted(size); }
+void* operator new[](std::size_t size) { return counted(size); }
+void operator delete(void* p) noexcept { std::free(p); }
+void operator delete[](void* p) noexcept { std::free(p); }
+void operator delete(void* p, std::size_t) noexcept { std::free(p); }
+void operator delete[](void* p, std::size_t) noexcept { std::free(p); }
+
+namespace rtmdl {
+namespace {
+
+/// Stages that take scripted processor time; every `fail_every`-th job fails in its second stage.
+class ScriptedBody final : public JobBody {
+ public:
+  explicit ScriptedBody(std::vector<Duration> times, int fail_every = 0) : times_(std::move(times)), fail_every_(fail_every) {}
+  int stages() const noexcept override { return static_cast<int>(times_.size()); }
+  std::int64_t begin(std::uint64_t job) noexcept override {
+    job_ = job;
+    return static_cast<std::int64_t>(job);
+  }
+  bool stage(int index) noexcept override {
+    EXPECT_EQ(index, (last_ + 1) % stages()) << "stages come in order";
+    last_ = index;
+    spin_for(times_[static_cast<std::size_t>(index)]);
+    const bool fails = fail_every_ > 0 && index == 1 && (job_ + 1) % static_cast<std::uint64_t>(fail_every_) == 0;
+    if (fails) last_ = -1;
+    return !fails;
+  }
+  Result* result() noexcept override { return &result_; }
+  void warm_up(int) override { ++warm_ups; }
+  int warm_ups = 0;
+
+ private:
+  std::vector<Duration> times_;
+  int fail_every_;
+  int last_ = -1;
+  std::uint64_t job_ = 0;
+  Result result_;
+};
+
+constexpr auto us = [](int n) { return std::chrono::microseconds(n); };
+
+DispatcherConfig two_processors(int tasks, bool realtime) {
+  DispatcherConfig d;
+  d.realtime = realtime;
+  d.scheduler.processors = {{realtime, 1}, {realtime, 1}};
+  const std::vector<int> cores = available_cores();
+  d.processors = {{{cores.front()}}, {{cores.back()}}};
+  d.event_capacity = 100'000;
+  for (int t = 0; t < tasks; ++t) {
+    SchedulerTask task;
+    task.period = std::chrono::milliseconds(2 + t);
+    task.deadline = task.period;
+    task.priority = t + 1;
+    task.stage_processors = {0, 1, 0};
+    d.scheduler.tasks.push_back(task);
+  }
+  return d;
+}
+
+void wait_until_idle(Dispatcher& dispatcher) {
+  for (int i = 0; i < 20'000 && dispatcher.pending() > 0; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  ASSERT_EQ(dispatcher.pending(), 0);
+}
+
+class DispatcherTest : public ::testing::TestWithParam<bool> {
+ protected:
+  void SetUp() override {
+    if (GetParam() && !realtime_permitted()) GTEST_SKIP() << "SCHED_FIFO is not permitted here";
+  }
+};
+
+TEST_P(DispatcherTest, CountersAddUpUnderOverloadAndFaults) {
+  const DispatcherConfig d = two_processors(4, GetParam());
+  std::vector<std::unique_ptr<ScriptedBody>> bodies;
+  std::vector<JobBody*> pointers;
+  for (int t = 0; t < 4; ++t) {
+    bodies.push_back(std::make_unique<ScriptedBody>(std::vector<Duration>{us(200), us(900), us(100)}, t == 1 ? 5 : 0));
+    pointers.push_back(bodies.back().get());
+  }
+  Dispatcher dispatcher(d, pointers);
+  std::map<int, JobCounts> seen;
+  Collector collector(dispatcher, {{"a", "b", "c", "d"}, {"v", "v", "v", "v"}, {"cpu", "gpu"}, std::vector<Duration>(4), {}, {}, 1'000'000, {}});
+  std::vector<ReleaseSpec> releases;
+  for (const auto& t : d.scheduler.tasks) releases.push_back({t.period, {}, us(100)});
+  const auto start = MonotonicClock::now() + std::chrono::milliseconds(5);
+  play_releases(dispatcher, releases, start, std::chrono::milliseconds(400), 1, {{}, GetParam() ? kFifoRelease : 0}, {});
+  wait_until_idle(dispatcher);
+  collector.finish();
+  for (const JobRecord& r : collector.records()) {
+    JobCounts& c = seen[r.task];
+    ++c.released;
+    c.completed += r.fate == JobFate::completed;
+    c.dropped += r.fate == JobFate::dropped;
+    c.failed += r.fate == JobFate::failed;
+  }
+  for (int t = 0; t < 4; ++t) {
+    const JobCounts c = dispatcher.counts(t);
+    // Every release of the grid happened, exactly once: 400 ms / period.
+    EXPECT_EQ(c.released, (std::chrono::milliseconds(400) + releases[static_cast<std::size_t>(t)].period - Duration(1)) / releases[static_cast<std::size_t>(t)].period);
+    EXPECT_EQ(c.released, c.completed + c.dropped + c.failed) << "task " << t;
+    EXPECT_EQ(seen[t].released, c.released);
+    EXPECT_EQ(seen[t].dropped, c.dropped);
+    EXPECT_EQ(seen[t].failed, c.failed);
+  }
+  EXPECT_GT(dispatcher.counts(1).failed, 0);
+  EXPECT_EQ(dispatcher.counts(0).failed, 0) << "a failing task does not disturb another";
+  EXPECT_EQ(dispatcher.lost_records(), 0U);
+}
+
+TEST_P(DispatcherTest, ARunReplaysFromItsLog) {
+  const DispatcherConfig d = two_processors(3, GetParam());
+  ScriptedBody a({us(100), us(300), us(50)}), b({us(300), us(500), us(100)}, 4), c({us(500), us(900), us(200)});
+  Dispatcher dispatcher(d, {&a, &b, &c});
+  std::vector<ReleaseSpec> releases;
+  for (const auto& t : d.scheduler.tasks) releases.push_back({t.period, {}, {}});
+  play_releases(dispatcher, releases, MonotonicClock::now(), std::chrono::milliseconds(200), 1, {{}, GetParam() ? kFifoRelease : 0}, {});
+  wait_until_idle(dispatcher);
+
+  Scheduler replayed(d.scheduler);
+  Decisions decisions;
+  std::map<int, JobCounts> counts;
+  for (const SchedulerEvent& e : dispatcher.events()) {
+    decisions.clear();
+    if (e.kind == SchedulerEvent::Kind::release) replayed.release(e.task, e.release, e.now, decisions);
+    else replayed.complete(e.task, e.now, e.kind == SchedulerEvent::Kind::complete, decisions);
+    for (const Decision& x : decisions.items()) {
+      counts[x.task].completed += x.kind == Decision::Kind::finish;
+      counts[x.task].late += x.kind == Decision::Kind::finish && x.late;
+      counts[x.task].dropped += x.kind == Decision::Kind::drop;
+      counts[x.task].failed += x.kind == Decision::Kind::fail;
+    }
+  }
+  for (int t = 0; t < 3; ++t) {
+    const JobCounts real = dispatcher.counts(t);
+    EXPECT_EQ(counts[t].completed, real.completed);
+    EXPECT_EQ(counts[t].late, real.late);
+    EXPECT_EQ(counts[t].dropped, real.dropped);
+    EXPECT_EQ(counts[t].failed, real.failed);
+  }
+}
+
+TEST_P(DispatcherTest, TheHotPathDoesNotAllocate) {
+  const DispatcherConfig d = two_processors(3, GetParam());
+  ScriptedBody a({us(20), us(30), us(10)}), b({us(30), us(50), us(10)}), c({us(50), us(90), us(20)});
+  Dispatcher dispatcher(d, {&a, &b, &c});
+  g_allocations = 0;
+  g_counting = true;
+  for (int k = 0; k < 50; ++k) {
+    for (int t = 0; t < 3; ++t) dispatcher.release(t, MonotonicClock::now());
+    while (dispatcher.pending() > 0) std::this_thread::yield();
+    while (dispatcher.records().front()) {
+      if (dispatcher.records().front()->has_result) dispatcher.results(dispatcher.records().front()->task).pop();
+      dispatcher.records().pop();
+    }
+  }
+  g_counting = false;
+  EXPECT_EQ(g_allocations.load(), 0);
+}
+
+TEST_P(DispatcherTest, RecordsThatNobodyTakesAreLostButCounted) {
+  DispatcherConfig d = two_processors(1, GetParam());
+  d.record_capacity = 4;
+  d.result_capacity = {2};
+  ScriptedBody a({us(10), us(10), us(10)});
+  Dispatcher dispatcher(d, {&a});
+  for (int k = 0; k < 10; ++k) {
+    dispatcher.release(0, MonotonicClock::now());
+    wait_until_idle(dispatcher);
+  }
+  EXPECT_EQ(dispatcher.counts(0).completed, 10);
+  EXPECT_EQ(dispatcher.lost_records(), 6U);
+}
+
+TEST_P(DispatcherTest, EveryStageIsWarmedUpOnceByTheThreadThatRunsIt) {
+  ScriptedBody a({us(10), us(10), us(10)});
+  Dispatcher dispatcher(two_processors(1, GetParam()), {&a});
+  EXPECT_EQ(a.warm_ups, 3);
+}
+
+INSTANTIATE_TEST_SUITE_P(Modes, DispatcherTest, ::testing::Values(false, true),
+                         [](const auto& i) { return i.param ? "Kernel" : "Cooperative"; });
+
+TEST(DispatcherPreemption, AnUrgentJobDisplacesALongOneOnTheSameCore) {
+  if (!realtime_permitted()) GTEST_SKIP() << "SCHED_FIFO is not permitted here";
+  for (const Policy policy : {Policy::fixed_priority, Policy::edf}) {
+    DispatcherConfig d = two_processors(2, true);
+    d.scheduler.policy = policy;
+    d.scheduler.tasks[1].deadline = std::chrono::seconds(1);
+    for (auto& t : d.scheduler.tasks) t.stage_processors = {0};
+    ScriptedBody urgent({us(500)}), lengthy({std::chrono::milliseconds(60)});
+    Dispatcher dispatcher(d, {&urgent, &lengthy});
+    dispatcher.release(1, MonotonicClock::now());
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    dispatcher.release(0, MonotonicClock::now());
+    wait_until_idle(dispatcher);
+    const JobRecord first = *dispatcher.records().front();
+    EXPECT_EQ(first.task, 0) << policy_name(policy) << ": the urgent job ends first, although it came later";
+  }
+}
+
+TEST(DispatcherWarmUp, AFailureEndsItCleanly) {
+  struct Failing final : JobBody {
+    int stages() const noexcept override { return 1; }
+    std::int64_t begin(std::uint64_t) noexcept override { return 0; }
+    bool stage(int) noexcept override { return true; }
+    void warm_up(int) override { bad_input("no good"); }
+  } body;
+  DispatcherConfig d = two_processors(1, false);
+  d.scheduler.tasks[0].stage_processors = {0};
+  try {
+    Dispatcher dispatcher(d, {&body});
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_STREQ(e.what(), "no good");
+  }
+}
+
+}  // namespace
+}  // namespace rtmdl

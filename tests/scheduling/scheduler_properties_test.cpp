@@ -1,0 +1,249 @@
+// Random configurations and random events: the scheduler against the reference model, and the properties that it
+// promises.
+
+#include "scheduling/reference_model.h"
+
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <map>
+#include <numeric>
+#include <random>
+
+namespace rtmdl {
+namespace {
+
+using Random = std::mt19937_64;
+using testing::ReferenceScheduler;
+
+int between(Random& random, int low, int high) { return std::uniform_int_distribution<int>(low, high)(random); }
+
+SchedulerConfig random_config(Random& random) {
+  SchedulerConfig config;
+  config.policy = static_cast<Policy>(between(random, 0, 5));
+  const int processors = between(random, 1, 3), tasks = between(random, 1, 7);
+  for (int p = 0; p < processors; ++p) {
+    config.processors.push_back({between(random, 0, 2) > 0, between(random, 0, 2) > 0 ? 1 : between(random, 2, 3)});
+  }
+  std::vector<int> priorities(static_cast<std::size_t>(tasks));
+  std::iota(priorities.begin(), priorities.end(), 1);
+  std::shuffle(priorities.begin(), priorities.end(), random);
+  for (int i = 0; i < tasks; ++i) {
+    SchedulerTask task;
+    task.period = std::chrono::milliseconds(between(random, 1, 9));
+    task.deadline = std::chrono::milliseconds(between(random, 1, 9));
+    task.priority = priorities[static_cast<std::size_t>(i)];
+    task.utilisation = between(random, 1, 9) * 0.1;
+    task.queue = between(random, 1, 3);
+    for (int s = between(random, 1, 4); s > 0; --s) task.stage_processors.push_back(between(random, 0, processors - 1));
+    config.tasks.push_back(task);
+  }
+  return config;
+}
+
+std::string text(const Decision& d) {
+  static const char* kKinds[] = {"start", "preempt", "resume", "finish", "fail", "drop"};
+  return std::string(kKinds[static_cast<int>(d.kind)]) + (d.late ? " late" : "") + " t" + std::to_string(d.task) +
+         " j" + std::to_string(d.job) + " s" + std::to_string(d.stage) + " p" + std::to_string(d.processor) + "/" +
+         std::to_string(d.slot) + " l" + std::to_string(d.level) + " r" +
+         std::to_string(d.release.time_since_epoch().count());
+}
+
+std::string text(std::span<const Decision> decisions) {
+  std::string all;
+  for (const Decision& d : decisions) all += text(d) + "\n";
+  return all;
+}
+
+struct Event {
+  bool is_release = true;
+  int task = 0;
+  Time now{};
+  bool ok = true;
+};
+
+/// Events that a driver may send: any release, and completions of stages that are on a slot, mostly of running ones.
+std::vector<Event> play(
+    const SchedulerConfig& config, Random& random, int count,
+    const std::function<void(const Event&, const ReferenceScheduler&, std::span<const Decision>)>& look) {
+  Scheduler scheduler(config);
+  ReferenceScheduler reference(config);
+  std::vector<Event> events;
+  Time now{};
+  for (int k = 0; k < count; ++k) {
+    now += Duration(between(random, 0, 3) * 500'000);
+    Event event{true, between(random, 0, static_cast<int>(config.tasks.size()) - 1), now, between(random, 0, 9) > 0};
+    const std::vector<int> placed = reference.on_slots();
+    if (!placed.empty() && between(random, 0, 4) > 1) {
+      event.is_release = false;
+      event.task = placed[static_cast<std::size_t>(between(random, 0, static_cast<int>(placed.size()) - 1))];
+    }
+    Decisions decisions;
+    std::vector<Decision> expected;
+    if (event.is_release) {
+      scheduler.release(event.task, now, now, decisions);
+      reference.release(event.task, now, expected);
+    } else {
+      scheduler.complete(event.task, now, event.ok, decisions);
+      reference.complete(event.task, now, event.ok, expected);
+    }
+    EXPECT_EQ(text(decisions.items()), text(expected)) << policy_name(config.policy) << ", event " << k;
+    for (std::size_t i = 0; i < config.tasks.size(); ++i) {
+      EXPECT_EQ(scheduler.pending(static_cast<int>(i)), reference.pending(static_cast<int>(i)));
+    }
+    events.push_back(event);
+    look(event, reference, decisions.items());
+    if (::testing::Test::HasFailure()) break;
+  }
+  return events;
+}
+
+constexpr int kConfigs = 400;
+constexpr int kEvents = 300;
+
+TEST(SchedulerProperties, DecidesAsTheReferenceModel) {
+  for (int seed = 0; seed < kConfigs && !HasFailure(); ++seed) {
+    Random random(static_cast<std::uint64_t>(seed));
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    play(random_config(random), random, kEvents, [](auto&&...) {});
+  }
+}
+
+TEST(SchedulerProperties, NeverIdlesASlotAndNeverLetsALessUrgentStageRunInstead) {
+  for (int seed = 0; seed < kConfigs && !HasFailure(); ++seed) {
+    Random random(static_cast<std::uint64_t>(seed) + 1000);
+    const SchedulerConfig config = random_config(random);
+    play(config, random, kEvents, [&](const Event&, const ReferenceScheduler& reference, std::span<const Decision>) {
+      for (int p = 0; p < static_cast<int>(config.processors.size()); ++p) {
+        const auto ready = reference.ready_on(p);
+        for (int s = 0; s < config.processors[static_cast<std::size_t>(p)].slots; ++s) {
+          const auto* top = reference.top(p, s);
+          if (!top) {
+            EXPECT_TRUE(ready.empty());
+            continue;
+          }
+          EXPECT_EQ(top->state, ReferenceScheduler::State::running);
+          if (!config.processors[static_cast<std::size_t>(p)].preemptive) continue;
+          for (const auto* r : ready) EXPECT_FALSE(reference.strictly_better(*r, *top));
+        }
+      }
+    });
+  }
+}
+
+TEST(SchedulerProperties, CountsAddUpAndTheNewestReleasesSurvive) {
+  for (int seed = 0; seed < kConfigs && !HasFailure(); ++seed) {
+    Random random(static_cast<std::uint64_t>(seed) + 2000);
+    const SchedulerConfig config = random_config(random);
+    std::vector<int> released(config.tasks.size()), ended(config.tasks.size());
+    std::vector<std::uint64_t> last_start(config.tasks.size());
+    play(config, random, kEvents,
+         [&](const Event& event, const ReferenceScheduler& reference, std::span<const Decision> decisions) {
+           released[static_cast<std::size_t>(event.task)] += event.is_release;
+           for (const Decision& d : decisions) {
+             const bool ends =
+                 d.kind == Decision::Kind::finish || d.kind == Decision::Kind::fail || d.kind == Decision::Kind::drop;
+             ended[d.task] += ends;
+             if (d.kind == Decision::Kind::drop) {
+               for (const auto& j : reference.jobs())
+                 EXPECT_FALSE(j.task == d.task && !j.begun && j.number < d.job) << "not the oldest";
+             }
+             if (d.kind == Decision::Kind::start && d.stage == 0) {
+               EXPECT_GE(d.job, last_start[d.task]);
+               last_start[d.task] = d.job;
+             }
+           }
+           for (std::size_t i = 0; i < config.tasks.size(); ++i) {
+             EXPECT_EQ(released[i], ended[i] + reference.pending(static_cast<int>(i)));
+             EXPECT_LE(reference.pending(static_cast<int>(i)), config.tasks[i].queue + 1);
+           }
+         });
+  }
+}
+
+TEST(SchedulerProperties, LevelsOnASlotFormAStackWithOneStageRunningOnTop) {
+  for (int seed = 0; seed < kConfigs && !HasFailure(); ++seed) {
+    Random random(static_cast<std::uint64_t>(seed) + 3000);
+    const SchedulerConfig config = random_config(random);
+    // From the decisions alone: slot -> (level, task) -> running.
+    std::map<std::pair<int, int>, std::map<std::pair<int, int>, bool>> slots;
+    play(config, random, kEvents,
+         [&](const Event& event, const ReferenceScheduler&, std::span<const Decision> decisions) {
+           if (!event.is_release) {
+             for (auto& [slot, stack] : slots)
+               std::erase_if(stack, [&](const auto& entry) { return entry.first.second == event.task; });
+           }
+           for (const Decision& d : decisions) {
+             auto& stack = slots[{d.processor, d.slot}];
+             const std::pair<int, int> me{d.level, d.task};
+             switch (d.kind) {
+               case Decision::Kind::start:
+                 if (!stack.empty()) {
+                   EXPECT_LT(stack.rbegin()->first.first, d.level);
+                   EXPECT_FALSE(stack.rbegin()->second) << "started over a running stage";
+                 } else {
+                   EXPECT_EQ(d.level, 0);
+                 }
+                 stack[me] = true;
+                 break;
+               case Decision::Kind::preempt:
+               case Decision::Kind::resume: {
+                 const bool resumed = d.kind == Decision::Kind::resume;
+                 ASSERT_TRUE(stack.count(me));
+                 EXPECT_EQ(stack.rbegin()->first, me) << "only the top changes";
+                 EXPECT_EQ(stack[me], !resumed);
+                 stack[me] = resumed;
+                 break;
+               }
+               default: break;
+             }
+           }
+           for (const auto& [slot, stack] : slots) {
+             const auto running =
+                 std::count_if(stack.begin(), stack.end(), [](const auto& entry) { return entry.second; });
+             EXPECT_EQ(running, stack.empty() ? 0 : 1);
+             if (!stack.empty()) {
+               EXPECT_TRUE(stack.rbegin()->second);
+             }
+           }
+         });
+  }
+}
+
+TEST(SchedulerProperties, ReplaysFromItsEventLog) {
+  for (int seed = 0; seed < 50; ++seed) {
+    Random random(static_cast<std::uint64_t>(seed) + 4000);
+    const SchedulerConfig config = random_config(random);
+    std::string first, second;
+    const auto events =
+        play(config, random, kEvents, [&](auto&, auto&, std::span<const Decision> d) { first += text(d); });
+    SchedulerConfig other = random_config(random);
+    Scheduler scheduler(other);  // reset() must leave nothing of what it was
+    Decisions decisions;
+    scheduler.release(0, Time{}, Time{}, decisions);
+    scheduler.reset(config);
+    for (const Event& event : events) {
+      decisions.clear();
+      if (event.is_release) {
+        scheduler.release(event.task, event.now, event.now, decisions);
+      } else {
+        scheduler.complete(event.task, event.now, event.ok, decisions);
+      }
+      second += text(decisions.items());
+    }
+    ASSERT_EQ(first, second);
+  }
+}
+
+TEST(SchedulerProperties, NoEventMakesMoreThanFourDecisions) {
+  std::size_t most = 0;
+  for (int seed = 0; seed < kConfigs; ++seed) {
+    Random random(static_cast<std::uint64_t>(seed) + 5000);
+    play(random_config(random), random, kEvents,
+         [&](auto&, auto&, std::span<const Decision> d) { most = std::max(most, d.size()); });
+  }
+  EXPECT_LE(most, 4U);
+}
+
+}  // namespace
+}  // namespace rtmdl

@@ -1,0 +1,268 @@
+#include <rtmdl/error.h>
+#include <rtmdl/scheduler.h>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace rtmdl {
+namespace {
+
+using namespace std::chrono_literals;
+using Kind = Decision::Kind;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+struct Made {
+  Kind kind;
+  int task;
+  bool operator==(const Made&) const = default;
+};
+void PrintTo(const Made& m, std::ostream* out) {
+  *out << "{" << static_cast<int>(m.kind) << ", task " << m.task << "}";
+}
+
+/// A scheduler with a clock to set by hand.
+class Bench {
+ public:
+  explicit Bench(const SchedulerConfig& config) : scheduler(config) {}
+  std::vector<Made> release(int task, Duration at) {
+    last.clear();
+    scheduler.release(task, Time(at), Time(at), last);
+    return made();
+  }
+  std::vector<Made> complete(int task, Duration at, bool ok = true) {
+    last.clear();
+    scheduler.complete(task, Time(at), ok, last);
+    return made();
+  }
+  std::vector<Made> made() const {
+    std::vector<Made> result;
+    for (const Decision& d : last.items()) result.push_back({d.kind, d.task});
+    return result;
+  }
+  Scheduler scheduler;
+  Decisions last;
+};
+
+/// Tasks 0..n-1 with priorities 1..n, all on processor 0.
+SchedulerConfig one_processor(int tasks, bool preemptive = true, Policy policy = Policy::fixed_priority) {
+  SchedulerConfig config{.policy = policy, .processors = {{preemptive, 1}}, .tasks = {}};
+  for (int i = 0; i < tasks; ++i) {
+    config.tasks.push_back(
+        {.period = 10ms, .deadline = 10ms, .priority = i + 1, .utilisation = 0, .queue = 1, .stage_processors = {0}});
+  }
+  return config;
+}
+
+TEST(Scheduler, PreemptsForTheMoreUrgentAndResumesOneLevelBelow) {
+  Bench b(one_processor(2));
+  EXPECT_THAT(b.release(1, 0ms), ElementsAre(Made{Kind::start, 1}));
+  EXPECT_EQ(b.last.items()[0].level, 0);
+  EXPECT_THAT(b.release(0, 1ms), ElementsAre(Made{Kind::preempt, 1}, Made{Kind::start, 0}));
+  EXPECT_EQ(b.last.items()[1].level, 1);
+  EXPECT_THAT(b.complete(0, 2ms), ElementsAre(Made{Kind::finish, 0}, Made{Kind::resume, 1}));
+  EXPECT_THAT(b.complete(1, 3ms), ElementsAre(Made{Kind::finish, 1}));
+}
+
+TEST(Scheduler, WaitsForTheEndOfAStageThatCannotBePreempted) {
+  Bench b(one_processor(3, false));
+  b.release(2, 0ms);
+  EXPECT_THAT(b.release(1, 1ms), IsEmpty());
+  EXPECT_THAT(b.release(0, 1ms), IsEmpty());
+  EXPECT_THAT(b.complete(2, 2ms), ElementsAre(Made{Kind::finish, 2}, Made{Kind::start, 0}));
+}
+
+TEST(Scheduler, StartsAReadyStageOnlyIfItBeatsThePreemptedOne) {
+  Bench b(one_processor(4));
+  b.release(2, 0ms);
+  b.release(0, 1ms);  // over 2
+  EXPECT_THAT(b.release(1, 1ms), IsEmpty());
+  EXPECT_THAT(b.release(3, 1ms), IsEmpty());
+  EXPECT_THAT(b.complete(0, 2ms), ElementsAre(Made{Kind::finish, 0}, Made{Kind::start, 1}));
+  EXPECT_THAT(b.complete(1, 3ms), ElementsAre(Made{Kind::finish, 1}, Made{Kind::resume, 2}));
+  EXPECT_THAT(b.complete(2, 4ms), ElementsAre(Made{Kind::finish, 2}, Made{Kind::start, 3}));
+}
+
+TEST(Scheduler, NewestReleaseOverwritesTheOneThatHasNotBegun) {
+  Bench b(one_processor(2));
+  b.release(0, 0ms);
+  EXPECT_THAT(b.release(1, 0ms), IsEmpty());
+  EXPECT_THAT(b.release(1, 10ms), ElementsAre(Made{Kind::drop, 1}));
+  EXPECT_EQ(b.last.items()[0].job, 0U);
+  EXPECT_EQ(b.last.items()[0].release, Time(0ms));
+  b.complete(0, 11ms);
+  EXPECT_EQ(b.last.items()[1].kind, Kind::start);
+  EXPECT_EQ(b.last.items()[1].job, 1U);
+}
+
+TEST(Scheduler, ReleaseBehindAJobInProgressWaits) {
+  Bench b(one_processor(1));
+  b.release(0, 0ms);
+  EXPECT_THAT(b.release(0, 10ms), IsEmpty());
+  EXPECT_EQ(b.scheduler.pending(0), 2);
+  EXPECT_THAT(b.release(0, 20ms), ElementsAre(Made{Kind::drop, 0}));
+  EXPECT_THAT(b.complete(0, 21ms), ElementsAre(Made{Kind::finish, 0}, Made{Kind::start, 0}));
+  EXPECT_TRUE(b.last.items()[0].late);
+  EXPECT_EQ(b.last.items()[1].job, 2U);
+}
+
+TEST(Scheduler, QueueOfTwoDropsTheOldest) {
+  SchedulerConfig config = one_processor(1);
+  config.tasks[0].queue = 2;
+  Bench b(config);
+  for (const Duration at : {0ms, 10ms, 20ms}) EXPECT_EQ(b.release(0, at).size(), at == 0ms ? 1U : 0U);
+  EXPECT_THAT(b.release(0, 30ms), ElementsAre(Made{Kind::drop, 0}));
+  EXPECT_EQ(b.last.items()[0].job, 1U);
+}
+
+TEST(Scheduler, StagesMoveFromProcessorToProcessor) {
+  SchedulerConfig config = one_processor(2);
+  config.processors.push_back({false, 1});
+  for (SchedulerTask& task : config.tasks) task.stage_processors = {0, 1, 0};
+  Bench b(config);
+  b.release(0, 0ms);
+  b.release(1, 0ms);
+  EXPECT_THAT(b.complete(0, 1ms), ElementsAre(Made{Kind::start, 1}, Made{Kind::start, 0}));
+  EXPECT_EQ(b.last.items()[1].processor, 1);
+  EXPECT_EQ(b.last.items()[1].stage, 1);
+  EXPECT_THAT(b.complete(1, 2ms), IsEmpty());
+  EXPECT_THAT(b.complete(0, 3ms), ElementsAre(Made{Kind::start, 1}, Made{Kind::start, 0}));
+  EXPECT_THAT(b.complete(0, 4ms), ElementsAre(Made{Kind::finish, 0}));
+}
+
+TEST(Scheduler, FailedStageEndsTheJob) {
+  SchedulerConfig config = one_processor(1);
+  config.tasks[0].stage_processors = {0, 0};
+  Bench b(config);
+  b.release(0, 0ms);
+  EXPECT_THAT(b.complete(0, 1ms, false), ElementsAre(Made{Kind::fail, 0}));
+  EXPECT_EQ(b.scheduler.pending(0), 0);
+}
+
+TEST(Scheduler, PreemptedStageMayEndBeforeThePreemptionTookHold) {
+  Bench b(one_processor(2));
+  b.release(1, 0ms);
+  b.release(0, 1ms);
+  EXPECT_THAT(b.complete(1, 1ms), ElementsAre(Made{Kind::finish, 1}));
+  EXPECT_THAT(b.complete(0, 2ms), ElementsAre(Made{Kind::finish, 0}));
+  EXPECT_THAT(b.release(1, 3ms), ElementsAre(Made{Kind::start, 1}));
+}
+
+TEST(Scheduler, CompletionOfATaskWithNothingInProgressIsIgnored) {
+  Bench b(one_processor(2));
+  EXPECT_THAT(b.complete(0, 1ms), IsEmpty());
+  b.release(0, 1ms);
+  b.release(1, 1ms);
+  EXPECT_THAT(b.complete(1, 1ms), IsEmpty());
+}
+
+TEST(Scheduler, EdfPrefersTheEarlierDeadlineAndNeverPreemptsForAnEqualOne) {
+  SchedulerConfig config = one_processor(3, true, Policy::edf);
+  config.tasks[1].deadline = 4ms;
+  Bench b(config);
+  b.release(2, 0ms);
+  EXPECT_THAT(b.release(0, 0ms), IsEmpty()) << "same deadline";
+  EXPECT_THAT(b.release(1, 1ms), ElementsAre(Made{Kind::preempt, 2}, Made{Kind::start, 1}));
+  EXPECT_THAT(b.complete(1, 2ms), ElementsAre(Made{Kind::finish, 1}, Made{Kind::resume, 2}));
+}
+
+TEST(Scheduler, FifoServesInTheOrderOfArrivalAndANewerFrameKeepsThePlace) {
+  Bench b(one_processor(3, true, Policy::fifo));
+  b.release(2, 0ms);
+  b.release(1, 1ms);
+  EXPECT_THAT(b.release(0, 2ms), IsEmpty());
+  EXPECT_THAT(b.release(1, 3ms), ElementsAre(Made{Kind::drop, 1}));
+  EXPECT_THAT(b.complete(2, 4ms), ElementsAre(Made{Kind::finish, 2}, Made{Kind::start, 1}));
+  EXPECT_EQ(b.last.items()[1].job, 1U);
+}
+
+TEST(Scheduler, SlotsRunSideBySideAndTheLeastUrgentGivesWay) {
+  SchedulerConfig config = one_processor(4);
+  config.processors[0].slots = 2;
+  Bench b(config);
+  b.release(1, 0ms);
+  EXPECT_THAT(b.release(3, 0ms), ElementsAre(Made{Kind::start, 3}));
+  EXPECT_EQ(b.last.items()[0].slot, 1);
+  EXPECT_THAT(b.release(2, 1ms), ElementsAre(Made{Kind::preempt, 3}, Made{Kind::start, 2}));
+  EXPECT_THAT(b.release(0, 1ms), ElementsAre(Made{Kind::preempt, 2}, Made{Kind::start, 0}));
+  EXPECT_EQ(b.last.items()[1].level, 2);
+}
+
+TEST(Scheduler, DropsWhatWaitsAtTheEndAndLeavesWhatRuns) {
+  SchedulerConfig config = one_processor(2);
+  config.tasks[1].queue = 3;
+  Bench b(config);
+  b.release(0, 0ms);
+  for (int k = 0; k < 3; ++k) b.release(1, k * 1ms);
+  b.last.clear();
+  b.scheduler.drop_waiting(Time(4ms), b.last, 1);
+  EXPECT_THAT(b.made(), ElementsAre(Made{Kind::drop, 1}, Made{Kind::drop, 1}, Made{Kind::drop, 1}));
+  b.last.clear();
+  b.scheduler.drop_waiting(Time(4ms), b.last, 0);
+  EXPECT_THAT(b.made(), IsEmpty());
+  EXPECT_THAT(b.complete(0, 5ms), ElementsAre(Made{Kind::finish, 0})) << "what was dropped does not start";
+  EXPECT_EQ(b.scheduler.pending(1), 0);
+}
+
+TEST(Scheduler, DeadlineItselfIsInTime) {
+  Bench b(one_processor(1));
+  b.release(0, 0ms);
+  b.complete(0, 10ms);
+  EXPECT_FALSE(b.last.items()[0].late);
+  b.release(0, 20ms);
+  b.complete(0, Duration(30ms) + 1ns);
+  EXPECT_TRUE(b.last.items()[0].late);
+}
+
+TEST(AssignPriorities, FollowThePolicyWithTiesByIndex) {
+  std::vector<SchedulerTask> tasks(3);
+  const Duration periods[] = {30ms, 10ms, 10ms}, deadlines[] = {5ms, 10ms, 8ms};
+  const double utilisations[] = {0.1, 0.3, 0.3};
+  const int given[] = {7, 3, 5};
+  for (std::size_t i = 0; i < 3; ++i) {
+    tasks[i].period = periods[i];
+    tasks[i].deadline = deadlines[i];
+    tasks[i].utilisation = utilisations[i];
+    tasks[i].priority = given[i];
+  }
+  EXPECT_THAT(assign_priorities(Policy::rate_monotonic, tasks), ElementsAre(3, 1, 2));
+  EXPECT_THAT(assign_priorities(Policy::deadline_monotonic, tasks), ElementsAre(1, 3, 2));
+  EXPECT_THAT(assign_priorities(Policy::utilisation_monotonic, tasks), ElementsAre(3, 1, 2));
+  EXPECT_THAT(assign_priorities(Policy::fixed_priority, tasks), ElementsAre(7, 3, 5));
+  EXPECT_THAT(assign_priorities(Policy::edf, tasks), ElementsAre(1, 2, 3));
+}
+
+std::string refusal(const SchedulerConfig& config) {
+  try {
+    Scheduler scheduler(config);
+  } catch (const Error& e) {
+    EXPECT_EQ(e.code(), ErrorCode::bad_input);
+    return e.what();
+  }
+  return "accepted";
+}
+
+TEST(Scheduler, RefusesWhatItCannotHoldAndSaysWhat) {
+  EXPECT_THAT(refusal(one_processor(65)), HasSubstr("65 tasks: between 1 and 64 are accepted"));
+  EXPECT_THAT(refusal(one_processor(0)), HasSubstr("0 tasks"));
+  SchedulerConfig config = one_processor(2);
+  config.tasks[1].priority = 1;
+  EXPECT_THAT(refusal(config), HasSubstr("tasks 0 and 1 both have priority 1"));
+  config = one_processor(2);
+  config.tasks[1].queue = 0;
+  EXPECT_THAT(refusal(config), HasSubstr("task 1 has a queue of 0: between 1 and 16 are accepted"));
+  config = one_processor(1);
+  config.tasks[0].stage_processors = {2};
+  EXPECT_THAT(refusal(config), HasSubstr("task 0 has a stage on processor 2: there are 1"));
+  config.tasks[0].stage_processors.assign(25, 0);
+  EXPECT_THAT(refusal(config), HasSubstr("25 stages in task 0: between 1 and 24"));
+  config = one_processor(1);
+  config.processors[0].slots = 0;
+  EXPECT_THAT(refusal(config), HasSubstr("0 slots on processor 0: between 1 and 16"));
+  config.processors.assign(17, {});
+  EXPECT_THAT(refusal(config), HasSubstr("17 processors: between 1 and 16"));
+}
+
+}  // namespace
+}  // namespace rtmdl
