@@ -1,5 +1,5 @@
 #include "cli/session.h"
-#include "runtime/policies.h"
+#include "planning/policies.h"
 
 #include <rtmdl/error.h>
 
@@ -55,22 +55,26 @@ int run_main(int argc, char** argv) {
   CLI::App* plan = verb("plan", "Choose one variant and one priority per task jointly", plan_verb);
   add_budget(*plan, options);
   add_plan_options(*plan, options);
+  add_load(*plan, options);
   CLI::App* simulate = verb("simulate", "Predict what a policy would do, with measured times and a virtual clock", simulate_verb);
   add_duration(*simulate, options, "Simulated time [60s]");
   simulate->add_option("--policy", options.policy, "Which policy")->capture_default_str();
   add_plan_options(*simulate, options);
+  add_load(*simulate, options);
   add_strict(*simulate, options);
   simulate->footer(policies_help() + "\n" + kExit);
   CLI::App* run = verb("run", "Run a policy on this box, in real time", run_verb);
   add_duration(*run, options, "How long, such as 30s [until ctrl-C]");
   run->add_option("--policy", options.policy, "Which policy")->capture_default_str();
   add_plan_options(*run, options);
+  add_load(*run, options);
   add_strict(*run, options);
   run->footer(policies_help() + "\n" + kExit);
   CLI::App* compare = verb("compare", "Run several policies in turn on the same releases and inputs: one table, a page, a trace of each", compare_verb);
   add_duration(*compare, options, "Of each run [20s]");
   compare->add_option("--policies", options.policies, "Which, separated by commas; --strict judges the last")->capture_default_str();
   add_plan_options(*compare, options);
+  add_load(*compare, options);
   add_strict(*compare, options);
   compare->footer(policies_help() + "\n" + kExit);
 #ifdef RTMDL_WITH_TRAINING

@@ -1,6 +1,7 @@
 #include "cli/session.h"
 
 #include "base/units.h"
+#include "planning/source_load.h"
 
 #include <rtmdl/error.h>
 
@@ -26,6 +27,11 @@ void add_plan_options(CLI::App& app, Options& o) {
   app.add_option("--method", o.method, "Search: auto, exact, descent")->capture_default_str();
   app.add_option("--margin", o.margin, "Stretch measured times by this much while planning: room for what the profile did not see")->capture_default_str();
 }
+void add_load(CLI::App& app, Options& o) {
+  app.add_option("--load", o.load,
+                 "Play all tasks so much faster or slower (periods, deadlines, jitter alike) that their source models need this share of the "
+                 "processors, such as 100% [as the task file says]");
+}
 void add_strict(CLI::App& app, Options& o) { app.add_flag("--strict", o.strict, "Exit status 3 if a task's limit is broken"); }
 
 Duration duration_option(const std::string& name, const std::string& text) {
@@ -39,7 +45,24 @@ Duration duration_option(const std::string& name, const std::string& text) {
   return d;
 }
 
+double fraction_option(const std::string& name, const std::string& text, double least, double most) {
+  double x = 0;
+  try {
+    x = parse_fraction(text);
+  } catch (const Error& e) {
+    bad_input(fmt::format("{}: {}", name, e.what()));
+  }
+  if (!(x >= least && x <= most))
+    bad_input(fmt::format("{}: '{}' is out of range: {} to {} is accepted", name, text, format_percent(least), format_percent(most)));
+  return x;
+}
+
 Session::Session(const Options& options) : options_(options), console_(options.verbose), context_(console_.context(options.seed)) {
+  // What is typed wrong is said before any work.
+  if (!options.load.empty()) static_cast<void>(fraction_option("--load", options.load, 0.01, 10));
+  static_cast<void>(fraction_option("--margin", options.margin, 0, 10));
+  static_cast<void>(duration());
+  static_cast<void>(budget());
   file_ = TaskFile::load(options.tasks);
   workspace_ = std::make_unique<Workspace>(options.workspace.empty() ? Workspace::default_folder(options.tasks) : options.workspace);
   engine_ = make_onnxruntime_engine();
@@ -71,9 +94,21 @@ const std::vector<TaskProfile>& Session::profile() {
 }
 
 const PlanProblem& Session::problem() {
-  if (!problem_) problem_ = make_problem(file_, profile());
+  if (problem_) return *problem_;
+  const auto& measured = profile();
+  if (!options_.load.empty()) {
+    const double asked = fraction_option("--load", options_.load, 0.01, 10);
+    const double written = source_load(file_, measured);
+    if (!(written > 0)) bad_input("--load: no source model was profiled with one thread, so there is no load to start from");
+    file_.stretch(written / asked);
+    context_.info(fmt::format("as written, the source models need {} of the processors; played {:.3g} times as fast they need {}", format_percent(written),
+                              asked / written, format_percent(asked)));
+  }
+  problem_ = make_problem(file_, measured);
   return *problem_;
 }
+
+double Session::load() { return source_load(file_, profile()); }
 
 const Plan& Session::plan() {
   if (plan_) return *plan_;
@@ -81,12 +116,7 @@ const Plan& Session::plan() {
   o.method = options_.method;
   o.seed = options_.seed;
   if (!options_.budget.empty()) o.budget = budget();
-  try {
-    o.margin = parse_fraction(options_.margin);
-  } catch (const Error& e) {
-    bad_input(fmt::format("--margin: {}", e.what()));
-  }
-  if (o.margin < 0 || o.margin > 10) bad_input(fmt::format("--margin: '{}' is out of range: 0 % to 1000 % is accepted", options_.margin));
+  o.margin = fraction_option("--margin", options_.margin, 0, 10);
   const std::string key = plan_key(problem(), o);
   plan_ = load_plan(workspace_->plan(), problem(), key);
   if (plan_) {

@@ -42,6 +42,7 @@ struct Options {
   std::string duration, budget, method = "auto";
   std::string policy = "rtmdl", policies = "default,dm-nmc,rtmdl";
   std::string margin = "20 %";
+  std::string load;
 };
 
 /// Declares an option once: parser and --help take it from here.
@@ -49,6 +50,7 @@ void add_tasks(CLI::App& app, Options& o);
 void add_duration(CLI::App& app, Options& o, const std::string& what);
 void add_budget(CLI::App& app, Options& o);
 void add_plan_options(CLI::App& app, Options& o);
+void add_load(CLI::App& app, Options& o);
 void add_strict(CLI::App& app, Options& o);
 
 class Session {
@@ -65,7 +67,9 @@ class Session {
   // Each makes what it needs first; what is in the workspace already is not made again.
   const std::vector<TaskVariants>& variants();
   const std::vector<TaskProfile>& profile();
+  /// With --load, the times in file() are stretched here: look at them after.
   const PlanProblem& problem();
+  [[nodiscard]] double load();  ///< source_load() of file()
   const Plan& plan();
 
   /// Text for people: stdout, or nothing with --json.
@@ -92,6 +96,7 @@ class Session {
 
 /// Parses a value given on the command line; errors name the option.
 [[nodiscard]] Duration duration_option(const std::string& name, const std::string& text);
+[[nodiscard]] double fraction_option(const std::string& name, const std::string& text, double least, double most);
 
 // One file per verb. Each returns the exit status.
 int scale_verb(const Options& options);

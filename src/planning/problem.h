@@ -65,6 +65,9 @@ struct PlanProblem {
   Duration dispatch{};                   ///< cost of starting a stage, measured; added to each
 };
 
+/// Share of one processor that the option's stages take together, on average; 0.5 is half a core.
+[[nodiscard]] double utilisation(const PlanTask& task, const TaskOption& option);
+
 /// One choice per task.
 struct Choice {
   int option = 0;
