@@ -56,7 +56,7 @@ TEST(Json, of_a_run_carries_its_values) {
 
 TEST(Json, of_compare_is_a_run_per_policy) {
   EXPECT_EQ(shape(Json::parse(compare_json("edge-box", 1.0, {report(), report()}))),
-            "{workload:string,policies:[" + kRunShape + "]}");
+            "{workload:string,source_load:real,policies:[" + kRunShape + "]}");
   EXPECT_EQ(Json::parse(compare_json("", 0, {}))["policies"], Json::array());
 }
 
