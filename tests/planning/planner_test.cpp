@@ -80,6 +80,25 @@ TEST(Plan, StorageBoundIsKept) {
   EXPECT_EQ(plan(problem, {.simulated = kShort}, {}).bytes, 13'000'000);
 }
 
+// Every task of a workspace has a "source" and perhaps an "int8": names alone do not make two models one.
+TEST(Plan, StorageCountsModelsOfTheSameNameOnceOnlyIfTheyAreTheSame) {
+  PlanProblem problem = overload();
+  for (PlanTask& task : problem.tasks) {
+    task.period *= 4;
+    task.options[0].variant = "source";
+    task.options[1].variant = "int8";
+  }
+  EXPECT_EQ(plan(problem, {.simulated = kShort}, {}).bytes, 20'000'000);
+  problem.storage = 10'000'000;
+  const Plan p = plan(problem, {.simulated = kShort}, {});
+  EXPECT_TRUE(p.feasible);
+  EXPECT_EQ(p.bytes, 7'000'000);
+  for (PlanTask& task : problem.tasks) task.options[0].content = "the same";
+  const Plan shared = plan(problem, {.simulated = kShort}, {});
+  EXPECT_EQ(shared.bytes, 10'000'000);
+  EXPECT_EQ(shared.accuracy_loss, 0);
+}
+
 TEST(Plan, MemoryBoundIsKept) {
   PlanProblem problem = overload();
   for (PlanTask& task : problem.tasks) {
