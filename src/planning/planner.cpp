@@ -17,6 +17,8 @@ namespace rtmdl {
 namespace {
 
 constexpr std::size_t kMostTasksAutoExact = 10;  ///< beyond that `auto` does not try: n! alone is too much
+constexpr int kLeastReleases = 20;
+constexpr double kMostJobs = 2e5;
 constexpr double kAutoExactShare = 0.7;          ///< of the budget, before `auto` goes back to descent
 
 std::size_t index(int i) { return static_cast<std::size_t>(i); }
@@ -33,6 +35,10 @@ void check(const PlanProblem& problem, const PlanOptions& options) {
   if (options.margin < 0) bad_input(fmt::format("margin {}: it must not be negative", format_percent(options.margin)));
   for (const PlanTask& task : problem.tasks) {
     if (task.deadline <= Duration{}) bad_input(fmt::format("task {}: the deadline must be positive", task.name));
+    if (task.offset >= options.simulated) {
+      bad_input(fmt::format("task {}: it is first released after {}, but only {} are simulated", task.name,
+                            format_duration(task.offset), format_duration(options.simulated)));
+    }
   }
 }
 
@@ -178,6 +184,20 @@ std::string reason_of(const Plan& plan, const Evaluator& evaluator, const Strate
 }
 
 }  // namespace
+
+Duration simulated_length(const PlanProblem& problem) {
+  double jobs_per_ns = 0;
+  Duration wanted{}, least{};
+  for (const PlanTask& task : problem.tasks) {
+    jobs_per_ns += 1 / static_cast<double>(task.period.count());
+    wanted = std::max(wanted, task.offset + task.period * kLeastReleases);
+    least = std::max(least, task.offset + Duration(1));
+  }
+  if (static_cast<double>(wanted.count()) * jobs_per_ns > kMostJobs) {
+    wanted = Duration(static_cast<std::int64_t>(kMostJobs / jobs_per_ns));
+  }
+  return std::max({PlanOptions{}.simulated, wanted, least});
+}
 
 Plan plan(const PlanProblem& problem, const PlanOptions& options, const Context& context) {
   check(problem, options);

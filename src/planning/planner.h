@@ -19,6 +19,10 @@ struct PlanOptions {
   double margin = 0.0;  ///< times are stretched by 1 + margin: room for what the profile did not see
 };
 
+/// How long to simulate: PlanOptions' default, or longer where a task would be released fewer than 20 times; not beyond
+/// 200,000 jobs in all, but until each task was released.
+[[nodiscard]] Duration simulated_length(const PlanProblem& problem);
+
 struct PlannedTask {
   Choice choice;
   double miss_rate = 0;  ///< predicted

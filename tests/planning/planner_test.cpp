@@ -240,6 +240,30 @@ TEST(Plan, RefusesMethodsThatAreNotThere) {
   EXPECT_THAT(refusal("magic"), HasSubstr("method magic: unknown; accepted are auto, exact, descent"));
 }
 
+TEST(SimulatedLength, LetsEveryTaskBeReleasedOftenEnough) {
+  PlanProblem problem = overload();
+  EXPECT_EQ(simulated_length(problem), 30s);
+  problem.tasks[1].period = 10s;
+  problem.tasks[1].offset = 3s;
+  EXPECT_EQ(simulated_length(problem), 203s);
+  problem.tasks[1].period = 1h;  // beside 100 jobs a second: 200,000 jobs are enough
+  EXPECT_NEAR(to_seconds(simulated_length(problem)), 2'000, 1);
+  problem.tasks[1].offset = 1h;
+  problem.tasks[0].period = 1ms;
+  EXPECT_EQ(simulated_length(problem), 1h + 1ns);
+}
+
+TEST(Plan, RefusesATaskThatTheSimulationNeverReleases) {
+  PlanProblem problem = overload();
+  problem.tasks[1].offset = kShort;
+  try {
+    (void)plan(problem, {.simulated = kShort}, {});
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_THAT(e.what(), HasSubstr("task text: it is first released after 2 s, but only 2 s are simulated"));
+  }
+}
+
 TEST(Plan, StopsAtOnceWhenAskedAndStillHasAStrategy) {
   std::atomic<bool> stop{true};
   Context context;
