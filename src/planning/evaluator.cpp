@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <map>
 #include <numeric>
 
@@ -225,6 +226,19 @@ std::optional<Strategy> Evaluator::evaluate(const Choices& choices, bool give_up
   }
   enter(strategy, too_large <= 0);
   return strategy;
+}
+
+bool Evaluator::at_least_loss() const {
+  if (!best_ || !best_->score.feasible) return false;
+  double least = 0;
+  for (const std::vector<Facts>& options : facts_) {
+    double mine = std::numeric_limits<double>::infinity();
+    for (const Facts& option : options) {
+      if (option.possible) mine = std::min(mine, option.loss);
+    }
+    least += mine;
+  }
+  return best_->score.loss <= least + kEqual;
 }
 
 void Evaluator::enter(const Strategy& strategy, bool fits) {

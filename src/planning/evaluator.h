@@ -72,6 +72,8 @@ class Evaluator {
   [[nodiscard]] bool all_preemptive(const Choices& choices) const;
 
   [[nodiscard]] const std::optional<Strategy>& best() const { return best_; }
+  /// The best is feasible and no task has a possible option of less loss: no search is needed to call it optimal.
+  [[nodiscard]] bool at_least_loss() const;
   [[nodiscard]] std::vector<ParetoPoint> pareto() const { return pareto_; }
   [[nodiscard]] std::int64_t evaluated() const { return evaluated_; }
   [[nodiscard]] double seconds() const;

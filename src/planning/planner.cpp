@@ -69,7 +69,8 @@ bool exact_is_open(const PlanProblem& problem, std::size_t most_tasks) {
                      [](const PlanTask& t) { return t.options.size() <= kMostExactOptions; });
 }
 
-/// True when the best in the book is proven to be optimal, or it is proven that nothing is feasible.
+/// True when the search was exact to its end: the best in the book is optimal, or it is proven that nothing is
+/// feasible.
 bool search(Evaluator& evaluator, const PlanOptions& options) {
   const PlanProblem& problem = evaluator.problem();
   const int n = static_cast<int>(problem.tasks.size());
@@ -204,10 +205,11 @@ Plan plan(const PlanProblem& problem, const PlanOptions& options, const Context&
   const PlanProblem slowed = stretched(problem, options.margin);
   Evaluator evaluator(slowed, options, context);
   Plan result;
-  result.proven_optimal = search(evaluator, options);
+  const bool exact = search(evaluator, options);
+  result.proven_optimal = exact || evaluator.at_least_loss();
   const Strategy& best = evaluator.best().value();
   result.feasible = best.score.feasible;
-  result.method = result.proven_optimal || options.method == "exact" ? "exact" : "descent";
+  result.method = exact || options.method == "exact" ? "exact" : "descent";
   result.space = space_of(problem);
   result.evaluated = evaluator.evaluated();
   result.accuracy_loss = best.score.loss;

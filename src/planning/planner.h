@@ -46,7 +46,8 @@ struct Plan {
   double space = 0;                 ///< size of the search space (may exceed 2^53: a double)
   std::int64_t evaluated = 0;       ///< strategies simulated
   double seconds = 0;
-  bool proven_optimal = false;      ///< with respect to the simulation (same seed, same length)
+  bool proven_optimal = false;  ///< with respect to the simulation (same seed, same length); if not feasible: it is
+                                ///< proven that no strategy is
   std::vector<ParetoPoint> pareto;
 };
 
