@@ -111,9 +111,18 @@ const PlanProblem& Session::problem() {
 double Session::load() { return source_load(file_, profile()); }
 
 const Plan& Session::plan() {
+  if (!plan_) {
+    best_plan();
+    check_complete("planning");
+  }
+  return *plan_;
+}
+
+const Plan& Session::best_plan() {
   if (plan_) return *plan_;
   PlanOptions o;
   o.method = options_.method;
+  o.simulated = simulated_length(problem());
   o.seed = options_.seed;
   if (!options_.budget.empty()) o.budget = budget();
   o.margin = fraction_option("--margin", options_.margin, 0, 10);
@@ -124,8 +133,7 @@ const Plan& Session::plan() {
     return *plan_;
   }
   plan_ = rtmdl::plan(problem(), o, context_);
-  check_complete("planning");
-  save_plan(workspace_->plan(), *plan_, problem(), key);
+  if (!context_.stopping()) save_plan(workspace_->plan(), *plan_, problem(), key);
   return *plan_;
 }
 

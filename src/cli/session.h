@@ -71,6 +71,8 @@ class Session {
   const PlanProblem& problem();
   [[nodiscard]] double load();  ///< source_load() of file()
   const Plan& plan();
+  /// As plan(), but where ctrl-c ended the search the best found until then, which is not kept.
+  const Plan& best_plan();
 
   /// Text for people: stdout, or nothing with --json.
   void print(const std::string& text) const;
