@@ -157,6 +157,8 @@ class AudioSource final : public Source {
         mono.push_back(sum / static_cast<float>(channels));
       }
     }
+    if (!std::all_of(mono.begin(), mono.end(), [](float v) { return std::isfinite(v); }))
+      node_.fail(fmt::format("'{}' holds samples that are NaN or infinite", files_[f].string()));
     std::vector<float> samples = resample(mono, sound.info.samplerate, rate_);
     if (cached_samples_ + samples.size() > kCacheSamples) {
       cache_.clear();

@@ -3,8 +3,19 @@
 #include <rtmdl/error.h>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 namespace rtmdl {
+namespace {
+
+std::string described(const Frame& frame) {
+  if (frame.image.empty())
+    return fmt::format("{} [{}]", element_name(frame.tensor.type), fmt::join(frame.tensor.shape, ", "));
+  const std::string pictures = frame.batch == 1 ? "a picture" : fmt::format("{} pictures", frame.batch);
+  return fmt::format("{} of {} × {} pixels", pictures, frame.image.cols, frame.image.rows / frame.batch);
+}
+
+}  // namespace
 
 LoadRequest load_request(const TaskSpec& task, const std::filesystem::path& model,
                          const std::map<std::string, std::vector<std::int64_t>>& shapes) {
@@ -47,7 +58,10 @@ bool Pipeline::post(Result& result) noexcept {
 
 void Pipeline::run(const Frame& frame, Result& result) {
   if (!pre(frame))
-    bad_input(fmt::format("{}: pre-processing: frame {} does not fit the model's input", name_, frame.index));
+    bad_input(fmt::format("{}: pre-processing: frame {}, {}, does not fit the model's input '{}', {} [{}]", name_,
+                          frame.index, described(frame), executable_->inputs()[0].name,
+                          element_name(executable_->inputs()[0].type),
+                          fmt::join(executable_->inputs()[0].shape, ", ")));
   if (!infer()) bad_input(fmt::format("{}: inference failed: {}", name_, executable_->last_error()));
   if (!post(result)) bad_input(fmt::format("{}: post-processing: the outputs do not fit `post`, or hold NaN", name_));
 }

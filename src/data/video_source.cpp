@@ -75,7 +75,8 @@ class VideoSource final : public Source {
 
   void rewind() {
     capture_.release();
-    if (!capture_.open(file_.string()))
+    // FFmpeg first: the other back-ends complain at length on stderr about what they cannot open.
+    if (!capture_.open(file_.string(), cv::CAP_FFMPEG) && !capture_.open(file_.string(), cv::CAP_OPENCV_MJPEG))
       node_.fail(fmt::format("'{}' is not a video that OpenCV reads", file_.string()));
     next_ = 0;
   }

@@ -4,6 +4,7 @@
 #include "data/resample.h"
 
 #include <cmath>
+#include <limits>
 #include <numbers>
 #include <set>
 
@@ -162,6 +163,16 @@ TEST(AudioSource, RefusesWhatIsNoSound) {
               HasSubstr("no unit"));
   EXPECT_THAT(test::complaint([&] { (void)open_source(folder.config("{source: audio, path: ., windw: 3}"), 1); }),
               HasSubstr("'window'"));
+}
+
+TEST(AudioSource, RefusesSamplesThatAreNoNumbers) {
+  Folder folder;
+  std::vector<float> samples = counting(4000);
+  samples[3000] = std::numeric_limits<float>::quiet_NaN();
+  write_wav(folder.path("a.wav"), samples, 16000);
+  const auto source = open_source(folder.config("{source: audio, path: .}"), 1);
+  EXPECT_THAT(test::complaint([&] { (void)source->read(Split::calibration, 0); }),
+              AllOf(HasSubstr("path: "), HasSubstr("a.wav' holds samples that are NaN")));
 }
 
 TEST(AudioSource, RefusesAFileThatIsTooShortToSplit) {
