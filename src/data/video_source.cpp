@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 
 #include <fmt/format.h>
 #include <opencv2/videoio.hpp>
@@ -110,6 +111,7 @@ class VideoSource final : public Source {
 }  // namespace
 
 std::unique_ptr<Source> open_video(const ConfigNode& data, std::uint64_t seed) {
+  ::setenv("OPENCV_FFMPEG_LOGLEVEL", "-8", 0);  // AV_LOG_QUIET: what is wrong with a video is said here, in one line
   return std::make_unique<VideoSource>(data, seed);
 }
 
