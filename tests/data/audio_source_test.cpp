@@ -3,6 +3,7 @@
 #include "data/random.h"
 #include "data/resample.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numbers>
@@ -136,6 +137,17 @@ TEST(AudioSource, OneFileIsSplitByTimeAndPlayedAgainWithOtherOffsetsUntilThereAr
   EXPECT_TRUE(source->read(Split::evaluation, 20).restart);                  // second pass
   const Frame again = source->read(Split::evaluation, 20);
   EXPECT_NE(again.tensor.as<float>()[0], 101);
+}
+
+TEST(AudioSource, ShiftedWindowsOfAShortFileAreNotSilence) {
+  Folder folder;
+  for (const char* name : {"a.wav", "b.wav"}) write_wav(folder.path(name), counting(100), 16000);
+  const auto source = open_source(folder.config("{source: audio, path: ., context: 0}"), 1);
+  for (std::size_t i = 0; i < source->size(Split::evaluation); ++i) {
+    const Frame frame = source->read(Split::evaluation, i);
+    const auto samples = frame.tensor.as<float>();
+    ASSERT_GE(512 - std::count(samples.begin(), samples.end(), 0.0f), 100) << i;
+  }
 }
 
 TEST(AudioSource, MixesChannelsAndResamples) {
