@@ -21,7 +21,7 @@ constexpr std::array<std::string_view, 10> kExtensions{".jpg", ".jpeg", ".png", 
                                                        ".pgm", ".pnm",  ".tif", ".tiff", ".webp"};
 constexpr std::size_t kFewPictures = 8;  // below, every picture serves calibration and evaluation, by different crops
 constexpr std::size_t kCalibration = 64, kMostCalibration = 256;
-constexpr std::size_t kEvaluation = 200;
+constexpr std::size_t kEvaluation = 200, kMostEvaluation = 4096;
 constexpr std::size_t kStream = 32, kMostStream = 256;
 constexpr std::size_t kCacheBytes = 256u << 20;  // of decoded pictures
 
@@ -43,9 +43,9 @@ class ImageSource final : public Source {
 
   std::size_t size(Split s) const override {
     switch (s) {
-      case Split::calibration: return std::clamp(calibration_.size(), kCalibration, kMostCalibration);
+      case Split::calibration: return std::max(calibration_.size(), kCalibration);
       case Split::evaluation: return std::max(evaluation_.size(), kEvaluation);
-      case Split::stream: return streamed() * steps();
+      case Split::stream: return stream_.size() * steps();
     }
     return 0;
   }
@@ -55,7 +55,7 @@ class ImageSource final : public Source {
     frame.index = static_cast<std::int64_t>(i);
     frame.restart = i == 0;
     if (s == Split::stream) {
-      const std::size_t p = evaluation_[i / steps()];
+      const std::size_t p = stream_[i / steps()];
       frame.image = moving_view(picture(p), delivered_, i % steps(), steps(), Random(seed_, purpose::stream, p));
       label(frame, p);
       return frame;
@@ -118,10 +118,13 @@ class ImageSource final : public Source {
       if (shared_ || to_calibration[p]) calibration_.push_back(p);
       if (shared_ || !to_calibration[p]) evaluation_.push_back(p);
     }
+    thin(calibration_, kMostCalibration);
+    thin(evaluation_, kMostEvaluation);
+    stream_ = evaluation_;
+    thin(stream_, kMostStream);
   }
 
-  std::size_t streamed() const { return std::min(evaluation_.size(), kMostStream); }
-  std::size_t steps() const { return (kStream + streamed() - 1) / streamed(); }
+  std::size_t steps() const { return (kStream + stream_.size() - 1) / stream_.size(); }
 
   const cv::Mat& picture(std::size_t p) {
     if (const auto found = cache_.find(p); found != cache_.end()) return found->second;
@@ -150,7 +153,7 @@ class ImageSource final : public Source {
   std::vector<fs::path> pictures_;
   std::vector<fs::path> texts_;  // of labels and classes
   std::vector<std::int32_t> labels_;
-  std::vector<std::size_t> calibration_, evaluation_;  // indices of pictures
+  std::vector<std::size_t> calibration_, evaluation_, stream_;  // indices of pictures
   bool shared_ = false;
   std::map<std::size_t, cv::Mat> cache_;
   std::size_t cached_bytes_ = 0;

@@ -67,13 +67,6 @@ class VideoSource final : public Source {
   std::string fingerprint() const override { return fingerprint_; }
 
  private:
-  /// Keeps at most `most`, spread evenly.
-  static void thin(std::vector<std::size_t>& frames, std::size_t most) {
-    if (frames.size() <= most) return;
-    for (std::size_t n = 0; n < most; ++n) frames[n] = frames[n * frames.size() / most];
-    frames.resize(most);
-  }
-
   void rewind() {
     capture_.release();
     // FFmpeg first: the other back-ends complain at length on stderr about what they cannot open.

@@ -3,6 +3,9 @@
 #include "data/input_files.h"
 #include "data/picture_views.h"
 
+#include <array>
+
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 
 namespace rtmdl {
@@ -147,6 +150,21 @@ TEST(ImageSource, SubFoldersAreClasses) {
   EXPECT_TRUE(source->labelled());
   EXPECT_EQ(source->read(Split::evaluation, 0).labels, std::vector<std::int32_t>{0});
   EXPECT_EQ(source->read(Split::evaluation, 2).labels, std::vector<std::int32_t>{1});
+}
+
+TEST(ImageSource, EverySplitOfManyPicturesHasAllClasses) {
+  Folder folder;
+  for (const char* name : {"a", "b", "c"})
+    for (int i = 0; i < 300; ++i) folder.write(fmt::format("{}/{}.ppm", name, i), test::textured(2, 2, 1));
+  const auto source = open_source(folder.config("{source: images, path: ., labels: folders}"), 1);
+  EXPECT_EQ(source->size(Split::calibration), 256u);
+  EXPECT_EQ(source->size(Split::stream), 256u);
+  for (const Split split : {Split::calibration, Split::evaluation, Split::stream}) {
+    std::array<int, 3> count{};
+    for (std::size_t i = 0; i < source->size(split); ++i)
+      ++count[static_cast<std::size_t>(source->read(split, i).labels.at(0))];
+    for (const int n : count) EXPECT_NEAR(3.0 * n / static_cast<double>(source->size(split)), 1, 0.2);
+  }
 }
 
 TEST(ImageSource, FoldersAreNumberedByTheNamesOfTheClasses) {

@@ -384,6 +384,23 @@ TEST(ScoreMap, FindsRegionsAndTheirBoxes) {
   EXPECT_FLOAT_EQ(run("{kind: score_map}", outputs, geometry).boxes[0].x0, 10 - grow);
 }
 
+TEST(ScoreMap, TakesLogits) {
+  Outputs probabilities, logits;
+  const auto p = probabilities.add("y", {1, 1, 16, 16}), l = logits.add("y", {1, 1, 16, 16});
+  Random random(3);
+  for (std::size_t i = 0; i < p.size(); ++i) {
+    p[i] = static_cast<float>(random.between(0.01, 0.99));
+    l[i] = std::log(p[i] / (1 - p[i]));
+  }
+  const std::string rest = ", min_area: 1, box_threshold: 0.4, threshold: 0.7}";
+  const Result a = run("{kind: score_map" + rest, probabilities, stretched(128));
+  const Result b = run("{kind: score_map, sigmoid: true" + rest, logits, stretched(128));
+  EXPECT_EQ(a.mask, b.mask);
+  ASSERT_EQ(a.boxes.size(), b.boxes.size());
+  ASSERT_FALSE(a.boxes.empty());
+  for (std::size_t i = 0; i < a.boxes.size(); ++i) EXPECT_NEAR(a.boxes[i].score, b.boxes[i].score, 1e-5);
+}
+
 TEST(ScoreMap, JoinsAcrossCornersAndNotAcrossTheBorder) {
   Outputs outputs;
   const auto map = outputs.add("y", {1, 1, 4, 6});
