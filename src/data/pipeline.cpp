@@ -1,10 +1,25 @@
 #include "data/pipeline.h"
 
+#include "data/postprocess_kinds.h"
+
 #include <rtmdl/error.h>
 
+#include <algorithm>
+
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 namespace rtmdl {
+namespace {
+
+std::string described(const Frame& frame) {
+  if (frame.image.empty())
+    return fmt::format("{} [{}]", element_name(frame.tensor.type), fmt::join(frame.tensor.shape, ", "));
+  const std::string pictures = frame.batch == 1 ? "a picture" : fmt::format("{} pictures", frame.batch);
+  return fmt::format("{} of {} × {} pixels", pictures, frame.image.cols, frame.image.rows / frame.batch);
+}
+
+}  // namespace
 
 LoadRequest load_request(const TaskSpec& task, const std::filesystem::path& model,
                          const std::map<std::string, std::vector<std::int64_t>>& shapes) {
@@ -27,6 +42,7 @@ Pipeline::Pipeline(Engine& engine, const TaskSpec& task, const LoadRequest& requ
         "or `state:` (outputs fed back)",
         executable_->inputs().size(), names));
   }
+  crops_ = task.pre.is_map() && task.pre["crop"].is_list();
   pre_ = make_preprocess(task.pre, executable_->inputs()[0]);
   post_ = make_postprocess(task.post, executable_->outputs());
   outputs_.resize(executable_->outputs().size());
@@ -46,10 +62,22 @@ bool Pipeline::post(Result& result) noexcept {
 }
 
 void Pipeline::run(const Frame& frame, Result& result) {
-  if (!pre(frame))
-    bad_input(fmt::format("{}: pre-processing: frame {} does not fit the model's input", name_, frame.index));
+  if (!pre(frame)) fail_at_pre(frame);
   if (!infer()) bad_input(fmt::format("{}: inference failed: {}", name_, executable_->last_error()));
   if (!post(result)) bad_input(fmt::format("{}: post-processing: the outputs do not fit `post`, or hold NaN", name_));
+}
+
+void Pipeline::fail_at_pre(const Frame& frame) const {
+  const TensorSpec& input = executable_->inputs()[0];
+  bad_input(fmt::format("{}: pre-processing: frame {}, {}, does not fit the model's input '{}', {} [{}]{}", name_,
+                        frame.index, described(frame), input.name, element_name(input.type),
+                        fmt::join(input.shape, ", "), crops_ ? ", or `crop` reaches beyond it" : ""));
+}
+
+bool Pipeline::gave_nan() const noexcept {
+  return std::any_of(outputs_.begin(), outputs_.end(), [](const TensorView& output) {
+    return output.type == ElementType::f32 && has_nan(output.as<float>());
+  });
 }
 
 std::vector<Tensor> Pipeline::inputs() const {

@@ -38,8 +38,12 @@ struct AccuracyEvaluator::Frames {
 
 AccuracyEvaluator::AccuracyEvaluator(Engine& engine, const TaskSpec& task, std::uint64_t seed)
     : engine_(engine), task_(task), source_(open_source(task.data, seed)), frames_(std::make_unique<Frames>()) {
+  if (task.accuracy.metric == "top5" && task.post_kind == "classes" && task.post["k"].present() && task.post["k"].integer() < 5)
+    task.post["k"].fail(fmt::format("{} is too few for the metric top5: at least 5 are accepted", task.post["k"].integer()));
   if (!against_source() && !source_->labelled())
     task.where["accuracy"]["metric"].fail(fmt::format("{} needs labels, and the data has none; accepted without labels is agreement", task.accuracy.metric));
+  if (!against_source() && task.post_kind != "classes")
+    task.where["accuracy"]["metric"].fail(fmt::format("{} is for `post: {{kind: classes}}`, not for '{}'; agreement fits every kind", task.accuracy.metric, task.post_kind));
   for (auto& split : references_) split = std::make_unique<References>();
 }
 
@@ -88,7 +92,13 @@ double AccuracyEvaluator::operator()(const LoadRequest& request) {
   for (std::size_t i = 0; i < size(Split::evaluation); ++i) {
     const Result& expected = against_source() ? reference(Split::evaluation, i) : none;
     const Frame& input = frame(Split::evaluation, i);
-    pipeline.run(input, result);
+    try {
+      pipeline.run(input, result);
+    } catch (const Error&) {
+      // A variant whose arithmetic broke agrees with nothing, but is no reason to stop; a source model's NaN is bad input.
+      if (request.model == source.model || !pipeline.gave_nan()) throw;
+      return 0;
+    }
     score->add(result, expected, input);
   }
   return score->value();
@@ -107,7 +117,7 @@ std::vector<InputSet> AccuracyEvaluator::calibration_inputs(std::size_t n, const
   for (std::size_t k = 0; k < count; ++k) {
     const std::size_t i = task_.state.empty() ? k * there / count : k;
     const Frame& input = frame(Split::calibration, i);
-    if (!pipeline.pre(input)) bad_input(fmt::format("{}: pre-processing: frame {} does not fit the model's input", task_.name, input.index));
+    if (!pipeline.pre(input)) pipeline.fail_at_pre(input);
     sets.push_back(pipeline.inputs());
   }
   return sets;
