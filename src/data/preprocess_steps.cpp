@@ -74,7 +74,8 @@ TensorLayout guess_layout(const TensorSpec& input) {
 }
 
 void check_input(const ConfigNode& pre, const TensorSpec& input, const PreprocessPlan& plan) {
-  if (input.shape.size() != 4) return;  // not for pictures: frames are copied, and run() checks their size
+  // Not for pictures, or nothing said about them: frames that are tensors are copied, and run() checks their size.
+  if (input.shape.size() != 4 || !pre.present()) return;
   const std::int64_t channels = plan.layout == TensorLayout::nchw ? input.shape[1] : input.shape[3];
   const char* layout = plan.layout == TensorLayout::nchw ? "NCHW" : "NHWC";
   if (channels > 0 && channels != plan.channels())
