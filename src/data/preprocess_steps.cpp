@@ -86,6 +86,7 @@ void check_input(const ConfigNode& pre, const TensorSpec& input, const Preproces
                       input.name, fmt::join(input.shape, ", ")));
     return;
   }
+  if (!pre.present()) return;  // nothing said about pictures: frames that are tensors are copied
   const std::int64_t channels = plan.layout == TensorLayout::nchw ? input.shape[1] : input.shape[3];
   const char* layout = plan.layout == TensorLayout::nchw ? "NCHW" : "NHWC";
   if (channels > 0 && channels != plan.channels())

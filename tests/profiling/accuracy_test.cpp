@@ -47,6 +47,16 @@ TEST_F(AccuracyTest, ComparesWithTheSourceOnAtLeast200InputsAndRunsItOnce) {
   EXPECT_EQ(engine.runs, static_cast<int>(4 * evaluator.size(Split::evaluation)));
 }
 
+TEST_F(AccuracyTest, StopsInTheMiddle) {
+  const TaskSpec spec = task();
+  AccuracyEvaluator evaluator(engine, spec, 1);
+  std::atomic<bool> stop{true};
+  Context context;
+  context.stop = &stop;
+  EXPECT_THROW((void)evaluator(model(spec, "near.model"), context), Stopped);
+  EXPECT_EQ(engine.runs, 0);
+}
+
 TEST_F(AccuracyTest, LabelsAreNeededForTopOne) {
   const TaskSpec spec = task(", accuracy: {metric: top1}");
   EXPECT_THAT(error_of([&] { AccuracyEvaluator evaluator(engine, spec, 1); }),
