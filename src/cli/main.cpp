@@ -13,6 +13,9 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #ifdef RTMDL_WITH_TRAINING
 #include "cli/train.h"
 #endif
@@ -35,6 +38,12 @@ constexpr const char* kExamples =
 constexpr const char* kExit =
     "Exit status: 0 done; 1 a bug; 2 bad input or usage; 3 no feasible strategy, or a limit broken under --strict;\n"
     "4 a device or privilege that was asked for is not there; 130 interrupted before there was a result.";
+
+/// A standard file that is closed would give its number to the next file that is opened, and what is printed would end up there.
+void hold_standard_files() {
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+    if (::fcntl(fd, F_GETFD) < 0) static_cast<void>(::open("/dev/null", fd == STDERR_FILENO ? O_WRONLY : O_RDONLY));
+}
 
 std::string policies_help() {
   std::string text = "Policies:\n";
@@ -139,6 +148,7 @@ int run_main(int argc, char** argv) {
 }  // namespace rtmdl
 
 int main(int argc, char** argv) {
+  rtmdl::hold_standard_files();
   try {
     return rtmdl::run_main(argc, argv);
   } catch (const rtmdl::Error& e) {

@@ -36,7 +36,8 @@ class Pipeline {
   [[nodiscard]] std::vector<Tensor> inputs() const;
 
  private:
-  std::string name_;
+  ConfigNode where_;            ///< the task, for errors
+  std::filesystem::path model_;  ///< likewise
   std::unique_ptr<Executable> executable_;
   std::unique_ptr<Preprocess> pre_;
   std::unique_ptr<Postprocess> post_;

@@ -2,6 +2,7 @@
 
 #include "base/units.h"
 #include "profiling/accuracy.h"
+#include "profiling/check_tasks.h"
 #include "profiling/content_key.h"
 #include "profiling/machine.h"
 #include "profiling/storage_bound.h"
@@ -100,6 +101,8 @@ class Scaling {
         context_.debug(fmt::format("{}: found in the workspace, {} variant(s)", task.name, family.stored.variants.size()));
         return family;
       }
+    if (!checked_) check_tasks(engine_, file_, options_.seed);
+    checked_ = true;
     make(t, evaluator, family);
     if (family.finished) store_.put_family(family.key, task.name, family.stored);
     return family;
@@ -315,6 +318,7 @@ class Scaling {
   ContentHashes hashes_;
   Time deadline_;
   std::vector<Family> families_;
+  bool checked_ = false;
 };
 
 }  // namespace
