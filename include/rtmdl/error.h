@@ -14,10 +14,11 @@ enum class ErrorCode {
   missing_device = 4,  ///< a device or privilege that was asked for is not there
 };
 
-/// One line that names file, line and key where there are such, what was found and what is accepted.
+/// One line that names file, line and key where there are such, what was found and what is accepted. Line breaks in
+/// `message` (they come from quoted input) are escaped.
 class Error : public std::runtime_error {
  public:
-  Error(ErrorCode code, const std::string& message) : std::runtime_error(message), code_(code) {}
+  Error(ErrorCode code, const std::string& message);
   [[nodiscard]] ErrorCode code() const noexcept { return code_; }
 
  private:

@@ -1,5 +1,7 @@
 #include "base/units.h"
 
+#include "base/excerpt.h"
+
 #include <rtmdl/error.h>
 
 #include <array>
@@ -34,12 +36,12 @@ double parse_quantity(std::string_view text, std::span<const Unit> units, std::s
   double value = 0;
   const auto [end, ec] = std::from_chars(s.data(), s.data() + s.size(), value);
   if (ec != std::errc{} || !std::isfinite(value))
-    bad_input(fmt::format("'{}' is not a {}: write a number and a unit ({})", text, kind, accepted));
+    bad_input(fmt::format("'{}' is not a {}: write a number and a unit ({})", excerpt(text), kind, accepted));
   const std::string_view unit = trimmed(s.substr(static_cast<std::size_t>(end - s.data())));
   if (unit.empty()) bad_input(fmt::format("'{}' has no unit: write a {} with one of {}", text, kind, accepted));
   for (const Unit& u : units)
     if (u.name == unit) return value * u.factor;
-  bad_input(fmt::format("'{}' has the unknown unit '{}': a {} takes one of {}", text, unit, kind, accepted));
+  bad_input(fmt::format("'{}' has the unknown unit '{}': a {} takes one of {}", excerpt(text), excerpt(unit), kind, accepted));
 }
 
 }  // namespace

@@ -21,6 +21,7 @@ std::vector<const PolicyInfo*> parse_policies(const std::string& list) {
   std::vector<const PolicyInfo*> chosen;
   std::istringstream words(list);
   for (std::string word; std::getline(words, word, ',');) {
+    std::erase(word, ' ');
     const PolicyInfo* policy = &find_policy(word);
     for (const PolicyInfo* other : chosen)
       if (other == policy) bad_input(fmt::format("--policies names '{}' twice", word));
@@ -35,7 +36,7 @@ std::vector<const PolicyInfo*> parse_policies(const std::string& list) {
 int compare_verb(const Options& options) {
   const std::vector<const PolicyInfo*> chosen = parse_policies(options.policies);
   Session session(options);
-  const Duration duration = session.duration().value_or(std::chrono::seconds(20));
+  const Duration duration = options.duration.value_or(std::chrono::seconds(20));
   static_cast<void>(session.problem());  // --load changes the times in the task file
   const std::vector<TaskInfo> infos = task_infos(session.file());
   bool planned = false;

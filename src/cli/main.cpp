@@ -1,14 +1,20 @@
+#include "base/excerpt.h"
 #include "cli/session.h"
 #include "planning/policies.h"
 
 #include <rtmdl/error.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <exception>
 #include <functional>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <fcntl.h>
+#include <unistd.h>
 
 #ifdef RTMDL_WITH_TRAINING
 #include "cli/train.h"
@@ -21,11 +27,23 @@ constexpr const char* kAbout =
     "rtmdl runs several deep-learning tasks on one edge box, each with its own period, deadline and accuracy, so that deadlines are met\n"
     "and as little accuracy as possible is given up.\n\n"
     "  model.onnx + data --scale--> variants --profile--> times --plan--> strategy --run--> results, trace\n\n"
-    "Each verb makes what it needs first and goes on where it was stopped; start with `rtmdl compare TASKS.yaml`.";
+    "Each verb makes what it needs first and goes on where it was stopped. `rtmdl VERB --help` says more.";
+
+constexpr const char* kExamples =
+    "Examples:\n"
+    "  rtmdl compare examples/edge-box/tasks.yaml    what is missed today, what rtmdl misses, what that costs\n"
+    "  rtmdl plan tasks.yaml --json                  the strategy, for a program\n"
+    "  rtmdl run tasks.yaml --duration 30s           run it\n";
 
 constexpr const char* kExit =
     "Exit status: 0 done; 1 a bug; 2 bad input or usage; 3 no feasible strategy, or a limit broken under --strict;\n"
     "4 a device or privilege that was asked for is not there; 130 interrupted before there was a result.";
+
+/// A standard file that is closed would give its number to the next file that is opened, and what is printed would end up there.
+void hold_standard_files() {
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+    if (::fcntl(fd, F_GETFD) < 0) static_cast<void>(::open("/dev/null", fd == STDERR_FILENO ? O_WRONLY : O_RDONLY));
+}
 
 std::string policies_help() {
   std::string text = "Policies:\n";
@@ -33,60 +51,99 @@ std::string policies_help() {
   return text;
 }
 
+std::string did_you_mean(std::string_view found, const std::vector<std::string_view>& accepted) {
+  const std::string near = nearest_word(found, accepted);
+  return near.empty() ? fmt::format("accepted are {}", fmt::join(accepted, ", ")) : fmt::format("did you mean '{}'?", near);
+}
+
+/// A verb that is none: CLI11 would only say that one is required.
+void require_verb(const CLI::App& app, const std::string& first) {
+  std::vector<std::string_view> verbs;
+  for (const CLI::App* verb : app.get_subcommands({})) verbs.emplace_back(verb->get_name());
+  if (first.empty()) bad_input(fmt::format("a verb is missing; {}; see `rtmdl --help`", did_you_mean("", verbs)));
+  if (first.front() == '-') {
+    if (app.get_option_no_throw(first) != nullptr) return;
+    bad_input(fmt::format("the verb comes first: rtmdl VERB TASKS.yaml {}; see `rtmdl --help`", excerpt(first)));
+  }
+  if (std::find(verbs.begin(), verbs.end(), first) != verbs.end()) return;
+  if (first == "train") bad_input("this build has no verb 'train': it needs libtorch (HACKING.md says how to build it)");
+  bad_input(fmt::format("unknown verb '{}'; {}; see `rtmdl --help`", excerpt(first), did_you_mean(first, verbs)));
+}
+
+/// What the verb does not take.
+[[noreturn]] void refuse_extra(const CLI::App& verb, const std::string& extra) {
+  const std::string& name = verb.get_name();
+  if (extra.front() != '-')
+    bad_input(fmt::format("'{}' is one argument too many; see `rtmdl {} --help`", excerpt(extra), name));
+  const std::string option = extra.substr(0, extra.find('='));
+  std::vector<std::string> known;
+  for (const CLI::Option* o : verb.get_options())
+    for (const std::string& word : o->get_lnames()) known.push_back("--" + word);
+  bad_input(fmt::format("{} has no option '{}'; {}; see `rtmdl {} --help`", name, excerpt(option),
+                        did_you_mean(option, {known.begin(), known.end()}), name));
+}
+
 int run_main(int argc, char** argv) {
   CLI::App app{kAbout, "rtmdl"};
   app.set_version_flag("--version", "rtmdl " RTMDL_VERSION);
   app.require_subcommand(1);
-  app.footer(kExit);
+  app.footer(fmt::format("{}\n{}", kExamples, kExit));
   Options options;
   std::function<int()> chosen;
-  const auto verb = [&](const char* name, const char* about, int (*start)(const Options&)) {
+  const auto verb = [&](const char* name, const char* about, int (*start)(const Options&), const std::string& more) {
     CLI::App* sub = app.add_subcommand(name, about);
-    sub->footer(kExit);
+    sub->footer(fmt::format("{}\n{}", more, kExit));
     add_tasks(*sub, options);
     sub->callback([&options, &chosen, start] { chosen = [&options, start] { return start(options); }; });
     return sub;
   };
 
-  CLI::App* scale = verb("scale", "Make each model's family of variants: int8 where it pays, resolution where it is free; measured and scored", scale_verb);
+  CLI::App* scale = verb("scale", "Make each model's family of variants: int8 where it pays, resolution where it is free; measured and scored", scale_verb,
+                         "Example:\n  rtmdl scale tasks.yaml --budget 10min    what is not done by then is done by the next start\n");
   add_budget(*scale, options);
-  CLI::App* profile = verb("profile", "Measure every variant on every processor of this box: times, accuracy, bytes", profile_verb);
+  CLI::App* profile = verb("profile", "Measure every variant on every processor of this box: times, accuracy, bytes", profile_verb,
+                           "Example:\n  rtmdl profile tasks.yaml    leave the box alone meanwhile: what runs beside it is measured with it\n");
   add_budget(*profile, options);
-  CLI::App* plan = verb("plan", "Choose one variant and one priority per task jointly", plan_verb);
+  CLI::App* plan = verb("plan", "Choose one variant and one priority per task jointly", plan_verb,
+                        "Examples:\n  rtmdl plan tasks.yaml\n  rtmdl plan tasks.yaml --margin 50% --json    more room for what the profile did not see\n");
   add_budget(*plan, options);
   add_plan_options(*plan, options);
   add_load(*plan, options);
-  CLI::App* simulate = verb("simulate", "Predict what a policy would do, with measured times and a virtual clock", simulate_verb);
+  CLI::App* simulate = verb("simulate", "Predict what a policy would do, with measured times and a virtual clock", simulate_verb,
+                            "Example:\n  rtmdl simulate tasks.yaml --policy dm-nmc --duration 10min\n\n" + policies_help());
   add_duration(*simulate, options, "Simulated time [60s]");
-  simulate->add_option("--policy", options.policy, "Which policy")->capture_default_str();
+  simulate->add_option("--policy", options.policy, "Which policy")->capture_default_str()->type_name("NAME");
   add_plan_options(*simulate, options);
   add_load(*simulate, options);
   add_strict(*simulate, options);
-  simulate->footer(policies_help() + "\n" + kExit);
-  CLI::App* run = verb("run", "Run a policy on this box, in real time", run_verb);
+  CLI::App* run = verb("run", "Run a policy on this box, in real time", run_verb,
+                       "Examples:\n  rtmdl run tasks.yaml                           until ctrl-C, then the results\n"
+                       "  rtmdl run tasks.yaml --duration 30s --strict   exit status 3 if a limit is broken\n\n" + policies_help());
   add_duration(*run, options, "How long, such as 30s [until ctrl-C]");
-  run->add_option("--policy", options.policy, "Which policy")->capture_default_str();
+  run->add_option("--policy", options.policy, "Which policy")->capture_default_str()->type_name("NAME");
   add_plan_options(*run, options);
   add_load(*run, options);
   add_strict(*run, options);
-  run->footer(policies_help() + "\n" + kExit);
-  CLI::App* compare = verb("compare", "Run several policies in turn on the same releases and inputs: one table, a page, a trace of each", compare_verb);
+  CLI::App* compare = verb("compare", "Run several policies in turn on the same releases and inputs: one table, a page, a trace of each", compare_verb,
+                           "Example:\n  rtmdl compare tasks.yaml --policies default,edf-nmc,rtmdl --duration 20s\n\n" + policies_help());
   add_duration(*compare, options, "Of each run [20s]");
-  compare->add_option("--policies", options.policies, "Which, separated by commas; --strict judges the last")->capture_default_str();
+  compare->add_option("--policies", options.policies, "Which, separated by commas; --strict judges the last")->capture_default_str()->type_name("NAMES");
   add_plan_options(*compare, options);
   add_load(*compare, options);
   add_strict(*compare, options);
-  compare->footer(policies_help() + "\n" + kExit);
 #ifdef RTMDL_WITH_TRAINING
   add_train_verb(app, chosen);
 #endif
 
+  require_verb(app, argc > 1 ? argv[1] : "");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
     if (e.get_exit_code() == 0) return app.exit(e);
-    std::fprintf(stderr, "rtmdl: %s; see `rtmdl --help`\n", e.what());
-    return 2;
+    const auto verbs = app.get_subcommands();
+    const auto extras = app.remaining(true);
+    if (!verbs.empty() && !extras.empty()) refuse_extra(*verbs.front(), extras.front());
+    bad_input(fmt::format("{}; see `rtmdl {}--help`", e.what(), verbs.empty() ? "" : verbs.front()->get_name() + " "));
   }
   return chosen();
 }
@@ -95,6 +152,7 @@ int run_main(int argc, char** argv) {
 }  // namespace rtmdl
 
 int main(int argc, char** argv) {
+  rtmdl::hold_standard_files();
   try {
     return rtmdl::run_main(argc, argv);
   } catch (const rtmdl::Error& e) {

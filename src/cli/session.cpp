@@ -5,64 +5,103 @@
 
 #include <rtmdl/error.h>
 
+#include <cerrno>
+#include <charconv>
 #include <cstdio>
+#include <cstring>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 namespace rtmdl {
+namespace {
+
+/// An option whose text is parsed by `parse`, at once; errors name the option.
+template <typename Parse>
+CLI::Option* add_parsed(CLI::App& app, const std::string& name, const std::string& what, Parse parse) {
+  return app.add_option_function<std::string>(
+      name,
+      [name, parse](const std::string& text) {
+        try {
+          parse(text);
+        } catch (const Error& e) {
+          bad_input(fmt::format("{}: {}", name, e.what()));
+        }
+      },
+      what);
+}
+
+CLI::Option* add_time(CLI::App& app, const std::string& name, const std::string& what, std::optional<Duration>& value) {
+  return add_parsed(app, name, what, [&value](const std::string& text) {
+           value = parse_duration(text);
+           if (*value <= Duration::zero())
+             bad_input(fmt::format("'{}' is out of range: more than 0 s is accepted", text));
+         })
+      ->type_name("TIME");
+}
+
+}  // namespace
+
+void add_seed(CLI::App& app, std::uint64_t& seed, const std::string& what) {
+  add_parsed(app, "--seed", what, [&seed](const std::string& text) {
+    const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), seed);
+    if (ec != std::errc{} || end != text.data() + text.size())
+      bad_input(fmt::format("'{}' is not accepted: a whole number from 0 to 2^64 - 1 is", text));
+  })->type_name("N")
+      ->default_str(std::to_string(seed));
+}
+
 void add_tasks(CLI::App& app, Options& o) {
-  app.add_option("TASKS", o.tasks, "The task file (YAML)")->required();
-  app.add_option("--workspace", o.workspace, "Folder for variants, profiles, plans and runs [TASKS with the ending .workspace]");
+  app.add_option("TASKS", o.tasks, "The task file (YAML): docs/task-file.md")->required()->type_name("FILE");
+  app.add_option("--workspace", o.workspace,
+                 "Folder for variants, profiles, plans and runs [TASKS with the ending .workspace]")
+      ->type_name("DIR");
   app.add_flag("--json", o.json, "Print one JSON object on stdout and nothing else; messages go to stderr");
   app.add_flag("-v,--verbose", o.verbose, "Say more");
-  app.add_option("--seed", o.seed, "Of every random choice: data splits, releases, searches")->capture_default_str();
+  add_seed(app, o.seed, "Of every random choice: data splits, releases, searches");
 }
 
-void add_duration(CLI::App& app, Options& o, const std::string& what) { app.add_option("--duration", o.duration, what); }
+void add_duration(CLI::App& app, Options& o, const std::string& what) { add_time(app, "--duration", what, o.duration); }
+
 void add_budget(CLI::App& app, Options& o) {
-  app.add_option("--budget", o.budget, "Time that it may take, such as 10min; what is not done by then is left out");
+  add_time(app, "--budget", "Time that it may take, such as 10min; what is not done by then is left out [no limit]",
+           o.budget);
 }
+
 void add_plan_options(CLI::App& app, Options& o) {
-  app.add_option("--method", o.method, "Search: auto, exact, descent")->capture_default_str();
-  app.add_option("--margin", o.margin, "Stretch measured times by this much while planning: room for what the profile did not see")->capture_default_str();
+  add_parsed(app, "--method", "Search: auto, exact, descent", [&o](const std::string& text) {
+    require_method(text);
+    o.method = text;
+  })->type_name("NAME")
+      ->default_str(o.method);
+  add_parsed(app, "--margin",
+             "Stretch measured times by this much while planning: room for what the profile did not see",
+             [&o](const std::string& text) {
+               o.margin = parse_fraction(text);
+               if (o.margin < 0 || o.margin > 10)
+                 bad_input(fmt::format("'{}' is out of range: 0 % to 1000 % is accepted", text));
+             })
+      ->type_name("PERCENT")
+      ->default_str(format_percent(o.margin, 0));
 }
+
 void add_load(CLI::App& app, Options& o) {
-  app.add_option("--load", o.load,
-                 "Play all tasks so much faster or slower (periods, deadlines, jitter alike) that their source models need this share of the "
-                 "processors, such as 100% [as the task file says]");
-}
-void add_strict(CLI::App& app, Options& o) { app.add_flag("--strict", o.strict, "Exit status 3 if a task's limit is broken"); }
-
-Duration duration_option(const std::string& name, const std::string& text) {
-  Duration d{};
-  try {
-    d = parse_duration(text);
-  } catch (const Error& e) {
-    bad_input(fmt::format("{}: {}", name, e.what()));
-  }
-  if (d <= Duration::zero()) bad_input(fmt::format("{}: '{}' is out of range: more than 0 s is accepted", name, text));
-  return d;
+  add_parsed(app, "--load",
+             "Play all tasks so much faster or slower (periods, deadlines, jitter alike) that their source models need this "
+             "share of the processors, such as 100% [as the task file says]",
+             [&o](const std::string& text) {
+               o.load = parse_fraction(text);
+               if (!(*o.load >= 0.01 && *o.load <= 10))
+                 bad_input(fmt::format("'{}' is out of range: 1 % to 1000 % is accepted", text));
+             })
+      ->type_name("PERCENT");
 }
 
-double fraction_option(const std::string& name, const std::string& text, double least, double most) {
-  double x = 0;
-  try {
-    x = parse_fraction(text);
-  } catch (const Error& e) {
-    bad_input(fmt::format("{}: {}", name, e.what()));
-  }
-  if (!(x >= least && x <= most))
-    bad_input(fmt::format("{}: '{}' is out of range: {} to {} is accepted", name, text, format_percent(least), format_percent(most)));
-  return x;
+void add_strict(CLI::App& app, Options& o) {
+  app.add_flag("--strict", o.strict, "Exit status 3 if a task's limit is broken");
 }
 
 Session::Session(const Options& options) : options_(options), console_(options.verbose), context_(console_.context(options.seed)) {
-  // What is typed wrong is said before any work.
-  if (!options.load.empty()) static_cast<void>(fraction_option("--load", options.load, 0.01, 10));
-  static_cast<void>(fraction_option("--margin", options.margin, 0, 10));
-  static_cast<void>(duration());
-  static_cast<void>(budget());
   file_ = TaskFile::load(options.tasks);
   workspace_ = std::make_unique<Workspace>(options.workspace.empty() ? Workspace::default_folder(options.tasks) : options.workspace);
   engine_ = make_onnxruntime_engine();
@@ -73,7 +112,7 @@ Session::~Session() = default;
 const std::vector<TaskVariants>& Session::variants() {
   if (!variants_) {
     ScaleTasksOptions o;
-    o.budget = budget();
+    o.budget = options_.budget.value_or(Duration::zero());
     o.seed = options_.seed;
     variants_ = scale_tasks(*engine_, file_, *workspace_, o, context_);
     check_complete("scaling");
@@ -84,7 +123,7 @@ const std::vector<TaskVariants>& Session::variants() {
 const std::vector<TaskProfile>& Session::profile() {
   if (!profile_) {
     ProfileOptions o;
-    o.budget = budget();
+    o.budget = options_.budget.value_or(Duration::zero());
     o.seed = options_.seed;
     const auto& family = variants();
     profile_ = profile_tasks(*engine_, file_, *workspace_, family, o, context_);
@@ -96,8 +135,8 @@ const std::vector<TaskProfile>& Session::profile() {
 const PlanProblem& Session::problem() {
   if (problem_) return *problem_;
   const auto& measured = profile();
-  if (!options_.load.empty()) {
-    const double asked = fraction_option("--load", options_.load, 0.01, 10);
+  if (options_.load) {
+    const double asked = *options_.load;
     const double written = source_load(file_, measured);
     if (!(written > 0)) bad_input("--load: no source model was profiled with one thread, so there is no load to start from");
     file_.stretch(written / asked);
@@ -124,8 +163,8 @@ const Plan& Session::best_plan() {
   o.method = options_.method;
   o.simulated = simulated_length(problem());
   o.seed = options_.seed;
-  if (!options_.budget.empty()) o.budget = budget();
-  o.margin = fraction_option("--margin", options_.margin, 0, 10);
+  if (options_.budget) o.budget = *options_.budget;
+  o.margin = options_.margin;
   const std::string key = plan_key(problem(), o);
   plan_ = load_plan(workspace_->plan(), problem(), key);
   if (plan_) {
@@ -138,24 +177,18 @@ const Plan& Session::best_plan() {
 }
 
 void Session::print(const std::string& text) const {
-  if (options_.json) return;
-  std::fputs(text.c_str(), stdout);
-  if (text.empty() || text.back() != '\n') std::fputc('\n', stdout);
-  std::fflush(stdout);
+  if (!options_.json) write(text);
 }
 
 void Session::print_json(const std::string& json) const {
-  if (!options_.json) return;
-  std::fputs(json.c_str(), stdout);
-  std::fputc('\n', stdout);
-  std::fflush(stdout);
+  if (options_.json) write(json);
 }
 
-Duration Session::budget() const { return options_.budget.empty() ? Duration::zero() : duration_option("--budget", options_.budget); }
-
-std::optional<Duration> Session::duration() const {
-  if (options_.duration.empty()) return std::nullopt;
-  return duration_option("--duration", options_.duration);
+void Session::write(const std::string& text) {
+  std::fputs(text.c_str(), stdout);
+  if (text.empty() || text.back() != '\n') std::fputc('\n', stdout);
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0)
+    bad_input(fmt::format("standard output: cannot write: {}", std::strerror(errno)));
 }
 
 void Session::check_complete(const std::string& what) const {

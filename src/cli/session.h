@@ -39,14 +39,17 @@ struct Options {
   bool verbose = false;
   bool strict = false;
   std::uint64_t seed = 1;
-  std::string duration, budget, method = "auto";
+  std::optional<Duration> duration, budget;
+  std::string method = "auto";
   std::string policy = "rtmdl", policies = "default,dm-nmc,rtmdl";
-  std::string margin = "20 %";
-  std::string load;
+  double margin = 0.2;
+  std::optional<double> load;
 };
 
-/// Declares an option once: parser and --help take it from here.
+/// Declares an option once: parser and --help take it from here. Values are checked while the command line is parsed,
+/// before any work: a wrong one throws Error(bad_input) that names the option.
 void add_tasks(CLI::App& app, Options& o);
+void add_seed(CLI::App& app, std::uint64_t& seed, const std::string& what);
 void add_duration(CLI::App& app, Options& o, const std::string& what);
 void add_budget(CLI::App& app, Options& o);
 void add_plan_options(CLI::App& app, Options& o);
@@ -74,16 +77,16 @@ class Session {
   /// As plan(), but where ctrl-c ended the search the best found until then, which is not kept.
   const Plan& best_plan();
 
-  /// Text for people: stdout, or nothing with --json.
+  /// Text for people: stdout, or nothing with --json. Throws Error(bad_input) if stdout takes it not (a full disk).
   void print(const std::string& text) const;
   /// One JSON object on stdout, if --json.
   void print_json(const std::string& json) const;
-  [[nodiscard]] Duration budget() const;                       ///< zero if not given
-  [[nodiscard]] std::optional<Duration> duration() const;
   /// Throws Interrupted if ctrl-C ended the work before it was complete.
   void check_complete(const std::string& what) const;
 
  private:
+  static void write(const std::string& text);
+
   Options options_;
   Console console_;
   Context context_;
@@ -95,10 +98,6 @@ class Session {
   std::optional<PlanProblem> problem_;
   std::optional<Plan> plan_;
 };
-
-/// Parses a value given on the command line; errors name the option.
-[[nodiscard]] Duration duration_option(const std::string& name, const std::string& text);
-[[nodiscard]] double fraction_option(const std::string& name, const std::string& text, double least, double most);
 
 // One file per verb. Each returns the exit status.
 int scale_verb(const Options& options);

@@ -17,7 +17,7 @@ int simulate_verb(const Options& options) {
   const Plan no_plan;
   const Plan& plan = policy.variants == VariantChoice::planned ? session.plan() : no_plan;
   const RunReport report =
-      predict(policy, problem, choices_for(policy, problem, plan), session.duration().value_or(std::chrono::seconds(60)), options.seed);
+      predict(policy, problem, choices_for(policy, problem, plan), options.duration.value_or(std::chrono::seconds(60)), options.seed);
   session.print(run_table(report, task_infos(session.file()), isatty(STDOUT_FILENO) == 1));
   session.print_json(run_json(report));
   return options.strict && !within_limits(session, report) ? 3 : 0;

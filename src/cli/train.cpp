@@ -59,7 +59,7 @@ void add_train_verb(CLI::App& app, std::function<int()>& chosen) {
   sub->add_flag("--mixed-precision", o.mixed_precision, "Activations in bfloat16: twice as fast with AVX512_BF16");
   sub->add_option("--threads", o.threads, "0: as many as cores. The weights' last bits depend on it")->capture_default_str();
   sub->add_option("--checkpoint", o.checkpoint, "Where to keep the state between epochs [OUTPUT.checkpoint]");
-  sub->add_option("--seed", command->seed)->capture_default_str();
+  add_seed(*sub, command->seed, "Of initial weights, shuffling and shifts");
   sub->add_flag("--json", command->json, "Print one JSON object on stdout and nothing else");
   sub->add_flag("-v,--verbose", command->verbose, "Say more");
   sub->callback([command, &chosen] { chosen = [command] { return train_verb(*command); }; });

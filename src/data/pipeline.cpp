@@ -12,11 +12,18 @@
 namespace rtmdl {
 namespace {
 
+std::string described(std::span<const TensorSpec> tensors) {
+  std::string text;
+  for (const TensorSpec& t : tensors)
+    text += fmt::format("{}'{}' {} [{}]", text.empty() ? "" : ", ", t.name, element_name(t.type), fmt::join(t.shape, ", "));
+  return text;
+}
+
 std::string described(const Frame& frame) {
   if (frame.image.empty())
-    return fmt::format("{} [{}]", element_name(frame.tensor.type), fmt::join(frame.tensor.shape, ", "));
-  const std::string pictures = frame.batch == 1 ? "a picture" : fmt::format("{} pictures", frame.batch);
-  return fmt::format("{} of {} × {} pixels", pictures, frame.image.cols, frame.image.rows / frame.batch);
+    return fmt::format("a tensor {} [{}]", element_name(frame.tensor.type), fmt::join(frame.tensor.shape, ", "));
+  return fmt::format("{} of {} x {} pixels", frame.batch > 1 ? fmt::format("{} pictures", frame.batch) : "a picture",
+                     frame.image.cols, frame.image.rows / frame.batch);
 }
 
 }  // namespace
@@ -33,7 +40,7 @@ LoadRequest load_request(const TaskSpec& task, const std::filesystem::path& mode
 }
 
 Pipeline::Pipeline(Engine& engine, const TaskSpec& task, const LoadRequest& request)
-    : name_(task.name), executable_(engine.load(request)) {
+    : where_(task.where), model_(request.model), executable_(engine.load(request)) {
   if (executable_->inputs().size() != 1) {
     std::string names;
     for (const TensorSpec& in : executable_->inputs()) names += (names.empty() ? "" : ", ") + in.name;
@@ -63,15 +70,16 @@ bool Pipeline::post(Result& result) noexcept {
 
 void Pipeline::run(const Frame& frame, Result& result) {
   if (!pre(frame)) fail_at_pre(frame);
-  if (!infer()) bad_input(fmt::format("{}: inference failed: {}", name_, executable_->last_error()));
-  if (!post(result)) bad_input(fmt::format("{}: post-processing: the outputs do not fit `post`, or hold NaN", name_));
+  if (!infer()) where_.fail(fmt::format("{} failed on frame {}: {}", model_.filename().string(), frame.index, executable_->last_error()));
+  if (!post(result))
+    where_["post"].fail(fmt::format("the outputs of {}, {}, do not fit this kind, or hold NaN (frame {})",
+                                    model_.filename().string(), described(executable_->outputs()), frame.index));
 }
 
 void Pipeline::fail_at_pre(const Frame& frame) const {
-  const TensorSpec& input = executable_->inputs()[0];
-  bad_input(fmt::format("{}: pre-processing: frame {}, {}, does not fit the model's input '{}', {} [{}]{}", name_,
-                        frame.index, described(frame), input.name, element_name(input.type),
-                        fmt::join(input.shape, ", "), crops_ ? ", or `crop` reaches beyond it" : ""));
+  where_["data"].fail(fmt::format("frame {}, {}, does not fit the input of {}, {}{}; `pre`, `shapes` or other data may change that",
+                                  frame.index, described(frame), model_.filename().string(), described(executable_->inputs()),
+                                  crops_ ? ", or `crop` reaches beyond it" : ""));
 }
 
 bool Pipeline::gave_nan() const noexcept {

@@ -40,8 +40,9 @@ class Pipeline {
   [[nodiscard]] std::vector<Tensor> inputs() const;
 
  private:
-  std::string name_;
-  bool crops_ = false;  // to a rectangle that the task file gives
+  ConfigNode where_;             ///< the task, for errors
+  std::filesystem::path model_;  ///< likewise
+  bool crops_ = false;           // to a rectangle that the task file gives
   std::unique_ptr<Executable> executable_;
   std::unique_ptr<Preprocess> pre_;
   std::unique_ptr<Postprocess> post_;

@@ -1,5 +1,6 @@
 #include "planning/planner.h"
 
+#include "base/excerpt.h"
 #include "base/units.h"
 #include "planning/descent.h"
 #include "planning/evaluator.h"
@@ -24,11 +25,7 @@ constexpr double kAutoExactShare = 0.7;          ///< of the budget, before `aut
 std::size_t index(int i) { return static_cast<std::size_t>(i); }
 
 void check(const PlanProblem& problem, const PlanOptions& options) {
-  if (options.method != "auto" && options.method != "exact" && options.method != "descent") {
-    const bool planned = options.method == "nsga2";
-    bad_input(fmt::format("method {}: {}; accepted are auto, exact, descent", options.method,
-                          planned ? "the evolutionary search is not there yet" : "unknown"));
-  }
+  require_method(options.method);
   if (problem.tasks.empty()) bad_input("nothing to plan: there is no task");
   if (options.simulated <= Duration{})
     bad_input(fmt::format("simulated time {}: it must be positive", format_duration(options.simulated)));
@@ -198,6 +195,12 @@ Duration simulated_length(const PlanProblem& problem) {
     wanted = Duration(static_cast<std::int64_t>(kMostJobs / jobs_per_ns));
   }
   return std::max({PlanOptions{}.simulated, wanted, least});
+}
+
+void require_method(const std::string& method) {
+  if (method == "auto" || method == "exact" || method == "descent") return;
+  bad_input(fmt::format("method {}: {}; accepted are auto, exact, descent", excerpt(method),
+                        method == "nsga2" ? "the evolutionary search is not there yet" : "unknown"));
 }
 
 Plan plan(const PlanProblem& problem, const PlanOptions& options, const Context& context) {

@@ -51,6 +51,8 @@ struct Plan {
   std::vector<ParetoPoint> pareto;
 };
 
+/// Throws Error(bad_input) unless `method` is one that plan() has, so that a wrong one is refused before anything is measured.
+void require_method(const std::string& method);
 [[nodiscard]] Plan plan(const PlanProblem& problem, const PlanOptions& options, const Context& context);
 
 /// One of the `allowed` options of each task, placed so that the fullest processor is as empty as can be, then the second fullest, and so on: every placement

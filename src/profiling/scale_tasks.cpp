@@ -3,6 +3,7 @@
 #include "base/units.h"
 #include "model/model.h"
 #include "profiling/accuracy.h"
+#include "profiling/check_tasks.h"
 #include "profiling/content_key.h"
 #include "profiling/machine.h"
 #include "profiling/storage_bound.h"
@@ -101,6 +102,8 @@ class Scaling {
         context_.debug(fmt::format("{}: found in the workspace, {} variant(s)", task.name, family.stored.variants.size()));
         return family;
       }
+    if (!checked_) check_tasks(engine_, file_, options_.seed);
+    checked_ = true;
     try {
       make(t, evaluator, family);
     } catch (const Stopped&) {
@@ -323,6 +326,7 @@ class Scaling {
   ContentHashes hashes_;
   Time deadline_;
   std::vector<Family> families_;
+  bool checked_ = false;
 };
 
 }  // namespace

@@ -34,9 +34,9 @@ Collector::Collector(Dispatcher& dispatcher, CollectorConfig config) : dispatche
     std::error_code ec;
     std::filesystem::create_directories(config_.csv.parent_path(), ec);
     part_ = config_.csv;
-    part_ += ".part";
+    part_ += fmt::format(".part.{}", ::getpid());  // two processes may run on one workspace
     csv_.open(part_);
-    if (!csv_) bad_input(fmt::format("{}: cannot create: {}", part_.string(), std::strerror(errno)));
+    if (!csv_) bad_input(fmt::format("{}: cannot create: {}", config_.csv.string(), std::strerror(errno)));
     csv_ << "task,job,frame,variant,fate,release_ms,deadline_ms,finish_ms,stages\n";
   }
   thread_ = std::thread([this] {

@@ -1,6 +1,7 @@
 #include "task/config_node.h"
 
 #include "base/atomic_file.h"
+#include "base/excerpt.h"
 #include "base/units.h"
 
 #include <rtmdl/error.h>
@@ -8,6 +9,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <set>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -15,11 +17,28 @@
 namespace rtmdl {
 namespace {
 
+constexpr int kMostValues = 100'000;
+
 std::string shown(const YAML::Node& node) {
   if (!node.IsDefined() || node.IsNull()) return "nothing";
   if (node.IsMap()) return "a map";
   if (node.IsSequence()) return "a list";
-  return fmt::format("'{}'", node.Scalar());
+  return fmt::format("'{}'", excerpt(node.Scalar()));
+}
+
+/// Aliases make a graph of a YAML text: one that grows without bound when it is walked, or has a cycle, is refused.
+void bound_size(const YAML::Node& node, int depth, int& left, const std::filesystem::path& file) {
+  constexpr int kDepth = 64;
+  if (depth > kDepth) bad_input(fmt::format("{}: nested deeper than {} levels", file.string(), kDepth));
+  if (--left < 0) bad_input(fmt::format("{}: more than {} values, aliases followed", file.string(), kMostValues));
+  if (node.IsMap()) {
+    for (const auto& member : node) {
+      bound_size(member.first, depth + 1, left, file);
+      bound_size(member.second, depth + 1, left, file);
+    }
+  } else if (node.IsSequence()) {
+    for (const auto& item : node) bound_size(item, depth + 1, left, file);
+  }
 }
 
 void emit_canonical(const YAML::Node& node, std::string& out) {
@@ -62,7 +81,8 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 
 std::string nearest_word(std::string_view found, const std::vector<std::string_view>& accepted) {
   std::string best;
-  std::size_t best_distance = std::max<std::size_t>(2, found.size() / 3) + 1;
+  // Near: two edits or a third of the word, but never all of it.
+  std::size_t best_distance = std::min(std::max<std::size_t>(2, found.size() / 3) + 1, found.size());
   for (const auto word : accepted) {
     const std::size_t d = edit_distance(found, word);
     if (d < best_distance) {
@@ -90,7 +110,13 @@ ConfigNode ConfigNode::parse(const std::string& text, const std::filesystem::pat
     if (depth > kDepth) bad_input(fmt::format("{}: nested deeper than {} levels", file.string(), kDepth));
   }
   try {
-    return ConfigNode(YAML::Load(text), file, "");
+    const std::vector<YAML::Node> documents = YAML::LoadAll(text);
+    if (documents.empty()) return {YAML::Node(), file, ""};
+    if (documents.size() > 1)
+      bad_input(fmt::format("{}:{}: a second YAML document begins here; one is accepted", file.string(), std::max(documents[1].Mark().line, 0) + 1));
+    int left = kMostValues;
+    bound_size(documents.front(), 0, left, file);
+    return {documents.front(), file, ""};
   } catch (const YAML::Exception& e) {
     bad_input(fmt::format("{}:{}: not valid YAML: {}", file.string(), e.mark.line + 1, e.msg));
   }
@@ -102,8 +128,12 @@ ConfigNode ConfigNode::operator[](std::string_view member) const {
   const std::string key = key_.empty() ? std::string(member) : fmt::format("{}.{}", key_, member);
   ConfigNode result;
   if (node_.IsDefined() && node_.IsMap()) {
-    for (const auto& entry : node_)
-      if (entry.first.IsScalar() && entry.first.Scalar() == member) return {entry.second, file_, key};
+    for (const auto& entry : node_) {
+      if (!entry.first.IsScalar()) continue;
+      const std::string& name = entry.first.Scalar();
+      if (name == member) return {entry.second, file_, key};
+      if (!nearest_word(name, {member}).empty()) result.instead_ = excerpt(name);
+    }
   }
   result.file_ = file_;
   result.key_ = key;
@@ -121,12 +151,14 @@ std::vector<ConfigNode> ConfigNode::items() const {
 std::vector<std::pair<std::string, ConfigNode>> ConfigNode::members() const {
   require_map("a map");
   std::vector<std::pair<std::string, ConfigNode>> result;
+  std::set<std::string> seen;
   for (const auto& entry : node_) {
     if (!entry.first.IsScalar()) fail("keys must be plain words");
     const std::string& name = entry.first.Scalar();
-    for (const auto& seen : result)
-      if (seen.first == name) ConfigNode(entry.second, file_, key_).fail(fmt::format("the key '{}' appears twice", name));
-    result.emplace_back(name, ConfigNode(entry.second, file_, key_.empty() ? name : key_ + '.' + name));
+    if (!seen.insert(name).second)
+      ConfigNode(entry.second, file_, key_).fail(fmt::format("the key '{}' appears twice", excerpt(name)));
+    const std::string key = excerpt(name);
+    result.emplace_back(name, ConfigNode(entry.second, file_, key_.empty() ? key : key_ + '.' + key));
   }
   return result;
 }
@@ -139,21 +171,23 @@ void ConfigNode::allow(std::initializer_list<std::string_view> accepted) const {
   for (const auto& [name, value] : members()) {
     if (std::find(accepted.begin(), accepted.end(), name) != accepted.end()) continue;
     const std::string near = nearest_word(name, accepted);
-    if (!near.empty()) value.fail(fmt::format("unknown key '{}'; did you mean '{}'?", name, near));
-    value.fail(fmt::format("unknown key '{}'; accepted are {}", name, fmt::join(accepted, ", ")));
+    if (!near.empty()) value.fail(fmt::format("unknown key '{}'; did you mean '{}'?", excerpt(name), near));
+    value.fail(fmt::format("unknown key '{}'; accepted are {}", excerpt(name), fmt::join(accepted, ", ")));
   }
 }
 
 std::string ConfigNode::text() const {
+  if (!node_.IsDefined()) fail(instead_.empty() ? "is missing" : fmt::format("is missing; did you mean it by the key '{}'?", instead_));
   if (!is_scalar()) fail(fmt::format("expected a word or a number, found {}", shown(node_)));
   return node_.Scalar();
 }
 
 std::string ConfigNode::one_of(std::initializer_list<std::string_view> accepted) const {
+  if (!node_.IsDefined() && instead_.empty()) fail(fmt::format("is missing; accepted are {}", fmt::join(accepted, ", ")));
   const std::string found = text();
   if (std::find(accepted.begin(), accepted.end(), found) != accepted.end()) return found;
   const std::string near = nearest_word(found, accepted);
-  fail(fmt::format("'{}' is not accepted{}; accepted are {}", found, near.empty() ? "" : fmt::format(" (did you mean '{}'?)", near),
+  fail(fmt::format("'{}' is not accepted{}; accepted are {}", excerpt(found), near.empty() ? "" : fmt::format(" (did you mean '{}'?)", near),
                    fmt::join(accepted, ", ")));
 }
 
@@ -161,14 +195,14 @@ bool ConfigNode::boolean() const {
   const std::string found = text();
   if (found == "true" || found == "yes") return true;
   if (found == "false" || found == "no") return false;
-  fail(fmt::format("'{}' is not accepted; accepted are true, false", found));
+  fail(fmt::format("'{}' is not accepted; accepted are true, false", excerpt(found)));
 }
 
 std::int64_t ConfigNode::integer(std::int64_t least, std::int64_t most) const {
   const std::string found = text();
   std::int64_t value = 0;
   const auto [end, ec] = std::from_chars(found.data(), found.data() + found.size(), value);
-  if (ec != std::errc{} || end != found.data() + found.size()) fail(fmt::format("'{}' is not a whole number", found));
+  if (ec != std::errc{} || end != found.data() + found.size()) fail(fmt::format("'{}' is not a whole number", excerpt(found)));
   if (value < least || value > most) {
     if (most == std::numeric_limits<std::int64_t>::max()) fail(fmt::format("{} is out of range: at least {} is accepted", value, least));
     fail(fmt::format("{} is out of range: {} to {} is accepted", value, least, most));
@@ -181,8 +215,8 @@ double ConfigNode::number(double least, double most) const {
   double value = 0;
   const auto [end, ec] = std::from_chars(found.data(), found.data() + found.size(), value);
   if (ec != std::errc{} || end != found.data() + found.size() || !std::isfinite(value))
-    fail(fmt::format("'{}' is not a finite number", found));
-  if (value < least || value > most) fail(fmt::format("{} is out of range: {} to {} is accepted", found, least, most));
+    fail(fmt::format("'{}' is not a finite number", excerpt(found)));
+  if (value < least || value > most) fail(fmt::format("{} is out of range: {} to {} is accepted", excerpt(found), least, most));
   return value;
 }
 
@@ -218,7 +252,7 @@ std::int64_t ConfigNode::bytes() const { return with_place(*this, [](const std::
 
 double ConfigNode::fraction() const {
   const double value = with_place(*this, [](const std::string& s) { return parse_fraction(s); });
-  if (value < 0 || value > 1) fail(fmt::format("{} is out of range: 0 % to 100 % is accepted", text()));
+  if (value < 0 || value > 1) fail(fmt::format("{} is out of range: 0 % to 100 % is accepted", excerpt(text())));
   return value;
 }
 

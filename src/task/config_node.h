@@ -64,6 +64,7 @@ class ConfigNode {
   YAML::Node node_{YAML::NodeType::Undefined};
   std::filesystem::path file_;
   std::string key_;
+  std::string instead_;  ///< of an absent member: a key beside it whose name is near
   int line_ = 0;
 };
 

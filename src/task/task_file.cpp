@@ -1,6 +1,6 @@
 #include <rtmdl/task_file.h>
 
-#include "base/atomic_file.h"
+#include "base/excerpt.h"
 #include "base/thread_placement.h"
 #include "base/units.h"
 
@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <set>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -35,7 +34,15 @@ Duration duration_up_to(const ConfigNode& node, Duration most, std::string_view 
 
 bool is_cpu(const std::string& device) { return device == "cpu"; }
 
+/// Names end up in tables, file names and traces.
+void require_plain_name(const std::string& name, const ConfigNode& at) {
+  const auto plain = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_'; };
+  if (name.empty() || name.size() > 64 || !std::all_of(name.begin(), name.end(), plain))
+    at.fail(fmt::format("'{}' is not accepted: a name is 1 to 64 letters, digits, '-' and '_'", excerpt(name)));
+}
+
 ProcessorSpec parse_processor(const std::string& name, const ConfigNode& node) {
+  require_plain_name(name, node);
   node.require_map("a processor such as {device: cpu, cores: [0]}");
   node.allow({"device", "cores", "slots", "preemptive", "options"});
   ProcessorSpec p;
@@ -61,8 +68,10 @@ ProcessorSpec parse_processor(const std::string& name, const ConfigNode& node) {
     p.preemptive = preemptive.boolean();
     if (p.preemptive && !is_cpu(p.device)) preemptive.fail(fmt::format("a {} cannot be preempted by the kernel; accepted is false", p.device));
   }
-  if (node["options"].present())
-    for (const auto& [key, value] : node["options"].members()) p.options[key] = value.text();
+  if (const ConfigNode options = node["options"]; options.present()) {
+    if (is_cpu(p.device)) options.fail("options are for accelerators; a cpu device takes none");
+    for (const auto& [key, value] : options.members()) p.options[key] = value.text();
+  }
   return p;
 }
 
@@ -132,7 +141,8 @@ void parse_model(const ConfigNode& node, TaskSpec& task) {
   }
   std::error_code ec;
   const auto check = [&](const std::filesystem::path& path, const ConfigNode& at) {
-    if (!std::filesystem::is_regular_file(path, ec)) at.fail(fmt::format("'{}' is not there; a model is an ONNX file", path.string()));
+    if (!std::filesystem::is_regular_file(path, ec))
+      at.fail(fmt::format("'{}' is not {}; a model is an ONNX file", excerpt(path.string(), 200), std::filesystem::exists(path, ec) ? "a file" : "there"));
   };
   check(task.model, model.present() ? model : variants);
   for (const auto& v : task.variants) check(v, variants);
@@ -179,9 +189,7 @@ TaskSpec parse_task(const ConfigNode& node) {
   task.where = node;
   if (!node["name"].present()) node.fail("has no name");
   task.name = node["name"].text();
-  const auto plain = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_'; };
-  if (task.name.empty() || task.name.size() > 64 || !std::all_of(task.name.begin(), task.name.end(), plain))
-    node["name"].fail(fmt::format("'{}' is not accepted: a name is 1 to 64 letters, digits, '-' and '_'", task.name));
+  require_plain_name(task.name, node["name"]);
   parse_model(node, task);
   parse_bindings(node, task);
   parse_timing(node, task);
