@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <charconv>
+#include <csignal>
 #include <cstring>
 
 #include <fmt/format.h>
@@ -42,7 +44,7 @@ bool write_all(int fd, std::string_view bytes) {
 void write_file_atomically(const std::filesystem::path& path, std::string_view bytes) {
   std::error_code ec;
   if (path.has_parent_path()) std::filesystem::create_directories(path.parent_path(), ec);
-  const std::string part = fmt::format("{}.part.{}", path.string(), ::getpid());
+  const std::string part = part_of(path).string();
   const auto fail = [&](const char* what) {
     const int reason = errno;
     ::unlink(part.c_str());
@@ -53,6 +55,22 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view b
   if (!write_all(file.get(), bytes)) fail("write");
   if (::fsync(file.get()) != 0 || file.close() != 0) fail("flush");
   if (::rename(part.c_str(), path.c_str()) != 0) fail("rename into place");
+}
+
+std::filesystem::path part_of(const std::filesystem::path& path) { return fmt::format("{}.part.{}", path.string(), ::getpid()); }
+
+void remove_leftover_parts(const std::filesystem::path& folder) {
+  constexpr std::string_view kMark = ".part.";
+  std::error_code ec;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, ec)) {
+    const std::string name = entry.path().filename().string();
+    const std::size_t at = name.rfind(kMark);
+    pid_t owner = 0;
+    if (at == std::string::npos) continue;
+    const auto [end, bad] = std::from_chars(name.data() + at + kMark.size(), name.data() + name.size(), owner);
+    if (bad != std::errc{} || end != name.data() + name.size() || owner <= 0) continue;
+    if (::kill(owner, 0) != 0 && errno == ESRCH) std::filesystem::remove(entry.path(), ec);
+  }
 }
 
 std::string read_file(const std::filesystem::path& path) {

@@ -1,5 +1,6 @@
 #include "runtime/collector.h"
 
+#include "base/atomic_file.h"
 #include "base/thread_placement.h"
 
 #include <rtmdl/error.h>
@@ -33,8 +34,7 @@ Collector::Collector(Dispatcher& dispatcher, CollectorConfig config) : dispatche
   if (!config_.csv.empty()) {
     std::error_code ec;
     std::filesystem::create_directories(config_.csv.parent_path(), ec);
-    part_ = config_.csv;
-    part_ += fmt::format(".part.{}", ::getpid());  // two processes may run on one workspace
+    part_ = part_of(config_.csv);
     csv_.open(part_);
     if (!csv_) bad_input(fmt::format("{}: cannot create: {}", config_.csv.string(), std::strerror(errno)));
     csv_ << "task,job,frame,variant,fate,release_ms,deadline_ms,finish_ms,stages\n";

@@ -10,9 +10,11 @@
 #include <charconv>
 #include <cmath>
 #include <set>
+#include <sstream>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <yaml-cpp/eventhandler.h>
 
 namespace rtmdl {
 namespace {
@@ -24,6 +26,31 @@ std::string shown(const YAML::Node& node) {
   if (node.IsMap()) return "a map";
   if (node.IsSequence()) return "a list";
   return fmt::format("'{}'", excerpt(node.Scalar()));
+}
+
+/// Remembers where a document begins, and nothing else.
+class DocumentStart final : public YAML::EventHandler {
+ public:
+  void OnDocumentStart(const YAML::Mark& mark) override { line = mark.line + 1; }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t, const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {}
+  void OnMapEnd() override {}
+
+  int line = 0;
+};
+
+/// The line of what follows the first document, which YAML::Load passes over in silence; 0 if nothing does. (YAML::LoadAll does not end on some texts.)
+int line_after_document(const std::string& text) {
+  std::istringstream stream(text);
+  YAML::Parser parser(stream);
+  DocumentStart document;
+  if (!parser.HandleNextDocument(document)) return 0;
+  return parser.HandleNextDocument(document) ? document.line : 0;
 }
 
 /// Aliases make a graph of a YAML text: one that grows without bound when it is walked, or has a cycle, is refused.
@@ -110,13 +137,12 @@ ConfigNode ConfigNode::parse(const std::string& text, const std::filesystem::pat
     if (depth > kDepth) bad_input(fmt::format("{}: nested deeper than {} levels", file.string(), kDepth));
   }
   try {
-    const std::vector<YAML::Node> documents = YAML::LoadAll(text);
-    if (documents.empty()) return {YAML::Node(), file, ""};
-    if (documents.size() > 1)
-      bad_input(fmt::format("{}:{}: a second YAML document begins here; one is accepted", file.string(), std::max(documents[1].Mark().line, 0) + 1));
+    const YAML::Node root = YAML::Load(text);
+    if (const int line = line_after_document(text); line > 0)
+      bad_input(fmt::format("{}:{}: the YAML document ends before this line; one document is accepted", file.string(), line));
     int left = kMostValues;
-    bound_size(documents.front(), 0, left, file);
-    return {documents.front(), file, ""};
+    bound_size(root, 0, left, file);
+    return {root, file, ""};
   } catch (const YAML::Exception& e) {
     bad_input(fmt::format("{}:{}: not valid YAML: {}", file.string(), e.mark.line + 1, e.msg));
   }

@@ -46,6 +46,7 @@ Workspace::Workspace(std::filesystem::path folder) : folder_(std::move(folder)) 
   // Looked for after the other files: whatever another process puts there comes later than its marker.
   if (std::filesystem::exists(marker, ec)) {
     check_version(marker, folder_);
+    for (const std::filesystem::path& f : {folder_, variants(), runs()}) remove_leftover_parts(f);
     return;
   }
   if (foreign) bad_input(fmt::format("{}: not a workspace and not empty; name another --workspace", folder_.string()));

@@ -4,6 +4,8 @@
 #include <rtmdl/error.h>
 
 #include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <filesystem>
@@ -58,6 +60,19 @@ TEST_F(AtomicFile, AFullDiskLeavesTheOldFileAndNothingElse) {
   EXPECT_THAT(message, ::testing::HasSubstr("nothing was written"));
   EXPECT_EQ(read_file(folder_ / "a"), "old");
   EXPECT_EQ(files(), 1U);
+}
+
+TEST_F(AtomicFile, PartsOfProcessesThatWereKilledAreRemovedAndNothingElse) {
+  const pid_t gone = fork();
+  if (gone == 0) _exit(0);
+  waitpid(gone, nullptr, 0);
+  const std::string old = "x.onnx.part." + std::to_string(gone);
+  for (const std::string& name : {old, part_of(folder_ / "mine").filename().string(), std::string("x.part.1y"), std::string("x.part.")})
+    write_file_atomically(folder_ / name, "half");
+  remove_leftover_parts(folder_);
+  EXPECT_FALSE(fs::exists(folder_ / old));
+  EXPECT_EQ(files(), 3U);
+  remove_leftover_parts(folder_ / "nowhere");
 }
 
 TEST_F(AtomicFile, WhatCannotBeReadIsNamed) {

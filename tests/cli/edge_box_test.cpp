@@ -136,7 +136,7 @@ TEST(CtrlC, EndsARunCleanlyWithResults) {
   const std::string tasks = small_task(folder);
   json_of(run_rtmdl("plan --json " + tasks));
   const pid_t child = start(fmt::format("run {}", tasks));
-  const fs::path part = folder / "workspace/runs/rtmdl.csv.part";
+  const fs::path part = folder / fmt::format("workspace/runs/rtmdl.csv.part.{}", child);
   for (int i = 0; i < 600 && !fs::exists(part); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(50));
   ASSERT_TRUE(fs::exists(part));
   std::this_thread::sleep_for(std::chrono::seconds(1));

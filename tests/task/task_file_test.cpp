@@ -5,7 +5,11 @@
 #include "task/workspace.h"
 
 #include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -152,6 +156,103 @@ TEST_F(TaskFileTest, BrokenYamlIsOneLine) {
   EXPECT_THROW(static_cast<void>(TaskFile::parse(std::string(100'000, '['), "t")), Error);
 }
 
+TEST_F(TaskFileTest, WhateverTextItQuotesAMessageIsOneShortLine) {
+  EXPECT_THAT(complaint("    period: \"3\\n3 ms\"\n"), HasSubstr("tasks[0].period: '3\\n3 ms' has the unknown unit '\\n3 ms'"));
+  // A quote that is never closed swallows the rest of the file.
+  const std::string message = complaint("    period: \"33 ms\n" + std::string(5000, 'x') + "\"\n");
+  EXPECT_LT(message.size(), 400U);
+  EXPECT_THAT(message, HasSubstr("a time takes one of ns, us, ms, s, min, h"));
+  EXPECT_LT(complaint("    period: 33 ms\n    " + std::string(900, 'k') + ": 1\n").size(), 600U);
+}
+
+TEST_F(TaskFileTest, WhatFollowsTheDocumentIsRefused) {
+  EXPECT_EQ(complaint("    period: 33 ms\n---\ntasks: []\n"), "tasks.yaml:7: the YAML document ends before this line; one document is accepted");
+  EXPECT_EQ(complaint("    period: 33 ms\n", "# a comment\n, that is broken\n"), "tasks.yaml:2: the YAML document ends before this line; one document is accepted");
+  EXPECT_EQ(complaint("    period: 33 ms\n...\n"), "accepted");
+  EXPECT_EQ(complaint("    period: 33 ms\n", "---\n"), "accepted");
+}
+
+TEST_F(TaskFileTest, AliasesThatMultiplyOrGoInCirclesAreRefused) {
+  std::string bomb = "    period: 33 ms\n    pre:\n      a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n";
+  for (int i = 1; i < 10; ++i) bomb += fmt::format("      a{0}: &a{0} [*a{1}, *a{1}, *a{1}, *a{1}, *a{1}, *a{1}, *a{1}, *a{1}]\n", i, i - 1);
+  EXPECT_EQ(complaint(bomb), "tasks.yaml: more than 100000 values, aliases followed");
+  EXPECT_EQ(complaint("    period: 33 ms\n    pre: &p {scale: *p}\n"), "tasks.yaml: nested deeper than 64 levels");
+}
+
+TEST_F(TaskFileTest, AKeyTwiceIsRefused) {
+  EXPECT_EQ(complaint("    period: 33 ms\n    period: 34 ms\n"), "tasks.yaml:6: tasks[0]: the key 'period' appears twice");
+}
+
+TEST_F(TaskFileTest, ProcessorsHavePlainNamesAndACpuTakesNoOptions) {
+  EXPECT_EQ(complaint("    period: 33 ms\n", "processors: {\"a b\": {cores: [0]}}\n"),
+            "tasks.yaml:1: processors.a b: 'a b' is not accepted: a name is 1 to 64 letters, digits, '-' and '_'");
+  EXPECT_EQ(complaint("    period: 33 ms\n", "processors: {cpu: {options: {a: b}}}\n"),
+            "tasks.yaml:1: processors.cpu.options: options are for accelerators; a cpu device takes none");
+}
+
+TEST_F(TaskFileTest, AMissingKeyNamesTheOneThatWasMeant) {
+  const ConfigNode post = ConfigNode::parse("{kindd: scalar}", "t.yaml");
+  try {
+    static_cast<void>(post["kind"].one_of({"scalar", "tensor"}));
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_STREQ(e.what(), "t.yaml:1: kind: is missing; did you mean it by the key 'kindd'?");
+  }
+  try {
+    static_cast<void>(post["output"].one_of({"scalar", "tensor"}));
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_STREQ(e.what(), "t.yaml:1: output: is missing; accepted are scalar, tensor");
+  }
+}
+
+TEST_F(TaskFileTest, ValuesOutOfRangeAreRefusedWithWhatIsAccepted) {
+  const std::vector<std::pair<std::string, std::string>> rows{
+      {"deadline: 3 h", "'3 h' is out of range: 100 us to 60.0 min is accepted"},
+      {"jitter: -1 ms", "'-1 ms' is out of range: 0 ms to 33 ms (the period) is accepted"},
+      {"queue: 0", "0 is out of range: 1 to 64 is accepted"},
+      {"queue: 99999999999999999999", "'99999999999999999999' is not a whole number"},
+      {"miss_rate: 200 %", "200 % is out of range: 0 % to 100 % is accepted"},
+      {"miss_rate: nan %", "'nan %' is not a percentage"},
+      {"hard: maybe", "'maybe' is not accepted; accepted are true, false"},
+      {"accuracy: {min: 101 %}", "101 % is out of range: 0 % to 100 % is accepted"},
+      {"accuracy: {weight: -1}", "-1 is out of range: 0 to 1000000 is accepted"},
+      {"accuracy: {weight: nan}", "'nan' is not a finite number"},
+      {"accuracy: {metric: topp1}", "did you mean 'top1'?"},
+      {"scale: {resolution: [2]}", "2 is out of range: 0.1 to 1 is accepted"},
+      {"scale: {precision: int8}", "expected a list, found 'int8'"},
+      {"shapes: {x: [0]}", "the dimension 0 is out of range"},
+      {"shapes: [1]", "expected a map, found a list"},
+      {"variants: m.onnx", "expected a list, found 'm.onnx'"},
+      {"variants: [none.onnx]", "none.onnx' is not there; a model is an ONNX file"},
+      {"variants: [.]", "' is not a file; a model is an ONNX file"},
+  };
+  for (const auto& [line, expected] : rows) EXPECT_THAT(complaint("    period: 33 ms\n    " + line + "\n"), HasSubstr(expected)) << line;
+  for (const char* storage : {"-1 MB", "1e30 GB", "60", "nan MB", "[1]"})
+    EXPECT_THAT(complaint("    period: 33 ms\n", fmt::format("storage: {}\n", storage)), HasSubstr("tasks.yaml:1: storage: "));
+}
+
+TEST_F(TaskFileTest, MoreTasksThanAreSchedulableAreRefused) {
+  std::string tasks = "tasks:\n";
+  for (int i = 0; i < 65; ++i) tasks += fmt::format("  - {{name: t{}, model: m.onnx, data: {{}}, period: 33 ms}}\n", i);
+  try {
+    static_cast<void>(TaskFile::parse(tasks, folder_ / "tasks.yaml"));
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_THAT(e.what(), HasSubstr("65 tasks; at most 64 are accepted"));
+  }
+}
+
+TEST_F(TaskFileTest, AWorkspaceWhoseMakingWasKilledIsMadeAnew) {
+  write_file_atomically(folder_ / "killed" / "workspace-version.part.1", "");
+  EXPECT_NO_THROW(Workspace(folder_ / "killed"));
+  EXPECT_EQ(read_file(folder_ / "killed" / "workspace-version"), "1\n");
+  for (const char* version : {"", "junk", "1x", "0", "-1", "99999999999999999999"}) {
+    write_file_atomically(folder_ / "killed" / "workspace-version", version);
+    EXPECT_THROW(Workspace(folder_ / "killed"), Error) << version;
+  }
+}
+
 TEST_F(TaskFileTest, AWorkspaceOfANewerVersionIsRefused) {
   write_file_atomically(folder_ / "w" / "workspace-version", "99\n");
   try {
@@ -169,6 +270,7 @@ TEST_F(TaskFileTest, AWorkspaceOfANewerVersionIsRefused) {
 TEST(NearestWord, IsNoneWhenNothingIsNear) {
   EXPECT_EQ(nearest_word("perid", {"name", "period"}), "period");
   EXPECT_EQ(nearest_word("zzzzzz", {"name", "period"}), "");
+  EXPECT_EQ(nearest_word("a", {"pad"}), "") << "what has nothing in common is not near";
 }
 
 }  // namespace
