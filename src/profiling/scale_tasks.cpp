@@ -177,8 +177,13 @@ class Scaling {
       v.id = fmt::format("{}-{}", path.stem().string(), n);
     v.path = path;
     v.precision = "brought";
-    v.bytes = model_bytes(path);
-    v.accuracy = accuracy(evaluator, load_request(task, path), context_);
+    try {
+      v.bytes = model_bytes(path);
+      v.accuracy = accuracy(evaluator, load_request(task, path), context_);
+    } catch (const Error& e) {
+      if (e.code() != ErrorCode::bad_input) throw;
+      task.where["variants"].fail(fmt::format("'{}' cannot stand in for the source model: {}", path.filename().string(), e.what()));
+    }
     v.accuracy_loss = source > 0 ? std::max(0.0, (source - v.accuracy) / source) : 0;
     v.note = "brought along";
     if (v.accuracy < task.accuracy.min - kRounding) {
