@@ -85,7 +85,7 @@ std::vector<fs::path> list_files(const ConfigNode& node, std::span<const std::st
                     ec && ec != std::errc::no_such_file_or_directory ? " or cannot be read (" + ec.message() + ")" : "",
                     what, shown(extensions)));
   if (!fs::is_directory(status)) {
-    if (!has_extension(path, extensions))
+    if (!has_extension(path, extensions) || !fs::is_regular_file(status))
       node.fail(fmt::format("'{}' is not accepted: a folder of {} or one such file is ({})", path.string(), what,
                             shown(extensions)));
     return {path};

@@ -3,6 +3,8 @@
 #include <rtmdl/error.h>
 
 #include <algorithm>
+#include <set>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -40,6 +42,9 @@ bool PipelineBody::stage(int index) noexcept {
 }
 
 void PipelineBody::warm_up(int index) {
+  std::set<std::pair<int, int>> sizes;  // each needs its own tables: none may be made while jobs run
+  for (const Frame& frame : frames_)
+    if (index == 0 && sizes.emplace(frame.image.cols, frame.image.rows).second && !pipeline_.pre(frame)) pipeline_.fail_at_pre(frame);
   frame_ = &frames_.front();
   for (int i = 0; i < kWarmUps; ++i) {
     // Stages build on each other: warming one up runs those before it as well.

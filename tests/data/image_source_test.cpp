@@ -5,6 +5,8 @@
 
 #include <array>
 
+#include <sys/stat.h>
+
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 
@@ -247,6 +249,15 @@ TEST(ImageSource, RefusesAMissingFolder) {
   const std::string said = test::complaint([&] { (void)open_source(folder.config("source: images\npath: gone"), 1); });
   EXPECT_THAT(said, AllOf(HasSubstr("tasks.yaml:2: path: "), HasSubstr("gone' does not exist"),
                           HasSubstr("a folder of pictures")));
+}
+
+TEST(ImageSource, DoesNotWaitForAPipe) {
+  Folder folder;
+  ASSERT_EQ(mkfifo(folder.path("a.png").c_str(), 0600), 0);
+  EXPECT_THAT(test::complaint([&] { (void)open_source(folder.config("{source: images, path: a.png}"), 1); }),
+              HasSubstr("a.png' is not accepted"));
+  EXPECT_THAT(test::complaint([&] { (void)open_source(folder.config("{source: images, path: .}"), 1); }),
+              HasSubstr("holds no pictures"));
 }
 
 TEST(ImageSource, RefusesAFileThatIsNoPicture) {
