@@ -1,6 +1,6 @@
 #include "profiling/accuracy.h"
 
-#include "profiling/fake_engine.h"
+#include "profiling/text_engine.h"
 #include "profiling/task_folder.h"
 
 #include <gmock/gmock.h>
@@ -24,7 +24,7 @@ struct AccuracyTest : testing::Test {
   }
   LoadRequest model(const TaskSpec& spec, const char* name) const { return load_request(spec, folder.path() / name); }
   TaskFolder folder;
-  FakeEngine engine;
+  TextEngine engine;
 };
 
 TEST_F(AccuracyTest, AgreementOfTheSourceIsOneWithoutRunningIt) {

@@ -1,6 +1,6 @@
 #include "profiling/profiler.h"
 
-#include "profiling/fake_engine.h"
+#include "profiling/text_engine.h"
 #include "profiling/task_folder.h"
 
 #include "base/thread_placement.h"
@@ -63,7 +63,7 @@ struct ProfilerTest : testing::Test {
   }
 
   TaskFolder folder;
-  FakeEngine engine;
+  TextEngine engine;
   ProfileOptions options;
   Context context;
   std::vector<std::string> warnings;

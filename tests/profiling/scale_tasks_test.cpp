@@ -1,6 +1,6 @@
 #include "profiling/scale_tasks.h"
 
-#include "profiling/fake_engine.h"
+#include "profiling/text_engine.h"
 #include "profiling/task_folder.h"
 
 #include <atomic>
@@ -63,7 +63,7 @@ struct ScaleTasksTest : testing::Test {
   }
 
   TaskFolder folder;
-  FakeEngine engine;
+  TextEngine engine;
   ScaleTasksOptions options;
   Context context;
   std::vector<std::string> log;
@@ -154,13 +154,13 @@ TEST_F(ScaleTasksTest, ScoresVariantsThatAreBroughtAlong) {
   EXPECT_THAT(tasks[0].refused, testing::Contains(AllOf(HasSubstr("wrong: agreement"), HasSubstr("below the 95.0 %"))));
 }
 
-TEST_F(ScaleTasksTest, AVariantThatDoesNotFitIsNamed) {
-  folder.write("other.model", "1 1 picture");
+TEST_F(ScaleTasksTest, AVariantThatIsNoModelIsNamed) {
+  folder.write("other.model", "no numbers");
   const std::string message = error_of([&] {
     (void)scaled_tasks(folder.parse("tasks: [{name: faces, model: faces.model, variants: [other.model], data: {source: synthetic, "
-                                    "size: [4, 4]}, period: 10 ms}]"));
+                                    "shape: [1, 4]}, period: 10 ms}]"));
   });
-  EXPECT_THAT(message, AllOf(HasSubstr("tasks[0].variants"), HasSubstr("'other.model' cannot stand in for the source model")));
+  EXPECT_THAT(message, AllOf(HasSubstr("tasks.yaml:1"), HasSubstr("other.model"), HasSubstr("not a fake model")));
 }
 
 TEST_F(ScaleTasksTest, ADamagedLevelIsMadeAgain) {

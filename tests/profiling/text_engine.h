@@ -15,9 +15,9 @@
 
 namespace rtmdl {
 
-class FakeExecutable final : public Executable {
+class TextExecutable final : public Executable {
  public:
-  FakeExecutable(double factor, Duration time, std::vector<std::int64_t> shape, std::atomic<int>& runs)
+  TextExecutable(double factor, Duration time, std::vector<std::int64_t> shape, std::atomic<int>& runs)
       : factor_(factor), time_(time), runs_(runs), specs_{{"x", ElementType::f32, shape}}, in_(ElementType::f32, shape), out_(in_) {}
   std::span<const TensorSpec> inputs() const noexcept override { return specs_; }
   std::span<const TensorSpec> outputs() const noexcept override { return specs_; }
@@ -43,7 +43,7 @@ class FakeExecutable final : public Executable {
   Tensor in_, out_;
 };
 
-class FakeEngine final : public Engine {
+class TextEngine final : public Engine {
  public:
   std::unique_ptr<Executable> load(const LoadRequest& request) override {
     const std::string text = read_file(request.model);
@@ -54,7 +54,7 @@ class FakeEngine final : public Engine {
     ++loads[request.model.filename().string()];
     const bool picture = text.find("picture") != std::string::npos;
     const std::vector<std::int64_t> shape = picture ? std::vector<std::int64_t>{1, 1, 2, 2} : std::vector<std::int64_t>{1, 4};
-    return std::make_unique<FakeExecutable>(factor, Duration(static_cast<std::int64_t>(1000 * microseconds)), shape, runs);
+    return std::make_unique<TextExecutable>(factor, Duration(static_cast<std::int64_t>(1000 * microseconds)), shape, runs);
   }
   std::string version() const override { return name; }
   std::vector<std::string> devices() const override { return {"cpu"}; }
