@@ -16,7 +16,9 @@ build: setup ## build the library, the command and the tests in build/release
 	@cmake --preset release -Wno-dev >/dev/null
 	@cmake --build --preset release
 
-test: build ## build and run every test
+test: ## build and run every test
+	@scripts/setup --tests
+	@$(MAKE) --no-print-directory build
 	@ctest --preset release -j$(jobs)
 
 demo: build ## five models on two cores: scale, profile, plan, then compare with what people do today

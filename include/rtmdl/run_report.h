@@ -2,6 +2,7 @@
 /// What a run (real or simulated) gave, in numbers. The JSON of `run` and `simulate` is this, field by field.
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,7 @@ struct TaskReport {
   int priority = 0;
   std::int64_t released = 0, completed = 0, missed = 0, dropped = 0, failed = 0;  ///< released = completed + dropped + failed; missed: late, dropped or failed
   double miss_rate = 0;
+  std::optional<double> predicted_miss_rate;  ///< of a real run: what the simulator expected of it
   double accuracy = 0;            ///< over completed jobs, each scored at the variant that it ran
   double effective_accuracy = 0;  ///< a missed job counts 0
   double accuracy_loss = 0;       ///< against the source model on the same inputs

@@ -65,6 +65,10 @@ struct TaskFile {
   static TaskFile load(const std::filesystem::path& path);
   static TaskFile parse(const std::string& text, const std::filesystem::path& path);
 
+  /// Multiplies every period, deadline, jitter and offset: the same workload, played slower (above 1) or faster. Throws Error(bad_input) if a
+  /// period leaves what a task file may say.
+  void stretch(double factor);
+
   [[nodiscard]] int processor_index(const std::string& name) const;  ///< -1 if there is none
   /// Where pre- and post-processing run: the processor named "cpu", else the first cpu device.
   [[nodiscard]] int host_processor() const;

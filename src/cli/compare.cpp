@@ -1,6 +1,7 @@
 #include "base/atomic_file.h"
 #include "cli/play.h"
 #include "profiling/machine.h"
+#include "report/describe.h"
 #include "report/html.h"
 #include "report/json.h"
 #include "report/table.h"
@@ -36,6 +37,7 @@ int compare_verb(const Options& options) {
   const std::vector<const PolicyInfo*> chosen = parse_policies(options.policies);
   Session session(options);
   const Duration duration = options.duration.value_or(std::chrono::seconds(20));
+  static_cast<void>(session.problem());  // --load changes the times in the task file
   const std::vector<TaskInfo> infos = task_infos(session.file());
   bool planned = false;
   for (const PolicyInfo* p : chosen) planned = planned || p->variants == VariantChoice::planned;
@@ -56,16 +58,16 @@ int compare_verb(const Options& options) {
     page.plan = &session.plan();
     page.problem = &session.problem();
   }
-  page.machine = {{"machine", machine_id()}, {"inference", session.engine().version()}};
+  page.machine = {{"machine", machine_id()}, {"inference", session.engine().version()}, {"load of the source models", percent(session.load())}};
   for (const RunReport& run : page.runs)
     for (const std::string& note : run.notes) page.notes.push_back(fmt::format("{}: {}", run.policy, note));
   const std::filesystem::path runs = session.workspace().runs();
   write_file_atomically(runs / "compare.html", compare_page(page));
-  const std::string json = compare_json(page.workload, page.runs);
+  const std::string json = compare_json(page.workload, session.load(), page.runs);
   write_file_atomically(runs / "compare.json", json + "\n");
 
   session.print(compare_table(page.runs, infos, isatty(STDOUT_FILENO) == 1));
-  session.print(headline(page.runs));
+  session.print(fmt::format("The source models need {} of what the processors give. {}", percent(session.load()), headline(page.runs)));
   session.print(fmt::format("page:   {}", (runs / "compare.html").string()));
   for (const RunReport& run : page.runs)
     session.print(fmt::format("trace:  {} (open it at ui.perfetto.dev)", (runs / (run.policy + ".trace.json")).string()));

@@ -1,6 +1,6 @@
 #include "base/excerpt.h"
 #include "cli/session.h"
-#include "runtime/policies.h"
+#include "planning/policies.h"
 
 #include <rtmdl/error.h>
 
@@ -108,11 +108,13 @@ int run_main(int argc, char** argv) {
                         "Examples:\n  rtmdl plan tasks.yaml\n  rtmdl plan tasks.yaml --margin 50% --json    more room for what the profile did not see\n");
   add_budget(*plan, options);
   add_plan_options(*plan, options);
+  add_load(*plan, options);
   CLI::App* simulate = verb("simulate", "Predict what a policy would do, with measured times and a virtual clock", simulate_verb,
                             "Example:\n  rtmdl simulate tasks.yaml --policy dm-nmc --duration 10min\n\n" + policies_help());
   add_duration(*simulate, options, "Simulated time [60s]");
   simulate->add_option("--policy", options.policy, "Which policy")->capture_default_str()->type_name("NAME");
   add_plan_options(*simulate, options);
+  add_load(*simulate, options);
   add_strict(*simulate, options);
   CLI::App* run = verb("run", "Run a policy on this box, in real time", run_verb,
                        "Examples:\n  rtmdl run tasks.yaml                           until ctrl-C, then the results\n"
@@ -120,12 +122,14 @@ int run_main(int argc, char** argv) {
   add_duration(*run, options, "How long, such as 30s [until ctrl-C]");
   run->add_option("--policy", options.policy, "Which policy")->capture_default_str()->type_name("NAME");
   add_plan_options(*run, options);
+  add_load(*run, options);
   add_strict(*run, options);
   CLI::App* compare = verb("compare", "Run several policies in turn on the same releases and inputs: one table, a page, a trace of each", compare_verb,
                            "Example:\n  rtmdl compare tasks.yaml --policies default,edf-nmc,rtmdl --duration 20s\n\n" + policies_help());
   add_duration(*compare, options, "Of each run [20s]");
   compare->add_option("--policies", options.policies, "Which, separated by commas; --strict judges the last")->capture_default_str()->type_name("NAMES");
   add_plan_options(*compare, options);
+  add_load(*compare, options);
   add_strict(*compare, options);
 #ifdef RTMDL_WITH_TRAINING
   add_train_verb(app, chosen);

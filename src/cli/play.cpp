@@ -1,6 +1,7 @@
 #include "cli/play.h"
 
 #include "base/units.h"
+#include "planning/predict.h"
 #include "report/trace.h"
 #include "runtime/run_config.h"
 
@@ -26,7 +27,8 @@ RunOutcome play(Session& session, const PolicyInfo& policy, std::optional<Durati
   const Plan& plan = policy.variants == VariantChoice::planned ? session.plan() : no_plan;
   if (policy.variants == VariantChoice::planned && !plan.feasible)
     session.context().warn(fmt::format("no strategy is feasible ({}); running the nearest", plan.reason));
-  RunConfig config = make_run_config(session.file(), policy, problem, choices_for(policy, problem, plan), session.variants());
+  const Choices choices = choices_for(policy, problem, plan);
+  RunConfig config = make_run_config(session.file(), policy, problem, choices, session.variants());
   config.duration = duration;
   const std::string name(policy.name);
   config.csv = session.workspace().runs() / (name + ".csv");
@@ -38,6 +40,10 @@ RunOutcome play(Session& session, const PolicyInfo& policy, std::optional<Durati
     config.tasks[t].accuracy = [score] { return score->value(); };
   }
   RunOutcome outcome = run(session.engine(), config, session.options().seed, session.context());
+  if (!policy.system_defaults) {
+    const RunReport expected = predict(policy, problem, choices, from_seconds(outcome.report.seconds), session.options().seed);
+    for (std::size_t t = 0; t < expected.tasks.size(); ++t) outcome.report.tasks[t].predicted_miss_rate = expected.tasks[t].miss_rate;
+  }
   write_trace(session.workspace().runs() / (name + ".trace.json"), outcome, task_infos(session.file()));
   return outcome;
 }

@@ -2,8 +2,8 @@
 /// Playing a policy on the box, as `run` and `compare` do.
 
 #include "cli/session.h"
+#include "planning/policies.h"
 #include "runtime/live_score.h"
-#include "runtime/policies.h"
 #include "runtime/runtime.h"
 
 #include <memory>

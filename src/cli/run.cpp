@@ -11,6 +11,7 @@ namespace rtmdl {
 int run_verb(const Options& options) {
   const PolicyInfo& policy = find_policy(options.policy);
   Session session(options);
+  static_cast<void>(session.problem());  // --load changes the times in the task file
   const auto duration = options.duration;
   References references = make_references(session, duration);
   const RunOutcome outcome = play(session, policy, duration, references);

@@ -1,6 +1,7 @@
 #include "cli/session.h"
 
 #include "base/units.h"
+#include "planning/source_load.h"
 
 #include <rtmdl/error.h>
 
@@ -84,6 +85,18 @@ void add_plan_options(CLI::App& app, Options& o) {
       ->default_str(format_percent(o.margin, 0));
 }
 
+void add_load(CLI::App& app, Options& o) {
+  add_parsed(app, "--load",
+             "Play all tasks so much faster or slower (periods, deadlines, jitter alike) that their source models need this "
+             "share of the processors, such as 100% [as the task file says]",
+             [&o](const std::string& text) {
+               o.load = parse_fraction(text);
+               if (!(*o.load >= 0.01 && *o.load <= 10))
+                 bad_input(fmt::format("'{}' is out of range: 1 % to 1000 % is accepted", text));
+             })
+      ->type_name("PERCENT");
+}
+
 void add_strict(CLI::App& app, Options& o) {
   app.add_flag("--strict", o.strict, "Exit status 3 if a task's limit is broken");
 }
@@ -120,14 +133,35 @@ const std::vector<TaskProfile>& Session::profile() {
 }
 
 const PlanProblem& Session::problem() {
-  if (!problem_) problem_ = make_problem(file_, profile());
+  if (problem_) return *problem_;
+  const auto& measured = profile();
+  if (options_.load) {
+    const double asked = *options_.load;
+    const double written = source_load(file_, measured);
+    if (!(written > 0)) bad_input("--load: no source model was profiled with one thread, so there is no load to start from");
+    file_.stretch(written / asked);
+    context_.info(fmt::format("as written, the source models need {} of the processors; played {:.3g} times as fast they need {}", format_percent(written),
+                              asked / written, format_percent(asked)));
+  }
+  problem_ = make_problem(file_, measured);
   return *problem_;
 }
 
+double Session::load() { return source_load(file_, profile()); }
+
 const Plan& Session::plan() {
+  if (!plan_) {
+    best_plan();
+    check_complete("planning");
+  }
+  return *plan_;
+}
+
+const Plan& Session::best_plan() {
   if (plan_) return *plan_;
   PlanOptions o;
   o.method = options_.method;
+  o.simulated = simulated_length(problem());
   o.seed = options_.seed;
   if (options_.budget) o.budget = *options_.budget;
   o.margin = options_.margin;
@@ -138,8 +172,7 @@ const Plan& Session::plan() {
     return *plan_;
   }
   plan_ = rtmdl::plan(problem(), o, context_);
-  check_complete("planning");
-  save_plan(workspace_->plan(), *plan_, problem(), key);
+  if (!context_.stopping()) save_plan(workspace_->plan(), *plan_, problem(), key);
   return *plan_;
 }
 

@@ -43,6 +43,7 @@ struct Options {
   std::string method = "auto";
   std::string policy = "rtmdl", policies = "default,dm-nmc,rtmdl";
   double margin = 0.2;
+  std::optional<double> load;
 };
 
 /// Declares an option once: parser and --help take it from here. Values are checked while the command line is parsed,
@@ -52,6 +53,7 @@ void add_seed(CLI::App& app, std::uint64_t& seed, const std::string& what);
 void add_duration(CLI::App& app, Options& o, const std::string& what);
 void add_budget(CLI::App& app, Options& o);
 void add_plan_options(CLI::App& app, Options& o);
+void add_load(CLI::App& app, Options& o);
 void add_strict(CLI::App& app, Options& o);
 
 class Session {
@@ -68,8 +70,12 @@ class Session {
   // Each makes what it needs first; what is in the workspace already is not made again.
   const std::vector<TaskVariants>& variants();
   const std::vector<TaskProfile>& profile();
+  /// With --load, the times in file() are stretched here: look at them after.
   const PlanProblem& problem();
+  [[nodiscard]] double load();  ///< source_load() of file()
   const Plan& plan();
+  /// As plan(), but where ctrl-c ended the search the best found until then, which is not kept.
+  const Plan& best_plan();
 
   /// Text for people: stdout, or nothing with --json. Throws Error(bad_input) if stdout takes it not (a full disk).
   void print(const std::string& text) const;

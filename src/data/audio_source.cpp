@@ -134,7 +134,8 @@ class AudioSource final : public Source {
     const auto out = frame.tensor.as<float>();
     const std::int64_t at = shift + static_cast<std::int64_t>(w) * window_;
     for (std::int64_t k = w == 0 ? context_ : 0; k < context_ + window_; ++k) {
-      const std::int64_t in_part = at - context_ + k;
+      std::int64_t in_part = at - context_ + k;
+      if (pass > 0 && in_part >= p.samples) in_part %= p.samples;  // shifted beyond its end it would be silence
       const std::int64_t n = p.first + in_part;
       const bool there = in_part >= 0 && in_part < p.samples && n < static_cast<std::int64_t>(sound.size());
       out[static_cast<std::size_t>(k)] = there ? gain * sound[static_cast<std::size_t>(n)] : 0;
@@ -157,6 +158,8 @@ class AudioSource final : public Source {
         mono.push_back(sum / static_cast<float>(channels));
       }
     }
+    if (!std::all_of(mono.begin(), mono.end(), [](float v) { return std::isfinite(v); }))
+      node_.fail(fmt::format("'{}' holds samples that are NaN or infinite", files_[f].string()));
     std::vector<float> samples = resample(mono, sound.info.samplerate, rate_);
     if (cached_samples_ + samples.size() > kCacheSamples) {
       cache_.clear();

@@ -2,6 +2,8 @@
 #include "data/input_files.h"
 #include "data/sources.h"
 
+#include <rtmdl/error.h>
+
 #include <algorithm>
 #include <array>
 
@@ -19,6 +21,7 @@ constexpr std::size_t kMostPictures = 65536;  // kept in memory
 struct Pictures {
   int width = 0, height = 0;
   std::size_t count = 0;
+  std::size_t there = 0;  ///< in the file
   std::vector<std::uint8_t> pixels;
   std::vector<std::uint8_t> labels;
 };
@@ -34,7 +37,7 @@ class IdxSource final : public Source {
     test_labels_ = find("t10k-labels");
     fingerprint_ = fingerprint_of(data, seed, std::array{train_images_, train_labels_, test_images_, test_labels_});
     test_ = load(test_images_, test_labels_, kMostPictures);
-    train_count_ = IdxReader(train_images_).dimensions()[0];
+    train_count_ = load(train_images_, train_labels_, 0).there;
     const auto needed = static_cast<std::size_t>(batch_);
     if (test_.count < needed || train_count_ < needed)
       data["batch"].fail(
@@ -82,17 +85,26 @@ class IdxSource final : public Source {
 
   /// At most `most` pictures, spread evenly over the file.
   Pictures load(const fs::path& images, const fs::path& labels, std::size_t most) const {
+    try {
+      return load_files(images, labels, most);
+    } catch (const Error& e) {
+      node_.fail(e.what());
+    }
+  }
+
+  static Pictures load_files(const fs::path& images, const fs::path& labels, std::size_t most) {
     IdxReader image(images), label(labels);
     if (image.dimensions().size() != 3)
-      node_.fail(fmt::format("'{}' has {} dimensions; count × height × width is accepted", images.string(),
-                             image.dimensions().size()));
+      bad_input(fmt::format("'{}' has {} dimensions; count × height × width is accepted", images.string(),
+                            image.dimensions().size()));
     const std::size_t there = image.dimensions()[0];
     if (label.dimensions().size() != 1 || label.dimensions()[0] != there)
-      node_.fail(fmt::format("'{}' does not hold one label for each of the {} pictures of '{}'", labels.string(), there,
-                             images.string()));
+      bad_input(fmt::format("'{}' does not hold one label for each of the {} pictures of '{}'", labels.string(), there,
+                            images.string()));
     Pictures result;
     result.height = static_cast<int>(image.dimensions()[1]);
     result.width = static_cast<int>(image.dimensions()[2]);
+    result.there = there;
     const std::size_t wanted = std::min(there, most);
     for (std::size_t n = 0; n < there && result.count < wanted; ++n) {
       if (n < result.count * there / wanted) {

@@ -1,5 +1,6 @@
 #include "data/input_files.h"
 #include "data/picture_file.h"
+#include "data/picture_labels.h"
 #include "data/picture_views.h"
 #include "data/sources.h"
 
@@ -20,31 +21,31 @@ constexpr std::array<std::string_view, 10> kExtensions{".jpg", ".jpeg", ".png", 
                                                        ".pgm", ".pnm",  ".tif", ".tiff", ".webp"};
 constexpr std::size_t kFewPictures = 8;  // below, every picture serves calibration and evaluation, by different crops
 constexpr std::size_t kCalibration = 64, kMostCalibration = 256;
-constexpr std::size_t kEvaluation = 200;
+constexpr std::size_t kEvaluation = 200, kMostEvaluation = 4096;
 constexpr std::size_t kStream = 32, kMostStream = 256;
 constexpr std::size_t kCacheBytes = 256u << 20;  // of decoded pictures
 
 class ImageSource final : public Source {
  public:
   ImageSource(const ConfigNode& data, std::uint64_t seed) : node_(data["path"]), seed_(seed) {
-    data.allow({"source", "path", "size", "labels", "augment"});
+    data.allow({"source", "path", "size", "labels", "classes", "augment"});
     delivered_ = parse_size(data["size"]);
     augment_ = parse_augment(data["augment"]);
-    const ConfigNode labels = data["labels"];
-    if (labels.present() && labels.one_of({"none", "folders"}) == "folders") list_classes();
-    else pictures_ = list_files(node_, kExtensions, "pictures");
+    list_pictures(data["labels"], data["classes"]);
     for (const fs::path& file : pictures_)
       if (!cv::haveImageReader(file.string()))
         node_.fail(fmt::format("'{}' is not a picture that OpenCV reads", file.string()));
-    fingerprint_ = fingerprint_of(data, seed, pictures_);
+    std::vector<fs::path> files = pictures_;
+    for (const fs::path& text : texts_) files.push_back(text);
+    fingerprint_ = fingerprint_of(data, seed, files);
     split();
   }
 
   std::size_t size(Split s) const override {
     switch (s) {
-      case Split::calibration: return std::clamp(calibration_.size(), kCalibration, kMostCalibration);
+      case Split::calibration: return std::max(calibration_.size(), kCalibration);
       case Split::evaluation: return std::max(evaluation_.size(), kEvaluation);
-      case Split::stream: return streamed() * steps();
+      case Split::stream: return stream_.size() * steps();
     }
     return 0;
   }
@@ -54,7 +55,7 @@ class ImageSource final : public Source {
     frame.index = static_cast<std::int64_t>(i);
     frame.restart = i == 0;
     if (s == Split::stream) {
-      const std::size_t p = evaluation_[i / steps()];
+      const std::size_t p = stream_[i / steps()];
       frame.image = moving_view(picture(p), delivered_, i % steps(), steps(), Random(seed_, purpose::stream, p));
       label(frame, p);
       return frame;
@@ -74,14 +75,38 @@ class ImageSource final : public Source {
   std::string fingerprint() const override { return fingerprint_; }
 
  private:
-  void list_classes() {
-    std::int32_t label = 0;
+  void list_pictures(const ConfigNode& labels, const ConfigNode& classes) {
+    const std::string how = labels.present() ? labels.text() : "none";
+    const ClassNames names(classes);
+    if (classes.present()) texts_.push_back(classes.path());
+    if (how == "folders") {
+      list_classes(classes, names);
+      return;
+    }
+    pictures_ = list_files(node_, kExtensions, "pictures");
+    if (how == "none") {
+      if (classes.present()) classes.fail("is for pictures with `labels`");
+      return;
+    }
+    if (std::error_code ec; !fs::is_regular_file(labels.path(), ec))
+      labels.fail(
+          fmt::format("'{}' is not accepted; accepted are none, folders, and a text file with a picture and its "
+                      "class on each line",
+                      how));
+    labels_ = read_labels(labels, names, pictures_);
+    texts_.push_back(labels.path());
+  }
+
+  void list_classes(const ConfigNode& classes, const ClassNames& names) {
+    std::int32_t next = 0;
     for (const fs::path& folder : list_folders(node_)) {
+      const std::int32_t label = names.empty() ? next++ : names.find(folder.filename().string());
+      if (label < 0)
+        classes.fail(fmt::format("'{}' does not name the folder '{}'", classes.text(), folder.filename().string()));
       for (const fs::path& file : files_in(node_, folder, kExtensions)) {
         pictures_.push_back(file);
         labels_.push_back(label);
       }
-      ++label;
     }
     if (pictures_.empty()) node_.fail(fmt::format("the sub-folders of '{}' hold no pictures", node_.path().string()));
   }
@@ -93,15 +118,21 @@ class ImageSource final : public Source {
       if (shared_ || to_calibration[p]) calibration_.push_back(p);
       if (shared_ || !to_calibration[p]) evaluation_.push_back(p);
     }
+    thin(calibration_, kMostCalibration);
+    thin(evaluation_, kMostEvaluation);
+    stream_ = evaluation_;
+    thin(stream_, kMostStream);
   }
 
-  std::size_t streamed() const { return std::min(evaluation_.size(), kMostStream); }
-  std::size_t steps() const { return (kStream + streamed() - 1) / streamed(); }
+  std::size_t steps() const { return (kStream + stream_.size() - 1) / stream_.size(); }
 
   const cv::Mat& picture(std::size_t p) {
     if (const auto found = cache_.find(p); found != cache_.end()) return found->second;
     cv::Mat decoded = read_picture(pictures_[p]);
     if (decoded.empty()) node_.fail(fmt::format("'{}' cannot be decoded: the file is damaged", pictures_[p].string()));
+    if (shared_ && decoded.cols < 2)
+      node_.fail(fmt::format("'{}' is one pixel wide: too small to give crops both to calibrate and to evaluate",
+                             pictures_[p].string()));
     const std::size_t bytes = decoded.total() * decoded.elemSize();
     if (cached_bytes_ + bytes > kCacheBytes) {
       cache_.clear();
@@ -120,8 +151,9 @@ class ImageSource final : public Source {
   cv::Size delivered_;
   Augment augment_;
   std::vector<fs::path> pictures_;
+  std::vector<fs::path> texts_;  // of labels and classes
   std::vector<std::int32_t> labels_;
-  std::vector<std::size_t> calibration_, evaluation_;  // indices of pictures
+  std::vector<std::size_t> calibration_, evaluation_, stream_;  // indices of pictures
   bool shared_ = false;
   std::map<std::size_t, cv::Mat> cache_;
   std::size_t cached_bytes_ = 0;

@@ -1,6 +1,9 @@
 #include "data/input_files.h"
 
+#include "base/atomic_file.h"
 #include "base/hash.h"
+
+#include <rtmdl/error.h>
 
 #include <algorithm>
 #include <cctype>
@@ -13,14 +16,6 @@ namespace fs = std::filesystem;
 namespace {
 
 bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
-
-bool has_extension(const fs::path& file, std::span<const std::string_view> extensions) {
-  std::string found = file.extension().string();
-  std::transform(found.begin(), found.end(), found.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  if (found == ".gz") return has_extension(file.stem(), extensions);
-  return std::find(extensions.begin(), extensions.end(), found) != extensions.end();
-}
 
 std::string shown(std::span<const std::string_view> extensions) {
   return fmt::format("{}", fmt::join(extensions, ", "));
@@ -41,6 +36,13 @@ std::vector<fs::path> entries(const ConfigNode& node, const fs::path& folder, Ke
 }
 
 }  // namespace
+
+bool has_extension(const fs::path& file, std::span<const std::string_view> extensions) {
+  std::string found = file.extension().string();
+  std::transform(found.begin(), found.end(), found.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return std::find(extensions.begin(), extensions.end(), found) != extensions.end();
+}
 
 bool natural_less(std::string_view a, std::string_view b) noexcept {
   std::size_t i = 0, j = 0;
@@ -83,14 +85,15 @@ std::vector<fs::path> list_files(const ConfigNode& node, std::span<const std::st
                     ec && ec != std::errc::no_such_file_or_directory ? " or cannot be read (" + ec.message() + ")" : "",
                     what, shown(extensions)));
   if (!fs::is_directory(status)) {
-    if (!has_extension(path, extensions))
+    if (!has_extension(path, extensions) || !fs::is_regular_file(status))
       node.fail(fmt::format("'{}' is not accepted: a folder of {} or one such file is ({})", path.string(), what,
                             shown(extensions)));
     return {path};
   }
   std::vector<fs::path> found = files_in(node, path, extensions);
   if (found.empty())
-    node.fail(fmt::format("'{}' holds no {}: accepted are {}", path.string(), what, shown(extensions)));
+    node.fail(fmt::format("'{}' holds no {} (sub-folders are not searched): accepted are {}", path.string(), what,
+                          shown(extensions)));
   return found;
 }
 
@@ -105,6 +108,23 @@ std::vector<fs::path> list_folders(const ConfigNode& node) {
   });
   if (found.empty()) node.fail(fmt::format("'{}' holds no sub-folders: one for each class is accepted", path.string()));
   return found;
+}
+
+std::vector<std::string> read_lines(const ConfigNode& file) {
+  std::string bytes;
+  try {
+    bytes = read_file(file.path());
+  } catch (const Error& e) {
+    file.fail(e.what());
+  }
+  std::vector<std::string> lines;
+  for (std::size_t at = 0; at < bytes.size();) {
+    const std::size_t end = std::min(bytes.find('\n', at), bytes.size());
+    lines.push_back(bytes.substr(at, end - at));
+    if (!lines.back().empty() && lines.back().back() == '\r') lines.back().pop_back();
+    at = end + 1;
+  }
+  return lines;
 }
 
 std::string fingerprint_of(const ConfigNode& data, std::uint64_t seed, std::span<const fs::path> files) {

@@ -3,6 +3,7 @@
 #include <rtmdl/error.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include <fmt/format.h>
@@ -114,31 +115,60 @@ class LineF1 final : public Share {
   }
 };
 
-/// A map of another resolution is read at the places of the reference's map.
+/// The candidate's mask at a place of the reference's, which may have another resolution.
+std::uint8_t mask_at(const Result& m, int x, int y, const Result& reference) {
+  if (m.mask_width <= 0 || m.mask_height <= 0) return 0;
+  const auto scaled = [](int at, int to, int from) {
+    return static_cast<std::size_t>((2 * at + 1) * static_cast<std::int64_t>(to) / (2 * from));
+  };
+  return m.mask[scaled(y, m.mask_height, reference.mask_height) * static_cast<std::size_t>(m.mask_width) +
+                scaled(x, m.mask_width, reference.mask_width)];
+}
+
 class MaskF1 final : public Share {
  public:
   void add(const Result& candidate, const Result& reference, const Frame&) override {
-    std::size_t both = 0, sum = 0;
-    const int w = reference.mask_width, h = reference.mask_height;
-    for (int y = 0; y < h; ++y)
-      for (int x = 0; x < w; ++x) {
-        const bool r =
-            reference.mask[static_cast<std::size_t>(y) * static_cast<std::size_t>(w) + static_cast<std::size_t>(x)] !=
-            0;
-        const bool c = at(candidate, x, y, w, h);
+    std::size_t both = 0, sum = 0, at = 0;
+    for (int y = 0; y < reference.mask_height; ++y)
+      for (int x = 0; x < reference.mask_width; ++x) {
+        const bool r = reference.mask[at++] != 0, c = mask_at(candidate, x, y, reference) != 0;
         both += r && c;
         sum += static_cast<std::size_t>(r) + static_cast<std::size_t>(c);
       }
     add_share(2.0 * static_cast<double>(both), static_cast<double>(sum));
   }
+};
+
+/// Mean over the classes that occur of intersection / union, each over all frames together (Everingham et al. 2015,
+/// section 4.1.4): a share of places would let a large background hide what is small.
+class MeanIou final : public Metric {
+ public:
+  void add(const Result& candidate, const Result& reference, const Frame&) override {
+    std::size_t at = 0;
+    for (int y = 0; y < reference.mask_height; ++y)
+      for (int x = 0; x < reference.mask_width; ++x) {
+        const std::uint8_t r = reference.mask[at++], c = mask_at(candidate, x, y, reference);
+        ++either_[r];
+        if (r == c) ++both_[r];
+        else ++either_[c];
+      }
+    ++frames_;
+  }
+  double value() const override {
+    double sum = 0, classes = 0;
+    for (std::size_t c = 0; c < either_.size(); ++c)
+      if (either_[c] > 0) {
+        sum += static_cast<double>(both_[c]) / static_cast<double>(either_[c]);
+        ++classes;
+      }
+    return classes > 0 ? sum / classes : 1;
+  }
+  std::size_t count() const override { return frames_; }
+  void reset() override { *this = MeanIou(); }
 
  private:
-  static bool at(const Result& m, int x, int y, int w, int h) {
-    if (m.mask_width <= 0 || m.mask_height <= 0) return false;
-    const auto cx = static_cast<std::size_t>((2 * x + 1) * static_cast<std::int64_t>(m.mask_width) / (2 * w));
-    const auto cy = static_cast<std::size_t>((2 * y + 1) * static_cast<std::int64_t>(m.mask_height) / (2 * h));
-    return m.mask[cy * static_cast<std::size_t>(m.mask_width) + cx] != 0;
-  }
+  std::array<std::size_t, 256> both_{}, either_{};
+  std::size_t frames_ = 0;
 };
 
 class Tolerance final : public Share {
@@ -208,6 +238,7 @@ std::unique_ptr<Metric> make_metric(const std::string& metric, const std::string
   if (post_kind == "classes") return std::make_unique<TopK>(1, false);
   if (post_kind == "detections") return std::make_unique<DetectionF1>();
   if (post_kind == "score_map") return std::make_unique<MaskF1>();
+  if (post_kind == "segmentation") return std::make_unique<MeanIou>();
   if (post_kind == "lines") return std::make_unique<LineF1>();
   if (post_kind == "ctc") return std::make_unique<EditDistance>();
   if (post_kind == "scalar" || post_kind == "tensor") return std::make_unique<Tolerance>(tolerance);

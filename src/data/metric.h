@@ -21,9 +21,12 @@ class Metric {
   virtual void reset() = 0;
 };
 
-/// metric: "top1" or "top5" (needs labels), or "agreement", which means by kind of post-processing: equality of the best class (classes); F1 of boxes at IoU 0.5, greedy by score
-/// (detections); F1 of the binarised map (score_map); F1 of lines whose end points are within 5 % of the frame's diagonal (lines); share of values within `tolerance` (scalar, tensor);
-/// 1 − normalised edit distance (ctc). Frames on which both sides are empty count as full agreement but do not outweigh others: F1 is taken over all frames together (micro average).
+/// metric: "top1" or "top5" (needs labels), or "agreement", which means by kind of post-processing: equality of the
+/// best class (classes); F1 of boxes at IoU 0.5, greedy by score (detections); F1 of the binarised map (score_map);
+/// mean intersection over union of the classes (segmentation); F1 of lines whose end points are within 5 % of the
+/// frame's diagonal (lines); share of values within `tolerance` (scalar, tensor); 1 − normalised edit distance (ctc).
+/// Frames on which both sides are empty count as full agreement but do not outweigh others: F1 is taken over all frames
+/// together (micro average).
 [[nodiscard]] std::unique_ptr<Metric> make_metric(const std::string& metric, const std::string& post_kind, double tolerance);
 
 }  // namespace rtmdl

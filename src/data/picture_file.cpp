@@ -3,6 +3,7 @@
 #include "base/atomic_file.h"
 
 #include <cstdint>
+#include <limits>
 #include <string_view>
 
 #include <opencv2/imgcodecs.hpp>
@@ -27,9 +28,13 @@ std::string without_colour_profile(std::string bytes) {
 
 cv::Mat read_picture(const std::filesystem::path& path) {
   const std::string bytes = without_colour_profile(read_file(path));
-  if (bytes.empty()) return {};
+  if (bytes.empty() || bytes.size() > std::numeric_limits<int>::max()) return {};
   const cv::Mat raw(1, static_cast<int>(bytes.size()), CV_8U, const_cast<char*>(bytes.data()));
-  return cv::imdecode(raw, cv::IMREAD_COLOR);
+  try {
+    return cv::imdecode(raw, cv::IMREAD_COLOR);
+  } catch (const cv::Exception&) {  // a header that promises more than 2^30 pixels
+    return {};
+  }
 }
 
 }  // namespace rtmdl

@@ -1,6 +1,10 @@
 #include "data/pipeline.h"
 
+#include "data/postprocess_kinds.h"
+
 #include <rtmdl/error.h>
+
+#include <algorithm>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -45,6 +49,7 @@ Pipeline::Pipeline(Engine& engine, const TaskSpec& task, const LoadRequest& requ
         "or `state:` (outputs fed back)",
         executable_->inputs().size(), names));
   }
+  crops_ = task.pre.is_map() && task.pre["crop"].is_list();
   pre_ = make_preprocess(task.pre, executable_->inputs()[0]);
   post_ = make_postprocess(task.post, executable_->outputs());
   outputs_.resize(executable_->outputs().size());
@@ -64,14 +69,23 @@ bool Pipeline::post(Result& result) noexcept {
 }
 
 void Pipeline::run(const Frame& frame, Result& result) {
-  const std::span<const TensorSpec> in = executable_->inputs();
-  if (!pre(frame))
-    where_["data"].fail(fmt::format("frame {}, {}, does not fit the input of {}, {}; `pre`, `shapes` or other data may change that",
-                                    frame.index, described(frame), model_.filename().string(), described(in)));
+  if (!pre(frame)) fail_at_pre(frame);
   if (!infer()) where_.fail(fmt::format("{} failed on frame {}: {}", model_.filename().string(), frame.index, executable_->last_error()));
   if (!post(result))
     where_["post"].fail(fmt::format("the outputs of {}, {}, do not fit this kind, or hold NaN (frame {})",
                                     model_.filename().string(), described(executable_->outputs()), frame.index));
+}
+
+void Pipeline::fail_at_pre(const Frame& frame) const {
+  where_["data"].fail(fmt::format("frame {}, {}, does not fit the input of {}, {}{}; `pre`, `shapes` or other data may change that",
+                                  frame.index, described(frame), model_.filename().string(), described(executable_->inputs()),
+                                  crops_ ? ", or `crop` reaches beyond it" : ""));
+}
+
+bool Pipeline::gave_nan() const noexcept {
+  return std::any_of(outputs_.begin(), outputs_.end(), [](const TensorView& output) {
+    return output.type == ElementType::f32 && has_nan(output.as<float>());
+  });
 }
 
 std::vector<Tensor> Pipeline::inputs() const {

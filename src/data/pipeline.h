@@ -30,14 +30,19 @@ class Pipeline {
 
   /// All three, for set-up code. Throws Error(bad_input) naming the stage that failed.
   void run(const Frame& frame, Result& result);
+  /// After pre() failed: throws Error(bad_input) that says what does not fit what.
+  [[noreturn]] void fail_at_pre(const Frame& frame) const;
+  /// After post() failed: whether an output holds NaN.
+  [[nodiscard]] bool gave_nan() const noexcept;
 
   [[nodiscard]] Executable& executable() noexcept { return *executable_; }
   /// Copies of what the caller-filled inputs hold now: a calibration sample.
   [[nodiscard]] std::vector<Tensor> inputs() const;
 
  private:
-  ConfigNode where_;            ///< the task, for errors
+  ConfigNode where_;             ///< the task, for errors
   std::filesystem::path model_;  ///< likewise
+  bool crops_ = false;           // to a rectangle that the task file gives
   std::unique_ptr<Executable> executable_;
   std::unique_ptr<Preprocess> pre_;
   std::unique_ptr<Postprocess> post_;

@@ -1,6 +1,5 @@
+#include "data/input_files.h"
 #include "data/postprocess_kinds.h"
-
-#include "base/atomic_file.h"
 
 #include <algorithm>
 
@@ -61,16 +60,7 @@ class Ctc final : public Postprocess {
 
  private:
   void read_alphabet(const ConfigNode& node) {
-    const std::string bytes = read_file(node.path());
-    std::size_t at = 0;
-    while (at < bytes.size()) {
-      std::size_t end = bytes.find('\n', at);
-      if (end == std::string::npos) end = bytes.size();
-      std::string symbol = bytes.substr(at, end - at);
-      if (!symbol.empty() && symbol.back() == '\r') symbol.pop_back();
-      symbols_.push_back(std::move(symbol));
-      at = end + 1;
-    }
+    symbols_ = read_lines(node);
     if (symbols_.empty()) node.fail(fmt::format("'{}' is empty; one symbol a line is accepted", node.path().string()));
   }
 

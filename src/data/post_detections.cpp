@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 namespace rtmdl {
 namespace {
@@ -30,6 +32,9 @@ struct DetectionOptions {
   float variance_centre = 0.1f, variance_size = 0.2f;
   Activation activation = Activation::none;
   bool centre_format = false, fractions = false;
+  bool yx = false;                 ///< y before x
+  std::optional<bool> objectness;  ///< yolo; absent: by the layout
+  std::size_t classes = 0;         ///< yolo; 0: all that follow
   std::int64_t background = -1;
   float threshold = 0.5f;
   float iou = 0.3f;
@@ -73,7 +78,7 @@ std::vector<AnchorLayer> read_anchors(const ConfigNode& node, Decoder decoder) {
 
 DetectionOptions read_options(const ConfigNode& post) {
   post.allow({"kind", "decoder", "anchors", "variances", "activation", "format", "background", "threshold", "iou",
-              "nms", "max", "outputs"});
+              "nms", "max", "outputs", "objectness", "classes"});
   DetectionOptions o;
   if (const auto decoder = post["decoder"]; decoder.present()) {
     const std::string name = decoder.one_of({"blazeface", "ssd", "boxes", "yolo"});
@@ -92,10 +97,18 @@ DetectionOptions read_options(const ConfigNode& post) {
     o.variance_size = static_cast<float>(v[1]);
   }
   if (const auto format = post["format"]; format.present()) {
-    const std::string f = format.one_of({"corners", "corners_fraction", "centre", "centre_fraction"});
+    const std::string f = format.one_of(
+        {"corners", "corners_fraction", "corners_yx", "corners_yx_fraction", "centre", "centre_fraction"});
+    if (o.decoder != Decoder::boxes) format.fail("is for the decoder boxes only");
     o.centre_format = f.starts_with("centre");
     o.fractions = f.ends_with("fraction");
+    o.yx = f.starts_with("corners_yx");
   }
+  for (const char* key : {"objectness", "classes"})
+    if (post[key].present() && o.decoder != Decoder::yolo) post[key].fail("is for the decoder yolo only");
+  if (const auto objectness = post["objectness"]; objectness.present()) o.objectness = objectness.boolean();
+  if (const auto classes = post["classes"]; classes.present())
+    o.classes = static_cast<std::size_t>(classes.integer(1, 1 << 20));
   if (const auto background = post["background"]; background.present()) o.background = background.integer(0, 1 << 20);
   if (anchored) o.activation = o.background >= 0 ? Activation::softmax : Activation::sigmoid;
   if (const auto activation = post["activation"]; activation.present()) {
@@ -119,24 +132,32 @@ class Detections final : public Postprocess {
  public:
   Detections(const ConfigNode& post, OutputSpecs outputs) : o_(read_options(post)) {
     const ConfigNode names = post["outputs"];
-    if (names.present()) names.allow({"boxes", "scores"});
+    const bool decoded = o_.decoder == Decoder::boxes;
+    if (names.present() && decoded) names.allow({"boxes", "scores", "labels"});
+    else if (names.present()) names.allow({"boxes", "scores"});
     boxes_ = find_outputs(names["boxes"], outputs);
     scores_ = find_outputs(names["scores"], outputs);
+    labels_ = find_outputs(names["labels"], outputs);
     if (o_.decoder == Decoder::yolo) {
       if (boxes_.empty()) boxes_ = {0};
       scores_.clear();
-    } else if (boxes_.empty() != scores_.empty()) {
-      names.fail("names boxes and scores both, or neither");
-    } else if (boxes_.empty()) {
+    } else if (boxes_.empty() && scores_.empty() && labels_.empty()) {
       tell_apart(outputs);
-      if (boxes_.empty() || boxes_.size() != scores_.size())
-        post.fail(
-            fmt::format("of the model's {} outputs {} look like boxes and {} like scores; name them in `outputs: "
-                        "{{boxes: …, scores: …}}`",
-                        outputs.size(), boxes_.size(), scores_.size()));
     }
+    const bool in_rows = decoded && scores_.empty();  // x0, y0, x1, y1, score, class
+    if (o_.decoder != Decoder::yolo && (boxes_.empty() || (boxes_.size() != scores_.size() && !in_rows) ||
+                                        (!labels_.empty() && labels_.size() != boxes_.size())))
+      post.fail(
+          fmt::format("of the model's {} outputs {} look like boxes, {} like scores and {} like labels; name them in "
+                      "`outputs: {{boxes: …, scores: …{}}}`",
+                      outputs.size(), boxes_.size(), scores_.size(), labels_.size(), decoded ? ", labels: …" : ""));
     for (const std::size_t i : boxes_) require_floats(post, outputs[i]);
     for (const std::size_t i : scores_) require_floats(post, outputs[i]);
+    for (const std::size_t i : labels_) require_numbers(post, outputs[i]);
+    for (const std::size_t i : boxes_)
+      if (in_rows && !outputs[i].shape.empty() && outputs[i].shape.back() < 5)
+        post.fail(fmt::format("the model's output '{}' [{}] holds no scores, and no other does", outputs[i].name,
+                              fmt::join(outputs[i].shape, ", ")));
     for (const std::size_t i : boxes_) candidates_.reserve(candidates_.capacity() + known_count(outputs[i]) / 4);
   }
 
@@ -145,9 +166,15 @@ class Detections final : public Postprocess {
     for (const auto* places : {&boxes_, &scores_})
       for (const std::size_t i : *places)
         if (i >= outputs.size() || !is_sound(outputs[i])) return false;
+    for (const std::size_t i : labels_)
+      if (i >= outputs.size() || !holds_numbers(outputs[i])) return false;
     candidates_.clear();
     const bool fits = o_.decoder == Decoder::yolo ? decode_yolo(outputs[boxes_[0]]) : decode(outputs, geometry);
     if (!fits) return false;
+    std::erase_if(candidates_, [&](const Box& box) {  // in the padding, or nothing at all
+      const Box seen = to_frame(geometry, box);
+      return !(seen.x0 < seen.x1 && seen.y0 < seen.y1);
+    });
     suppress(candidates_, o_.suppression, o_.iou, o_.most);
     for (const Box& box : candidates_) result.boxes.push_back(to_frame(geometry, box));
     return true;
@@ -156,13 +183,15 @@ class Detections final : public Postprocess {
   void prepare(Result& result) const override { result.boxes.reserve(o_.most); }
 
  private:
-  /// By name, else by the last dimension: 4 (or 16, with key points) is boxes, 1 is scores.
+  /// By name, else by the last dimension: 4 (or 16, with key points) is boxes, 1 is scores. Whole numbers are labels.
   void tell_apart(OutputSpecs outputs) {
     for (std::size_t i = 0; i < outputs.size(); ++i) {
       const std::string& name = outputs[i].name;
       const std::int64_t last = outputs[i].shape.empty() ? 0 : outputs[i].shape.back();
       const auto named = [&](std::string_view word) { return name.find(word) != std::string::npos; };
-      if (named("box") || named("loc") || named("regress")) boxes_.push_back(i);
+      const bool whole = outputs[i].type != ElementType::f32;
+      if (o_.decoder == Decoder::boxes && (whole || named("label"))) labels_.push_back(i);
+      else if (named("box") || named("loc") || named("regress")) boxes_.push_back(i);
       else if (named("score") || named("conf") || named("class")) scores_.push_back(i);
       else (last >= 4 ? boxes_ : scores_).push_back(i);
     }
@@ -192,26 +221,42 @@ class Detections final : public Postprocess {
     return best;
   }
 
+  /// The model says itself which class it is; `label` −1 (as such models pad with) if the threshold is not reached.
+  Box one_class(float score, float label) const noexcept {
+    Box box;
+    box.score = score_of(score);
+    const bool a_class = box.score >= o_.threshold && label >= 0 && label < 1 << 20;
+    box.label = a_class ? static_cast<std::int32_t>(label) : -1;
+    if (box.label == o_.background) box.label = -1;
+    return box;
+  }
+
   bool decode(OutputViews outputs, const Geometry& g) noexcept {
     const bool anchored = !o_.layers.empty();
     if (anchored && !lay_anchors(g)) return false;
     std::size_t place = 0;  // over all outputs together
     for (std::size_t t = 0; t < boxes_.size(); ++t) {
       const TensorView& box_view = outputs[boxes_[t]];
-      const TensorView& score_view = outputs[scores_[t]];
-      if (box_view.shape.empty() || score_view.shape.empty()) return false;
+      if (box_view.shape.empty()) return false;
       const auto width = static_cast<std::size_t>(box_view.shape.back());
       const auto boxes = box_view.as<float>();
-      const auto scores = score_view.as<float>();
-      if (width < 4 || boxes.empty()) return false;
-      const std::size_t n = boxes.size() / width;
-      if (scores.empty() || scores.size() % n != 0 || (anchored && place + n > anchors_.size())) return false;
-      const std::size_t classes = scores.size() / n;
+      if (width < (scores_.empty() ? 5u : 4u)) return false;
+      const std::size_t n = boxes.size() / width;  // 0: a model that suppresses by itself found nothing
+      const auto scores = scores_.empty() ? boxes : outputs[scores_[t]].as<float>();
+      if (anchored && place + n > anchors_.size()) return false;
+      if (n > 0 && (scores.empty() || scores.size() % n != 0)) return false;
+      const std::size_t classes = n > 0 ? scores.size() / n : 0;
+      const TensorView* labels = labels_.empty() ? nullptr : &outputs[labels_[t]];
+      if (labels && (element_count(labels->shape) != n || (!scores_.empty() && classes > 1))) return false;
       candidates_.reserve(place + n);  // grows on the first call only
       for (std::size_t i = 0; i < n; ++i, ++place) {
-        Box box = best_class(scores.subspan(i * classes, classes));
+        const float* const row = boxes.data() + i * width;
+        Box box;
+        if (labels) box = one_class(scores_.empty() ? row[4] : scores[i], number_at(*labels, i));
+        else if (scores_.empty()) box = one_class(row[4], width > 5 ? row[5] : 0);
+        else box = best_class(scores.subspan(i * classes, classes));
         if (box.label < 0) continue;
-        locate(boxes.data() + i * width, anchored ? anchors_[place] : Anchor{}, g, box);
+        locate(row, anchored ? anchors_[place] : Anchor{}, g, box);
         candidates_.push_back(box);
       }
     }
@@ -230,7 +275,8 @@ class Detections final : public Postprocess {
       if (o_.centre_format) {
         set_centre(box, raw[0] * sx, raw[1] * sy, raw[2] * sx, raw[3] * sy);
       } else {
-        box.x0 = raw[0] * sx, box.y0 = raw[1] * sy, box.x1 = raw[2] * sx, box.y1 = raw[3] * sy;
+        box.x0 = raw[o_.yx ? 1 : 0] * sx, box.y0 = raw[o_.yx ? 0 : 1] * sy;
+        box.x1 = raw[o_.yx ? 3 : 2] * sx, box.y1 = raw[o_.yx ? 2 : 3] * sy;
       }
     }
   }
@@ -239,15 +285,17 @@ class Detections final : public Postprocess {
     box.x0 = x - w / 2, box.y0 = y - h / 2, box.x1 = x + w / 2, box.y1 = y + h / 2;
   }
 
-  /// [1, 4 + classes, N] without objectness (v8), or [1, N, 5 + classes] with it (v5); centres and sizes in pixels of
-  /// the input.
+  /// [1, 4 + classes, N] without objectness (v8), or [1, N, 5 + classes] with it (v5), unless told; centres and sizes
+  /// in pixels of the input.
   bool decode_yolo(const TensorView& view) noexcept {
     if (view.shape.size() != 3 || view.shape[0] != 1) return false;
     const bool across = view.shape[1] < view.shape[2];  // attributes before places
     const auto attributes = static_cast<std::size_t>(across ? view.shape[1] : view.shape[2]);
     const auto n = static_cast<std::size_t>(across ? view.shape[2] : view.shape[1]);
-    const std::size_t first_class = across ? 4 : 5;
-    if (attributes <= first_class) return false;
+    const bool objectness = o_.objectness.value_or(!across);
+    const std::size_t first_class = objectness ? 5 : 4;
+    if (attributes < first_class + std::max<std::size_t>(1, o_.classes)) return false;
+    const std::size_t end = o_.classes > 0 ? first_class + o_.classes : attributes;
     candidates_.reserve(n);
     const auto values = view.as<float>();
     const auto at = [&](std::size_t i, std::size_t a) {
@@ -255,12 +303,12 @@ class Detections final : public Postprocess {
     };
     for (std::size_t i = 0; i < n; ++i) {
       Box box;
-      for (std::size_t c = first_class; c < attributes; ++c)
+      for (std::size_t c = first_class; c < end; ++c)
         if (c == first_class || at(i, c) > box.score) {
           box.score = at(i, c);
           box.label = static_cast<std::int32_t>(c - first_class);
         }
-      box.score = score_of(box.score) * (across ? 1.0f : score_of(at(i, 4)));
+      box.score = score_of(box.score) * (objectness ? score_of(at(i, 4)) : 1.0f);
       if (box.score < o_.threshold) continue;
       set_centre(box, at(i, 0), at(i, 1), at(i, 2), at(i, 3));
       candidates_.push_back(box);
@@ -294,7 +342,7 @@ class Detections final : public Postprocess {
   }
 
   DetectionOptions o_;
-  std::vector<std::size_t> boxes_, scores_;  // places of the outputs, pairwise
+  std::vector<std::size_t> boxes_, scores_, labels_;  // places of the outputs, by twos or threes
   std::vector<Anchor> anchors_;
   int laid_width_ = 0, laid_height_ = 0;
   std::vector<Box> candidates_;

@@ -1,6 +1,7 @@
 #include "data/postprocess_kinds.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 namespace rtmdl {
@@ -11,13 +12,16 @@ namespace {
 class ScoreMap final : public Postprocess {
  public:
   ScoreMap(const ConfigNode& post, OutputSpecs outputs) {
-    post.allow({"kind", "output", "threshold", "box_threshold", "unclip", "min_area", "max"});
+    post.allow({"kind", "output", "threshold", "box_threshold", "unclip", "min_area", "max", "sigmoid"});
     output_ = find_output(post["output"], outputs, 0);
     require_floats(post, outputs[output_]);
     if (const auto v = post["threshold"]; v.present()) threshold_ = static_cast<float>(v.number(0, 1));
     if (const auto v = post["box_threshold"]; v.present()) box_threshold_ = static_cast<float>(v.number(0, 1));
     if (const auto v = post["unclip"]; v.present()) unclip_ = static_cast<float>(v.number(0, 100));
     if (const auto v = post["min_area"]; v.present()) min_area_ = static_cast<int>(v.integer(1, 1 << 30));
+    if (const auto v = post["sigmoid"]; v.present()) sigmoid_ = v.boolean();
+    // sigmoid is monotonic: compare in logits, convert the few that remain
+    least_ = sigmoid_ ? std::log(threshold_ / (1 - threshold_)) : threshold_;
     if (const auto v = post["max"]; v.present()) most_ = static_cast<std::size_t>(v.integer(1, 1 << 16));
     reserved_ = known_count(outputs[output_]);
     pending_.reserve(reserved_);
@@ -34,7 +38,7 @@ class ScoreMap final : public Postprocess {
     result.mask_height = height_;
     result.mask.resize(map.size());
     seen_.resize(map.size());
-    binarise(map.data(), map.size(), threshold_, result.mask.data(), seen_.data());
+    binarise(map.data(), map.size(), least_, result.mask.data(), seen_.data());
     const std::uint8_t* const begin = seen_.data();
     const std::uint8_t* const end = begin + seen_.size();
     for (const void* open = begin; result.boxes.size() < most_;) {
@@ -105,7 +109,8 @@ class ScoreMap final : public Postprocess {
     float sum = 0;
     for (int i = x0; i <= x1; ++i) {
       seen_[place(i, y)] = 1;
-      sum += map[place(i, y)];
+      const float v = map[place(i, y)];
+      sum += sigmoid_ ? 1 / (1 + std::exp(-v)) : v;
     }
     c.x0 = std::min(c.x0, x0), c.x1 = std::max(c.x1, x1), c.y0 = std::min(c.y0, y), c.y1 = std::max(c.y1, y);
     c.area += x1 - x0 + 1;
@@ -147,6 +152,8 @@ class ScoreMap final : public Postprocess {
   }
 
   std::size_t output_ = 0;
+  bool sigmoid_ = false;
+  float least_ = 0;  // what a place must exceed
   float threshold_ = 0.3f, box_threshold_ = 0.6f, unclip_ = 1.5f;
   int min_area_ = 9;
   std::size_t most_ = 256;

@@ -18,7 +18,7 @@ class Values final : public Postprocess {
     for (std::size_t i = 0; places_.size() < outputs.size() && !scalar && !post["outputs"].present(); ++i)
       places_.push_back(i);
     for (const std::size_t i : places_) {
-      require_floats(post, outputs[i]);
+      require_numbers(post, outputs[i]);
       reserved_ += known_count(outputs[i]);
     }
     if (scalar && post["threshold"].present()) {
@@ -30,9 +30,9 @@ class Values final : public Postprocess {
   bool run(OutputViews outputs, const Geometry&, Result& result) noexcept override {
     result.clear();
     for (const std::size_t i : places_) {
-      if (i >= outputs.size() || !is_sound(outputs[i])) return false;
-      const auto values = outputs[i].as<float>();
-      result.scores.insert(result.scores.end(), values.begin(), values.end());
+      if (i >= outputs.size() || !holds_numbers(outputs[i])) return false;
+      const std::size_t count = element_count(outputs[i].shape);
+      for (std::size_t n = 0; n < count; ++n) result.scores.push_back(number_at(outputs[i], n));
     }
     if (!decides_) return true;
     result.k = 1;

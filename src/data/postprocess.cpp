@@ -8,6 +8,14 @@
 #include <fmt/ranges.h>
 
 namespace rtmdl {
+namespace {
+
+bool is_read(ElementType type) noexcept {
+  return type == ElementType::f32 || type == ElementType::i32 || type == ElementType::i64 || type == ElementType::u8 ||
+         type == ElementType::boolean;
+}
+
+}  // namespace
 
 void Result::clear() noexcept {
   classes.clear();
@@ -25,10 +33,11 @@ std::unique_ptr<Postprocess> make_postprocess(const ConfigNode& post, OutputSpec
   if (!post.present()) return make_values(post, outputs);
   post.require_map("a map such as {kind: classes}");
   const std::string kind =
-      post["kind"].one_of({"classes", "detections", "score_map", "lines", "scalar", "ctc", "tensor"});
+      post["kind"].one_of({"classes", "detections", "score_map", "segmentation", "lines", "scalar", "ctc", "tensor"});
   if (kind == "classes") return make_classes(post, outputs);
   if (kind == "detections") return make_detections(post, outputs);
   if (kind == "score_map") return make_score_map(post, outputs);
+  if (kind == "segmentation") return make_segmentation(post, outputs);
   if (kind == "lines") return make_lines(post, outputs);
   if (kind == "ctc") return make_ctc(post, outputs);
   return make_values(post, outputs);
@@ -61,6 +70,12 @@ void require_floats(const ConfigNode& post, const TensorSpec& output) {
         fmt::format("the model's output '{}' is of type {}; f32 is accepted", output.name, element_name(output.type)));
 }
 
+void require_numbers(const ConfigNode& post, const TensorSpec& output) {
+  if (!is_read(output.type))
+    post.fail(fmt::format("the model's output '{}' is of type {}; f32, i32, i64, u8 and boolean are accepted",
+                          output.name, element_name(output.type)));
+}
+
 std::size_t known_count(const TensorSpec& output) noexcept {
   const bool known = std::all_of(output.shape.begin(), output.shape.end(), [](std::int64_t d) { return d >= 0; });
   return known ? element_count(output.shape) : 0;
@@ -79,6 +94,20 @@ bool has_nan(std::span<const float> values) noexcept {
 bool is_sound(const TensorView& output) noexcept {
   return output.type == ElementType::f32 && output.bytes.size() == element_count(output.shape) * sizeof(float) &&
          !has_nan(output.as<float>());
+}
+
+bool holds_numbers(const TensorView& output) noexcept {
+  if (output.type == ElementType::f32) return is_sound(output);
+  return is_read(output.type) && output.bytes.size() == element_count(output.shape) * element_size(output.type);
+}
+
+float number_at(const TensorView& output, std::size_t i) noexcept {
+  switch (output.type) {
+    case ElementType::f32: return output.as<float>()[i];
+    case ElementType::i32: return static_cast<float>(output.as<std::int32_t>()[i]);
+    case ElementType::i64: return static_cast<float>(output.as<std::int64_t>()[i]);
+    default: return output.as<std::uint8_t>()[i];
+  }
 }
 
 Box to_frame(const Geometry& g, const Box& in_input) noexcept {

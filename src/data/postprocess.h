@@ -32,7 +32,8 @@ struct Result {
   int k = 0;                          ///< classes per element
   std::vector<Box> boxes;
   std::vector<LineSegment> lines;
-  std::vector<std::uint8_t> mask;     ///< binarised score map, row-major, 0 or 1; empty where there is none
+  std::vector<std::uint8_t>
+      mask;  ///< binarised score map (0 or 1), or the class of each place, row-major; empty where there is none
   int mask_width = 0, mask_height = 0;
   std::string text;                   ///< CTC
   void clear() noexcept;              ///< empties, keeps capacity
@@ -47,7 +48,8 @@ class Postprocess {
   virtual void prepare(Result& result) const = 0;
 };
 
-/// `post: {kind: classes|detections|score_map|lines|scalar|ctc|tensor, …}`. `outputs` are the model's (names are used to find tensors).
+/// `post: {kind: classes|detections|score_map|segmentation|lines|scalar|ctc|tensor, …}`. `outputs` are the model's
+/// (names are used to find tensors).
 [[nodiscard]] std::unique_ptr<Postprocess> make_postprocess(const ConfigNode& post, std::span<const TensorSpec> outputs);
 
 }  // namespace rtmdl

@@ -32,18 +32,41 @@ class StepPreprocess final : public Preprocess {
  private:
   bool copy_tensor(const Frame& frame, const TensorView& input, Geometry& geometry) const noexcept {
     if (frame.tensor.bytes.empty() || frame.tensor.type != input.type ||
-        frame.tensor.bytes.size() != input.bytes.size())
+        frame.tensor.bytes.size() != input.bytes.size() || !same_order(frame.tensor.shape, input.shape))
       return false;
     geometry = Geometry{};
-    const float gain = plan_.gain[0], bias = plan_.bias[0];
-    if (input.type != ElementType::f32 || (gain == 1 && bias == 0)) {
+    if (plan_.keeps_values()) {
       std::memcpy(input.bytes.data(), frame.tensor.bytes.data(), input.bytes.size());
       return true;
     }
+    if (input.type != ElementType::f32) return false;
     const auto from = frame.tensor.as<float>();
     const auto to = input.as<float>();
-    for (std::size_t i = 0; i < to.size(); ++i) to[i] = gain * from[i] + bias;
+    std::size_t channels = 1, plane = to.size();  // values of one channel that lie together
+    if (!plan_.same_for_all()) {
+      if (input.shape.size() != 4) return false;
+      const bool nchw = plan_.layout == TensorLayout::nchw;
+      channels = static_cast<std::size_t>(plan_.colours());
+      if (input.shape[nchw ? 1 : 3] != plan_.colours()) return false;
+      plane = nchw ? static_cast<std::size_t>(input.shape[2] * input.shape[3]) : 1;
+    }
+    for (std::size_t at = 0, c = 0; at < to.size(); at += plane, c = (c + 1) % channels)
+      for (std::size_t i = at; i < at + plane; ++i) to[i] = plan_.gain[c] * from[i] + plan_.bias[c];
     return true;
+  }
+
+  /// Numbers lie in the input as they lie in the frame: dimensions of 1 do not count, nor those of a frame that is one
+  /// row.
+  static bool same_order(std::span<const std::int64_t> frame, std::span<const std::int64_t> input) noexcept {
+    const auto more_than_one = [](std::int64_t d) { return d != 1; };
+    if (std::count_if(frame.begin(), frame.end(), more_than_one) <= 1) return true;
+    auto f = frame.begin(), i = input.begin();
+    for (;; ++f, ++i) {
+      f = std::find_if(f, frame.end(), more_than_one);
+      i = std::find_if(i, input.end(), more_than_one);
+      if (f == frame.end() || i == input.end()) return f == frame.end() && i == input.end();
+      if (*f != *i) return false;
+    }
   }
 
   bool run_picture(const Frame& frame, const TensorView& input, Geometry& geometry) {

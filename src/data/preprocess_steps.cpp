@@ -29,7 +29,6 @@ double number_or_quotient(const ConfigNode& node) {
 /// One number for all channels, or one for each.
 std::array<double, kMostChannels> per_channel(const ConfigNode& node, int colours) {
   std::array<double, kMostChannels> result;
-  result.fill(1);
   if (node.is_scalar()) {
     result.fill(number_or_quotient(node));
     return result;
@@ -39,6 +38,7 @@ std::array<double, kMostChannels> per_channel(const ConfigNode& node, int colour
     node.fail(fmt::format("has {} values; one for all or one for each of the {} channels is accepted", items.size(),
                           colours));
   for (std::size_t c = 0; c < items.size(); ++c) result[c] = number_or_quotient(items[c]);
+  std::fill(result.begin() + static_cast<std::ptrdiff_t>(items.size()), result.end(), result[0]);  // never written
   return result;
 }
 
@@ -74,7 +74,19 @@ TensorLayout guess_layout(const TensorSpec& input) {
 }
 
 void check_input(const ConfigNode& pre, const TensorSpec& input, const PreprocessPlan& plan) {
-  if (input.shape.size() != 4) return;  // not for pictures: frames are copied, and run() checks their size
+  if (input.shape.size() != 4) {  // not for pictures: frames are copied, and run() checks their size
+    for (const char* step : {"resize", "letterbox", "crop", "colour", "layout", "alpha"})
+      if (pre.present() && pre[step].present())
+        pre[step].fail(fmt::format("is for pictures, and the model's input '{}' [{}] takes none: four dimensions do",
+                                   input.name, fmt::join(input.shape, ", ")));
+    if (!plan.same_for_all())
+      pre.fail(
+          fmt::format("has steps with a value for each channel, and the model's input '{}' "
+                      "[{}] has no channels",
+                      input.name, fmt::join(input.shape, ", ")));
+    return;
+  }
+  if (!pre.present()) return;  // nothing said about pictures: frames that are tensors are copied
   const std::int64_t channels = plan.layout == TensorLayout::nchw ? input.shape[1] : input.shape[3];
   const char* layout = plan.layout == TensorLayout::nchw ? "NCHW" : "NHWC";
   if (channels > 0 && channels != plan.channels())

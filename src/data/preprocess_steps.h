@@ -6,6 +6,7 @@
 
 #include <rtmdl/tensor.h>
 
+#include <algorithm>
 #include <array>
 #include <optional>
 
@@ -31,6 +32,13 @@ struct PreprocessPlan {
   std::optional<float> alpha;  ///< an extra channel with this value
 
   [[nodiscard]] int colours() const noexcept { return colour == Colour::gray ? 1 : 3; }
+  [[nodiscard]] bool keeps_values() const noexcept {
+    return gain == std::array<float, kMostChannels>{1, 1, 1, 1} && bias == std::array<float, kMostChannels>{};
+  }
+  [[nodiscard]] bool same_for_all() const noexcept {  ///< channels
+    return std::all_of(gain.begin(), gain.end(), [&](float g) { return g == gain[0]; }) &&
+           std::all_of(bias.begin(), bias.end(), [&](float b) { return b == bias[0]; });
+  }
   [[nodiscard]] int channels() const noexcept { return colours() + (alpha ? 1 : 0); }
 };
 

@@ -1,11 +1,10 @@
 #include "data/input_files.h"
 #include "data/sources.h"
 
-#include "base/atomic_file.h"
-
+#include <algorithm>
 #include <array>
 #include <charconv>
-#include <cstring>
+#include <fstream>
 #include <optional>
 
 #include <fmt/format.h>
@@ -16,6 +15,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::array<std::string_view, 3> kExtensions{".npy", ".bin", ".raw"};
+constexpr std::int64_t kMostElements = std::int64_t{1} << 40;  // of a file
+constexpr std::size_t kMostHeader = 10 + 65535;                // bytes of an .npy file's header
 
 std::optional<ElementType> npy_type(std::string_view descr) {
   constexpr std::array<std::pair<std::string_view, ElementType>, 9> known{{{"<f4", ElementType::f32},
@@ -39,28 +40,34 @@ struct Layout {
   std::size_t offset = 0;           ///< bytes
 };
 
-/// The header of an .npy file of version 1 (NumPy enhancement proposal 1): a Python dictionary as text.
-std::optional<Layout> parse_npy(std::string_view bytes) {
-  if (bytes.size() < 10 || bytes.substr(0, 6) != "\x93NUMPY" || bytes[6] != 1) return std::nullopt;
+/// The header of an .npy file of version 1 (NumPy enhancement proposal 1): a Python dictionary as text. `fail` is told
+/// why a file is not accepted.
+template <typename Fail>
+Layout parse_npy(std::string_view bytes, Fail fail) {
+  if (bytes.size() < 10 || bytes.substr(0, 6) != "\x93NUMPY") fail("it is no .npy file");
+  if (bytes[6] != 1) fail(fmt::format("it is of version {}; version 1 is", static_cast<int>(bytes[6])));
   const std::size_t length =
       static_cast<unsigned char>(bytes[8]) | static_cast<std::size_t>(static_cast<unsigned char>(bytes[9])) << 8;
-  if (bytes.size() < 10 + length) return std::nullopt;
+  if (bytes.size() < 10 + length) fail("it ends within the header");
   const std::string_view header = bytes.substr(10, length);
   const auto after = [&](std::string_view key) {
     const auto at = header.find(key);
     return at == header.npos ? header.npos : at + key.size();
   };
   const auto descr = after("'descr': '"), shape = after("'shape': (");
-  if (descr == header.npos || shape == header.npos || after("'fortran_order': False") == header.npos)
-    return std::nullopt;
-  const auto type = npy_type(header.substr(descr, 3));
-  if (!type) return std::nullopt;
+  if (descr == header.npos || shape == header.npos) fail("its header is damaged");
+  if (after("'fortran_order': False") == header.npos) fail("it is in Fortran order; C order is");
+  const std::string_view name = header.substr(descr, 3);
+  const auto type = npy_type(name);
+  if (!type) fail(fmt::format("its type is '{}'; little-endian f4, f2, f8, u1, i1, i4, i8, u4 and b1 are", name));
   Layout layout{*type, {}, 10 + length};
+  std::int64_t count = 1;
   std::size_t at = shape;
   while (at < header.size() && header[at] != ')') {
     std::int64_t d = 0;
     const auto [end, ec] = std::from_chars(header.data() + at, header.data() + header.size(), d);
-    if (ec != std::errc{} || d < 1 || d > (std::int64_t{1} << 40)) return std::nullopt;
+    if (ec != std::errc{} || d < 1 || d > kMostElements / count) fail("it is empty, or its shape is damaged");
+    count *= d;
     layout.shape.push_back(d);
     at = static_cast<std::size_t>(end - header.data());
     while (at < header.size() && (header[at] == ',' || header[at] == ' ')) ++at;
@@ -101,14 +108,13 @@ class RawSource final : public Source {
 
   Frame read(Split s, std::size_t i) override {
     const Item& item = items_[(s == Split::calibration ? calibration_ : evaluation_)[i]];
-    const std::string bytes = read_file(files_[item.file]);
     Frame frame;
     frame.index = static_cast<std::int64_t>(i);
     frame.restart = i == 0;
     frame.tensor = Tensor(item.type, item.shape);
-    if (bytes.size() < item.offset + frame.tensor.bytes.size())
+    const std::size_t size = frame.tensor.bytes.size();
+    if (read_part(item.file, item.offset, reinterpret_cast<char*>(frame.tensor.bytes.data()), size) < size)
       node_.fail(fmt::format("'{}' has become shorter", files_[item.file].string()));
-    std::memcpy(frame.tensor.bytes.data(), bytes.data() + item.offset, frame.tensor.bytes.size());
     return frame;
   }
 
@@ -122,23 +128,32 @@ class RawSource final : public Source {
     std::vector<std::int64_t> shape;
   };
 
+  /// Up to `size` bytes from `offset` on; how many there were.
+  std::size_t read_part(std::size_t f, std::size_t offset, char* to, std::size_t size) const {
+    std::ifstream file(files_[f], std::ios::binary);
+    if (!file.seekg(static_cast<std::streamoff>(offset)))
+      node_.fail(fmt::format("'{}' cannot be read", files_[f].string()));
+    file.read(to, static_cast<std::streamsize>(size));
+    return static_cast<std::size_t>(file.gcount());
+  }
+
   /// A file holds one tensor of `shape`, or several one after another; an .npy file without `shape` holds one.
   void find_items(const ConfigNode& data, std::size_t f) {
     const std::string name = files_[f].string();
-    const std::string bytes = read_file(files_[f]);
+    const std::size_t bytes = fs::file_size(files_[f]);
     Layout layout{type_, {}, 0};
     std::vector<std::int64_t> shape = shape_;
-    if (files_[f].extension() == ".npy") {
-      const auto found = parse_npy(bytes);
-      if (!found)
-        node_.fail(fmt::format("'{}' is not accepted: an .npy file of version 1, little-endian, in C order is", name));
-      layout = *found;
+    if (has_extension(files_[f], std::array<std::string_view, 1>{".npy"})) {
+      std::string header(std::min(bytes, kMostHeader), '\0');
+      header.resize(read_part(f, 0, header.data(), header.size()));
+      layout = parse_npy(
+          header, [&](const std::string& why) { node_.fail(fmt::format("'{}' is not accepted: {}", name, why)); });
       if (shape.empty()) shape = layout.shape;
     } else if (shape.empty()) {
       data["shape"].fail(fmt::format("is missing: '{}' does not say its own", name));
     }
     const std::size_t size = element_count(shape) * element_size(layout.type);
-    const std::size_t there = bytes.size() - layout.offset;
+    const std::size_t there = bytes - std::min(bytes, layout.offset);
     if (there == 0 || there % size != 0)
       node_.fail(fmt::format("'{}' holds {} bytes of numbers, which is not a multiple of the {} that the shape needs",
                              name, there, size));

@@ -29,4 +29,10 @@ std::vector<bool> choose_for_calibration(std::size_t count, std::uint64_t seed) 
   return chosen;
 }
 
+void thin(std::vector<std::size_t>& things, std::size_t most) {
+  if (things.size() <= most) return;
+  for (std::size_t n = 0; n < most; ++n) things[n] = things[n * things.size() / most];
+  things.resize(most);
+}
+
 }  // namespace rtmdl

@@ -20,4 +20,7 @@ constexpr std::uint64_t split = 1, calibration = 2, evaluation = 3, stream = 4;
 /// Which of `count` things go to calibration: a seeded third, at least one, never all (count ≥ 2). In ascending order.
 [[nodiscard]] std::vector<bool> choose_for_calibration(std::size_t count, std::uint64_t seed);
 
+/// Keeps at most `most`, spread evenly: things of one kind often lie side by side.
+void thin(std::vector<std::size_t>& things, std::size_t most);
+
 }  // namespace rtmdl

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 
 #include <fmt/format.h>
 #include <opencv2/videoio.hpp>
@@ -66,16 +67,10 @@ class VideoSource final : public Source {
   std::string fingerprint() const override { return fingerprint_; }
 
  private:
-  /// Keeps at most `most`, spread evenly.
-  static void thin(std::vector<std::size_t>& frames, std::size_t most) {
-    if (frames.size() <= most) return;
-    for (std::size_t n = 0; n < most; ++n) frames[n] = frames[n * frames.size() / most];
-    frames.resize(most);
-  }
-
   void rewind() {
     capture_.release();
-    if (!capture_.open(file_.string()))
+    // FFmpeg first: the other back-ends complain at length on stderr about what they cannot open.
+    if (!capture_.open(file_.string(), cv::CAP_FFMPEG) && !capture_.open(file_.string(), cv::CAP_OPENCV_MJPEG))
       node_.fail(fmt::format("'{}' is not a video that OpenCV reads", file_.string()));
     next_ = 0;
   }
@@ -109,6 +104,7 @@ class VideoSource final : public Source {
 }  // namespace
 
 std::unique_ptr<Source> open_video(const ConfigNode& data, std::uint64_t seed) {
+  ::setenv("OPENCV_FFMPEG_LOGLEVEL", "-8", 0);  // AV_LOG_QUIET: what is wrong with a video is said here, in one line
   return std::make_unique<VideoSource>(data, seed);
 }
 

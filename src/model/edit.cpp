@@ -66,18 +66,26 @@ bool does_nothing(const onnx::NodeProto& node, const Links& links) {
   return !training && !mask;
 }
 
+/// Subgraphs see the tensors of the graph around them.
+void redirect_in(onnx::GraphProto& graph, const std::string& from, const std::string& to) {
+  for (auto& node : *graph.mutable_node()) {
+    for (auto& input : *node.mutable_input()) {
+      if (input == from) input = to;
+    }
+    for (auto& attribute : *node.mutable_attribute()) {
+      if (attribute.has_g()) redirect_in(*attribute.mutable_g(), from, to);
+      for (auto& inner : *attribute.mutable_graphs()) redirect_in(inner, from, to);
+    }
+  }
+}
+
 void drop_idle_nodes(Model& model) {
   const Links links(model);
   std::vector<int> gone;
   for (int i = 0; i < model.graph().node_size(); ++i) {
     const auto& node = model.graph().node(i);
     if (!does_nothing(node, links) || links.is_output(node.output(0))) continue;
-    const std::string from = node.output(0);
-    const auto& readers = links.consumers(from);
-    const bool captured =
-        std::any_of(readers.begin(), readers.end(), [&](int r) { return has_subgraph(model.graph().node(r)); });
-    if (captured) continue;
-    redirect(model, from, node.input(0));
+    redirect(model, node.output(0), node.input(0));
     gone.push_back(i);
   }
   remove_nodes(model, gone);
@@ -133,13 +141,7 @@ int drop_dead_nodes(Model& model) {
   return static_cast<int>(gone.size());
 }
 
-void redirect(Model& model, const std::string& from, const std::string& to) {
-  for (auto& node : *model.graph().mutable_node()) {
-    for (auto& input : *node.mutable_input()) {
-      if (input == from) input = to;
-    }
-  }
-}
+void redirect(Model& model, const std::string& from, const std::string& to) { redirect_in(model.graph(), from, to); }
 
 std::string unused_name(const Model& model, const std::string& stem) {
   std::unordered_set<std::string> used;
@@ -171,15 +173,16 @@ void remove_nodes(Model& model, const std::vector<int>& indices) {
 }
 
 std::vector<int> constant_nodes(const Model& model) {
-  static const std::set<std::string> kRandom{"RandomNormal",      "RandomNormalLike", "RandomUniform",
-                                             "RandomUniformLike", "Multinomial",      "Bernoulli"};
+  static const std::set<std::string> kNever{
+      "RandomNormal", "RandomNormalLike",  "RandomUniform", "RandomUniformLike", "Multinomial",
+      "Bernoulli",    "SequenceConstruct", "SequenceEmpty", "SplitToSequence",   "Optional"};  // random; no tensors
   std::unordered_set<std::string> known;
   for (const auto& tensor : model.graph().initializer()) known.insert(tensor.name());
   for (const auto& input : model.graph().input()) known.erase(input.name());
   std::vector<int> found;
   for (int i = 0; i < model.graph().node_size(); ++i) {
     const auto& node = model.graph().node(i);
-    if (kRandom.contains(node.op_type()) || !node.domain().empty() || has_subgraph(node)) continue;
+    if (kNever.contains(node.op_type()) || !node.domain().empty() || has_subgraph(node)) continue;
     const auto inputs = reads(node);
     if (!std::all_of(inputs.begin(), inputs.end(), [&](const auto& name) { return known.contains(name); })) continue;
     known.insert(node.output().begin(), node.output().end());

@@ -15,7 +15,7 @@ namespace rtmdl {
 void normalise(Model& model);
 /// Removes nodes and weights on which no output depends. Returns how many nodes went.
 int drop_dead_nodes(Model& model);
-/// Every reader of `from`, graph outputs excepted, reads `to` instead.
+/// Every reader of `from`, in subgraphs too, graph outputs excepted, reads `to` instead.
 void redirect(Model& model, const std::string& from, const std::string& to);
 /// A tensor name that begins with `stem` and is used nowhere.
 [[nodiscard]] std::string unused_name(const Model& model, const std::string& stem);
@@ -23,7 +23,8 @@ void redirect(Model& model, const std::string& from, const std::string& to);
 std::string add_constant(Model& model, onnx::TensorProto tensor);
 void remove_nodes(Model& model, const std::vector<int>& indices);
 
-/// Nodes that depend on weights only, whatever the inputs; in topological order. Random and stateful operators are not.
+/// Nodes that depend on weights only, whatever the inputs; in topological order. Random operators and those that give
+/// no tensor are not.
 [[nodiscard]] std::vector<int> constant_nodes(const Model& model);
 /// Replaces each of them by the value that `value` (from a run) gives for its outputs; an empty pointer keeps the node.
 int fold_constants(Model& model, const std::function<const Tensor*(const std::string&)>& value);

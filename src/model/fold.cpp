@@ -91,15 +91,9 @@ std::string data_input(const onnx::NodeProto& node, const Links& links) {
   return data;
 }
 
-/// Makes `node`'s readers read its input, or, if it makes a graph output, lets its producer make that.
-void bypass(Model& model, const Links& links, int index, int producer) {
-  const std::string output = model.graph().node(index).output(0);
-  auto& before = *model.graph().mutable_node(producer);
-  if (links.is_output(output)) {
-    before.set_output(0, output);
-  } else {
-    redirect(model, output, before.output(0));
-  }
+/// The producer writes what the node behind it, its only reader, wrote.
+void bypass(Model& model, int index, int producer) {
+  model.graph().mutable_node(producer)->set_output(0, model.graph().node(index).output(0));
   remove_nodes(model, {index});
 }
 
@@ -124,7 +118,7 @@ bool fold_one_backward(Model& model) {
       l->bias[c] = static_cast<float>(l->bias[c] * s->scale_at(c) + s->shift_at(c));
     }
     store(model, i, *l);
-    bypass(model, links, reader, i);
+    bypass(model, reader, i);
     return true;
   }
   return false;

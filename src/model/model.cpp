@@ -9,6 +9,7 @@
 #include <rtmdl/error.h>
 
 #include <algorithm>
+#include <fstream>
 #include <functional>
 #include <limits>
 #include <optional>
@@ -82,17 +83,35 @@ void pull_in_external_data(onnx::TensorProto& tensor, const std::string& model, 
   if (!std::filesystem::is_regular_file(path)) {
     bad_input(fmt::format("{}: weights '{}' are in {}, which is not there", model, tensor.name(), path.string()));
   }
-  const std::string bytes = read_file(path);
-  const std::size_t offset = number(entry(tensor, "offset").value_or("0"), bytes.size() + 1);
-  const std::size_t rest = offset <= bytes.size() ? bytes.size() - offset : 0;
+  const std::size_t size = std::filesystem::file_size(path);
+  const std::size_t offset = number(entry(tensor, "offset").value_or("0"), size + 1);
+  const std::size_t rest = offset <= size ? size - offset : 0;
   const std::size_t length = number(entry(tensor, "length").value_or(std::to_string(rest)), rest + 1);
-  if (offset > bytes.size() || length > rest) {
+  if (offset > size || length > rest) {
     bad_input(fmt::format("{}: weights '{}' are bytes {} to {} of {}, which has {}", model, tensor.name(), offset,
-                          offset + length, path.string(), bytes.size()));
+                          offset + length, path.string(), size));
   }
-  tensor.set_raw_data(bytes.substr(offset, length));
+  std::ifstream file(path, std::ios::binary);  // all tensors may be in one large file: only this part of it
+  auto& bytes = *tensor.mutable_raw_data();
+  bytes.resize(length);
+  file.seekg(static_cast<std::streamoff>(offset));
+  if (!file.read(bytes.data(), static_cast<std::streamsize>(length))) {
+    bad_input(fmt::format("{}: weights '{}' cannot be read from {}", model, tensor.name(), path.string()));
+  }
   tensor.clear_external_data();
   tensor.set_data_location(onnx::TensorProto_DataLocation_DEFAULT);
+}
+
+/// Calls `visit` for every tensor that holds weights, in subgraphs too.
+void for_each_weights(onnx::GraphProto& graph, const std::function<void(onnx::TensorProto&)>& visit) {
+  for (auto& tensor : *graph.mutable_initializer()) visit(tensor);
+  for (auto& node : *graph.mutable_node()) {
+    for (auto& attribute : *node.mutable_attribute()) {
+      if (attribute.has_t()) visit(*attribute.mutable_t());
+      if (attribute.has_g()) for_each_weights(*attribute.mutable_g(), visit);
+      for (auto& inner : *attribute.mutable_graphs()) for_each_weights(inner, visit);
+    }
+  }
 }
 
 void collect_reads(const onnx::NodeProto& node, std::vector<std::string>& names) {
@@ -187,14 +206,33 @@ Model parse_model(std::string_view bytes, const std::string& name, const std::fi
   if (!model.proto.has_graph() || (model.graph().node().empty() && model.graph().output().empty())) {
     bad_input(fmt::format("{}: not an ONNX model: it holds no graph", name));
   }
-  for (auto& tensor : *model.graph().mutable_initializer()) pull_in_external_data(tensor, name, folder);
-  for (auto& node : *model.graph().mutable_node()) {
-    for (auto& attribute : *node.mutable_attribute()) {
-      if (attribute.has_t()) pull_in_external_data(*attribute.mutable_t(), name, folder);
-    }
-  }
+  for_each_weights(model.graph(), [&](onnx::TensorProto& tensor) { pull_in_external_data(tensor, name, folder); });
   check_model(model);
   return model;
+}
+
+std::vector<std::filesystem::path> model_files(const std::filesystem::path& path) {
+  std::vector<std::filesystem::path> files{path};
+  onnx::ModelProto proto;
+  const std::string bytes = read_file(path);
+  if (bytes.size() > kProtobufLimit || !proto.ParseFromString(bytes)) return files;
+  for_each_weights(*proto.mutable_graph(), [&](const onnx::TensorProto& tensor) {
+    if (tensor.data_location() != onnx::TensorProto_DataLocation_EXTERNAL) return;
+    auto file = path.parent_path() / entry(tensor, "location").value_or("");
+    if (std::find(files.begin(), files.end(), file) == files.end()) files.push_back(std::move(file));
+  });
+  return files;
+}
+
+std::int64_t model_bytes(const std::filesystem::path& path) {
+  std::uintmax_t sum = 0;
+  for (const auto& file : model_files(path)) {
+    std::error_code error;
+    const auto size = std::filesystem::file_size(file, error);
+    if (error) bad_input(fmt::format("{}: cannot read {}: {}", path.string(), file.string(), error.message()));
+    sum += size;
+  }
+  return static_cast<std::int64_t>(sum);
 }
 
 void check_model(Model& model) {

@@ -31,6 +31,10 @@ struct Model {
 /// The same from memory. External data is looked for in `folder`.
 [[nodiscard]] Model parse_model(std::string_view bytes, const std::string& name,
                                 const std::filesystem::path& folder = {});
+/// The file itself, then those beside it that hold weights of it. Never throws for what is no model: one file then.
+[[nodiscard]] std::vector<std::filesystem::path> model_files(const std::filesystem::path& path);
+/// Bytes of all of them. Throws Error(bad_input) if one is not there.
+[[nodiscard]] std::int64_t model_bytes(const std::filesystem::path& path);
 /// One definition per name, nothing read that nothing defines, no cycle, weights as long as their shape says. Nodes are
 /// put into topological order (stable). Throws Error(bad_input).
 void check_model(Model& model);

@@ -203,8 +203,10 @@ class Descent {
 
   void polish() {
     int fruitless = 0;
+    // Where no accuracy can be won any more there is little left to find.
+    const int patience = evaluator_.at_least_loss() ? patience_ / 4 : patience_;
     // Looking at a neighbour is cheap against simulating it, but not free: hence the second limit.
-    for (int looked = 0; fruitless < patience_ && looked < 200 * patience_ && !over(); ++looked) {
+    for (int looked = 0; fruitless < patience && looked < 200 * patience && !over(); ++looked) {
       Choices choices = current_.choices;
       switch (pick(4)) {
         case 0: change_option(choices, false); break;

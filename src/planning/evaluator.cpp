@@ -3,8 +3,11 @@
 #include "planning/response_time.h"
 #include "scheduling/arrivals.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <map>
 #include <numeric>
 
@@ -63,13 +66,16 @@ Evaluator::Evaluator(const PlanProblem& problem, const PlanOptions& options, con
   }
   for (const PlanProcessor& p : problem.processors)
     capacity_.push_back(p.slots * std::max<std::int64_t>(last - first, 0));
-  std::map<std::string, int> variants;
+  std::map<std::string, std::pair<int, std::size_t>> models;  // with the first task that has it
   facts_.resize(problem.tasks.size());
   for (std::size_t i = 0; i < facts_.size(); ++i) {
     for (std::size_t o = 0; o < options_of(i); ++o) {
       facts_[i].push_back(facts_of(i, o));
-      const auto found = variants.try_emplace(problem.tasks[i].options[o].variant, static_cast<int>(variants.size()));
-      facts_[i].back().variant = found.first->second;
+      const TaskOption& option = problem.tasks[i].options[o];
+      const std::string name = option.content.empty() ? fmt::format("{} {}", i, option.variant) : option.content;
+      const auto [number, owner] = models.try_emplace(name, static_cast<int>(models.size()), i).first->second;
+      facts_[i].back().model = number;
+      shares_models_ |= owner != i;
     }
   }
 }
@@ -129,7 +135,7 @@ std::int64_t Evaluator::bytes(const Choices& choices) const {
   for (std::size_t i = 0; i < choices.size(); ++i) {
     const Facts& mine = facts_[i][index(choices[i].option)];
     bool counted = false;
-    for (std::size_t j = 0; j < i; ++j) counted |= facts_[j][index(choices[j].option)].variant == mine.variant;
+    for (std::size_t j = 0; j < i; ++j) counted |= facts_[j][index(choices[j].option)].model == mine.model;
     if (!counted) sum += problem_.tasks[i].options[index(choices[i].option)].bytes;
   }
   return sum;
@@ -220,6 +226,19 @@ std::optional<Strategy> Evaluator::evaluate(const Choices& choices, bool give_up
   }
   enter(strategy, too_large <= 0);
   return strategy;
+}
+
+bool Evaluator::at_least_loss() const {
+  if (!best_ || !best_->score.feasible) return false;
+  double least = 0;
+  for (const std::vector<Facts>& options : facts_) {
+    double mine = std::numeric_limits<double>::infinity();
+    for (const Facts& option : options) {
+      if (option.possible) mine = std::min(mine, option.loss);
+    }
+    least += mine;
+  }
+  return best_->score.loss <= least + kEqual;
 }
 
 void Evaluator::enter(const Strategy& strategy, bool fits) {

@@ -57,7 +57,8 @@ class Evaluator {
     return facts_[task][option].least_miss_rate;
   }
 
-  [[nodiscard]] std::int64_t bytes(const Choices& choices) const;  ///< each variant counted once
+  [[nodiscard]] std::int64_t bytes(const Choices& choices) const;      ///< each model counted once
+  [[nodiscard]] bool shares_models() const { return shares_models_; }  ///< two tasks have an option with the same model
   [[nodiscard]] std::int64_t memory(const Choices& choices) const;
   [[nodiscard]] double loss(const Choices& choices) const;
   /// Storage and memory hold and no necessary condition is broken.
@@ -71,6 +72,8 @@ class Evaluator {
   [[nodiscard]] bool all_preemptive(const Choices& choices) const;
 
   [[nodiscard]] const std::optional<Strategy>& best() const { return best_; }
+  /// The best is feasible and no task has a possible option of less loss: no search is needed to call it optimal.
+  [[nodiscard]] bool at_least_loss() const;
   [[nodiscard]] std::vector<ParetoPoint> pareto() const { return pareto_; }
   [[nodiscard]] std::int64_t evaluated() const { return evaluated_; }
   [[nodiscard]] double seconds() const;
@@ -86,7 +89,7 @@ class Evaluator {
     double loss = 0;
     bool possible = true;
     double least_miss_rate = 0;
-    int variant = 0;
+    int model = 0;  ///< equal where the content is
     std::vector<std::int64_t> demand;
     std::vector<double> utilisation;
   };
@@ -100,7 +103,7 @@ class Evaluator {
   std::vector<std::int64_t> jobs_, limits_;  ///< per task: released, and the most that may miss
   std::vector<std::vector<Facts>> facts_;
   std::vector<std::int64_t> capacity_;
-  bool any_hard_ = false;
+  bool any_hard_ = false, shares_models_ = false;
   std::optional<Strategy> best_;
   std::vector<ParetoPoint> pareto_;
   std::int64_t evaluated_ = 0;

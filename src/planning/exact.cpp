@@ -78,10 +78,8 @@ class Exact {
   std::vector<std::vector<int>> by_loss_;  ///< possible options of dm_[k], least loss first
   std::vector<double> least_loss_from_;    ///< of tasks dm_[k..]
   std::vector<std::vector<std::int64_t>>
-      least_demand_from_;                  ///< [k][processor]; the last entry is the sum over processors
-  std::vector<std::int64_t> least_bytes_;  ///< per task of dm_, when no two tasks can share a variant
+      least_demand_from_;  ///< [k][processor]; the last entry is the sum over processors
   std::vector<std::int64_t> least_memory_from_, least_bytes_from_;
-  bool shared_variants_ = false;
   std::priority_queue<Node, std::vector<Node>, Later> open_;
   std::unordered_map<PrefixKey, bool, PrefixHash> prefixes_;
   double optimum_ = std::numeric_limits<double>::infinity();
@@ -97,12 +95,6 @@ void Exact::prepare() {
   least_demand_from_.assign(n_ + 1, std::vector<std::int64_t>(processors + 1, 0));
   least_memory_from_.assign(n_ + 1, 0);
   least_bytes_from_.assign(n_ + 1, 0);
-  std::unordered_map<std::string, std::size_t> owner;
-  for (std::size_t i = 0; i < n_; ++i) {
-    for (const TaskOption& option : problem.tasks[i].options) {
-      shared_variants_ |= owner.try_emplace(option.variant, i).first->second != i;
-    }
-  }
   for (std::size_t k = n_; k-- > 0;) {
     const std::size_t task = index(dm_[k]);
     auto& mine = by_loss_[k];
@@ -175,8 +167,8 @@ bool Exact::hopeless(const Node& node) const {
     bytes += option.bytes;
   }
   if (problem.memory && memory > *problem.memory) return true;
-  // A variant that two tasks share counts once: then only the finished combination can tell (Evaluator::promising).
-  return problem.storage && !shared_variants_ && bytes > *problem.storage;
+  // A model that two tasks share counts once: then only the finished combination can tell (Evaluator::promising).
+  return problem.storage && !evaluator_.shares_models() && bytes > *problem.storage;
 }
 
 void Exact::found(const Choices& choices) {

@@ -56,14 +56,16 @@ PlannedTask task_from(const Json& j, const PlanTask& task) {
 }  // namespace
 
 std::string plan_key(const PlanProblem& problem, const PlanOptions& options) {
-  std::string text = fmt::format("plan 1|{}|{}|{}|{}|{}|", options.method, options.simulated.count(), options.seed, options.margin, options.budget.count());
+  std::string text = fmt::format("plan 2|{}|{}|{}|{}|{}|", options.method, options.simulated.count(), options.seed,
+                                 options.margin, options.budget.count());
   text += fmt::format("{}|{}|{}|", problem.storage.value_or(-1), problem.memory.value_or(-1), problem.dispatch.count());
   for (const PlanProcessor& p : problem.processors) text += fmt::format("{},{},{}|", p.name, p.preemptive, p.slots);
   for (const PlanTask& t : problem.tasks) {
     text += fmt::format("{},{},{},{},{},{},{},{},{}|", t.name, t.period.count(), t.deadline.count(), t.jitter.count(), t.offset.count(),
                         t.miss_rate_limit, t.hard, t.weight, t.queue);
     for (const TaskOption& o : t.options) {
-      text += fmt::format("{},{},{},{},{},{},{}:", o.variant, o.processor, o.threads, o.accuracy, o.accuracy_loss, o.bytes, o.memory);
+      text += fmt::format("{},{},{},{},{},{},{},{}:", o.variant, o.content, o.processor, o.threads, o.accuracy,
+                          o.accuracy_loss, o.bytes, o.memory);
       for (const StageOption& s : o.stages) {
         text += fmt::format("{}:", s.processor);
         feed(text, s.times);

@@ -18,6 +18,8 @@ namespace rtmdl {
 namespace {
 
 constexpr std::size_t kMostTasksAutoExact = 10;  ///< beyond that `auto` does not try: n! alone is too much
+constexpr int kLeastReleases = 20;
+constexpr double kMostJobs = 2e5;
 constexpr double kAutoExactShare = 0.7;          ///< of the budget, before `auto` goes back to descent
 
 std::size_t index(int i) { return static_cast<std::size_t>(i); }
@@ -30,6 +32,10 @@ void check(const PlanProblem& problem, const PlanOptions& options) {
   if (options.margin < 0) bad_input(fmt::format("margin {}: it must not be negative", format_percent(options.margin)));
   for (const PlanTask& task : problem.tasks) {
     if (task.deadline <= Duration{}) bad_input(fmt::format("task {}: the deadline must be positive", task.name));
+    if (task.offset >= options.simulated) {
+      bad_input(fmt::format("task {}: it is first released after {}, but only {} are simulated", task.name,
+                            format_duration(task.offset), format_duration(options.simulated)));
+    }
   }
 }
 
@@ -60,7 +66,8 @@ bool exact_is_open(const PlanProblem& problem, std::size_t most_tasks) {
                      [](const PlanTask& t) { return t.options.size() <= kMostExactOptions; });
 }
 
-/// True when the best in the book is proven to be optimal, or it is proven that nothing is feasible.
+/// True when the search was exact to its end: the best in the book is optimal, or it is proven that nothing is
+/// feasible.
 bool search(Evaluator& evaluator, const PlanOptions& options) {
   const PlanProblem& problem = evaluator.problem();
   const int n = static_cast<int>(problem.tasks.size());
@@ -98,7 +105,8 @@ std::vector<std::string> hopeless_limits(const Evaluator& evaluator) {
     smallest[i].option = least(&TaskOption::bytes);
     lightest[i].option = least(&TaskOption::memory);
   }
-  if (problem.storage && evaluator.bytes(smallest) > *problem.storage) {
+  // With models that tasks share, the smallest variants need not be the least in all.
+  if (problem.storage && !evaluator.shares_models() && evaluator.bytes(smallest) > *problem.storage) {
     lines.push_back(fmt::format("storage: the smallest variants need {}, the bound is {}",
                                 format_bytes(evaluator.bytes(smallest)), format_bytes(*problem.storage)));
   }
@@ -175,6 +183,20 @@ std::string reason_of(const Plan& plan, const Evaluator& evaluator, const Strate
 
 }  // namespace
 
+Duration simulated_length(const PlanProblem& problem) {
+  double jobs_per_ns = 0;
+  Duration wanted{}, least{};
+  for (const PlanTask& task : problem.tasks) {
+    jobs_per_ns += 1 / static_cast<double>(task.period.count());
+    wanted = std::max(wanted, task.offset + task.period * kLeastReleases);
+    least = std::max(least, task.offset + Duration(1));
+  }
+  if (static_cast<double>(wanted.count()) * jobs_per_ns > kMostJobs) {
+    wanted = Duration(static_cast<std::int64_t>(kMostJobs / jobs_per_ns));
+  }
+  return std::max({PlanOptions{}.simulated, wanted, least});
+}
+
 void require_method(const std::string& method) {
   if (method == "auto" || method == "exact" || method == "descent") return;
   bad_input(fmt::format("method {}: {}; accepted are auto, exact, descent", excerpt(method),
@@ -186,10 +208,11 @@ Plan plan(const PlanProblem& problem, const PlanOptions& options, const Context&
   const PlanProblem slowed = stretched(problem, options.margin);
   Evaluator evaluator(slowed, options, context);
   Plan result;
-  result.proven_optimal = search(evaluator, options);
+  const bool exact = search(evaluator, options);
+  result.proven_optimal = exact || evaluator.at_least_loss();
   const Strategy& best = evaluator.best().value();
   result.feasible = best.score.feasible;
-  result.method = result.proven_optimal || options.method == "exact" ? "exact" : "descent";
+  result.method = exact || options.method == "exact" ? "exact" : "descent";
   result.space = space_of(problem);
   result.evaluated = evaluator.evaluated();
   result.accuracy_loss = best.score.loss;

@@ -19,6 +19,10 @@ struct PlanOptions {
   double margin = 0.0;  ///< times are stretched by 1 + margin: room for what the profile did not see
 };
 
+/// How long to simulate: PlanOptions' default, or longer where a task would be released fewer than 20 times; not beyond
+/// 200,000 jobs in all, but until each task was released.
+[[nodiscard]] Duration simulated_length(const PlanProblem& problem);
+
 struct PlannedTask {
   Choice choice;
   double miss_rate = 0;  ///< predicted
@@ -42,7 +46,8 @@ struct Plan {
   double space = 0;                 ///< size of the search space (may exceed 2^53: a double)
   std::int64_t evaluated = 0;       ///< strategies simulated
   double seconds = 0;
-  bool proven_optimal = false;      ///< with respect to the simulation (same seed, same length)
+  bool proven_optimal = false;  ///< with respect to the simulation (same seed, same length); if not feasible: it is
+                                ///< proven that no strategy is
   std::vector<ParetoPoint> pareto;
 };
 

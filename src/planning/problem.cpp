@@ -18,4 +18,10 @@ Duration TimeDistribution::mean() const {
   return Duration(std::llround(sum / static_cast<double>(sorted.size())));
 }
 
+double utilisation(const PlanTask& task, const TaskOption& option) {
+  double sum = 0;
+  for (const StageOption& stage : option.stages) sum += to_seconds(stage.times.mean());
+  return sum / to_seconds(task.period);
+}
+
 }  // namespace rtmdl

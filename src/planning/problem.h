@@ -30,13 +30,15 @@ struct StageOption {
 
 /// One way to run a task: a variant, on a processor, with a number of threads.
 struct TaskOption {
-  std::string variant;            ///< id in the workspace
+  std::string variant;            ///< id, of this task: another task's "source" is another one
   std::string processor;          ///< of the infer stage, by name
   int threads = 1;
   std::vector<StageOption> stages;  ///< pre, infer (one or more segments), post
   double accuracy = 1;
   double accuracy_loss = 0;       ///< (ACC_max − ACC) / ACC_max
-  std::int64_t bytes = 0;         ///< on disk; a variant's bytes count once however many options use it
+  std::int64_t bytes = 0;         ///< on disk
+  std::string content;  ///< hash of the model; tasks that choose the same one share its bytes. Empty: it is shared with
+                        ///< no other task
   std::int64_t memory = 0;        ///< resident, when loaded
   bool source = false;            ///< the unscaled model
 };
@@ -64,6 +66,9 @@ struct PlanProblem {
   std::optional<std::int64_t> memory;
   Duration dispatch{};                   ///< cost of starting a stage, measured; added to each
 };
+
+/// Share of one processor that the option's stages take together, on average; 0.5 is half a core.
+[[nodiscard]] double utilisation(const PlanTask& task, const TaskOption& option);
 
 /// One choice per task.
 struct Choice {

@@ -38,6 +38,7 @@ TaskOption option(const VariantProfile& v, int processor, int host) {
   o.accuracy = v.accuracy;
   o.accuracy_loss = v.accuracy_loss;
   o.bytes = v.bytes;
+  o.content = v.content;
   o.memory = v.memory;
   o.source = v.source;
   return o;

@@ -6,14 +6,21 @@
 namespace rtmdl {
 namespace {
 
+constexpr int kMostSteps = 10'000;  ///< of an iteration; one that takes more counts as unproven
+
 /// A stage of a task whose analysis is done, as those below it see it.
 struct Interferer {
   int processor = 0;
   std::int64_t period = 0, jitter = 0, time = 0;
+  bool first = true;  ///< of its job
   std::int64_t backlog = 0;
-};
 
-std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+  /// Most that may arrive in a window. At its very end a release comes after what completes there and no longer
+  /// matters; a later stage arrives by a completion itself, and that may come first.
+  std::int64_t arrivals(std::int64_t window) const {
+    return (window + jitter + (first ? period - 1 : period)) / period + backlog;
+  }
+};
 
 class Analysis {
  public:
@@ -56,15 +63,23 @@ class Analysis {
     return most;
   }
 
-  /// Least fixed point, or nothing when it lies beyond `limit`.
+  /// Least fixed point, or nothing when it lies beyond `limit`. The iteration starts at a lower bound: arrivals of w /
+  /// T or more need w >= own / (1 - utilisation). From `own` it would take ever more steps the fuller the processor is.
   std::optional<std::int64_t> window(int processor, std::int64_t own, std::int64_t limit) const {
-    std::int64_t w = std::max<std::int64_t>(own, 1);
-    while (w <= limit) {
+    double room = 1;
+    for (const Interferer& h : higher_) {
+      if (h.processor == processor) room -= static_cast<double>(h.time) / static_cast<double>(h.period);
+    }
+    const double least = static_cast<double>(own) / std::max(room, 1e-6) * (1 - 1e-6);
+    if (least > static_cast<double>(limit)) return std::nullopt;
+    std::int64_t w = std::max({own, static_cast<std::int64_t>(least), std::int64_t{1}});
+    for (int step = 0; step < kMostSteps && w <= limit; ++step) {
       std::int64_t demand = own;
       for (const Interferer& h : higher_) {
-        if (h.processor != processor) continue;
-        demand += (ceil_div(w + h.jitter, h.period) + h.backlog) * h.time;
-        if (demand > limit) return std::nullopt;
+        if (h.processor != processor || h.time == 0) continue;
+        const std::int64_t arrivals = h.arrivals(w);
+        if (arrivals > (limit - demand) / h.time) return std::nullopt;  // before the product can overflow
+        demand += arrivals * h.time;
       }
       if (demand <= w) return demand;
       w = demand;
@@ -80,7 +95,7 @@ class Analysis {
     std::vector<Interferer> own;
     bool bounded = true;
     for (const StageOption& stage : stages) {
-      own.push_back({stage.processor, task.period.count(), response - least, longest(stage), 0});
+      own.push_back({stage.processor, task.period.count(), response - least, longest(stage), own.empty()});
       const auto w =
           window(stage.processor, longest(stage) + blocking(i, stage.processor), task.period.count() - response);
       bounded = w.has_value();
@@ -91,7 +106,8 @@ class Analysis {
     if (!bounded) {
       own.clear();
       for (const StageOption& stage : stages) {
-        own.push_back({stage.processor, task.period.count(), task.jitter.count(), longest(stage), task.queue + 1});
+        own.push_back(
+            {stage.processor, task.period.count(), task.jitter.count(), longest(stage), true, task.queue + 1});
       }
     }
     higher_.insert(higher_.end(), own.begin(), own.end());

@@ -13,7 +13,11 @@
 /// and what is released in it. B is 0 on a preemptive processor; elsewhere it is the longest stage of equal or lower
 /// priority (equal: the task's own job before may push others into this one, Davis, Burns, Bril and Lukkien 2007). A
 /// task's bound holds if it is within its period (then no job meets the one before it); otherwise it has none. With
-/// several slots the bound is that of one slot: safe, and pessimistic.
+/// several slots the bound is that of one slot: a stage never changes its slot, and what runs there before it or over
+/// it while it waits arrived after the last moment at which the slot ran something less urgent; safe, and pessimistic.
+///
+/// n_jr counts arrivals before the end of the window for a first stage (a release comes after the completions of its
+/// instant), and also those at its very end, ⌊(w + J_jr) / Tⱼ⌋ + 1, for a later one.
 ///
 /// C is the largest observed time × kExecutionFactor + the dispatch cost: an assumption, not a measurement, and named
 /// as such in every proof.

@@ -13,10 +13,16 @@
 namespace rtmdl {
 namespace {
 
-constexpr std::size_t kFrameBytes = 256u << 20;  // of decoded frames kept
+constexpr std::size_t kFrameBytes = 256u << 20;   // of decoded frames kept
+constexpr std::size_t kResultBytes = 256u << 20;  // of the source's results on evaluation frames kept
 constexpr std::size_t kCalibrationBytes = 128u << 20, kLeastCalibration = 8;
 
 std::size_t frame_bytes(const Frame& frame) { return frame.image.total() * frame.image.elemSize() + frame.tensor.bytes.size(); }
+
+std::size_t result_bytes(const Result& r) {
+  return sizeof(Result) + r.classes.size() * sizeof(r.classes[0]) + r.scores.size() * sizeof(r.scores[0]) +
+         r.boxes.size() * sizeof(r.boxes[0]) + r.lines.size() * sizeof(r.lines[0]) + r.mask.size() + r.text.size();
+}
 
 /// Nobody times these runs: let them have the machine.
 LoadRequest with_all_cores(LoadRequest request) {
@@ -36,10 +42,25 @@ struct AccuracyEvaluator::Frames {
   Frame passing;  // the last one that was not kept
 };
 
+struct AccuracyEvaluator::Expected {
+  std::vector<Result> kept;  // of the first frames
+  std::size_t bytes = 0;
+  std::size_t next = 0;  // the frame that the source pipeline's state is ready for
+  Result passing;
+};
+
 AccuracyEvaluator::AccuracyEvaluator(Engine& engine, const TaskSpec& task, std::uint64_t seed)
-    : engine_(engine), task_(task), source_(open_source(task.data, seed)), frames_(std::make_unique<Frames>()) {
+    : engine_(engine),
+      task_(task),
+      source_(open_source(task.data, seed)),
+      frames_(std::make_unique<Frames>()),
+      expected_(std::make_unique<Expected>()) {
+  if (task.accuracy.metric == "top5" && task.post_kind == "classes" && task.post["k"].present() && task.post["k"].integer() < 5)
+    task.post["k"].fail(fmt::format("{} is too few for the metric top5: at least 5 are accepted", task.post["k"].integer()));
   if (!against_source() && !source_->labelled())
     task.where["accuracy"]["metric"].fail(fmt::format("{} needs labels, and the data has none; accepted without labels is agreement", task.accuracy.metric));
+  if (!against_source() && task.post_kind != "classes")
+    task.where["accuracy"]["metric"].fail(fmt::format("{} is for `post: {{kind: classes}}`, not for '{}'; agreement fits every kind", task.accuracy.metric, task.post_kind));
   for (auto& split : references_) split = std::make_unique<References>();
 }
 
@@ -72,13 +93,30 @@ const Result& AccuracyEvaluator::reference(Split split, std::size_t i) {
   if (task_.state.empty()) {
     compute(i);
   } else {  // each result rests on the frames before it, and other splits use the same pipeline: all at once
+    expected_->next = static_cast<std::size_t>(-1);
     pipeline.executable().reset_state();
     for (std::size_t at = 0; at < results.size(); ++at) compute(at);
   }
   return *results[i];
 }
 
-double AccuracyEvaluator::operator()(const LoadRequest& request) {
+const Result& AccuracyEvaluator::expected(std::size_t i) {
+  Expected& e = *expected_;
+  if (i < e.kept.size()) return e.kept[i];
+  Pipeline& pipeline = source_pipeline();
+  if (!task_.state.empty() && e.next != i) {
+    pipeline.executable().reset_state();
+    for (std::size_t before = 0; before < i; ++before) pipeline.run(frame(Split::evaluation, before), e.passing);
+  }
+  pipeline.run(frame(Split::evaluation, i), e.passing);
+  e.next = i + 1;
+  const std::size_t bytes = result_bytes(e.passing);
+  if (i != e.kept.size() || e.bytes + bytes > kResultBytes) return e.passing;
+  e.bytes += bytes;
+  return e.kept.emplace_back(e.passing);
+}
+
+double AccuracyEvaluator::operator()(const LoadRequest& request, const Context& context) {
   const LoadRequest source = load_request(task_, task_.model);
   if (against_source() && request.model == source.model && request.shapes == source.shapes && request.device == source.device) return 1;
   Pipeline pipeline(engine_, task_, with_all_cores(request));
@@ -86,10 +124,17 @@ double AccuracyEvaluator::operator()(const LoadRequest& request) {
   const Result none;
   Result result;
   for (std::size_t i = 0; i < size(Split::evaluation); ++i) {
-    const Result& expected = against_source() ? reference(Split::evaluation, i) : none;
+    if (context.stopping()) throw Stopped();
+    const Result& right = against_source() ? expected(i) : none;
     const Frame& input = frame(Split::evaluation, i);
-    pipeline.run(input, result);
-    score->add(result, expected, input);
+    try {
+      pipeline.run(input, result);
+    } catch (const Error&) {
+      // A variant whose arithmetic broke agrees with nothing, but is no reason to stop; a source model's NaN is bad input.
+      if (request.model == source.model || !pipeline.gave_nan()) throw;
+      return 0;
+    }
+    score->add(result, right, input);
   }
   return score->value();
 }
@@ -107,7 +152,7 @@ std::vector<InputSet> AccuracyEvaluator::calibration_inputs(std::size_t n, const
   for (std::size_t k = 0; k < count; ++k) {
     const std::size_t i = task_.state.empty() ? k * there / count : k;
     const Frame& input = frame(Split::calibration, i);
-    if (!pipeline.pre(input)) bad_input(fmt::format("{}: pre-processing: frame {} does not fit the model's input", task_.name, input.index));
+    if (!pipeline.pre(input)) pipeline.fail_at_pre(input);
     sets.push_back(pipeline.inputs());
   }
   return sets;

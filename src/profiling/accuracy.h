@@ -17,8 +17,9 @@
 
 namespace rtmdl {
 
-/// Scores variants of one task against labels or against the source model's results, which it computes once and keeps. Opens the data at once
-/// and loads the source model only when its results are needed. One thread at a time.
+/// Scores variants of one task against labels or against the source model's results, which it computes once and keeps
+/// as long as they are small. Opens the data at once and loads the source model only when its results are needed. One
+/// thread at a time.
 class AccuracyEvaluator {
  public:
   /// Keeps references to both. Throws Error(bad_input): the data cannot be read, or the metric wants labels that it has not.
@@ -27,9 +28,10 @@ class AccuracyEvaluator {
   AccuracyEvaluator(const AccuracyEvaluator&) = delete;
   AccuracyEvaluator& operator=(const AccuracyEvaluator&) = delete;
 
-  /// Accuracy of the model that the request names over the whole evaluation split: 0..1. On all cores, or the request's device.
-  /// The source model itself is 1 by agreement without being run.
-  [[nodiscard]] double operator()(const LoadRequest& request);
+  /// Accuracy of the model that the request names over the whole evaluation split: 0..1. On all cores, or the request's
+  /// device. The source model itself is 1 by agreement without being run. Throws Stopped if the context is stopped
+  /// meanwhile.
+  [[nodiscard]] double operator()(const LoadRequest& request, const Context& context = {});
 
   /// Up to `n` inputs of the calibration split, as pre-processing gives them to the source model (fewer, but at least 8, where they are large: 128 MB in
   /// all). Of a stateful model they are consecutive, else spread over the split. With `shape`: at this shape of its (only) input.
@@ -51,6 +53,9 @@ class AccuracyEvaluator {
  private:
   struct References;
   [[nodiscard]] Pipeline& source_pipeline();
+  /// reference() on an evaluation frame, valid until the next call: the first 256 MB are kept, others are computed
+  /// again.
+  [[nodiscard]] const Result& expected(std::size_t i);
 
   Engine& engine_;
   const TaskSpec& task_;
@@ -59,6 +64,8 @@ class AccuracyEvaluator {
   std::array<std::unique_ptr<References>, 3> references_;  // by split
   struct Frames;
   std::unique_ptr<Frames> frames_;
+  struct Expected;
+  std::unique_ptr<Expected> expected_;
 };
 
 }  // namespace rtmdl

@@ -1,8 +1,11 @@
 #include "profiling/content_key.h"
 
 #include "base/hash.h"
+#include "model/model.h"
 
 #include <rtmdl/error.h>
+
+#include <algorithm>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -41,16 +44,23 @@ ContentKey& ContentKey::add(std::string_view name, const std::map<std::string, d
 
 std::string ContentKey::digest() const { return sha256(text_); }
 
-const std::string& ContentHashes::of(const std::filesystem::path& file) {
-  std::error_code size_error, time_error;
-  Entry now;
-  now.size = std::filesystem::file_size(file, size_error);
-  now.changed = std::filesystem::last_write_time(file, time_error);
-  const auto known = known_.find(file);
-  if (!size_error && !time_error && known != known_.end() && known->second.size == now.size && known->second.changed == now.changed)
+ContentHashes::Stamp ContentHashes::Stamp::of(const std::filesystem::path& file) {
+  std::error_code ignored;  // what cannot be read fails when it is hashed
+  return {file, std::filesystem::file_size(file, ignored), std::filesystem::last_write_time(file, ignored)};
+}
+
+const std::string& ContentHashes::of(const std::filesystem::path& model) {
+  const auto known = known_.find(model);
+  const auto unchanged = [](const Stamp& stamp) { return Stamp::of(stamp.file) == stamp; };
+  if (known != known_.end() && std::all_of(known->second.stamps.begin(), known->second.stamps.end(), unchanged))
     return known->second.hash;
-  now.hash = sha256_of_file(file);
-  return known_.insert_or_assign(file, std::move(now)).first->second.hash;
+  Entry now;
+  for (const auto& file : model_files(model)) {
+    now.stamps.push_back(Stamp::of(file));
+    const std::string hash = sha256_of_file(file);
+    now.hash = now.hash.empty() ? hash : sha256(now.hash + hash);
+  }
+  return known_.insert_or_assign(model, std::move(now)).first->second.hash;
 }
 
 std::string data_key(const TaskSpec& task, const std::string& fingerprint) {

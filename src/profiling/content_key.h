@@ -9,6 +9,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace rtmdl {
 
@@ -26,16 +27,23 @@ class ContentKey {
   std::string text_;
 };
 
-/// SHA-256 of files, each read once (again when its size or modification time changes). Not thread-safe.
+/// SHA-256 of models, weights in other files included; each is read once (again when the size or modification time of
+/// one of its files changes). Not thread-safe.
 class ContentHashes {
  public:
-  /// Throws Error(bad_input) if the file cannot be read.
-  [[nodiscard]] const std::string& of(const std::filesystem::path& file);
+  /// Throws Error(bad_input) if a file cannot be read.
+  [[nodiscard]] const std::string& of(const std::filesystem::path& model);
 
  private:
-  struct Entry {
+  struct Stamp {
+    std::filesystem::path file;
     std::uintmax_t size = 0;
     std::filesystem::file_time_type changed;
+    [[nodiscard]] static Stamp of(const std::filesystem::path& file);
+    bool operator==(const Stamp&) const = default;
+  };
+  struct Entry {
+    std::vector<Stamp> stamps;
     std::string hash;
   };
   std::map<std::filesystem::path, Entry> known_;

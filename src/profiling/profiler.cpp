@@ -272,7 +272,7 @@ class Profiling {
     return neighbour_.get();
   }
 
-  std::vector<TaskProfile> deliver() const {
+  std::vector<TaskProfile> deliver() {
     std::vector<TaskProfile> tasks;
     for (const TaskSpec& task : file_.tasks) tasks.push_back({task.name, {}});
     for (const Unit& unit : units_) {
@@ -289,6 +289,7 @@ class Profiling {
       out.interference = interference_of(out.infer);
       out.accuracy = variant.accuracy;
       out.accuracy_loss = variant.accuracy_loss;
+      out.content = hashes_.of(unit.request.model);
       out.bytes = variant.bytes;
       out.memory = std::max(out.infer.memory, variant.bytes);
       out.source = variant.id == "source";

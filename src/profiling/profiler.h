@@ -35,6 +35,7 @@ struct VariantProfile {
   StageTimes pre, infer, post;   ///< pre and post on the host processor
   double interference = 1;       ///< busy / alone, medians of infer
   double accuracy = 1, accuracy_loss = 0;
+  std::string content;           ///< hash of the model: two tasks may have the same one
   std::int64_t bytes = 0;        ///< on disk
   std::int64_t memory = 0;       ///< resident when loaded: at least `bytes`; approximate
   bool source = false;

@@ -1,6 +1,7 @@
 #include "profiling/scale_tasks.h"
 
 #include "base/units.h"
+#include "model/model.h"
 #include "profiling/accuracy.h"
 #include "profiling/check_tasks.h"
 #include "profiling/content_key.h"
@@ -103,14 +104,18 @@ class Scaling {
       }
     if (!checked_) check_tasks(engine_, file_, options_.seed);
     checked_ = true;
-    make(t, evaluator, family);
+    try {
+      make(t, evaluator, family);
+    } catch (const Stopped&) {
+      family.finished = false;
+    }
     if (family.finished) store_.put_family(family.key, task.name, family.stored);
     return family;
   }
 
   void make(std::size_t t, AccuracyEvaluator& evaluator, Family& family) {
     const TaskSpec& task = file_.tasks[t];
-    const double source = accuracy(evaluator, load_request(task, task.model));
+    const double source = accuracy(evaluator, load_request(task, task.model), context_);
     if (source < task.accuracy.min - kRounding)
       task.where["accuracy"]["min"].fail(fmt::format("the source model itself reaches {} {}, less than the {} asked for; accepted is at most what it reaches",
                                                      task.accuracy.metric, format_percent(source), format_percent(task.accuracy.min)));
@@ -128,7 +133,7 @@ class Scaling {
     Variant unscaled;
     unscaled.id = "source";
     unscaled.path = task.model;
-    unscaled.bytes = static_cast<std::int64_t>(fs::file_size(task.model));
+    unscaled.bytes = model_bytes(task.model);
     unscaled.accuracy = source;
     only_source.variants.push_back(unscaled);
     only_source.finished = false;
@@ -149,7 +154,7 @@ class Scaling {
     request.constants = task.inputs;
     request.calibration = evaluator.calibration_inputs(kCalibrationSets);
     request.calibration_at = [&](const std::vector<std::int64_t>& shape) { return evaluator.calibration_inputs(kCalibrationSets, shape); };
-    request.accuracy = [&](const LoadRequest& candidate) { return accuracy(evaluator, candidate); };
+    request.accuracy = [&](const LoadRequest& candidate) { return accuracy(evaluator, candidate, until.context()); };
     request.accuracy_min = task.accuracy.min - kRounding;
     request.precisions = task.scale.precisions;
     request.resolutions = task.scale.resolutions;
@@ -172,8 +177,13 @@ class Scaling {
       v.id = fmt::format("{}-{}", path.stem().string(), n);
     v.path = path;
     v.precision = "brought";
-    v.bytes = static_cast<std::int64_t>(fs::file_size(path));
-    v.accuracy = accuracy(evaluator, load_request(task, path));
+    try {
+      v.bytes = model_bytes(path);
+      v.accuracy = accuracy(evaluator, load_request(task, path), context_);
+    } catch (const Error& e) {
+      if (e.code() != ErrorCode::bad_input) throw;
+      task.where["variants"].fail(fmt::format("'{}' cannot stand in for the source model: {}", path.filename().string(), e.what()));
+    }
     v.accuracy_loss = source > 0 ? std::max(0.0, (source - v.accuracy) / source) : 0;
     v.note = "brought along";
     if (v.accuracy < task.accuracy.min - kRounding) {
@@ -202,10 +212,10 @@ class Scaling {
     family.stored.variants.push_back(std::move(s));
   }
 
-  double accuracy(AccuracyEvaluator& evaluator, const LoadRequest& request) {
+  double accuracy(AccuracyEvaluator& evaluator, const LoadRequest& request, const Context& context) {
     const std::string key = accuracy_key(evaluator.task(), request, evaluator.source().fingerprint(), engine_.version(), hashes_);
     if (const std::optional<double> known = store_.accuracy(key)) return *known;
-    const double measured = evaluator(request);
+    const double measured = evaluator(request, context);
     store_.put_accuracy(key, measured);
     return measured;
   }
@@ -246,14 +256,18 @@ class Scaling {
     return choice;
   }
 
+  /// Made by us, in the workspace; the user's own files are part of the family's key.
+  static bool ours(const StoredVariant& v) {
+    return v.location != kSourceLocation && v.location.rfind(kBroughtLocation, 0) != 0;
+  }
+
   /// Whether a file of a variant that is to be kept is not there any more, or is another.
-  [[nodiscard]] bool lacks_files(std::size_t task, const StorageChoice& choice) const {
+  [[nodiscard]] bool lacks_files(std::size_t task, const StorageChoice& choice) {
     std::size_t i = 0;
     for (std::size_t t = 0; t < task; ++t) i += families_[t].stored.variants.size();
     for (const StoredVariant& v : families_[task].stored.variants) {
-      std::error_code ec;
-      const bool there = static_cast<std::int64_t>(fs::file_size(path_of(file_.tasks[task], v.location), ec)) == v.bytes && !ec;
-      if (choice.keep[i++] && !there) return true;
+      const fs::path path = workspace_.folder() / v.location;
+      if (choice.keep[i++] && ours(v) && !(fs::exists(path) && hashes_.of(path) == v.content)) return true;
     }
     return false;
   }
@@ -303,9 +317,8 @@ class Scaling {
       if (choice.keep[i]) kept.insert(all[i].content);
     for (std::size_t t = 0; t < families_.size(); ++t)
       for (const StoredVariant& v : families_[t].stored.variants) {
-        const bool ours = v.location != kSourceLocation && v.location.rfind(kBroughtLocation, 0) != 0;
         std::error_code ignored;
-        if (ours && !kept.contains(v.content)) fs::remove(workspace_.folder() / v.location, ignored);
+        if (ours(v) && !kept.contains(v.content)) fs::remove(workspace_.folder() / v.location, ignored);
       }
   }
 

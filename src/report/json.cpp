@@ -107,6 +107,7 @@ Json task_json(const TaskReport& t) {
   json["dropped"] = t.dropped;
   json["failed"] = t.failed;
   json["miss_rate"] = number(t.miss_rate);
+  if (t.predicted_miss_rate) json["predicted_miss_rate"] = number(*t.predicted_miss_rate);
   json["accuracy"] = number(t.accuracy);
   json["effective_accuracy"] = number(t.effective_accuracy);
   json["accuracy_loss"] = number(t.accuracy_loss);
@@ -191,9 +192,10 @@ std::string plan_json(const Plan& plan, const PlanProblem& problem) {
 
 std::string run_json(const RunReport& report) { return dumped(run_object(report)); }
 
-std::string compare_json(const std::string& workload, const std::vector<RunReport>& policies) {
+std::string compare_json(const std::string& workload, double source_load, const std::vector<RunReport>& policies) {
   Json json;
   json["workload"] = workload;
+  json["source_load"] = number(source_load);
   json["policies"] = Json::array();
   for (const RunReport& r : policies) json["policies"].push_back(run_object(r));
   return dumped(json);

@@ -26,6 +26,7 @@ namespace rtmdl {
 [[nodiscard]] std::string plan_json(const Plan& plan, const PlanProblem& problem);
 /// Of `run` and `simulate`.
 [[nodiscard]] std::string run_json(const RunReport& report);
-[[nodiscard]] std::string compare_json(const std::string& workload, const std::vector<RunReport>& policies);
+/// `source_load` as source_load() gives it.
+[[nodiscard]] std::string compare_json(const std::string& workload, double source_load, const std::vector<RunReport>& policies);
 
 }  // namespace rtmdl

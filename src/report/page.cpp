@@ -140,12 +140,13 @@ class Page {
 
   void full_table() {
     section("All figures",
-            "Loss is against the source model on the same inputs; effective accuracy counts a missed job as wrong.");
+            "Loss is against the source model on the same inputs; effective accuracy counts a missed job as wrong. Predicted: "
+            "what the simulator expected to be missed.");
     const bool switches = std::any_of(content_.runs.begin(), content_.runs.end(), [](const RunReport& r) {
       return std::any_of(r.tasks.begin(), r.tasks.end(), [](const TaskReport& t) { return t.switches > 0; });
     });
-    std::vector<std::string_view> figures{"released",  "missed", "limit",  "late",   "dropped", "failed",  "accuracy",
-                                          "effective", "loss",   "p50 ms", "p99 ms", "max ms",  "deadline"};
+    std::vector<std::string_view> figures{"released", "missed",    "predicted", "limit",  "late",   "dropped", "failed",
+                                          "accuracy", "effective", "loss",      "p50 ms", "p99 ms", "max ms",  "deadline"};
     if (switches) figures.push_back("switches");
     head("All figures", {"task", "policy", "variant"}, figures);
     for (const std::string& name : task_names(content_.runs)) {
@@ -163,6 +164,7 @@ class Page {
                             escape_html(content_.runs[i].policy));
         out_ += cell(t.variant, "name") + cell(grouped(t.released));
         out_ += cell(percent(t.miss_rate), !info ? "" : t.miss_rate > info->miss_rate_limit ? "over" : "good");
+        out_ += cell(t.predicted_miss_rate ? percent(*t.predicted_miss_rate) : "–", "zero");
         out_ += cell(info ? percent(info->miss_rate_limit) : "–", "zero") + count(t.missed - t.dropped - t.failed) +
                 count(t.dropped) + count(t.failed);
         out_ += cell(percent(t.accuracy)) + cell(percent(t.effective_accuracy)) +

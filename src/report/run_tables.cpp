@@ -18,7 +18,8 @@ const TaskInfo* info_of(const std::vector<TaskInfo>& tasks, const std::string& n
 /// "12.0 % !" where over the limit; the others leave room for the mark, so that figures stay in line.
 Cell miss_cell(const TaskReport& t, const TaskInfo* info, bool marks) {
   const bool over = info && t.miss_rate > info->miss_rate_limit;
-  return {percent(t.miss_rate) + (over ? " !" : marks ? "  " : ""), over ? Tone::bad : info ? Tone::good : Tone::plain};
+  const std::string expected = t.predicted_miss_rate ? fmt::format(" ({})", percent(*t.predicted_miss_rate)) : "";
+  return {percent(t.miss_rate) + expected + (over ? " !" : marks ? "  " : ""), over ? Tone::bad : info ? Tone::good : Tone::plain};
 }
 
 /// A response beyond the deadline is bad.
@@ -182,8 +183,8 @@ std::string compare_table(const std::vector<RunReport>& policies, const std::vec
   text += verdict(policies, tasks, colour) + "\n" + details(policies, tasks, colour);
   if (!tasks.empty())
     text +=
-        "\n! more missed than the task's limit. A late, dropped or failed job is a miss; loss is against the source "
-        "model.\n";
+        "\n! more missed than the task's limit. (In brackets: predicted.) A late, dropped or failed job is a miss; loss is "
+        "against the source model.\n";
   return text + notes_text(policies);
 }
 

@@ -3,12 +3,15 @@
 #include <rtmdl/error.h>
 
 #include <algorithm>
+#include <set>
+#include <utility>
 
 #include <fmt/format.h>
 
 namespace rtmdl {
 namespace {
 constexpr int kWarmUps = 3;
+constexpr std::size_t kMostFrameBytes = 256u << 20;  // 512 frames of 4K would need 12 GB, locked in memory
 }
 
 PipelineBody::PipelineBody(Engine& engine, const TaskSpec& task, const LoadRequest& request, Source& source, std::size_t frame_limit)
@@ -16,7 +19,11 @@ PipelineBody::PipelineBody(Engine& engine, const TaskSpec& task, const LoadReque
   const std::size_t count = std::min(source.size(Split::stream), frame_limit);
   if (count == 0) task.data.fail("the source has no frames to play");
   frames_.reserve(count);
-  for (std::size_t i = 0; i < count; ++i) frames_.push_back(source.read(Split::stream, i));
+  std::size_t bytes = 0;
+  for (std::size_t i = 0; i < count && bytes < kMostFrameBytes; ++i) {
+    frames_.push_back(source.read(Split::stream, i));
+    bytes += frames_.back().image.total() * frames_.back().image.elemSize() + frames_.back().tensor.bytes.size();
+  }
   frame_ = &frames_.front();
   pipeline_.prepare(result_);
 }
@@ -35,11 +42,15 @@ bool PipelineBody::stage(int index) noexcept {
 }
 
 void PipelineBody::warm_up(int index) {
+  std::set<std::pair<int, int>> sizes;  // each needs its own tables: none may be made while jobs run
+  for (const Frame& frame : frames_)
+    if (index == 0 && sizes.emplace(frame.image.cols, frame.image.rows).second && !pipeline_.pre(frame)) pipeline_.fail_at_pre(frame);
   frame_ = &frames_.front();
   for (int i = 0; i < kWarmUps; ++i) {
     // Stages build on each other: warming one up runs those before it as well.
     for (int s = 0; s <= index; ++s) {
       if (stage(s)) continue;
+      if (s == 0) pipeline_.fail_at_pre(*frame_);
       static constexpr const char* kNames[] = {"pre-processing", "inference", "post-processing"};
       bad_input(fmt::format("{} failed while warming up: {}", kNames[s], pipeline_.executable().last_error()));
     }

@@ -18,12 +18,6 @@ const Variant& find_variant(const TaskVariants& task, const std::string& id) {
   return *found;
 }
 
-double utilisation(const PlanTask& task, const TaskOption& option) {
-  double sum = 0;
-  for (const StageOption& s : option.stages) sum += to_seconds(s.times.mean());
-  return sum / to_seconds(task.period);
-}
-
 }  // namespace
 
 RunConfig make_run_config(const TaskFile& file, const PolicyInfo& policy, const PlanProblem& problem, const Choices& choices,

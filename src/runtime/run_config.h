@@ -1,9 +1,9 @@
 #pragma once
 /// From a task file, a policy and the choices it makes to what run() plays.
 
+#include "planning/policies.h"
 #include "planning/problem.h"
 #include "profiling/scale_tasks.h"
-#include "runtime/policies.h"
 #include "runtime/runtime.h"
 
 #include <rtmdl/task_file.h>

@@ -18,7 +18,8 @@ namespace {
 
 constexpr std::size_t kValuesPerRun =
     20'000;  ///< of one tensor that go into the histogram; the minimum and maximum see all
-constexpr std::size_t kOutputBytes = 96'000'000;
+constexpr std::size_t kOutputBytes = 96'000'000;  ///< of tensors observed in one run: they all stay in memory
+constexpr std::size_t kOutputs = 256;
 
 }  // namespace
 
@@ -165,6 +166,24 @@ std::unique_ptr<Executable> load_with_outputs(Engine& engine, const Model& model
   return engine.load(at);
 }
 
+/// Bytes (of f32) of these tensors: the model runs once with their shapes as outputs, which take no room.
+std::vector<std::size_t> sizes_of(Engine& engine, const Model& model, const LoadRequest& at,
+                                  const std::vector<std::string>& tensors, const std::filesystem::path& folder) {
+  Model with_shapes = model;
+  std::vector<std::string> shapes;
+  for (const auto& name : tensors) {
+    shapes.push_back(fmt::format("~shape of {}", name));
+    auto& node = *with_shapes.graph().add_node();
+    node.set_op_type("Shape");
+    node.add_input(name);
+    node.add_output(shapes.back());
+  }
+  const auto values = values_of(engine, with_shapes, at, shapes, folder);
+  std::vector<std::size_t> sizes;
+  for (const auto& name : shapes) sizes.push_back(sizeof(float) * element_count(values.at(name).as<std::int64_t>()));
+  return sizes;
+}
+
 }  // namespace
 
 Observed observe(Engine& engine, const Model& model, const LoadRequest& at, const std::vector<std::string>& wanted,
@@ -177,15 +196,17 @@ Observed observe(Engine& engine, const Model& model, const LoadRequest& at, cons
         std::any_of(inputs.begin(), inputs.end(), [&](const TensorSpec& spec) { return spec.name == name; });
     if (!input) tensors.push_back(name);
   }
+  const std::vector<std::size_t> sizes = sizes_of(engine, model, at, tensors, folder);
   std::size_t begin = 0;
-  std::size_t chunk = std::min<std::size_t>(tensors.size(), 24);
   while (begin < tensors.size() && !context.stopping()) {
-    const std::size_t end = std::min(tensors.size(), begin + chunk);
+    std::size_t end = begin + 1;
+    for (std::size_t bytes = sizes[begin]; end < tensors.size() && end < begin + kOutputs; ++end) {
+      bytes += sizes[end];
+      if (bytes > kOutputBytes) break;
+    }
     const std::vector<std::string> part(tensors.begin() + static_cast<std::ptrdiff_t>(begin),
                                         tensors.begin() + static_cast<std::ptrdiff_t>(end));
     const auto executable = load_with_outputs(engine, model, at, part, folder);
-    std::size_t bytes = 0;
-    for (std::size_t i = 0; i < executable->outputs().size(); ++i) bytes += executable->output(i).bytes.size();
     for (const InputSet& set : sets) {
       if (context.stopping()) break;
       feed(*executable, set);
@@ -202,7 +223,6 @@ Observed observe(Engine& engine, const Model& model, const LoadRequest& at, cons
       }
     }
     begin = end;
-    if (bytes > 0) chunk = std::clamp<std::size_t>(chunk * kOutputBytes / bytes, 1, 256);
   }
   return observed;
 }

@@ -32,7 +32,6 @@ struct Level {
   double error = 0;
   Duration low{};       ///< low quantile of its own times
   Duration base_low{};  ///< of the base's, in the same rounds
-  bool fresh = false;   ///< this call wrote the file
 
   [[nodiscard]] double faster() const {
     return static_cast<double>(base_low.count()) / static_cast<double>(std::max<std::int64_t>(low.count(), 1));
@@ -48,25 +47,50 @@ class Scaling {
   }
 
   ScaleOutcome run() {
-    source_ = load_model(request_.model);
-    context_.report("source", 0);
-    add_source();
-    if ((wants("fp32") || wants("int8")) && !context_.stopping()) {
-      context_.report("folding", 0.05);
-      prepared_ = prepare(engine_, source_, at(request_.model, request_.shapes), request_.folder);
-      attempt("fp32", [&] { add_fp32(); });
-      if (wants("int8") && !context_.stopping()) attempt("int8", [&] { add_int8(); });
+    try {
+      make();
+    } catch (const Stopped&) {
+    } catch (...) {
+      outcome_.variants.clear();
+      remove_unkept();
+      throw;
     }
-    if (!context_.stopping()) attempt("resolution", [&] { add_resolutions(); });
+    remove_unkept();
     outcome_.finished = !context_.stopping();
     context_.report("done", 1);
     return std::move(outcome_);
   }
 
  private:
+  void make() {
+    source_ = load_model(request_.model);
+    context_.report("source", 0);
+    add_source();
+    if ((wants("fp32") || wants("int8")) && !context_.stopping()) {
+      attempt(wants("int8") ? "int8" : "fp32", [&] {
+        context_.report("folding", 0.05);
+        prepared_ = prepare(engine_, source_, at(request_.model, request_.shapes), request_.folder);
+        attempt("fp32", [&] { add_fp32(); });
+        if (wants("int8") && !context_.stopping()) add_int8();
+      });
+    }
+    if (!context_.stopping()) add_resolutions();
+    if (!context_.stopping() && outcome_.variants.size() > 1) confirm();
+  }
+
+  /// What this call wrote and no level uses.
+  void remove_unkept() const {
+    for (const auto& path : written_) {
+      const bool kept = std::any_of(outcome_.variants.begin(), outcome_.variants.end(),
+                                    [&](const Variant& v) { return v.path == path; });
+      std::error_code ignored;
+      if (!kept) std::filesystem::remove(path, ignored);
+    }
+  }
+
   /// A candidate that ONNX Runtime refuses is a level less, not the end: the source model runs all the same.
   template <typename Make>
-  void attempt(const char* what, Make make) {
+  void attempt(const std::string& what, Make make) {
     try {
       make();
     } catch (const Error& e) {
@@ -95,7 +119,7 @@ class Scaling {
     v.id = "source";
     v.path = request_.model;
     v.shapes = request_.shapes;
-    v.bytes = static_cast<std::int64_t>(std::filesystem::file_size(request_.model));
+    v.bytes = model_bytes(request_.model);
     v.accuracy = accuracy(v);
     v.note = "as given";
     std::vector<Level> alone;
@@ -129,25 +153,17 @@ class Scaling {
     v.note = note;
     v.shapes = request_.shapes;
     v.bytes = static_cast<std::int64_t>(bytes.size());
-    v.path = request_.folder / (sha256(bytes).substr(0, 16) + ".onnx");
-    level.fresh = !std::filesystem::exists(v.path);
-    if (level.fresh) {
+    const std::string hash = sha256(bytes);
+    v.path = request_.folder / (hash.substr(0, 16) + ".onnx");
+    if (!std::filesystem::exists(v.path) || sha256_of_file(v.path) != hash) {  // a damaged file is no variant
       write_file_atomically(v.path, bytes);
       written_.insert(v.path);
     }
     return level;
   }
 
-  void discard(const Level& level) const {
-    const bool kept = std::any_of(outcome_.variants.begin(), outcome_.variants.end(),
-                                  [&](const Variant& v) { return v.path == level.variant.path; });
-    std::error_code ignored;
-    if (level.fresh && !kept) std::filesystem::remove(level.variant.path, ignored);
-  }
-
   void refuse(const Level& level, const std::string& reason) {
     outcome_.refused.push_back(level.variant.id + ": " + reason);
-    discard(level);
   }
 
   bool fast_enough(const Level& level) const { return level.faster() >= request_.speedup_min; }
@@ -156,8 +172,8 @@ class Scaling {
     const double faster = level.faster();
     const std::string times =
         fmt::format("{} ({} -> {})", base_.id, format_duration(level.base_low), format_duration(level.low));
-    return faster < 1 ? fmt::format("{:.2f}x slower than {}", 1 / faster, times)
-                      : fmt::format("only {:.2f}x faster than {}", faster, times);
+    if (faster < 0.995) return fmt::format("{:.2f}x slower than {}", 1 / faster, times);
+    return faster < 1.005 ? "as fast as " + times : fmt::format("only {:.2f}x faster than {}", faster, times);
   }
 
   /// Scores; keeps what reaches the floor.
@@ -211,6 +227,8 @@ class Scaling {
       return refuse_int8(fmt::format("cannot be profiled: {}", e.what()));
     }
     if (context_.stopping()) return;
+    if (candidates.empty())
+      return refuse_int8("no integer form of it runs and gives finite outputs on the task's data");
     keep_int8(builder, std::move(candidates));
   }
 
@@ -234,11 +252,7 @@ class Scaling {
       context_.debug(fmt::format("{}: {}: {} against {}, output error {:.5f}", source_.name, l.variant.note,
                                  format_duration(l.low), format_duration(l.base_low), l.error));
     }
-    if (levels.empty() || !fast_enough(levels.front())) {
-      if (!levels.empty()) refuse_int8(too_slow(levels.front()));
-      for (const Level& level : levels) discard(level);
-      return;
-    }
+    if (!fast_enough(levels.front())) return refuse_int8(too_slow(levels.front()));
     select(levels);
   }
 
@@ -285,7 +299,6 @@ class Scaling {
       kept.push_back(i);
       outcome_.variants.push_back(v);
     }
-    for (const Level& level : levels) discard(level);
   }
 
   /// All kept levels once more, by themselves in one loop: the medians that are reported are comparable, and a level
@@ -314,10 +327,6 @@ class Scaling {
       }
     }
     kept.swap(confirmed);
-    for (Level& level : levels) {
-      level.fresh = written_.contains(level.variant.path);
-      discard(level);
-    }
   }
 
   void add_resolutions() {
@@ -330,16 +339,27 @@ class Scaling {
       return;
     }
     const std::vector<Variant> whole = outcome_.variants;
+    const std::vector<std::int64_t>& full = request_.shapes.at(spatial->name);
     for (const double fraction : request_.resolutions) {
-      const auto shape = scaled_shape(request_.shapes.at(spatial->name), *spatial, fraction);
-      if (shape == request_.shapes.at(spatial->name)) continue;
-      bool folded = whole.size() > 1 && whole[1].id == "fp32";
-      for (const Variant& of : whole) {
-        if (context_.stopping()) return;
-        if (std::exchange(folded, false)) continue;  // the source, where its folded form is faster
-        if (!add_resolution(of, spatial->name, shape, fraction) && of.precision == "fp32")
-          break;  // int8 will not be better
+      if (fraction == 1) continue;
+      const std::string what = fmt::format("resolution {:g}", fraction);
+      const auto shape = scaled_shape(full, *spatial, fraction);
+      if (element_count(shape) >= element_count(full)) {
+        outcome_.refused.push_back(fmt::format("{}: the nearest in steps of 32 is {}, no less than {}", what,
+                                               shape_text(shape), shape_text(full)));
+        continue;
       }
+      attempt(what, [&] { add_resolution(whole, spatial->name, shape, fraction); });
+    }
+  }
+
+  void add_resolution(const std::vector<Variant>& whole, const std::string& input,
+                      const std::vector<std::int64_t>& shape, double fraction) {
+    bool folded = whole.size() > 1 && whole[1].id == "fp32";
+    for (const Variant& of : whole) {
+      if (context_.stopping()) return;
+      if (std::exchange(folded, false)) continue;  // the source, where its folded form is faster
+      if (!add_resolution(of, input, shape, fraction) && of.precision == "fp32") return;  // int8 will not be better
     }
   }
 

@@ -25,6 +25,9 @@ using InputSet = std::vector<Tensor>;
 /// Executions of several models, interleaved: one list of times per request, in its order. Tests inject scripted times.
 using MeasureTimes = std::function<std::vector<std::vector<Duration>>(const std::vector<LoadRequest>&)>;
 
+/// Thrown by ScaleRequest::accuracy when the context was stopped before it had a result.
+struct Stopped {};
+
 struct ScaleRequest {
   std::filesystem::path model;
   Shapes shapes;                             ///< fixes free dimensions of inputs, as in LoadRequest
@@ -49,7 +52,7 @@ struct Variant {
   std::string id;  ///< "source", "fp32" (optimised by us), "int8", "int8-mixed", "int8-r0.75", …
   double width = 1, depth = 1, resolution = 1;
   std::string precision = "fp32";
-  std::int64_t bytes = 0;         ///< of the file
+  std::int64_t bytes = 0;         ///< of the file, weights that the source keeps in other files included
   std::int64_t shared_bytes = 0;  ///< of those, in a file that an earlier variant of this outcome already counts
   double accuracy = 1;            ///< as `accuracy` gave it
   double accuracy_loss = 0;       ///< (source − this) / source, never negative

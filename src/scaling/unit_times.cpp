@@ -37,6 +37,25 @@ std::string without(std::string name, std::string_view suffix) {
   return name;
 }
 
+/// ONNX Runtime writes one event a line, and names into it as they are: quotes and backslashes get theirs here.
+std::string with_names_escaped(std::string_view text) {
+  constexpr std::string_view kBefore = "\"name\" :\"";
+  constexpr std::string_view kBehind = "\",\"args\"";
+  std::string out;
+  while (!text.empty()) {
+    const std::string_view line = text.substr(0, std::min(text.find('\n'), text.size() - 1) + 1);
+    text.remove_prefix(line.size());
+    const std::size_t name = line.find(kBefore);
+    const std::size_t end = name == line.npos ? line.npos : line.find(kBehind, name + kBefore.size());
+    for (std::size_t i = 0; i < line.size(); ++i) {
+      const bool inside = end != line.npos && i >= name + kBefore.size() && i < end;
+      if (inside && (line[i] == '"' || line[i] == '\\')) out += '\\';
+      out += line[i];
+    }
+  }
+  return out;
+}
+
 std::vector<NodeTime> nodes_in_order(const nlohmann::json& events) {
   constexpr std::string_view kSuffix = "_kernel_time";
   std::map<std::string, NodeTime> nodes;
@@ -61,7 +80,7 @@ std::vector<NodeTime> nodes_in_order(const nlohmann::json& events) {
 }  // namespace
 
 UnitTimes read_profile(std::string_view text, const Model& model, std::size_t units) {
-  const auto events = nlohmann::json::parse(text, nullptr, false);
+  const auto events = nlohmann::json::parse(with_names_escaped(text), nullptr, false);
   if (!events.is_array()) throw Error(ErrorCode::internal, "the profile is not a JSON array");
   UnitTimes times;
   times.unit.assign(units, 0);

@@ -7,6 +7,7 @@
 #include <rtmdl/scheduler.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -228,6 +229,20 @@ TaskFile parse_document(const ConfigNode& root, const std::filesystem::path& pat
 TaskFile TaskFile::load(const std::filesystem::path& path) { return parse_document(ConfigNode::load(path), path); }
 TaskFile TaskFile::parse(const std::string& text, const std::filesystem::path& path) {
   return parse_document(ConfigNode::parse(text, path), path);
+}
+
+void TaskFile::stretch(double factor) {
+  const auto stretched = [factor](Duration d) { return Duration(std::llround(static_cast<double>(d.count()) * factor)); };
+  for (TaskSpec& task : tasks) {
+    const double period = to_seconds(task.period) * factor;
+    if (!(period >= to_seconds(kShortest) && period <= to_seconds(kLongest)))
+      task.where["period"].fail(fmt::format("'{}' played {:.3g} times as fast is out of range: {} to {} is accepted",
+                                            task.where["period"].text(), 1 / factor, format_duration(kShortest), format_duration(kLongest)));
+    task.period = stretched(task.period);
+    task.deadline = stretched(task.deadline);
+    task.jitter = stretched(task.jitter);
+    task.offset = stretched(task.offset);
+  }
 }
 
 int TaskFile::processor_index(const std::string& name) const {

@@ -133,6 +133,8 @@ TEST_F(BadInput, UnknownPolicyMethodVerbAndOption) {
   EXPECT_THAT(refused("simulate --policy default " + tasks() + " " + workspace()), HasSubstr("cannot be simulated"));
   EXPECT_THAT(refused("dance " + tasks()), StartsWith("rtmdl: "));
   EXPECT_THAT(refused("run --loud " + tasks()), StartsWith("rtmdl: "));
+  EXPECT_THAT(refused("run --load 105 " + tasks() + " " + workspace()), HasSubstr("--load: '105' has no unit"));
+  EXPECT_THAT(refused("plan --load 2000% " + tasks() + " " + workspace()), HasSubstr("--load: '2000%' is out of range: 1.0 % to 1000.0 % is accepted"));
   EXPECT_THAT(refused("run --duration 5 " + tasks() + " " + workspace()), HasSubstr("--duration: '5' has no unit"));
   EXPECT_THAT(refused("run /nowhere/tasks.yaml"), HasSubstr("/nowhere/tasks.yaml: cannot read: No such file or directory"));
 }

@@ -1,11 +1,9 @@
-// The demo's task file at half its load, end to end, as a user would run it: real models, real data, the real binary. The workspace stays in the
-// build folder, so that only the first run scales and profiles.
+// The demo's task file at half the load that the box can carry, end to end, as a user would run it: real models, real data, the real
+// binary. The workspace stays in the build folder, so that only the first run scales and profiles.
 #include "base/atomic_file.h"
 #include "command.h"
 
-#include <cmath>
 #include <filesystem>
-#include <regex>
 #include <set>
 #include <string>
 #include <thread>
@@ -27,24 +25,7 @@ using Json = nlohmann::json;
 namespace fs = std::filesystem;
 
 const fs::path kSource = RTMDL_SOURCE_DIR;
-const fs::path kFolder = fs::path(RTMDL_BINARY_DIR) / "edge-box-half";
-
-/// The demo's file with every period doubled and its paths made absolute.
-std::string half_load() {
-  std::string text = read_file(kSource / "examples/edge-box/tasks.yaml");
-  text = std::regex_replace(text, std::regex("\\.\\./\\.\\./assets"), (kSource / "assets").string());
-  text = std::regex_replace(text, std::regex("model: models/"), "model: " + (kSource / "examples/edge-box/models").string() + "/");
-  std::string doubled;
-  std::smatch found;
-  const std::regex period("( period: )([0-9.]+)( ms)");
-  while (std::regex_search(text, found, period)) {
-    doubled += found.prefix().str() + found[1].str() + fmt::format("{}", 2 * std::stod(found[2].str())) + found[3].str();
-    text = found.suffix();
-  }
-  const fs::path file = kFolder / "tasks.yaml";
-  write_file_atomically(file, doubled + text);
-  return fmt::format("'{}' --workspace '{}'", file.string(), (kFolder / "workspace").string());
-}
+const fs::path kWorkspace = fs::path(RTMDL_BINARY_DIR) / "edge-box.workspace";
 
 Json json_of(const CommandResult& r) {
   EXPECT_EQ(r.status, 0) << r.err;
@@ -70,7 +51,7 @@ void expect_run_fields(const Json& run) {
 }
 
 TEST(EdgeBoxAtHalfLoad, RunsEndToEnd) {
-  const std::string tasks = half_load();
+  const std::string tasks = fmt::format("'{}' --workspace '{}'", (kSource / "examples/edge-box/tasks.yaml").string(), kWorkspace.string());
 
   const Json scaled = json_of(run_rtmdl("scale --json " + tasks));
   EXPECT_LE(scaled["storage"]["bytes"].get<std::int64_t>(), scaled["storage"]["limit"].get<std::int64_t>());
@@ -84,27 +65,29 @@ TEST(EdgeBoxAtHalfLoad, RunsEndToEnd) {
       }
     }
 
-  const Json plan = json_of(run_rtmdl("plan --json " + tasks));
+  const Json plan = json_of(run_rtmdl("plan --json --load 50% " + tasks));
   EXPECT_TRUE(plan["feasible"].get<bool>());
   EXPECT_EQ(plan["tasks"].size(), 5U);
 
-  const Json simulated = json_of(run_rtmdl("simulate --json --duration 20s " + tasks));
+  const Json simulated = json_of(run_rtmdl("simulate --json --load 50% --duration 20s " + tasks));
   expect_run_fields(simulated);
   EXPECT_LE(simulated["miss_rate"].get<double>(), 0.01);
 
-  const Json compared = json_of(run_rtmdl("compare --json --policies default,edf-nmc,rtmdl --duration 4s " + tasks));
+  const Json compared = json_of(run_rtmdl("compare --json --load 50% --policies default,edf-nmc,rtmdl --duration 4s " + tasks));
   ASSERT_EQ(compared["policies"].size(), 3U);
+  EXPECT_NEAR(compared["source_load"].get<double>(), 0.5, 0.001);
   for (const Json& run : compared["policies"]) {
     expect_run_fields(run);
+    for (const Json& t : run["tasks"]) EXPECT_EQ(t.contains("predicted_miss_rate"), run["policy"] != "default") << t["name"];
     // The same seeded releases for everybody: a grid of 4 s.
     for (std::size_t t = 0; t < 5; ++t) EXPECT_EQ(run["tasks"][t]["released"], compared["policies"][0]["tasks"][t]["released"]);
   }
   const Json& ours = compared["policies"][2];
   EXPECT_LE(ours["miss_rate"].get<double>(), 0.25) << "half the load leaves room even on a noisy machine";
   EXPECT_LE(ours["accuracy_loss"].get<double>(), 0.05);
-  EXPECT_TRUE(Json::accept(read_file(kFolder / "workspace/runs/rtmdl.trace.json")));
-  EXPECT_THAT(read_file(kFolder / "workspace/runs/compare.html"), HasSubstr("</html>"));
-  EXPECT_THAT(read_file(kFolder / "workspace/runs/rtmdl.csv"), HasSubstr("task,job,frame,variant,fate"));
+  EXPECT_TRUE(Json::accept(read_file(kWorkspace / "runs/rtmdl.trace.json")));
+  EXPECT_THAT(read_file(kWorkspace / "runs/compare.html"), HasSubstr("</html>"));
+  EXPECT_THAT(read_file(kWorkspace / "runs/rtmdl.csv"), HasSubstr("task,job,frame,variant,fate"));
 }
 
 pid_t start(const std::string& arguments) {

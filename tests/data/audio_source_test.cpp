@@ -3,7 +3,9 @@
 #include "data/random.h"
 #include "data/resample.h"
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numbers>
 #include <set>
 
@@ -137,6 +139,17 @@ TEST(AudioSource, OneFileIsSplitByTimeAndPlayedAgainWithOtherOffsetsUntilThereAr
   EXPECT_NE(again.tensor.as<float>()[0], 101);
 }
 
+TEST(AudioSource, ShiftedWindowsOfAShortFileAreNotSilence) {
+  Folder folder;
+  for (const char* name : {"a.wav", "b.wav"}) write_wav(folder.path(name), counting(100), 16000);
+  const auto source = open_source(folder.config("{source: audio, path: ., context: 0}"), 1);
+  for (std::size_t i = 0; i < source->size(Split::evaluation); ++i) {
+    const Frame frame = source->read(Split::evaluation, i);
+    const auto samples = frame.tensor.as<float>();
+    ASSERT_GE(512 - std::count(samples.begin(), samples.end(), 0.0f), 100) << i;
+  }
+}
+
 TEST(AudioSource, MixesChannelsAndResamples) {
   Folder folder;
   const auto left = sine(440, 48000, 48000);
@@ -162,6 +175,16 @@ TEST(AudioSource, RefusesWhatIsNoSound) {
               HasSubstr("no unit"));
   EXPECT_THAT(test::complaint([&] { (void)open_source(folder.config("{source: audio, path: ., windw: 3}"), 1); }),
               HasSubstr("'window'"));
+}
+
+TEST(AudioSource, RefusesSamplesThatAreNoNumbers) {
+  Folder folder;
+  std::vector<float> samples = counting(4000);
+  samples[3000] = std::numeric_limits<float>::quiet_NaN();
+  write_wav(folder.path("a.wav"), samples, 16000);
+  const auto source = open_source(folder.config("{source: audio, path: .}"), 1);
+  EXPECT_THAT(test::complaint([&] { (void)source->read(Split::calibration, 0); }),
+              AllOf(HasSubstr("path: "), HasSubstr("a.wav' holds samples that are NaN")));
 }
 
 TEST(AudioSource, RefusesAFileThatIsTooShortToSplit) {

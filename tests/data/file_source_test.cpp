@@ -90,6 +90,15 @@ TEST(IdxSource, NamesWhatIsMissingShortOrUneven) {
   EXPECT_THAT(test::complaint(open), HasSubstr("batch: 4 is more than the 3 pictures"));
 }
 
+TEST(IdxSource, NamesTheLineOfTheTaskFileToo) {
+  Folder folder;
+  write_idx(folder, "train", 20, 100);
+  write_idx(folder, "t10k", 9, 0);
+  folder.write("train-labels-idx1-ubyte", idx_header({20}).substr(0, 6));
+  EXPECT_THAT(test::complaint([&] { (void)open_source(folder.config("source: idx\nbatch: 2\npath: ."), 1); }),
+              AllOf(HasSubstr("tasks.yaml:3: path: "), HasSubstr("train-labels-idx1-ubyte: ends within the header")));
+}
+
 TEST(IdxReader, RefusesHostileHeadersWithoutTakingTheMemory) {
   Folder folder;
   folder.write("a", idx_header({1, 0xffffffffu, 0xffffffffu}));
@@ -143,6 +152,33 @@ TEST(RawSource, RefusesSizesThatDoNotFit) {
   folder.write("b.npy", npy(">f4", "(3,)", floats({1, 2, 3})));
   EXPECT_THAT(test::complaint([&] { (void)open_source(folder.config("{source: raw, path: b.npy}"), 1); }),
               HasSubstr("little-endian"));
+}
+
+TEST(RawSource, SaysWhyAnNpyFileIsNotAccepted) {
+  Folder folder;
+  const auto said = [&](const std::string& bytes) {
+    folder.write("a.npy", bytes);
+    return test::complaint([&] { (void)open_source(folder.config("{source: raw, path: a.npy, shape: [1]}"), 1); });
+  };
+  const std::string data = floats({1, 2, 3});
+  EXPECT_THAT(said("NUMPY"), HasSubstr("a.npy' is not accepted: it is no .npy file"));
+  EXPECT_THAT(said(std::string("\x93NUMPY\x02\0\x10\0", 10)), HasSubstr("of version 2"));
+  EXPECT_THAT(said(npy("<f4", "(3,)", data).substr(0, 30)), HasSubstr("ends within the header"));
+  EXPECT_THAT(said(npy("<i2", "(3,)", data)), HasSubstr("its type is '<i2'"));
+  EXPECT_THAT(said(npy("<f4", "(0, 3)", "")), HasSubstr("is empty"));
+  EXPECT_THAT(said(npy("<f4", "(4294967296, 4294967296)", data)), HasSubstr("its shape is damaged"));  // 2^64 elements
+  EXPECT_THAT(said(npy("<f4", "(1000,)", "")), HasSubstr("0 bytes of numbers"));
+}
+
+TEST(RawSource, MindsTheEndingWhateverItsCase) {
+  Folder folder;
+  folder.write("a.NPY", npy("<f4", "(2, 3)", floats({1, 2, 3, 4, 5, 6})));
+  const auto source = open_source(folder.config("{source: raw, path: ., shape: [1, 3]}"), 1);
+  EXPECT_EQ(source->size(Split::calibration) + source->size(Split::evaluation), 2u);
+  folder.write("b.bin.gz", std::string(24, 'x'));  // compressed numbers are no numbers
+  EXPECT_THAT(
+      test::complaint([&] { (void)open_source(folder.config("{source: raw, path: b.bin.gz, shape: [1]}"), 1); }),
+      HasSubstr("is not accepted"));
 }
 
 class Video : public testing::Test {

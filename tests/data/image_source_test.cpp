@@ -3,6 +3,11 @@
 #include "data/input_files.h"
 #include "data/picture_views.h"
 
+#include <array>
+
+#include <sys/stat.h>
+
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 
 namespace rtmdl {
@@ -149,6 +154,89 @@ TEST(ImageSource, SubFoldersAreClasses) {
   EXPECT_EQ(source->read(Split::evaluation, 2).labels, std::vector<std::int32_t>{1});
 }
 
+TEST(ImageSource, EverySplitOfManyPicturesHasAllClasses) {
+  Folder folder;
+  for (const char* name : {"a", "b", "c"})
+    for (int i = 0; i < 300; ++i) folder.write(fmt::format("{}/{}.ppm", name, i), test::textured(2, 2, 1));
+  const auto source = open_source(folder.config("{source: images, path: ., labels: folders}"), 1);
+  EXPECT_EQ(source->size(Split::calibration), 256u);
+  EXPECT_EQ(source->size(Split::stream), 256u);
+  for (const Split split : {Split::calibration, Split::evaluation, Split::stream}) {
+    std::array<int, 3> count{};
+    for (std::size_t i = 0; i < source->size(split); ++i)
+      ++count[static_cast<std::size_t>(source->read(split, i).labels.at(0))];
+    for (const int n : count) EXPECT_NEAR(3.0 * n / static_cast<double>(source->size(split)), 1, 0.2);
+  }
+}
+
+TEST(ImageSource, FoldersAreNumberedByTheNamesOfTheClasses) {
+  Folder folder;
+  folder.write("names.txt", std::string("n01 tench, Tinca tinca\nn02 goldfish\r\ngreat white shark\n"));
+  for (const char* name : {"p/n02/1.png", "p/great white shark/1.png"}) folder.write(name, test::textured(32, 32, 1));
+  const std::string yaml = "{source: images, path: p, labels: folders, classes: names.txt}";
+  const auto source = open_source(folder.config(yaml), 1);
+  EXPECT_EQ(source->read(Split::evaluation, 0).labels, std::vector<std::int32_t>{2});
+  EXPECT_EQ(source->read(Split::evaluation, 1).labels, std::vector<std::int32_t>{1});
+  folder.write("p/n03/1.png", test::textured(32, 32, 1));
+  EXPECT_THAT(test::complaint([&] { (void)open_source(folder.config(yaml), 1); }),
+              AllOf(HasSubstr("classes: "), HasSubstr("names.txt' does not name the folder 'n03'")));
+}
+
+TEST(ImageSource, ReadsLabelsFromATextFile) {
+  Folder folder;
+  for (const char* name : {"p/1.png", "p/2 ü.png", "p/3.png"}) folder.write(name, test::textured(32, 32, 1));
+  folder.write("names.txt", std::string("cat\nbig dog\nowl\n"));
+  folder.write("labels.txt", std::string("# picture class\n2 ü.png 7\r\n1.png\t4\nval/3.png,5\nelsewhere.png 9\n\n"));
+  const auto labels = [&](const std::string& more) {
+    const auto source = open_source(folder.config("{source: images, path: p, labels: labels.txt" + more + "}"), 1);
+    std::vector<std::int32_t> found;
+    for (std::size_t i = 0; i < 3; ++i) found.push_back(source->read(Split::evaluation, i).labels.at(0));
+    return found;
+  };
+  EXPECT_EQ(labels(""), (std::vector<std::int32_t>{4, 7, 5}));
+  const auto fingerprint = [&] {
+    return open_source(folder.config("{source: images, path: p, labels: labels.txt}"), 1)->fingerprint();
+  };
+  const std::string before = fingerprint();
+  folder.write("labels.txt", std::string("1.png 1\n2 ü.png 2\n3.png 3\n"));
+  EXPECT_NE(fingerprint(), before);
+  folder.write("labels.txt", std::string("1.png,big dog\n2 ü.png,owl\n3.png,0\n"));
+  EXPECT_EQ(labels(", classes: names.txt"), (std::vector<std::int32_t>{1, 2, 0}));
+}
+
+TEST(ImageSource, NamesTheLineOfALabelFileThatIsWrong) {
+  Folder folder;
+  for (const char* name : {"p/1.png", "p/2.png"}) folder.write(name, test::textured(32, 32, 1));
+  folder.write("names.txt", std::string("cat\ndog\n"));
+  const auto said = [&](const std::string& lines, const std::string& more = "") {
+    folder.write("labels.txt", lines);
+    return test::complaint(
+        [&] { (void)open_source(folder.config("source: images\npath: p\nlabels: labels.txt\n" + more), 1); });
+  };
+  EXPECT_THAT(said("1.png 0\n"),
+              AllOf(HasSubstr("tasks.yaml:3: labels: "), HasSubstr("no line for the picture '2.png'")));
+  EXPECT_THAT(said("1.png 0\n2.png\n"), HasSubstr("labels.txt:2: '2.png': expected"));
+  EXPECT_THAT(said("1.png 0\n2.png 1\n1.png 1\n"), HasSubstr("labels.txt:3: '1.png 1': the picture has another class"));
+  for (const char* wrong : {"-1", "0.5", "99999999999999", "cat"})
+    EXPECT_THAT(said(std::string("1.png ") + wrong), HasSubstr("a number from 0 on is accepted")) << wrong;
+  for (const char* wrong : {"2", "owl"})
+    EXPECT_THAT(said(std::string("1.png ") + wrong, "classes: names.txt"), HasSubstr("a name of `classes`")) << wrong;
+  std::filesystem::remove(folder.path("labels.txt"));
+  EXPECT_THAT(
+      test::complaint([&] { (void)open_source(folder.config("{source: images, path: p, labels: folder}"), 1); }),
+      HasSubstr("'folder' is not accepted; accepted are none, folders, and a text file"));
+  EXPECT_THAT(
+      test::complaint([&] { (void)open_source(folder.config("{source: images, path: p, classes: names.txt}"), 1); }),
+      HasSubstr("is for pictures with `labels`"));
+}
+
+TEST(ImageSource, RefusesAPictureThatIsTooSmallToServeBothSplits) {
+  Folder folder;
+  folder.write("a.png", test::textured(1, 5, 1));
+  const auto source = open_source(folder.config("{source: images, path: .}"), 1);
+  EXPECT_THAT(test::complaint([&] { (void)source->read(Split::calibration, 0); }), HasSubstr("one pixel wide"));
+}
+
 TEST(ImageSource, RefusesAnEmptyFolderAndSaysWhatIsAccepted) {
   Folder folder;
   folder.write("notes.txt", std::string("no picture"));
@@ -161,6 +249,15 @@ TEST(ImageSource, RefusesAMissingFolder) {
   const std::string said = test::complaint([&] { (void)open_source(folder.config("source: images\npath: gone"), 1); });
   EXPECT_THAT(said, AllOf(HasSubstr("tasks.yaml:2: path: "), HasSubstr("gone' does not exist"),
                           HasSubstr("a folder of pictures")));
+}
+
+TEST(ImageSource, DoesNotWaitForAPipe) {
+  Folder folder;
+  ASSERT_EQ(mkfifo(folder.path("a.png").c_str(), 0600), 0);
+  EXPECT_THAT(test::complaint([&] { (void)open_source(folder.config("{source: images, path: a.png}"), 1); }),
+              HasSubstr("a.png' is not accepted"));
+  EXPECT_THAT(test::complaint([&] { (void)open_source(folder.config("{source: images, path: .}"), 1); }),
+              HasSubstr("holds no pictures"));
 }
 
 TEST(ImageSource, RefusesAFileThatIsNoPicture) {

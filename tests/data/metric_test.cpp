@@ -3,6 +3,8 @@
 #include "data/metric.h"
 #include "data/random.h"
 
+#include <limits>
+
 #include <gmock/gmock.h>
 
 namespace rtmdl {
@@ -49,7 +51,7 @@ TEST(Agreement, OfClassifiersIgnoresLabels) {
 }
 
 TEST(Metric, IsOneWhenNothingWasAddedAndAfterReset) {
-  for (const char* kind : {"classes", "detections", "score_map", "lines", "scalar", "tensor", "ctc"}) {
+  for (const char* kind : {"classes", "detections", "score_map", "segmentation", "lines", "scalar", "tensor", "ctc"}) {
     const auto metric = make_metric("agreement", kind, 0.1);
     EXPECT_DOUBLE_EQ(metric->value(), 1) << kind;
     EXPECT_EQ(metric->count(), 0u);
@@ -72,6 +74,33 @@ TEST(Agreement, OfDetectionsIsMicroF1) {
   EXPECT_DOUBLE_EQ(metric->value(), 2.0 / 3);
 }
 
+TEST(Agreement, NothingAgainstSomethingIsNone) {
+  Result something;
+  something.boxes = {{0, 0, 10, 10, 0.9f, 0}};
+  something.lines = {{0, 0, 10, 10, 0.9f}};
+  something.mask = {1};
+  something.mask_width = something.mask_height = 1;
+  something.scores = {1};
+  something.text = "a";
+  Result nothing;
+  nothing.mask = {0};
+  nothing.mask_width = nothing.mask_height = 1;
+  for (const char* kind : {"detections", "score_map", "segmentation", "lines", "scalar", "tensor", "ctc"})
+    for (const bool turned : {false, true}) {
+      const auto metric = make_metric("agreement", kind, 0.1);
+      metric->add(turned ? something : nothing, turned ? nothing : something, Frame{});
+      EXPECT_DOUBLE_EQ(metric->value(), 0) << kind;
+    }
+}
+
+TEST(Agreement, NanIsNeverAgreement) {
+  Result nan;
+  nan.scores = {std::numeric_limits<float>::quiet_NaN()};
+  const auto metric = make_metric("agreement", "tensor", 1e9);
+  metric->add(nan, nan, Frame{});
+  EXPECT_DOUBLE_EQ(metric->value(), 0);
+}
+
 TEST(Agreement, OfDetectionsTakesEachReferenceOnceAndMindsTheClass) {
   const auto metric = make_metric("agreement", "detections", 0);
   Result candidate, reference;
@@ -79,6 +108,26 @@ TEST(Agreement, OfDetectionsTakesEachReferenceOnceAndMindsTheClass) {
   reference.boxes = {{0, 0, 10, 10, 0.9f, 0}, {20, 0, 30, 10, 0.9f, 0}};
   metric->add(candidate, reference, Frame{});
   EXPECT_DOUBLE_EQ(metric->value(), 2.0 / 5);
+}
+
+TEST(Agreement, OfSegmentationIsTheMeanIouOfItsClassesAlsoAcrossResolutions) {
+  Result reference, other, half;
+  reference.mask_width = reference.mask_height = 4;
+  reference.mask.assign(16, 0);
+  for (const std::size_t i : {0, 1, 4, 5}) reference.mask[i] = 9;
+  other = reference;
+  other.mask[0] = other.mask[1] = 7;
+  half.mask_width = half.mask_height = 2;
+  half.mask = {9, 0, 0, 0};
+  const auto metric = make_metric("agreement", "segmentation", 0);
+  metric->add(half, reference, Frame{});
+  EXPECT_DOUBLE_EQ(metric->value(), 1);
+  metric->add(other, reference, Frame{});
+  EXPECT_DOUBLE_EQ(metric->value(), (24.0 / 24 + 6.0 / 8 + 0.0 / 2) / 3);
+  metric->reset();
+  metric->add(Result{}, reference, Frame{});
+  EXPECT_DOUBLE_EQ(metric->value(), (12.0 / 16 + 0.0 / 4) / 2);
+  EXPECT_EQ(metric->count(), 1u);
 }
 
 TEST(Agreement, OfMasksIsPixelF1AlsoAcrossResolutions) {
@@ -149,7 +198,7 @@ TEST(Agreement, WithOneselfIsOne) {
   r.mask = {1, 0, 0, 1};
   r.mask_width = r.mask_height = 2;
   r.text = "text";
-  for (const char* kind : {"classes", "detections", "score_map", "lines", "scalar", "tensor", "ctc"}) {
+  for (const char* kind : {"classes", "detections", "score_map", "segmentation", "lines", "scalar", "tensor", "ctc"}) {
     const auto metric = make_metric("agreement", kind, 0);
     metric->add(r, r, frame);
     EXPECT_DOUBLE_EQ(metric->value(), 1) << kind;

@@ -1,3 +1,5 @@
+#include "fixtures.h"
+
 #include "data/picture_file.h"
 
 #include "base/atomic_file.h"
@@ -30,6 +32,12 @@ TEST(PictureFile, OtherBytesAreLeftAlone) {
   for (const std::string& bytes : {std::string(), std::string("\x89PNG"), std::string("jpeg or so"), png().substr(0, 20),
                                    std::string("\x89PNG\r\n\x1a\n\xff\xff\xff\xffiCCP", 16)})
     EXPECT_EQ(without_colour_profile(bytes), bytes);
+}
+
+TEST(PictureFile, AHeaderThatPromisesMorePixelsThanMemoryHoldsIsAnEmptyPicture) {
+  test::Folder folder;
+  folder.write("huge.ppm", std::string("P6\n100000 100000\n255\nabc"));
+  EXPECT_TRUE(read_picture(folder.path("huge.ppm")).empty());
 }
 
 TEST(PictureFile, AnUndecodableFileIsAnEmptyPicture) {

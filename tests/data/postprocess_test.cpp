@@ -221,8 +221,145 @@ TEST(Detections, DecodesYoloInBothLayouts) {
   }
 }
 
+TEST(Detections, YoloIsToldWhatItsLayoutDoesNotSay) {
+  Outputs transposed, with_masks;
+  const auto a = transposed.add("y", {1, 10, 6});  // [N, 4 + classes]
+  a[7 * 6 + 0] = 50, a[7 * 6 + 1] = 40, a[7 * 6 + 2] = 20, a[7 * 6 + 3] = 10, a[7 * 6 + 5] = 0.8f;
+  const auto b = with_masks.add("y", {1, 8, 10});  // two classes, then two coefficients of a mask
+  b[0 * 10 + 7] = 50, b[1 * 10 + 7] = 40, b[2 * 10 + 7] = 20, b[3 * 10 + 7] = 10, b[5 * 10 + 7] = 0.8f;
+  for (std::size_t i = 60; i < 80; ++i) b[i] = 7;
+  for (const Result& r : {run("{kind: detections, decoder: yolo, objectness: false}", transposed, stretched(100)),
+                          run("{kind: detections, decoder: yolo, classes: 2}", with_masks, stretched(100))}) {
+    ASSERT_EQ(r.boxes.size(), 1u);
+    EXPECT_EQ(r.boxes[0].label, 1);
+    EXPECT_FLOAT_EQ(r.boxes[0].score, 0.8f);
+    EXPECT_FLOAT_EQ(r.boxes[0].y1, 180);
+  }
+  bool sound = true;
+  (void)run("{kind: detections, decoder: yolo, classes: 5}", with_masks, stretched(100), &sound);
+  EXPECT_FALSE(sound);
+  EXPECT_THAT(complaint("{kind: detections, decoder: boxes, objectness: true}", with_masks),
+              HasSubstr("objectness: is for the decoder yolo only"));
+}
+
+void add_labels(Outputs& outputs, std::vector<std::int64_t> labels) {
+  const std::vector<std::int64_t> shape{1, static_cast<std::int64_t>(labels.size())};
+  outputs.specs.push_back({"labels", ElementType::i64, shape});
+  outputs.tensors.emplace_back(ElementType::i64, shape);
+  std::copy(labels.begin(), labels.end(), outputs.tensors.back().as<std::int64_t>().begin());
+}
+
+TEST(Detections, ReadsBoxesScoresAndLabelsOfModelsThatSuppressThemselves) {
+  Outputs outputs;  // as TensorFlow's and torchvision's detectors give them
+  const auto boxes = outputs.add("boxes", {1, 3, 4});
+  for (std::size_t i = 0; i < 3; ++i)
+    boxes[4 * i] = 0.25f, boxes[4 * i + 1] = 0.5f, boxes[4 * i + 2] = boxes[4 * i + 3] = 1;
+  add_labels(outputs, {17, -1, 3});
+  const auto scores = outputs.add("scores", {1, 3});
+  scores[0] = 0.9f, scores[1] = 0.8f, scores[2] = 0.4f;
+  const Result r = run("{kind: detections, decoder: boxes, format: corners_yx_fraction}", outputs, stretched(100));
+  ASSERT_EQ(r.boxes.size(), 1u);  // the second is padding, the third too weak
+  EXPECT_EQ(r.boxes[0].label, 17);
+  EXPECT_FLOAT_EQ(r.boxes[0].score, 0.9f);
+  EXPECT_FLOAT_EQ(r.boxes[0].x0, 100);
+  EXPECT_FLOAT_EQ(r.boxes[0].y0, 100);
+  EXPECT_TRUE(run("{kind: detections, decoder: boxes, background: 17}", outputs, stretched(100)).boxes.empty());
+  EXPECT_THAT(
+      complaint("{kind: detections, decoder: boxes, outputs: {boxes: boxes, scores: scores, labels: [labels, labels]}}",
+                outputs),
+      AllOf(HasSubstr("2 like labels"), HasSubstr("labels: …")));
+}
+
+TEST(Detections, ReadsRowsOfBoxScoreAndClass) {
+  Outputs rows;
+  const auto y = rows.add("output0", {1, 300, 6});
+  const std::vector<float> first{10, 20, 30, 40, 0.9f, 5};
+  std::copy(first.begin(), first.end(), y.begin() + 6);
+  const Result r = run("{kind: detections, decoder: boxes, nms: none}", rows, stretched(100));
+  ASSERT_EQ(r.boxes.size(), 1u);
+  EXPECT_EQ(r.boxes[0].label, 5);
+  EXPECT_FLOAT_EQ(r.boxes[0].x1, 60);
+  Outputs dets;
+  std::copy(first.begin(), first.begin() + 5, dets.add("dets", {1, 1, 5}).begin());
+  add_labels(dets, {2});
+  EXPECT_EQ(run("{kind: detections, decoder: boxes}", dets, stretched(100)).boxes.at(0).label, 2);
+  Outputs bare;
+  bare.add("boxes", {1, 3, 4});
+  EXPECT_THAT(complaint("{kind: detections, decoder: boxes}", bare), HasSubstr("'boxes' [1, 3, 4] holds no scores"));
+}
+
+TEST(Detections, AModelThatSuppressesItselfMayFindNothing) {
+  Outputs nothing;
+  nothing.add("boxes", {0, 4});
+  nothing.add("scores", {0});
+  nothing.specs.push_back({"labels", ElementType::i64, {0}});
+  nothing.tensors.emplace_back(ElementType::i64, std::vector<std::int64_t>{0});
+  EXPECT_TRUE(run("{kind: detections, decoder: boxes}", nothing, stretched(100)).boxes.empty());
+}
+
+TEST(Detections, LeavesOutWhatLiesInThePadding) {
+  Outputs outputs;
+  const auto y = outputs.add("y", {2, 6});
+  const std::vector<float> both{10, 2, 30, 8, 0.9f, 0, 10, 20, 30, 40, 0.8f, 0};
+  std::copy(both.begin(), both.end(), y.begin());
+  const Geometry letterboxed{1, 1, 0, 10, 100, 80, 100, 100};  // ten rows above and below the frame
+  const Result r = run("{kind: detections, decoder: boxes}", outputs, letterboxed);
+  ASSERT_EQ(r.boxes.size(), 1u);
+  EXPECT_FLOAT_EQ(r.boxes[0].y0, 10);
+}
+
+TEST(Segmentation, TakesTheBestClassOfEachPlaceInBothLayouts) {
+  Outputs nchw, nhwc;
+  const auto a = nchw.add("y", {1, 3, 4, 5});
+  const auto b = nhwc.add("y", {1, 4, 5, 3});
+  Random random(1);
+  std::vector<std::uint8_t> wanted(20);
+  for (std::size_t i = 0; i < 20; ++i) {
+    float most = -10;
+    for (std::size_t c = 0; c < 3; ++c) {
+      const auto v = static_cast<float>(random.below(4)) - 2;  // equals are frequent: the lower class wins
+      a[c * 20 + i] = b[i * 3 + c] = v;
+      if (v > most) most = v, wanted[i] = static_cast<std::uint8_t>(c);
+    }
+  }
+  for (Outputs* outputs : {&nchw, &nhwc}) {
+    const Result r = run("{kind: segmentation}", *outputs, stretched(128));
+    EXPECT_EQ(r.mask, wanted);
+    EXPECT_EQ(r.mask_width, 5);
+    EXPECT_EQ(r.mask_height, 4);
+  }
+  EXPECT_EQ(run("{kind: segmentation, layout: NHWC}", nchw, stretched(128)).mask.size(), 12u);
+}
+
+TEST(Segmentation, TakesTheClassesOfAModelThatChoosesItself) {
+  Outputs outputs;
+  outputs.specs.push_back({"y", ElementType::i64, {1, 1, 2, 3}});
+  outputs.tensors.emplace_back(ElementType::i64, std::vector<std::int64_t>{1, 1, 2, 3});
+  const auto y = outputs.tensors[0].as<std::int64_t>();
+  y[1] = 255, y[5] = 3;
+  const Result r = run("{kind: segmentation}", outputs, stretched(128));
+  EXPECT_EQ(r.mask, (std::vector<std::uint8_t>{0, 255, 0, 0, 0, 3}));
+  EXPECT_EQ(r.mask_width, 3);
+  for (const std::int64_t wrong : {-1, 256}) {
+    y[0] = wrong;
+    bool sound = true;
+    (void)run("{kind: segmentation}", outputs, stretched(128), &sound);
+    EXPECT_FALSE(sound) << wrong;
+  }
+}
+
+TEST(Segmentation, RefusesWhatIsNoMapOfClasses) {
+  Outputs one, flat;
+  one.add("y", {1, 1, 8, 8});
+  flat.add("y", {1, 10});
+  EXPECT_THAT(complaint("{kind: segmentation}", one), AllOf(HasSubstr("has 1 classes"), HasSubstr("`score_map`")));
+  EXPECT_THAT(complaint("{kind: segmentation}", flat), HasSubstr("'y' [1, 10] is no map of scores"));
+}
+
 TEST(Detections, GivesAtMostMax) {
   Outputs outputs = blazeface(5);
+  for (const std::size_t t : {2u, 3u})
+    for (float& v : outputs.tensors[t].as<float>()) v = 4;
   EXPECT_EQ(run("{kind: detections, max: 3, nms: none}", outputs, stretched(128)).boxes.size(), 3u);
 }
 
@@ -245,6 +382,23 @@ TEST(ScoreMap, FindsRegionsAndTheirBoxes) {
   EXPECT_EQ(std::count(r.mask.begin(), r.mask.end(), 1), 40 + 1 + 30);
   const float grow = 10 * 4 * 1.5f / (2 * 14);
   EXPECT_FLOAT_EQ(run("{kind: score_map}", outputs, geometry).boxes[0].x0, 10 - grow);
+}
+
+TEST(ScoreMap, TakesLogits) {
+  Outputs probabilities, logits;
+  const auto p = probabilities.add("y", {1, 1, 16, 16}), l = logits.add("y", {1, 1, 16, 16});
+  Random random(3);
+  for (std::size_t i = 0; i < p.size(); ++i) {
+    p[i] = static_cast<float>(random.between(0.01, 0.99));
+    l[i] = std::log(p[i] / (1 - p[i]));
+  }
+  const std::string rest = ", min_area: 1, box_threshold: 0.4, threshold: 0.7}";
+  const Result a = run("{kind: score_map" + rest, probabilities, stretched(128));
+  const Result b = run("{kind: score_map, sigmoid: true" + rest, logits, stretched(128));
+  EXPECT_EQ(a.mask, b.mask);
+  ASSERT_EQ(a.boxes.size(), b.boxes.size());
+  ASSERT_FALSE(a.boxes.empty());
+  for (std::size_t i = 0; i < a.boxes.size(); ++i) EXPECT_NEAR(a.boxes[i].score, b.boxes[i].score, 1e-5);
 }
 
 TEST(ScoreMap, JoinsAcrossCornersAndNotAcrossTheBorder) {
@@ -339,6 +493,14 @@ TEST(TensorValues, KeepsAllOutputsInOrder) {
   EXPECT_EQ(run("{kind: tensor, outputs: [b]}", outputs, {}).scores, std::vector<float>{2});
 }
 
+TEST(TensorValues, ReadsWholeNumbersToo) {
+  Outputs outputs;
+  add_labels(outputs, {7, -2});
+  EXPECT_EQ(run("{kind: tensor}", outputs, {}).scores, (std::vector<float>{7, -2}));
+  outputs.specs[0].type = ElementType::f16;
+  EXPECT_THAT(complaint("{kind: tensor}", outputs), AllOf(HasSubstr("type f16"), HasSubstr("i64")));
+}
+
 TEST(Ctc, MergesRepeatsAndDropsBlanks) {
   test::Folder folder;
   folder.write("letters.txt", std::string("a\nb\r\nä\n"));
@@ -368,10 +530,14 @@ TEST(Postprocess, EveryKindRefusesNan) {
   cases.push_back({"{kind: detections}", blazeface()});
   cases.push_back({"{kind: lines}", line_maps()});
   for (const char* kind : {"{kind: classes}", "{kind: scalar}", "{kind: tensor}", "{kind: ctc, alphabet: letters.txt}",
-                           "{kind: score_map}"}) {
+                           "{kind: score_map}", "{kind: segmentation}", "{kind: detections, decoder: yolo}",
+                           "{kind: detections, decoder: boxes}"}) {
     Outputs one;
-    one.add("y", std::string(kind).find("score_map") != std::string::npos ? std::vector<std::int64_t>{1, 1, 8, 37}
-                                                                          : std::vector<std::int64_t>{1, 20, 2});
+    const auto is = [&](const char* word) { return std::string(kind).find(word) != std::string::npos; };
+    one.add("y", is("score_map")      ? std::vector<std::int64_t>{1, 1, 8, 37}
+                 : is("segmentation") ? std::vector<std::int64_t>{1, 4, 8, 37}
+                 : is("detections")   ? std::vector<std::int64_t>{1, 20, 6}
+                                      : std::vector<std::int64_t>{1, 20, 2});
     cases.push_back({kind, std::move(one)});
   }
   for (Case& c : cases) {
@@ -403,6 +569,14 @@ TEST(Postprocess, DoesNotAllocateAfterWarmUp) {
   Outputs no_lines = line_maps(), all_lines = line_maps();
   for (std::size_t y = 0; y < 40; ++y)
     for (std::size_t x = 0; x < 40; ++x) put_line(all_lines, x, y, static_cast<float>(random.unit()), 15);
+  Outputs few, many;
+  few.add("y", {1, 500, 6});
+  for (float& v : many.add("y", {1, 500, 6})) v = static_cast<float>(random.between(0, 30));
+  Outputs one_class, all_classes;
+  one_class.add("y", {1, 5, 40, 40});
+  for (float& v : all_classes.add("y", {1, 5, 40, 40})) v = static_cast<float>(random.unit());
+  test::Folder folder;
+  folder.write("letters.txt", std::string("a\nb\nc\nd\ne\nf\ng\nh\n√\n"));
   Outputs low, high;
   low.add("y", {4, 10});
   for (float& v : high.add("y", {4, 10})) v = static_cast<float>(random.unit());
@@ -411,11 +585,15 @@ TEST(Postprocess, DoesNotAllocateAfterWarmUp) {
     Outputs* first;
     Outputs* then;
   };
-  for (const Case& c : {Case{"{kind: detections}", &quiet_faces, &many_faces},
-                        Case{"{kind: score_map, min_area: 1, box_threshold: 0}", &empty_map, &full_map},
-                        Case{"{kind: lines}", &no_lines, &all_lines}, Case{"{kind: classes}", &low, &high},
-                        Case{"{kind: tensor}", &low, &high}}) {
-    const auto step = make_postprocess(test::config(c.post), c.first->specs);
+  for (const Case& c :
+       {Case{"{kind: detections}", &quiet_faces, &many_faces},
+        Case{"{kind: score_map, min_area: 1, box_threshold: 0}", &empty_map, &full_map},
+        Case{"{kind: lines}", &no_lines, &all_lines}, Case{"{kind: classes}", &low, &high},
+        Case{"{kind: tensor}", &low, &high}, Case{"{kind: scalar, threshold: 0.5}", &low, &high},
+        Case{"{kind: ctc, alphabet: letters.txt}", &low, &high}, Case{"{kind: segmentation}", &one_class, &all_classes},
+        Case{"{kind: detections, decoder: yolo, objectness: true}", &few, &many},
+        Case{"{kind: detections, decoder: boxes, nms: weighted}", &few, &many}}) {
+    const auto step = make_postprocess(folder.config(c.post), c.first->specs);
     Result result;
     step->prepare(result);
     const auto first = c.first->views(), then = c.then->views();

@@ -220,6 +220,43 @@ TEST(Preprocess, CopiesTensorsAndRefusesOtherSizes) {
   EXPECT_FALSE(prepare("", {1, 3, 2, 2}, Frame{}).fits);
 }
 
+TEST(Preprocess, TensorsThatLieOtherwiseDoNotFit) {
+  Frame frame;
+  frame.tensor = Tensor(ElementType::f32, {2, 2, 3});
+  EXPECT_FALSE(prepare("", {1, 3, 2, 2}, frame).fits);  // as many numbers, in another order
+  EXPECT_TRUE(prepare("", {1, 2, 2, 3}, frame).fits);
+  frame.tensor = Tensor(ElementType::f32, {1, 12});
+  EXPECT_TRUE(prepare("", {1, 3, 2, 2}, frame).fits);  // a row says nothing of an order
+  frame.tensor = Tensor(ElementType::f64, {1, 6});
+  EXPECT_FALSE(prepare("", {1, 12}, frame).fits);
+}
+
+TEST(Preprocess, AppliesTheValueStepsToEachChannelOfATensor) {
+  Frame nchw, nhwc;
+  nchw.tensor = Tensor(ElementType::f32, {3, 2, 2});
+  nhwc.tensor = Tensor(ElementType::f32, {2, 2, 3});
+  for (std::size_t i = 0; i < 12; ++i) nchw.tensor.as<float>()[i] = nhwc.tensor.as<float>()[i] = static_cast<float>(i);
+  const std::string pre = "{scale: 2, mean: [1, 10, 100]}";
+  const Prepared a = prepare(pre, {1, 3, 2, 2}, nchw), b = prepare(pre, {1, 2, 2, 3}, nhwc);
+  ASSERT_TRUE(a.fits && b.fits);
+  constexpr float kMean[] = {1, 10, 100};
+  for (std::size_t i = 0; i < 12; ++i) {
+    EXPECT_FLOAT_EQ(a.at(i), 2 * static_cast<float>(i) - kMean[i / 4]);
+    EXPECT_FLOAT_EQ(b.at(i), 2 * static_cast<float>(i) - kMean[i % 3]);
+  }
+}
+
+TEST(Preprocess, RefusesStepsForPicturesWhereTheInputTakesNone) {
+  const auto said = [](const char* pre) {
+    return test::complaint([&] {
+      (void)make_preprocess(test::config(pre), TensorSpec{"x", ElementType::f32, {1, 576}});
+    });
+  };
+  EXPECT_THAT(said("{resize: [24, 24]}"), AllOf(HasSubstr("tasks.yaml:1: resize: "), HasSubstr("'x' [1, 576]")));
+  EXPECT_THAT(said("{mean: [1, 2, 3]}"), HasSubstr("has no channels"));
+  EXPECT_EQ(said("{mean: 3, scale: 1/32768}"), "");
+}
+
 TEST(Preprocess, DoesNotAllocateAfterTheFirstFrame) {
   if (!test::can_count_allocations()) GTEST_SKIP() << "a sanitizer owns malloc";
   for (const char* pre : {"{resize: [64, 64], alpha: 1}", "{letterbox: [64, 64], alpha: 1}",

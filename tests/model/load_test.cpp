@@ -124,6 +124,32 @@ TEST_F(Load, NamesMissingExternalData) {
             "weights 'w0' are in the file '../weights.bin'; a name relative to the model's folder is needed");
 }
 
+TEST_F(Load, PullsInExternalDataOfSubgraphsAndCountsItsFiles) {
+  test::ModelMaker m;
+  const std::string x = m.input("x", {2});
+  const std::string y = test::relu_or_neg(m, m.node("Cast", {m.node("ReduceMax", {x})}), x);
+  m.output(y);
+  Model& model = m.model();
+  auto& branch = *model.graph().mutable_node(2)->mutable_attribute(0)->mutable_g();
+  auto& tensor = *branch.add_initializer();
+  tensor = make_tensor("inner", std::vector<std::int64_t>{2}, std::span<const float>(std::vector<float>{1, 2}));
+  const std::string bytes = tensor.raw_data();
+  tensor.clear_raw_data();
+  tensor.set_data_location(onnx::TensorProto_DataLocation_EXTERNAL);
+  for (const auto& [key, value] :
+       {std::pair{"location", "weights.bin"}, std::pair{"offset", "4"}, std::pair{"length", "8"}}) {
+    auto& entry = *tensor.add_external_data();
+    entry.set_key(key);
+    entry.set_value(value);
+  }
+  write_file_atomically(folder_ / "weights.bin", "head" + bytes + "tail");
+  const auto path = write(model.proto.SerializeAsString());
+  const Model loaded = load_model(path);
+  EXPECT_EQ(loaded.graph().node(2).attribute(0).g().initializer(0).raw_data(), bytes);
+  EXPECT_EQ(model_files(path), (std::vector<std::filesystem::path>{path, folder_ / "weights.bin"}));
+  EXPECT_EQ(model_bytes(path), static_cast<std::int64_t>(std::filesystem::file_size(path)) + 16);
+}
+
 TEST_F(Load, PutsNodesIntoOrder) {
   Model model = chain();
   model.graph().mutable_node()->SwapElements(0, 1);
@@ -168,6 +194,16 @@ TEST(Normalise, TidiesConstantsIdentitiesAndDeadNodes) {
   ASSERT_EQ(m.model().graph().initializer_size(), 1);
   EXPECT_EQ(floats(m.model().graph().initializer(0)).value(), std::vector<float>{2});
   EXPECT_FALSE(m.model().graph().node(0).name().empty());
+}
+
+TEST(Normalise, SubgraphsReadWhatAnIdentityRead) {
+  test::ModelMaker m(11);
+  const std::string x = m.input("x", {1, 2});
+  const std::string condition = m.node("Cast", {m.node("ReduceMax", {x})});
+  m.output(test::relu_or_neg(m, condition, m.node("Identity", {x})));
+  normalise(m.model());
+  EXPECT_EQ(m.model().graph().node_size(), 3);
+  for (const auto& branch : m.model().graph().node(2).attribute()) EXPECT_EQ(branch.g().node(0).input(0), "x");
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <initializer_list>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace rtmdl::test {
@@ -96,6 +97,26 @@ class ModelMaker {
   std::mt19937 random_;
   int count_ = 0;
 };
+
+/// If: Relu or Neg of a tensor that both branches take from the graph around them.
+inline std::string relu_or_neg(ModelMaker& m, const std::string& condition, const std::string& captured) {
+  const std::string y = m.node("If", {condition});
+  for (const auto& [branch, op] : {std::pair{"then_branch", "Relu"}, std::pair{"else_branch", "Neg"}}) {
+    auto& attribute = *m.last().add_attribute();
+    attribute.set_name(branch);
+    attribute.set_type(onnx::AttributeProto_AttributeType_GRAPH);
+    auto& graph = *attribute.mutable_g();
+    graph.set_name(branch);
+    auto& node = *graph.add_node();
+    node.set_op_type(op);
+    node.add_input(captured);
+    node.add_output(std::string(branch) + "_y");
+    auto& output = *graph.add_output();
+    output.set_name(node.output(0));
+    output.mutable_type()->mutable_tensor_type()->set_elem_type(onnx::TensorProto_DataType_FLOAT);
+  }
+  return y;
+}
 
 /// The shape of the demo's classifier: ResNet-18 with widths 32, 48, 64, 80 on 28×28, BatchNormalization not folded.
 inline Model resnet18(std::int64_t batch) {

@@ -80,6 +80,25 @@ TEST(Plan, StorageBoundIsKept) {
   EXPECT_EQ(plan(problem, {.simulated = kShort}, {}).bytes, 13'000'000);
 }
 
+// Every task of a workspace has a "source" and perhaps an "int8": names alone do not make two models one.
+TEST(Plan, StorageCountsModelsOfTheSameNameOnceOnlyIfTheyAreTheSame) {
+  PlanProblem problem = overload();
+  for (PlanTask& task : problem.tasks) {
+    task.period *= 4;
+    task.options[0].variant = "source";
+    task.options[1].variant = "int8";
+  }
+  EXPECT_EQ(plan(problem, {.simulated = kShort}, {}).bytes, 20'000'000);
+  problem.storage = 10'000'000;
+  const Plan p = plan(problem, {.simulated = kShort}, {});
+  EXPECT_TRUE(p.feasible);
+  EXPECT_EQ(p.bytes, 7'000'000);
+  for (PlanTask& task : problem.tasks) task.options[0].content = "the same";
+  const Plan shared = plan(problem, {.simulated = kShort}, {});
+  EXPECT_EQ(shared.bytes, 10'000'000);
+  EXPECT_EQ(shared.accuracy_loss, 0);
+}
+
 TEST(Plan, MemoryBoundIsKept) {
   PlanProblem problem = overload();
   for (PlanTask& task : problem.tasks) {
@@ -219,6 +238,30 @@ TEST(Plan, RefusesMethodsThatAreNotThere) {
   EXPECT_THAT(refusal("nsga2"),
               HasSubstr("method nsga2: the evolutionary search is not there yet; accepted are auto, exact, descent"));
   EXPECT_THAT(refusal("magic"), HasSubstr("method magic: unknown; accepted are auto, exact, descent"));
+}
+
+TEST(SimulatedLength, LetsEveryTaskBeReleasedOftenEnough) {
+  PlanProblem problem = overload();
+  EXPECT_EQ(simulated_length(problem), 30s);
+  problem.tasks[1].period = 10s;
+  problem.tasks[1].offset = 3s;
+  EXPECT_EQ(simulated_length(problem), 203s);
+  problem.tasks[1].period = 1h;  // beside 100 jobs a second: 200,000 jobs are enough
+  EXPECT_NEAR(to_seconds(simulated_length(problem)), 2'000, 1);
+  problem.tasks[1].offset = 1h;
+  problem.tasks[0].period = 1ms;
+  EXPECT_EQ(simulated_length(problem), 1h + 1ns);
+}
+
+TEST(Plan, RefusesATaskThatTheSimulationNeverReleases) {
+  PlanProblem problem = overload();
+  problem.tasks[1].offset = kShort;
+  try {
+    (void)plan(problem, {.simulated = kShort}, {});
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_THAT(e.what(), HasSubstr("task text: it is first released after 2 s, but only 2 s are simulated"));
+  }
 }
 
 TEST(Plan, StopsAtOnceWhenAskedAndStillHasAStrategy) {

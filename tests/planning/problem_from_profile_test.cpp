@@ -29,6 +29,7 @@ VariantProfile variant(const std::string& id, const std::string& processor, int 
   v.post = times({2});
   v.accuracy = accuracy;
   v.accuracy_loss = 1 - accuracy;
+  v.content = "hash of " + id;
   v.bytes = 1000;
   v.memory = 3000;
   v.source = id == "source";
@@ -68,6 +69,7 @@ TEST(ProblemFromProfile, CarriesTheTaskAndItsStages) {
   EXPECT_TRUE(option.source);
   EXPECT_EQ(option.processor, "gpu");
   EXPECT_EQ(option.memory, 3000);
+  EXPECT_EQ(option.content, "hash of source");
   ASSERT_EQ(option.stages.size(), 3u);
   EXPECT_EQ(option.stages[0].processor, 0);
   EXPECT_EQ(option.stages[1].processor, 1);

@@ -57,7 +57,7 @@ inline PlanProblem random_problem(Random& random, const Shape& shape) {
     const int options = between(random, 1, shape.most_options);
     for (int o = 0; o < options; ++o) {
       TaskOption option;
-      option.variant = task.name + ".v" + std::to_string(o);
+      option.variant = "v" + std::to_string(o);  // as in a workspace: unique within its task only
       option.accuracy_loss = o * 0.01 * between(random, 0, 3);
       option.bytes = between(random, 1, 9) * 1'000'000;
       option.memory = option.bytes * 2;

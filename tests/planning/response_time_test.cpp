@@ -4,6 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <numeric>
+
 namespace rtmdl {
 namespace {
 
@@ -82,6 +85,31 @@ TEST(ResponseBounds, StagesInheritTheJitterOfTheOnesBefore) {
   EXPECT_EQ(r[1], 4ms + 16ms + 4ms);
 }
 
+// A completion at the instant at which a stage would end may let a more urgent stage in before that end is seen.
+TEST(ResponseBounds, CoverAStageThatArrivesByACompletionAtTheVeryEnd) {
+  PlanProblem problem;
+  problem.processors = {{"cpu", true, 1}, {"gpu", true, 1}};
+  problem.tasks = {task_of("a", 55ms, 55ms, {{0, 17ms}, {1, 21ms}}), task_of("b", 200ms, 200ms, {{1, 34ms}})};
+  problem.tasks[1].offset = 17ms;
+  Simulator simulator(problem);
+  const Duration worst = simulator.run(in_order(problem), {.length = 200ms}).tasks[1].worst_response;
+  EXPECT_EQ(worst, 76ms) << "both of a's jobs come first";
+  ASSERT_TRUE(bounds(problem)[1]);
+  EXPECT_GE(*bounds(problem)[1], worst);
+}
+
+TEST(ResponseBounds, AnswerAtOnceOnAFullProcessorAndHugeRatiosOfPeriods) {
+  for (const Duration time : {Duration(99'999), Duration(100'000), Duration(101'000)}) {
+    const auto r =
+        bounds(on_one(true, {task_of("fast", 100us, 100us, {{0, time}}), task_of("slow", 1h, 1h, {{0, 1us}})}));
+    EXPECT_EQ(r[0].has_value(), time <= 100us);
+    EXPECT_EQ(r[1].has_value(), time < 100us);
+  }
+  const auto r = bounds(on_one(true, {task_of("stuck", 100us, 100us, {{0, 1h}}), task_of("slow", 1h, 1h, {{0, 1h}})}));
+  EXPECT_FALSE(r[0]);
+  EXPECT_FALSE(r[1]);
+}
+
 TEST(ResponseBounds, MarginOnObservedTimesIsNamedAndApplied) {
   const auto problem = on_one(true, {task_of("a", 10ms, 10ms, {{0, 5ms}})});
   EXPECT_EQ(kExecutionFactor, 1.2);
@@ -113,6 +141,60 @@ TEST(ResponseBounds, NoSimulatedResponseIsEverBeyond) {
   }
   EXPECT_GT(proven, 3000);
   EXPECT_GT(close, 300) << "a bound that is never approached tests nothing";
+}
+
+/// Worst simulated response of every task but the most urgent as a share of its bound; 0 where there is none.
+std::vector<double> closeness(const PlanProblem& problem) {
+  const auto bound = bounds(problem);
+  Simulator simulator(problem);
+  const SimulationOutcome& o = simulator.run(in_order(problem), {.length = 4us});
+  std::vector<double> shares;
+  for (std::size_t i = 1; i < problem.tasks.size(); ++i) {
+    const double worst = static_cast<double>(o.tasks[i].worst_response.count());
+    shares.push_back(bound[i] ? worst / static_cast<double>(std::max<std::int64_t>(bound[i]->count(), 1)) : 0);
+  }
+  return shares;
+}
+
+// Random sets hardly come near their bounds. Here periods, offsets and times (small whole numbers, so that events
+// coincide) are moved towards the worst case step by step.
+TEST(ResponseBounds, HoldOnSetsThatAreMadeToBreakThem) {
+  int touched = 0;
+  for (int seed = 0; seed < 60; ++seed) {
+    Random random(static_cast<std::uint64_t>(seed));
+    PlanProblem problem;
+    for (int p = 0; p < 2; ++p)
+      problem.processors.push_back({"p", between(random, 0, 2) > 0, between(random, 0, 3) == 0 ? 2 : 1});
+    for (int i = between(random, 3, 6); i > 0; --i) {
+      const Duration period(between(random, 50, 200));
+      std::vector<std::pair<int, Duration>> stages;
+      for (int s = between(random, 1, 3); s > 0; --s)
+        stages.emplace_back(between(random, 0, 1), Duration(between(random, 0, 30)));
+      problem.tasks.push_back(task_of("t", period, period, stages));
+    }
+    double most = 0;
+    for (int step = 0; step < 400; ++step) {
+      PlanProblem moved = problem;
+      PlanTask& task =
+          moved.tasks[static_cast<std::size_t>(between(random, 0, static_cast<int>(moved.tasks.size()) - 1))];
+      auto& stages = task.options[0].stages;
+      switch (between(random, 0, 2)) {
+        case 0: task.offset = Duration(between(random, 0, 200)); break;
+        case 1: task.period = task.deadline = Duration(between(random, 30, 220)); break;
+        default:
+          stages[static_cast<std::size_t>(between(random, 0, static_cast<int>(stages.size()) - 1))].times =
+              testing::constant(Duration(between(random, 0, 60)));
+      }
+      const std::vector<double> shares = closeness(moved);
+      ASSERT_LE(*std::max_element(shares.begin(), shares.end()), 1) << "seed " << seed << ", step " << step;
+      const double now = std::accumulate(shares.begin(), shares.end(), 0.0);
+      if (now < most) continue;
+      most = now;
+      problem = moved;
+    }
+    touched += most > 0.95 * static_cast<double>(problem.tasks.size() - 1);
+  }
+  EXPECT_GT(touched, 10);
 }
 
 TEST(ResponseBounds, EqualTheWorstOfSynchronousPeriodicSetsWithConstantTimes) {

@@ -47,10 +47,36 @@ TEST_F(AccuracyTest, ComparesWithTheSourceOnAtLeast200InputsAndRunsItOnce) {
   EXPECT_EQ(engine.runs, static_cast<int>(4 * evaluator.size(Split::evaluation)));
 }
 
+TEST_F(AccuracyTest, StopsInTheMiddle) {
+  const TaskSpec spec = task();
+  AccuracyEvaluator evaluator(engine, spec, 1);
+  std::atomic<bool> stop{true};
+  Context context;
+  context.stop = &stop;
+  EXPECT_THROW((void)evaluator(model(spec, "near.model"), context), Stopped);
+  EXPECT_EQ(engine.runs, 0);
+}
+
 TEST_F(AccuracyTest, LabelsAreNeededForTopOne) {
   const TaskSpec spec = task(", accuracy: {metric: top1}");
   EXPECT_THAT(error_of([&] { AccuracyEvaluator evaluator(engine, spec, 1); }),
               AllOf(HasSubstr("tasks.yaml:1"), HasSubstr("accuracy.metric"), HasSubstr("top1"), HasSubstr("labels"), HasSubstr("agreement")));
+}
+
+TEST_F(AccuracyTest, TopFiveNeedsFiveClassesKept) {
+  const TaskSpec spec = task(", post: {kind: classes, k: 3}, accuracy: {metric: top5}");
+  EXPECT_THAT(error_of([&] { AccuracyEvaluator evaluator(engine, spec, 1); }), AllOf(HasSubstr("post.k: 3 is too few"), HasSubstr("top5")));
+}
+
+TEST_F(AccuracyTest, AVariantThatGivesNanAgreesWithNothingAndASourceThatDoesIsBadInput) {
+  folder.write("nan.model", "nan 0");
+  const TaskSpec spec = task();
+  AccuracyEvaluator evaluator(engine, spec, 1);
+  EXPECT_EQ(evaluator(model(spec, "nan.model")), 0);
+  TaskSpec broken = task();
+  broken.model = folder.path() / "nan.model";
+  AccuracyEvaluator against_nan(engine, broken, 1);
+  EXPECT_THAT(error_of([&] { static_cast<void>(against_nan(model(spec, "source.model"))); }), HasSubstr("hold NaN"));
 }
 
 TEST_F(AccuracyTest, ReferencesOfTheStreamAreTheSourcesResults) {

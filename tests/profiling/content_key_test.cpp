@@ -1,5 +1,6 @@
 #include "profiling/content_key.h"
 
+#include "model/model.h"
 #include "profiling/task_folder.h"
 
 #include <gtest/gtest.h>
@@ -64,6 +65,22 @@ TEST_F(ContentKeyTest, AnAccuracyRestsOnDataMetricAndBothModels) {
   EXPECT_EQ(key, accuracy(task(", accuracy: {min: 10 %}")));  // the bound is not part of the figure
   folder.write("b.model", "1 30");
   EXPECT_NE(key, accuracy(task()));
+}
+
+TEST_F(ContentKeyTest, WeightsInAnotherFileCount) {
+  Model model;
+  model.proto.add_opset_import()->set_version(17);
+  auto& tensor = *model.proto.mutable_graph()->add_initializer();
+  tensor.set_data_location(onnx::TensorProto_DataLocation_EXTERNAL);
+  auto& entry = *tensor.add_external_data();
+  entry.set_key("location");
+  entry.set_value("weights.bin");
+  const auto path = folder.write("big.onnx", serialize(model));
+  folder.write("weights.bin", "one");
+  const std::string before = hashes.of(path);
+  EXPECT_EQ(hashes.of(path), before);
+  folder.write("weights.bin", "other");
+  EXPECT_NE(hashes.of(path), before);
 }
 
 TEST_F(ContentKeyTest, PartsDoNotRunIntoEachOther) {

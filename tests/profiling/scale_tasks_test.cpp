@@ -154,6 +154,23 @@ TEST_F(ScaleTasksTest, ScoresVariantsThatAreBroughtAlong) {
   EXPECT_THAT(tasks[0].refused, testing::Contains(AllOf(HasSubstr("wrong: agreement"), HasSubstr("below the 95.0 %"))));
 }
 
+TEST_F(ScaleTasksTest, AVariantThatDoesNotFitIsNamed) {
+  folder.write("other.model", "1 1 picture");
+  const std::string message = error_of([&] {
+    (void)scaled_tasks(folder.parse("tasks: [{name: faces, model: faces.model, variants: [other.model], data: {source: synthetic, "
+                                    "size: [4, 4]}, period: 10 ms}]"));
+  });
+  EXPECT_THAT(message, AllOf(HasSubstr("tasks[0].variants"), HasSubstr("'other.model' cannot stand in for the source model")));
+}
+
+TEST_F(ScaleTasksTest, ADamagedLevelIsMadeAgain) {
+  const auto tasks = scaled_tasks(folder.parse(kTwoTasks));
+  write_file_atomically(tasks[0].variants[1].path, "9 5");  // as long as it was
+  (void)scaled_tasks(folder.parse(kTwoTasks));
+  EXPECT_EQ(scaled, 3);
+  EXPECT_EQ(read_file(tasks[0].variants[1].path), "1 5");
+}
+
 TEST_F(ScaleTasksTest, KeepsWithinTheStorageBoundAndRemembersWhatItDropped) {
   const std::string bounded = "storage: 60 B\n" + std::string(kTwoTasks);
   const auto tasks = scaled_tasks(folder.parse(bounded));

@@ -55,9 +55,9 @@ TEST(Json, of_a_run_carries_its_values) {
 }
 
 TEST(Json, of_compare_is_a_run_per_policy) {
-  EXPECT_EQ(shape(Json::parse(compare_json("edge-box", {report(), report()}))),
-            "{workload:string,policies:[" + kRunShape + "]}");
-  EXPECT_EQ(Json::parse(compare_json("", {}))["policies"], Json::array());
+  EXPECT_EQ(shape(Json::parse(compare_json("edge-box", 1.0, {report(), report()}))),
+            "{workload:string,source_load:real,policies:[" + kRunShape + "]}");
+  EXPECT_EQ(Json::parse(compare_json("", 0, {}))["policies"], Json::array());
 }
 
 TEST(Json, of_a_plan_has_the_promised_fields) {

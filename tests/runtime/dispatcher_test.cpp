@@ -205,17 +205,38 @@ TEST_P(DispatcherTest, EveryStageIsWarmedUpOnceByTheThreadThatRunsIt) {
 INSTANTIATE_TEST_SUITE_P(Modes, DispatcherTest, ::testing::Values(false, true),
                          [](const auto& i) { return i.param ? "Kernel" : "Cooperative"; });
 
+/// One stage that keeps its core busy until `until` is set (or 10 s have passed: then nobody displaced it), and then sets `done`.
+class BusyUntil final : public JobBody {
+ public:
+  explicit BusyUntil(const std::atomic<bool>* until) : until_(until) {}
+  int stages() const noexcept override { return 1; }
+  std::int64_t begin(std::uint64_t) noexcept override { return 0; }
+  bool stage(int) noexcept override {
+    began = true;
+    const Time patience = MonotonicClock::now() + std::chrono::seconds(10);
+    while (until_ && !*until_ && MonotonicClock::now() < patience) {
+    }
+    done = true;
+    return true;
+  }
+  void warm_up(int) override {}
+  std::atomic<bool> began{false}, done{false};
+
+ private:
+  const std::atomic<bool>* until_;
+};
+
 TEST(DispatcherPreemption, AnUrgentJobDisplacesALongOneOnTheSameCore) {
   if (!realtime_permitted()) GTEST_SKIP() << "SCHED_FIFO is not permitted here";
   for (const Policy policy : {Policy::fixed_priority, Policy::edf}) {
     DispatcherConfig d = two_processors(2, true);
     d.scheduler.policy = policy;
-    d.scheduler.tasks[1].deadline = std::chrono::seconds(1);
+    d.scheduler.tasks[1].deadline = std::chrono::seconds(100);
     for (auto& t : d.scheduler.tasks) t.stage_processors = {0};
-    ScriptedBody urgent({us(500)}), lengthy({std::chrono::milliseconds(60)});
+    BusyUntil urgent(nullptr), lengthy(&urgent.done);
     Dispatcher dispatcher(d, {&urgent, &lengthy});
     dispatcher.release(1, MonotonicClock::now());
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    while (!lengthy.began) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     dispatcher.release(0, MonotonicClock::now());
     wait_until_idle(dispatcher);
     const JobRecord first = *dispatcher.records().front();

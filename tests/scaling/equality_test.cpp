@@ -271,5 +271,27 @@ TEST(Fold, ARampThatIsNoSigmoidKeepsItsFactor) {
   EXPECT_EQ(folded(m), 0);
 }
 
+TEST(Fold, ABranchMayReadWhatWasFolded) {
+  ModelMaker m;
+  const std::string x = m.input("x", {1, 4, 8, 8});
+  const std::string y = m.batch_norm(m.conv(x, 4, 8, 3), 8);
+  m.node("ReduceMax", {x});
+  set_attribute(m.last(), "keepdims", std::int64_t{0});
+  m.output(test::relu_or_neg(m, m.node("Greater", {m.last().output(0), m.constant({}, {0.5F})}), y));
+  EXPECT_EQ(folded(m), 1);
+}
+
+TEST(Prepare, LeavesSequencesAlone) {
+  ModelMaker m;
+  const std::string x = m.input("x", {1, 4, 8, 8});
+  const std::string both = m.node("SequenceConstruct", {m.weights({1, 4, 1, 1}), m.weights({1, 4, 1, 1})});
+  const std::string c = m.node("ConcatFromSequence", {both});
+  set_attribute(m.last(), "axis", std::int64_t{2});
+  m.output(m.node("Add", {x, m.node("ReduceMax", {c})}));
+  const test::Folder folder;
+  const auto at = test::at(folder.save(m.model(), "source.onnx"));
+  expect_same(m.model(), prepare(test::engine(), load_model(at.model), at, folder.path()).model);
+}
+
 }  // namespace
 }  // namespace rtmdl

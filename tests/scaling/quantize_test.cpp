@@ -224,5 +224,17 @@ TEST_P(Int8Demo, HaveASaneAllIntegerForm) {
 INSTANTIATE_TEST_SUITE_P(All, Int8Demo, testing::ValuesIn(test::demo_models()),
                          [](const auto& i) { return std::string(i.param.name); });
 
+TEST(UnitTimes, NamesMayHoldQuotes) {
+  ModelMaker m;
+  const std::string x = m.node("Relu", {m.conv(m.input("x", {1, 4, 32, 32}), 4, 64, 3)});
+  m.conv(x, 64, 64, 3);
+  m.last().set_output(0, R"(a "strange\name" of a tensor)");
+  m.output(m.node("Relu", {m.last().output(0)}));
+  Built b(m.model());
+  const UnitTimes times = profile(b, b.builder->build(std::vector<bool>(b.builder->units().size(), false)));
+  EXPECT_GT(times.total, 0);
+  for (const double time : times.unit) EXPECT_GT(time, 0);
+}
+
 }  // namespace
 }  // namespace rtmdl

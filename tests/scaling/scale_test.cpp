@@ -165,6 +165,82 @@ TEST_F(Scale, FixedResolutionIsSaid) {
   EXPECT_THAT(run().refused, testing::Contains("resolution: the model's spatial input is not free"));
 }
 
+TEST_F(Scale, AResolutionThatTheGridHasNotIsSaid) {
+  test::ModelMaker m;
+  const std::string x = m.input("x", {1, 3, -1, -1});
+  m.output(m.conv(x, 3, 16, 3));
+  request_.model = folder_.save(m.model(), "free.onnx");
+  request_.shapes = {{"x", {1, 3, 28, 28}}};
+  request_.calibration.clear();
+  request_.precisions = {"fp32"};
+  request_.resolutions = {1.0, 0.5};
+  EXPECT_THAT(run().refused,
+              testing::Contains("resolution 0.5: the nearest in steps of 32 is 1x3x32x32, no less than 1x3x28x28"));
+}
+
+TEST_F(Scale, ALevelThatWasFastByChanceGoes) {
+  const auto measured = request_.measure;
+  request_.measure = [&, measured](const std::vector<LoadRequest>& requests) {
+    if (scored_ > 1) int8_ = microseconds(990);  // the int8 level has been scored: what is measured now confirms it
+    return measured(requests);
+  };
+  const ScaleOutcome o = run();
+  EXPECT_EQ(ids(o), std::vector<std::string>{"source"});
+  EXPECT_THAT(o.refused, testing::Contains("int8: only 1.01x faster than source (1 ms -> 990 us)"));
+  EXPECT_EQ(files(), 0U);
+}
+
+TEST_F(Scale, StoppedWhileScoringLeavesNothingHalfDone) {
+  std::atomic<bool> stop{false};
+  Context context;
+  context.stop = &stop;
+  request_.accuracy = [&](const LoadRequest& r) {
+    if (is_source(r)) return 1.0;
+    stop.store(true);
+    throw Stopped();
+  };
+  const ScaleOutcome o = scale(test::engine(), request_, context);
+  EXPECT_FALSE(o.finished);
+  EXPECT_EQ(ids(o), std::vector<std::string>{"source"});
+  EXPECT_EQ(files(), 0U);
+}
+
+TEST_F(Scale, ADamagedFileIsMadeAnew) {
+  const ScaleOutcome first = run();
+  ASSERT_EQ(first.variants.size(), 2U);
+  const auto path = first.variants[1].path;
+  const std::string bytes = read_file(path);
+  write_file_atomically(path, bytes.substr(0, bytes.size() / 2));
+  const ScaleOutcome second = run();
+  ASSERT_EQ(second.variants.size(), 2U);
+  EXPECT_EQ(static_cast<std::int64_t>(std::filesystem::file_size(second.variants[1].path)), second.variants[1].bytes);
+}
+
+TEST_F(Scale, AModelThatCannotBePreparedIsPassedThrough) {
+  test::ModelMaker m(10);
+  const std::string x = m.input("x", {1, 4});
+  auto& input = *m.model().graph().mutable_input(0);
+  m.output(m.node("Clip", {x}));
+  set_attribute(m.last(), "min", 0.0F);
+  for (auto* value : {&input, m.model().graph().mutable_output(0)})
+    value->mutable_type()->mutable_tensor_type()->set_elem_type(onnx::TensorProto_DataType_FLOAT16);
+  request_.model = folder_.save(m.model(), "half.onnx");
+  request_.calibration.clear();
+  const ScaleOutcome o = run();
+  EXPECT_EQ(ids(o), std::vector<std::string>{"source"});
+  EXPECT_THAT(o.refused, testing::Contains(testing::StartsWith("int8: ")));
+}
+
+TEST_F(Scale, ValuesThatAreNotFiniteAreSaid) {
+  test::ModelMaker m;
+  const std::string x = m.conv(m.input("x", {1, 1, 28, 28}), 1, 8, 3);
+  m.output(m.node("Log", {m.node("Neg", {m.node("Relu", {m.conv(x, 8, 8, 3)})})}));
+  request_.model = folder_.save(m.model(), "nan.onnx");
+  const ScaleOutcome o = run();
+  EXPECT_EQ(ids(o), std::vector<std::string>{"source"});
+  EXPECT_THAT(o.refused, testing::Contains(HasSubstr("gives finite outputs on the task's data")));
+}
+
 TEST_F(Scale, AMissingModelIsAnError) {
   request_.model = "/nonexistent.onnx";
   EXPECT_THROW((void)run(), Error);

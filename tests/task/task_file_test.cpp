@@ -49,6 +49,23 @@ class TaskFileTest : public ::testing::Test {
   fs::path folder_;
 };
 
+TEST_F(TaskFileTest, StretchingKeepsTheRatiosOfAllTimes) {
+  TaskFile file = parse("    period: 40 ms\n    deadline: 20 ms\n    jitter: 1 ms\n    offset: 3 ms\n");
+  file.stretch(0.5);
+  EXPECT_EQ(file.tasks[0].period, std::chrono::milliseconds(20));
+  EXPECT_EQ(file.tasks[0].deadline, std::chrono::milliseconds(10));
+  EXPECT_EQ(file.tasks[0].jitter, std::chrono::microseconds(500));
+  EXPECT_EQ(file.tasks[0].offset, std::chrono::microseconds(1500));
+  try {
+    file.stretch(1e-4);
+    FAIL() << "a period of 2 us";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.code(), ErrorCode::bad_input);
+    EXPECT_THAT(e.what(), HasSubstr("period"));
+    EXPECT_THAT(e.what(), HasSubstr("1e+04 times as fast is out of range: 100 us to 60.0 min is accepted"));
+  }
+}
+
 TEST_F(TaskFileTest, DefaultsAreSane) {
   const TaskFile file = parse("    period: 33.3 ms\n");
   ASSERT_EQ(file.tasks.size(), 1U);

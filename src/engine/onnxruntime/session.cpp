@@ -180,17 +180,15 @@ void OnnxRuntimeSession::bind_inputs(const LoadRequest& request) {
 void OnnxRuntimeSession::learn_outputs() {
   Ort::AllocatorWithDefaultOptions allocator;
   outputs_.resize(session_.GetOutputCount());
-  std::vector<std::string> names;
-  for (std::size_t i = 0; i < outputs_.size(); ++i) {
-    names.emplace_back(session_.GetOutputNameAllocated(i, allocator).get());
-    binding_.BindOutput(names[i].c_str(), memory_);
-  }
+  for (std::size_t i = 0; i < outputs_.size(); ++i)
+    outputs_[i].spec.name = session_.GetOutputNameAllocated(i, allocator).get();
   std::mt19937 random(1);
   for (int round = 0; round < 2; ++round) {
+    free_outputs();
     session_.Run(run_options_, binding_);
     const std::vector<Ort::Value> values = binding_.GetOutputValues();
     for (std::size_t i = 0; i < outputs_.size(); ++i) {
-      const TensorSpec spec = spec_of(names[i], values[i].GetTypeInfo());
+      const TensorSpec spec = spec_of(outputs_[i].spec.name, values[i].GetTypeInfo());
       if (round == 1 && spec.shape != outputs_[i].spec.shape) dynamic_outputs_ = true;
       outputs_[i].spec = spec;
     }
@@ -253,18 +251,52 @@ bool OnnxRuntimeSession::run_bound() noexcept {
   return false;
 }
 
+/// ONNX Runtime is to allocate them. Needed before every run: it would take those of the run before as given.
+void OnnxRuntimeSession::free_outputs() {
+  for (const Binding& out : outputs_) binding_.BindOutput(out.spec.name.c_str(), memory_);
+}
+
+bool OnnxRuntimeSession::run_free() noexcept {
+  try {
+    free_outputs();
+    if (!run_bound()) return false;
+    adopt_dynamic_outputs();
+    return true;
+  } catch (...) {
+    return false;
+  }
+}
+
+/// The shape of an output may depend on the data although the two runs of learn_outputs() gave the same (a detector
+/// that found nothing in either).
+bool OnnxRuntimeSession::turn_dynamic() noexcept {
+  dynamic_outputs_ = run_free();
+  if (dynamic_outputs_) return true;
+  try {  // it failed for another reason
+    for (const Binding& out : outputs_) binding_.BindOutput(out.spec.name.c_str(), out.value);
+  } catch (...) {
+  }
+  return false;
+}
+
 bool OnnxRuntimeSession::run() noexcept {
-  if (!run_bound()) return false;
-  if (dynamic_outputs_) {
-    try {
-      adopt_dynamic_outputs();
-    } catch (...) {
+  const bool done = dynamic_outputs_ ? run_free() : run_bound() || turn_dynamic();
+  return done && feed_back();
+}
+
+bool OnnxRuntimeSession::feed_back() noexcept {
+  for (const Feedback& f : feedback_) {
+    const auto from = output(f.output).bytes;
+    const auto to = inputs_[f.input].memory.span();
+    if (from.size() != to.size()) {
+      try {
+        last_error_ = fmt::format("state: output '{}' has another shape than input '{}'", outputs_[f.output].spec.name,
+                                  inputs_[f.input].spec.name);
+      } catch (...) {
+      }
       return false;
     }
-  }
-  for (const Feedback& f : feedback_) {
-    const auto from = outputs_[f.output].memory.span();
-    std::memcpy(inputs_[f.input].memory.span().data(), from.data(), from.size());
+    std::memcpy(to.data(), from.data(), from.size());
   }
   return true;
 }

@@ -59,6 +59,10 @@ class OnnxRuntimeSession final : public Executable {
   void learn_outputs();
   void link_state(const LoadRequest& request);
   bool run_bound() noexcept;
+  bool run_free() noexcept;
+  bool turn_dynamic() noexcept;
+  void free_outputs();
+  bool feed_back() noexcept;
   void adopt_dynamic_outputs();
 
   ThreadPlacement pool_;

@@ -3,9 +3,8 @@
 
 #include "planning/planner.h"
 #include "planning/problem.h"
-#include "runtime/runtime.h"
 
-#include <rtmdl/task_file.h>
+#include <rtmdl/scheduler.h>
 
 #include <string>
 #include <string_view>

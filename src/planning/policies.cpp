@@ -1,4 +1,4 @@
-#include "runtime/policies.h"
+#include "planning/policies.h"
 
 #include "task/config_node.h"
 
@@ -39,17 +39,6 @@ const PolicyInfo& find_policy(std::string_view name) {
   bad_input(fmt::format("unknown policy '{}'{}; accepted are {}", name, near.empty() ? "" : fmt::format(" (did you mean '{}'?)", near),
                         fmt::join(names, ", ")));
 }
-
-namespace {
-
-/// Share of one processor that the option's stages would take.
-double utilisation(const PlanTask& task, const TaskOption& option) {
-  double sum = 0;
-  for (const StageOption& stage : option.stages) sum += to_seconds(stage.times.mean());
-  return sum / to_seconds(task.period);
-}
-
-}  // namespace
 
 Choices choices_for(const PolicyInfo& policy, const PlanProblem& problem, const Plan& plan) {
   Choices choices;

@@ -1,0 +1,43 @@
+#include "runtime/pipeline_body.h"
+
+#include "profiling/fake_engine.h"
+#include "profiling/task_folder.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <opencv2/imgcodecs.hpp>
+
+namespace rtmdl {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+
+struct PipelineBodyTest : testing::Test {
+  PipelineBodyTest() { folder.write("source.model", "1 0 picture"); }
+  TaskSpec task(const std::string& data, const std::string& pre) const {
+    return folder.parse("tasks: [{name: t, model: source.model, data: " + data + ", pre: " + pre + ", period: 10 ms}]").tasks[0];
+  }
+  TaskFolder folder;
+  FakeEngine engine;
+};
+
+TEST_F(PipelineBodyTest, WarmsUpPicturesOfEverySizeBeforeTheyArePlayed) {
+  for (const int size : {64, 40}) cv::imwrite((folder.path() / (std::to_string(100 - size) + ".png")).string(), cv::Mat(size, size, CV_8UC3, cv::Scalar(1, 2, 3)));
+  const TaskSpec spec = task("{source: images, path: .}", "{crop: [0, 0, 50, 50]}");
+  const auto source = open_source(spec.data, 1);
+  PipelineBody body(engine, spec, load_request(spec, spec.model), *source, 512);
+  EXPECT_THAT(error_of([&] { body.warm_up(0); }),
+              AllOf(HasSubstr("a picture of 40 × 40 pixels"), HasSubstr("f32 [1, 1, 2, 2]"), HasSubstr("`crop` reaches beyond it")));
+}
+
+TEST_F(PipelineBodyTest, HoldsABoundedNumberOfBytes) {
+  const TaskSpec spec = task("{source: synthetic, shape: [33554432]}", "{}");  // 128 MiB each
+  const auto source = open_source(spec.data, 1);
+  PipelineBody body(engine, spec, load_request(spec, spec.model), *source, 512);
+  EXPECT_EQ(body.begin(1), 1);
+  EXPECT_EQ(body.begin(2), 0);
+}
+
+}  // namespace
+}  // namespace rtmdl
