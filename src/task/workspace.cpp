@@ -70,7 +70,8 @@ WorkspaceLock::WorkspaceLock(const Workspace& workspace, const Context& context)
   bool said = false;
   while (file_ >= 0 && !context.stopping() && ::flock(file_, LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK && errno != EINTR) return;
-    if (!said) context.info(fmt::format("another rtmdl is at work in {}; waiting for it to end", workspace.folder().string()));
+    if (!said)
+      context.info(fmt::format("another rtmdl is at work in {}; waiting for it to end", workspace.folder().string()));
     said = true;
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
   }

@@ -25,12 +25,12 @@ class Workspace {
   std::filesystem::path folder_;
 };
 
-/// One process at a time makes and measures: what another one runs meanwhile would be in the times, and what one tries and drops may be what the other
-/// keeps. Held by the kernel, so that a killed process leaves nothing behind.
+/// One process at a time makes and measures: what another one runs meanwhile would be in the times, and what one tries
+/// and drops may be what the other keeps. Held by the kernel, so that a killed process leaves nothing behind.
 class WorkspaceLock {
  public:
-  /// Waits for another process, and says so; when the context is stopped, gives up (the caller looks at the context). On file systems without locks it
-  /// holds nothing.
+  /// Waits for another process, and says so; when the context is stopped, gives up (the caller looks at the context).
+  /// On file systems without locks it holds nothing.
   WorkspaceLock(const Workspace& workspace, const Context& context);
   ~WorkspaceLock();
   WorkspaceLock(const WorkspaceLock&) = delete;

@@ -139,7 +139,8 @@ TEST_F(BadInput, UnknownPolicyMethodVerbAndOption) {
   EXPECT_THAT(refused("dance " + tasks()), StartsWith("rtmdl: "));
   EXPECT_THAT(refused("run --loud " + tasks()), StartsWith("rtmdl: "));
   EXPECT_THAT(refused("run --load 105 " + tasks() + " " + workspace()), HasSubstr("--load: '105' has no unit"));
-  EXPECT_THAT(refused("plan --load 2000% " + tasks() + " " + workspace()), HasSubstr("--load: '2000%' is out of range: 1 % to 1000 % is accepted"));
+  EXPECT_THAT(refused("plan --load 2000% " + tasks() + " " + workspace()),
+              HasSubstr("--load: '2000%' is out of range: 1 % to 1000 % is accepted"));
   EXPECT_THAT(refused("run --duration 5 " + tasks() + " " + workspace()), HasSubstr("--duration: '5' has no unit"));
   EXPECT_THAT(refused("run /nowhere/tasks.yaml"), HasSubstr("/nowhere/tasks.yaml: cannot read: No such file or directory"));
 }
@@ -167,10 +168,14 @@ TEST_F(BadInput, AWrongOptionIsRefusedBeforeAnyWork) {
 
 TEST_F(BadInput, AMistypedVerbOrOptionNamesTheNearest) {
   EXPECT_EQ(refused("pln " + tasks()), "rtmdl: unknown verb 'pln'; did you mean 'plan'?; see `rtmdl --help`\n");
-  EXPECT_THAT(refused("dance " + tasks()), HasSubstr("unknown verb 'dance'; accepted are scale, profile, plan, simulate, run, compare"));
-  EXPECT_EQ(refused("plan --jsn " + tasks()), "rtmdl: plan has no option '--jsn'; did you mean '--json'?; see `rtmdl plan --help`\n");
-  EXPECT_THAT(refused("plan --workspce=x " + tasks()), HasSubstr("no option '--workspce'; did you mean '--workspace'?"));
-  EXPECT_THAT(refused("plan --duration 3s " + tasks()), HasSubstr("plan has no option '--duration'; accepted are --help, --workspace,"));
+  EXPECT_THAT(refused("dance " + tasks()),
+              HasSubstr("unknown verb 'dance'; accepted are scale, profile, plan, simulate, run, compare"));
+  EXPECT_EQ(refused("plan --jsn " + tasks()),
+            "rtmdl: plan has no option '--jsn'; did you mean '--json'?; see `rtmdl plan --help`\n");
+  EXPECT_THAT(refused("plan --workspce=x " + tasks()),
+              HasSubstr("no option '--workspce'; did you mean '--workspace'?"));
+  EXPECT_THAT(refused("plan --duration 3s " + tasks()),
+              HasSubstr("plan has no option '--duration'; accepted are --help, --workspace,"));
   EXPECT_THAT(refused("--json plan " + tasks()), HasSubstr("the verb comes first: rtmdl VERB TASKS.yaml --json"));
   EXPECT_THAT(refused(fmt::format("plan {0} {0}", tasks())), HasSubstr("tasks.yaml' is one argument too many"));
   EXPECT_THAT(refused(""), HasSubstr("a verb is missing; accepted are scale,"));
@@ -178,25 +183,36 @@ TEST_F(BadInput, AMistypedVerbOrOptionNamesTheNearest) {
 }
 
 TEST_F(BadInput, ASecondTasksFaultIsFoundBeforeTheFirstIsWorkedOn) {
-  const std::string second = "    period: 33 ms\n  - name: other\n    model: {}\n    data: {{source: images, path: {}}}\n    period: 1 s\n{}";
+  const std::string second =
+      "    period: 33 ms\n  - name: other\n    model: {}\n    data: {{source: images, path: {}}}\n    period: 1 s\n{}";
   write_file_atomically(folder_ / "text.onnx", "not a model");
   fs::create_directories(folder_ / "empty");
-  EXPECT_THAT(refused("scale " + tasks(fmt::format(fmt::runtime(second), "text.onnx", "pictures", "")) + " " + workspace()),
-              HasSubstr("tasks.yaml:9: tasks[1].model: "));
-  EXPECT_THAT(refused("scale " + tasks(fmt::format(fmt::runtime(second), "faces.onnx", "empty", "")) + " " + workspace()),
-              HasSubstr("tasks.yaml:10: tasks[1].data.path: "));
-  EXPECT_THAT(refused("scale " + tasks(fmt::format(fmt::runtime(second), "faces.onnx", "pictures", "    post: {kind: lines}\n")) + " " + workspace()),
+  EXPECT_THAT(
+      refused("scale " + tasks(fmt::format(fmt::runtime(second), "text.onnx", "pictures", "")) + " " + workspace()),
+      HasSubstr("tasks.yaml:9: tasks[1].model: "));
+  EXPECT_THAT(
+      refused("scale " + tasks(fmt::format(fmt::runtime(second), "faces.onnx", "empty", "")) + " " + workspace()),
+      HasSubstr("tasks.yaml:10: tasks[1].data.path: "));
+  EXPECT_THAT(refused("scale " +
+                      tasks(fmt::format(fmt::runtime(second), "faces.onnx", "pictures", "    post: {kind: lines}\n")) +
+                      " " + workspace()),
               HasSubstr("tasks.yaml:12: tasks[1].post: "));
-  EXPECT_THAT(refused("scale " + tasks("    period: 33 ms\n    variants: [text.onnx]\n") + " " + workspace()), HasSubstr("tasks.yaml:8: tasks[0].variants: "));
+  EXPECT_THAT(refused("scale " + tasks("    period: 33 ms\n    variants: [text.onnx]\n") + " " + workspace()),
+              HasSubstr("tasks.yaml:8: tasks[0].variants: "));
   fs::create_directories(folder_ / "numbers");
   write_file_atomically(folder_ / "numbers/two.bin", std::string(2 * 4 * 3, '\0'));
-  const std::string raw = "    period: 33 ms\n  - name: other\n    model: faces.onnx\n    data: {source: raw, path: numbers, shape: [1, 3]}\n    period: 1 s\n";
-  EXPECT_THAT(refused("scale " + tasks(raw) + " " + workspace()), AllOf(HasSubstr("tasks.yaml:10: tasks[1].data: "), HasSubstr("[1, 3]"), HasSubstr("[1, 128, 128, 3]")));
+  const std::string raw =
+      "    period: 33 ms\n  - name: other\n    model: faces.onnx\n    data: {source: raw, path: numbers, shape: [1, "
+      "3]}\n    period: 1 s\n";
+  EXPECT_THAT(refused("scale " + tasks(raw) + " " + workspace()),
+              AllOf(HasSubstr("tasks.yaml:10: tasks[1].data: "), HasSubstr("[1, 3]"), HasSubstr("[1, 128, 128, 3]")));
   EXPECT_FALSE(fs::exists(folder_ / "w/variants")) << "the first task was worked on";
 }
 
 TEST_F(BadInput, AMissingDeviceIsFoundBeforeAnyWork) {
-  const CommandResult r = run_rtmdl("plan " + tasks("    period: 33 ms\n", "faces.onnx", "processors: {cpu: {cores: [0]}, gpu: {device: banana}}\n") + " " + workspace());
+  const CommandResult r = run_rtmdl(
+      "plan " + tasks("    period: 33 ms\n", "faces.onnx", "processors: {cpu: {cores: [0]}, gpu: {device: banana}}\n") +
+      " " + workspace());
   EXPECT_EQ(r.status, 4);
   EXPECT_EQ(r.out, "");
   EXPECT_THAT(r.err, StartsWith("rtmdl: device 'banana' is not there: this ONNX Runtime has "));
@@ -205,16 +221,20 @@ TEST_F(BadInput, AMissingDeviceIsFoundBeforeAnyWork) {
 
 TEST_F(BadInput, AWorkspaceThatIsNone) {
   write_file_atomically(folder_ / "file", "x");
-  EXPECT_THAT(refused(fmt::format("scale {} --workspace '{}'", tasks(), (folder_ / "file").string())), HasSubstr("file: not a folder; a workspace is one"));
-  EXPECT_THAT(refused(fmt::format("scale {} --workspace '{}'", tasks(), (folder_ / "file/x").string())), HasSubstr("cannot create: Not a directory"));
-  EXPECT_THAT(refused(fmt::format("scale {} --workspace '{}'", tasks(), (folder_ / "pictures").string())), HasSubstr("not a workspace and not empty"));
+  EXPECT_THAT(refused(fmt::format("scale {} --workspace '{}'", tasks(), (folder_ / "file").string())),
+              HasSubstr("file: not a folder; a workspace is one"));
+  EXPECT_THAT(refused(fmt::format("scale {} --workspace '{}'", tasks(), (folder_ / "file/x").string())),
+              HasSubstr("cannot create: Not a directory"));
+  EXPECT_THAT(refused(fmt::format("scale {} --workspace '{}'", tasks(), (folder_ / "pictures").string())),
+              HasSubstr("not a workspace and not empty"));
   EXPECT_TRUE(fs::exists(folder_ / "pictures/astronaut.png"));
 }
 
 TEST_F(BadInput, ADamagedStoreOrPlanSaysWhatToDelete) {
   ASSERT_EQ(run_rtmdl("plan " + tasks() + " " + workspace() + " --budget 1s").status, 0);
   const std::string plan = read_file(folder_ / "w/plan.json"), store = read_file(folder_ / "w/profile.sqlite");
-  for (const std::string& text : {std::string(), plan.substr(0, plan.size() / 2), std::string("[]"), std::string(100'000, '[')}) {
+  for (const std::string& text :
+       {std::string(), plan.substr(0, plan.size() / 2), std::string("[]"), std::string(100'000, '[')}) {
     write_file_atomically(folder_ / "w/plan.json", text);
     EXPECT_THAT(refused("simulate " + tasks() + " " + workspace()), HasSubstr("plan.json: not a plan ("));
   }
@@ -252,7 +272,8 @@ TEST_F(BadInput, TwoProcessesOnOneNewWorkspaceDoNotDisturbEachOther) {
   // Job records of one run, not of several: every line has all its fields.
   std::istringstream csv(read_file(folder_ / "w/runs/rtmdl.csv"));
   for (std::string line; std::getline(csv, line);) EXPECT_EQ(std::count(line.begin(), line.end(), ','), 8) << line;
-  for (const auto& entry : fs::recursive_directory_iterator(folder_)) EXPECT_EQ(entry.path().string().find(".part"), std::string::npos) << entry.path();
+  for (const auto& entry : fs::recursive_directory_iterator(folder_))
+    EXPECT_EQ(entry.path().string().find(".part"), std::string::npos) << entry.path();
 }
 
 TEST(Help, TeachesAndEndsWell) {

@@ -169,7 +169,8 @@ TEST_F(TaskFileTest, WhateverTextItQuotesAMessageIsOneShortLine) {
 }
 
 TEST_F(TaskFileTest, WhatFollowsTheDocumentIsRefused) {
-  EXPECT_EQ(complaint("    period: 33 ms\n---\ntasks: []\n"), "tasks.yaml:6: the YAML document ends before this line; one document is accepted");
+  EXPECT_EQ(complaint("    period: 33 ms\n---\ntasks: []\n"),
+            "tasks.yaml:6: the YAML document ends before this line; one document is accepted");
   EXPECT_EQ(complaint("    period: 33 ms\n", "# a comment\n, that is broken\n"), "tasks.yaml:2: the YAML document ends before this line; one document is accepted");
   EXPECT_EQ(complaint("    period: 33 ms\n...\n"), "accepted");
   EXPECT_EQ(complaint("    period: 33 ms\n", "---\n"), "accepted");
