@@ -114,6 +114,7 @@ const std::vector<TaskVariants>& Session::variants() {
     ScaleTasksOptions o;
     o.budget = options_.budget.value_or(Duration::zero());
     o.seed = options_.seed;
+    if (!lock_) lock_.emplace(*workspace_, context_);
     variants_ = scale_tasks(*engine_, file_, *workspace_, o, context_);
     check_complete("scaling");
   }
@@ -125,8 +126,10 @@ const std::vector<TaskProfile>& Session::profile() {
     ProfileOptions o;
     o.budget = options_.budget.value_or(Duration::zero());
     o.seed = options_.seed;
+    if (!lock_) lock_.emplace(*workspace_, context_);
     const auto& family = variants();
     profile_ = profile_tasks(*engine_, file_, *workspace_, family, o, context_);
+    lock_.reset();
     check_complete("profiling");
   }
   return *profile_;

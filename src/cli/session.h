@@ -93,6 +93,7 @@ class Session {
   TaskFile file_;
   std::unique_ptr<Workspace> workspace_;
   std::unique_ptr<Engine> engine_;
+  std::optional<WorkspaceLock> lock_;  ///< while variants are made and measured
   std::optional<std::vector<TaskVariants>> variants_;
   std::optional<std::vector<TaskProfile>> profile_;
   std::optional<PlanProblem> problem_;

@@ -4,8 +4,15 @@
 
 #include <rtmdl/error.h>
 
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
 #include <charconv>
+#include <chrono>
 #include <string_view>
+#include <thread>
 
 #include <fmt/format.h>
 
@@ -56,6 +63,22 @@ Workspace::Workspace(std::filesystem::path folder) : folder_(std::move(folder)) 
 std::filesystem::path Workspace::default_folder(const std::filesystem::path& task_file) {
   std::filesystem::path folder = task_file;
   return folder.replace_extension(".workspace");
+}
+
+WorkspaceLock::WorkspaceLock(const Workspace& workspace, const Context& context)
+    : file_(::open((workspace.folder() / "lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644)) {
+  bool said = false;
+  while (file_ >= 0 && !context.stopping() && ::flock(file_, LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK && errno != EINTR) return;
+    if (!said)
+      context.info(fmt::format("another rtmdl is at work in {}; waiting for it to end", workspace.folder().string()));
+    said = true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+}
+
+WorkspaceLock::~WorkspaceLock() {
+  if (file_ >= 0) ::close(file_);
 }
 
 }  // namespace rtmdl

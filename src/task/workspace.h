@@ -1,6 +1,8 @@
 #pragma once
 /// The workspace folder: everything that a task file's verbs leave for each other. Safe to delete; the verbs make it anew.
 
+#include "base/context.h"
+
 #include <filesystem>
 
 namespace rtmdl {
@@ -21,6 +23,21 @@ class Workspace {
 
  private:
   std::filesystem::path folder_;
+};
+
+/// One process at a time makes and measures: what another one runs meanwhile would be in the times, and what one tries
+/// and drops may be what the other keeps. Held by the kernel, so that a killed process leaves nothing behind.
+class WorkspaceLock {
+ public:
+  /// Waits for another process, and says so; when the context is stopped, gives up (the caller looks at the context).
+  /// On file systems without locks it holds nothing.
+  WorkspaceLock(const Workspace& workspace, const Context& context);
+  ~WorkspaceLock();
+  WorkspaceLock(const WorkspaceLock&) = delete;
+  WorkspaceLock& operator=(const WorkspaceLock&) = delete;
+
+ private:
+  int file_;
 };
 
 }  // namespace rtmdl

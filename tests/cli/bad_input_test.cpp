@@ -4,7 +4,11 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <sstream>
 #include <string>
+#include <thread>
+#include <utility>
+#include <vector>
 
 #include <unistd.h>
 
@@ -15,6 +19,7 @@
 namespace rtmdl {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 namespace fs = std::filesystem;
@@ -134,15 +139,154 @@ TEST_F(BadInput, UnknownPolicyMethodVerbAndOption) {
   EXPECT_THAT(refused("dance " + tasks()), StartsWith("rtmdl: "));
   EXPECT_THAT(refused("run --loud " + tasks()), StartsWith("rtmdl: "));
   EXPECT_THAT(refused("run --load 105 " + tasks() + " " + workspace()), HasSubstr("--load: '105' has no unit"));
-  EXPECT_THAT(refused("plan --load 2000% " + tasks() + " " + workspace()), HasSubstr("--load: '2000%' is out of range: 1 % to 1000 % is accepted"));
+  EXPECT_THAT(refused("plan --load 2000% " + tasks() + " " + workspace()),
+              HasSubstr("--load: '2000%' is out of range: 1 % to 1000 % is accepted"));
   EXPECT_THAT(refused("run --duration 5 " + tasks() + " " + workspace()), HasSubstr("--duration: '5' has no unit"));
   EXPECT_THAT(refused("run /nowhere/tasks.yaml"), HasSubstr("/nowhere/tasks.yaml: cannot read: No such file or directory"));
+}
+
+TEST_F(BadInput, AWrongOptionIsRefusedBeforeAnyWork) {
+  const std::vector<std::pair<std::string, std::string>> rows{
+      {"scale --budget junk", "--budget: 'junk' is not a time"},
+      {"plan --budget 0s", "--budget: '0s' is out of range: more than 0 s is accepted"},
+      {"run --duration -1s", "--duration: '-1s' is out of range"},
+      {"simulate --duration 'nan s'", "--duration: 'nan s' is not a time"},
+      {"plan --margin 5", "--margin: '5' has no unit"},
+      {"plan --margin=-1%", "--margin: '-1%' is out of range: 0 % to 1000 % is accepted"},
+      {"plan --method exat", "method exat: unknown; accepted are auto, exact, descent"},
+      {"scale --seed -1", "--seed: '-1' is not accepted: a whole number from 0 to 2^64 - 1 is"},
+      {"scale --seed 1.5", "--seed: '1.5' is not accepted"},
+      {"scale --seed 99999999999999999999999", "--seed: '99999999999999999999999' is not accepted"},
+      {"compare --policies ''", "--policies is empty"},
+      {"compare --policies rtmdl,rtmdl", "--policies names 'rtmdl' twice"},
+  };
+  for (const auto& [verb_and_option, expected] : rows) {
+    EXPECT_THAT(refused(fmt::format("{} {} {}", verb_and_option, tasks(), workspace())), HasSubstr(expected));
+    EXPECT_FALSE(fs::exists(folder_ / "w")) << verb_and_option;
+  }
+}
+
+TEST_F(BadInput, AMistypedVerbOrOptionNamesTheNearest) {
+  EXPECT_EQ(refused("pln " + tasks()), "rtmdl: unknown verb 'pln'; did you mean 'plan'?; see `rtmdl --help`\n");
+  EXPECT_THAT(refused("dance " + tasks()),
+              HasSubstr("unknown verb 'dance'; accepted are scale, profile, plan, simulate, run, compare"));
+  EXPECT_EQ(refused("plan --jsn " + tasks()),
+            "rtmdl: plan has no option '--jsn'; did you mean '--json'?; see `rtmdl plan --help`\n");
+  EXPECT_THAT(refused("plan --workspce=x " + tasks()),
+              HasSubstr("no option '--workspce'; did you mean '--workspace'?"));
+  EXPECT_THAT(refused("plan --duration 3s " + tasks()),
+              HasSubstr("plan has no option '--duration'; accepted are --help, --workspace,"));
+  EXPECT_THAT(refused("--json plan " + tasks()), HasSubstr("the verb comes first: rtmdl VERB TASKS.yaml --json"));
+  EXPECT_THAT(refused(fmt::format("plan {0} {0}", tasks())), HasSubstr("tasks.yaml' is one argument too many"));
+  EXPECT_THAT(refused(""), HasSubstr("a verb is missing; accepted are scale,"));
+  EXPECT_THAT(refused("plan"), HasSubstr("TASKS is required; see `rtmdl plan --help`"));
+}
+
+TEST_F(BadInput, ASecondTasksFaultIsFoundBeforeTheFirstIsWorkedOn) {
+  const std::string second =
+      "    period: 33 ms\n  - name: other\n    model: {}\n    data: {{source: images, path: {}}}\n    period: 1 s\n{}";
+  write_file_atomically(folder_ / "text.onnx", "not a model");
+  fs::create_directories(folder_ / "empty");
+  EXPECT_THAT(
+      refused("scale " + tasks(fmt::format(fmt::runtime(second), "text.onnx", "pictures", "")) + " " + workspace()),
+      HasSubstr("tasks.yaml:9: tasks[1].model: "));
+  EXPECT_THAT(
+      refused("scale " + tasks(fmt::format(fmt::runtime(second), "faces.onnx", "empty", "")) + " " + workspace()),
+      HasSubstr("tasks.yaml:10: tasks[1].data.path: "));
+  EXPECT_THAT(refused("scale " +
+                      tasks(fmt::format(fmt::runtime(second), "faces.onnx", "pictures", "    post: {kind: lines}\n")) +
+                      " " + workspace()),
+              HasSubstr("tasks.yaml:12: tasks[1].post: "));
+  EXPECT_THAT(refused("scale " + tasks("    period: 33 ms\n    variants: [text.onnx]\n") + " " + workspace()),
+              HasSubstr("tasks.yaml:8: tasks[0].variants: "));
+  fs::create_directories(folder_ / "numbers");
+  write_file_atomically(folder_ / "numbers/two.bin", std::string(2 * 4 * 3, '\0'));
+  const std::string raw =
+      "    period: 33 ms\n  - name: other\n    model: faces.onnx\n    data: {source: raw, path: numbers, shape: [1, "
+      "3]}\n    period: 1 s\n";
+  EXPECT_THAT(refused("scale " + tasks(raw) + " " + workspace()),
+              AllOf(HasSubstr("tasks.yaml:10: tasks[1].data: "), HasSubstr("[1, 3]"), HasSubstr("[1, 128, 128, 3]")));
+  EXPECT_FALSE(fs::exists(folder_ / "w/variants")) << "the first task was worked on";
+}
+
+TEST_F(BadInput, AMissingDeviceIsFoundBeforeAnyWork) {
+  const CommandResult r = run_rtmdl(
+      "plan " + tasks("    period: 33 ms\n", "faces.onnx", "processors: {cpu: {cores: [0]}, gpu: {device: banana}}\n") +
+      " " + workspace());
+  EXPECT_EQ(r.status, 4);
+  EXPECT_EQ(r.out, "");
+  EXPECT_THAT(r.err, StartsWith("rtmdl: device 'banana' is not there: this ONNX Runtime has "));
+  EXPECT_FALSE(fs::exists(folder_ / "w/variants"));
+}
+
+TEST_F(BadInput, AWorkspaceThatIsNone) {
+  write_file_atomically(folder_ / "file", "x");
+  EXPECT_THAT(refused(fmt::format("scale {} --workspace '{}'", tasks(), (folder_ / "file").string())),
+              HasSubstr("file: not a folder; a workspace is one"));
+  EXPECT_THAT(refused(fmt::format("scale {} --workspace '{}'", tasks(), (folder_ / "file/x").string())),
+              HasSubstr("cannot create: Not a directory"));
+  EXPECT_THAT(refused(fmt::format("scale {} --workspace '{}'", tasks(), (folder_ / "pictures").string())),
+              HasSubstr("not a workspace and not empty"));
+  EXPECT_TRUE(fs::exists(folder_ / "pictures/astronaut.png"));
+}
+
+TEST_F(BadInput, ADamagedStoreOrPlanSaysWhatToDelete) {
+  ASSERT_EQ(run_rtmdl("plan " + tasks() + " " + workspace() + " --budget 1s").status, 0);
+  const std::string plan = read_file(folder_ / "w/plan.json"), store = read_file(folder_ / "w/profile.sqlite");
+  for (const std::string& text :
+       {std::string(), plan.substr(0, plan.size() / 2), std::string("[]"), std::string(100'000, '[')}) {
+    write_file_atomically(folder_ / "w/plan.json", text);
+    EXPECT_THAT(refused("simulate " + tasks() + " " + workspace()), HasSubstr("plan.json: not a plan ("));
+  }
+  write_file_atomically(folder_ / "w/plan.json", plan);
+  for (const std::string& bytes : {std::string(5000, 'x'), store.substr(0, store.size() / 2), store.substr(0, 4096)}) {
+    write_file_atomically(folder_ / "w/profile.sqlite", bytes);
+    EXPECT_THAT(refused("simulate " + tasks() + " " + workspace()), HasSubstr("delete it to measure anew"));
+  }
+}
+
+TEST_F(BadInput, StandardOutputThatTakesNothing) {
+  const std::string scale = "scale " + tasks() + " " + workspace() + " --budget 1s";
+  ASSERT_EQ(run_rtmdl(scale).status, 0);
+  const CommandResult full = run_rtmdl(scale + " >/dev/full");
+  EXPECT_EQ(full.status, 2);
+  EXPECT_THAT(full.err, HasSubstr("standard output: cannot write: No space left on device"));
+  // A closed one must not lend its number to a file that is opened later.
+  const CommandResult closed = run_rtmdl(scale + " >&-");
+  EXPECT_EQ(closed.status, 2);
+  EXPECT_THAT(closed.err, HasSubstr("standard output: cannot write: Bad file descriptor"));
+  EXPECT_EQ(run_rtmdl(scale).status, 0);
+}
+
+TEST_F(BadInput, TwoProcessesOnOneNewWorkspaceDoNotDisturbEachOther) {
+  const std::string file = tasks();
+  std::vector<CommandResult> results(3);
+  std::vector<std::thread> threads;
+  for (CommandResult& r : results)
+    threads.emplace_back([&] { r = run_rtmdl(fmt::format("run --json --duration 1s {} {}", file, workspace())); });
+  for (std::thread& t : threads) t.join();
+  for (const CommandResult& r : results) {
+    EXPECT_EQ(r.status, 0) << r.err;
+    EXPECT_EQ(r.out.front(), '{');
+  }
+  // Job records of one run, not of several: every line has all its fields.
+  std::istringstream csv(read_file(folder_ / "w/runs/rtmdl.csv"));
+  for (std::string line; std::getline(csv, line);) EXPECT_EQ(std::count(line.begin(), line.end(), ','), 8) << line;
+  for (const auto& entry : fs::recursive_directory_iterator(folder_))
+    EXPECT_EQ(entry.path().string().find(".part"), std::string::npos) << entry.path();
 }
 
 TEST(Help, TeachesAndEndsWell) {
   const CommandResult help = run_rtmdl("--help");
   EXPECT_EQ(help.status, 0);
   for (const char* verb : {"scale", "profile", "plan", "simulate", "run", "compare"}) EXPECT_THAT(help.out, HasSubstr(verb));
+  EXPECT_THAT(help.out, HasSubstr("Examples:\n  rtmdl compare"));
+  for (const char* verb : {"scale", "profile", "plan", "simulate", "run", "compare"}) {
+    const CommandResult one = run_rtmdl(std::string(verb) + " --help");
+    EXPECT_EQ(one.status, 0);
+    EXPECT_THAT(one.out, HasSubstr(fmt::format("  rtmdl {} tasks.yaml", verb)));
+    EXPECT_THAT(one.out, HasSubstr("Exit status: 0 done"));
+  }
   EXPECT_THAT(run_rtmdl("run --help").out, HasSubstr("dm-nmc"));
   EXPECT_THAT(run_rtmdl("--version").out, HasSubstr("rtmdl 0."));
 }

@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <filesystem>
 
@@ -13,10 +14,11 @@
 namespace rtmdl {
 
 CommandResult run_rtmdl(const std::string& arguments, const std::string& before) {
-  static int count = 0;
+  static std::atomic<int> count{0};
   const auto base = std::filesystem::temp_directory_path() / fmt::format("rtmdl-cli-{}-{}", ::getpid(), ++count);
   const std::string out = base.string() + ".out", err = base.string() + ".err";
-  const std::string line = fmt::format("{} '{}/rtmdl' {} >'{}' 2>'{}' </dev/null", before, RTMDL_BINARY_DIR, arguments, out, err);
+  const std::string line =
+      fmt::format("{} '{}/rtmdl' >'{}' 2>'{}' </dev/null {}", before, RTMDL_BINARY_DIR, out, err, arguments);
   CommandResult result;
   const int status = std::system(line.c_str());
   result.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);

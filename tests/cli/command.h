@@ -10,7 +10,7 @@ struct CommandResult {
   std::string out, err;
 };
 
-/// `arguments` as for a shell. The binary is the one of this build.
+/// `arguments` as for a shell, redirections included. From any thread. The binary is the one of this build.
 CommandResult run_rtmdl(const std::string& arguments, const std::string& before = "");
 
 }  // namespace rtmdl

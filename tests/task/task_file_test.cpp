@@ -4,8 +4,11 @@
 #include "base/atomic_file.h"
 #include "task/workspace.h"
 
+#include <atomic>
 #include <filesystem>
+#include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -166,7 +169,8 @@ TEST_F(TaskFileTest, WhateverTextItQuotesAMessageIsOneShortLine) {
 }
 
 TEST_F(TaskFileTest, WhatFollowsTheDocumentIsRefused) {
-  EXPECT_EQ(complaint("    period: 33 ms\n---\ntasks: []\n"), "tasks.yaml:6: the YAML document ends before this line; one document is accepted");
+  EXPECT_EQ(complaint("    period: 33 ms\n---\ntasks: []\n"),
+            "tasks.yaml:6: the YAML document ends before this line; one document is accepted");
   EXPECT_EQ(complaint("    period: 33 ms\n", "# a comment\n, that is broken\n"), "tasks.yaml:2: the YAML document ends before this line; one document is accepted");
   EXPECT_EQ(complaint("    period: 33 ms\n...\n"), "accepted");
   EXPECT_EQ(complaint("    period: 33 ms\n", "---\n"), "accepted");
@@ -251,6 +255,33 @@ TEST_F(TaskFileTest, AWorkspaceWhoseMakingWasKilledIsMadeAnew) {
     write_file_atomically(folder_ / "killed" / "workspace-version", version);
     EXPECT_THROW(Workspace(folder_ / "killed"), Error) << version;
   }
+}
+
+TEST_F(TaskFileTest, AWorkspaceIsWorkedInByOneProcessAtATime) {
+  const Workspace workspace(folder_ / "shared");
+  std::atomic<bool> stop{false};
+  std::atomic<int> waits{0};
+  Context context;
+  context.stop = &stop;
+  context.log = [&](LogLevel, const std::string& line) {
+    EXPECT_THAT(line, HasSubstr("another rtmdl is at work in "));
+    ++waits;
+  };
+  auto held = std::make_unique<WorkspaceLock>(workspace, context);
+  std::atomic<bool> entered{false};
+  std::thread second([&] {
+    const WorkspaceLock waiting(workspace, context);
+    entered = true;
+  });
+  while (waits == 0) std::this_thread::yield();
+  EXPECT_FALSE(entered);
+  held.reset();
+  second.join();
+  EXPECT_TRUE(entered);
+  // Stopped while it waits, it gives up.
+  held = std::make_unique<WorkspaceLock>(workspace, context);
+  stop = true;
+  const WorkspaceLock gave_up(workspace, context);
 }
 
 TEST_F(TaskFileTest, AWorkspaceOfANewerVersionIsRefused) {
