@@ -2,6 +2,7 @@
 
 #include "profiling/fake_engine.h"
 #include "profiling/task_folder.h"
+#include "scaling/calibrate.h"
 
 #include <atomic>
 
@@ -120,6 +121,15 @@ TEST_F(ScaleTasksTest, MakesAgainWhatIsNotOnTheDiskAnyMore) {
   EXPECT_TRUE(again[1].reused);
 }
 
+TEST_F(ScaleTasksTest, ClearsAwayWhatAKilledProcessLeft) {
+  const auto variants = folder.workspace().variants();
+  const auto mine = scratch_path(variants, "0.onnx"), dead = variants / ".scratch-2147483646-0.onnx";
+  for (const auto& file : {mine, dead}) write_file_atomically(file, "1 1");
+  (void)scaled_tasks(folder.parse(kTwoTasks));
+  EXPECT_TRUE(std::filesystem::exists(mine));
+  EXPECT_FALSE(std::filesystem::exists(dead));
+}
+
 TEST_F(ScaleTasksTest, AStoppedStartIsContinuedByTheNext) {
   context.stop = &stop;
   stop_in_scale = true;
@@ -155,10 +165,10 @@ TEST_F(ScaleTasksTest, ScoresVariantsThatAreBroughtAlong) {
 }
 
 TEST_F(ScaleTasksTest, AVariantThatDoesNotFitIsNamed) {
-  folder.write("other.model", "1 1 picture");
+  folder.write("other.model", "no model");
   const std::string message = error_of([&] {
     (void)scaled_tasks(folder.parse("tasks: [{name: faces, model: faces.model, variants: [other.model], data: {source: synthetic, "
-                                    "size: [4, 4]}, period: 10 ms}]"));
+                                    "shape: [1, 4]}, period: 10 ms}]"));
   });
   EXPECT_THAT(message, AllOf(HasSubstr("tasks[0].variants"), HasSubstr("'other.model' cannot stand in for the source model")));
 }
