@@ -92,8 +92,9 @@ class Measurement {
   [[nodiscard]] bool wants_more() const {
     if (context_.stopping() || taken() >= limits_.max) return false;
     const Duration spent = MonotonicClock::now() - start_;
-    if (taken() < limits_.min || spent < limits_.length) return true;
-    return taken() < limits_.wanted && spent < 2 * limits_.length;
+    const int planned_with = static_cast<int>(busy_runs_[kInfer].size());
+    if (planned_with < limits_.min || spent < limits_.length) return true;
+    return planned_with < limits_.wanted && spent < 2 * limits_.length;
   }
 
   void begin_block() {

@@ -23,7 +23,8 @@ struct Bench {
 
 struct MeasureLimits {
   Duration length{};  ///< up to twice that to reach `wanted`
-  int min = 30, wanted = 100, max = 2000;
+  int min = 30, wanted = 100;  ///< of those under load, which plans are made of
+  int max = 2000;              ///< of all
 };
 
 struct PipelineTimes {

@@ -18,7 +18,7 @@ namespace rtmdl {
 struct ProfileOptions {
   Duration budget{};                                ///< for all; zero: none. Measuring gets shorter to fit, down to samples_min
   Duration per_variant = std::chrono::seconds(2);   ///< per variant × processor × threads; up to twice that to reach samples_wanted
-  int samples_min = 30;                             ///< taken however long it takes
+  int samples_min = 30;                             ///< under load, taken however long it takes
   int samples_wanted = 100;
   int samples_max = 2000;
   int max_threads = 0;                              ///< 0: the cores of the processor

@@ -8,6 +8,7 @@
 #include "profiling/machine.h"
 #include "profiling/storage_bound.h"
 #include "profiling/store.h"
+#include "scaling/calibrate.h"
 
 #include <rtmdl/error.h>
 
@@ -68,6 +69,7 @@ class Scaling {
         deadline_(options.budget > Duration::zero() ? MonotonicClock::now() + options.budget : Time::max()) {}
 
   std::vector<TaskVariants> run() {
+    remove_abandoned_scratch(workspace_.variants());
     for (std::size_t t = 0; t < file_.tasks.size(); ++t) families_.push_back(context_.stopping() ? unfinished() : find_or_make(t, true));
     if (context_.stopping()) return deliver(std::vector<bool>(files().size(), true));
     StorageChoice choice = choose();

@@ -6,12 +6,16 @@
 
 #include <fmt/format.h>
 #include <rtmdl/error.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
+#include <string_view>
 
 namespace rtmdl {
 namespace {
@@ -20,6 +24,7 @@ constexpr std::size_t kValuesPerRun =
     20'000;  ///< of one tensor that go into the histogram; the minimum and maximum see all
 constexpr std::size_t kOutputBytes = 96'000'000;  ///< of tensors observed in one run: they all stay in memory
 constexpr std::size_t kOutputs = 256;
+constexpr std::string_view kScratch = ".scratch-";
 
 }  // namespace
 
@@ -140,9 +145,23 @@ void feed(Executable& executable, const InputSet& set) {
   }
 }
 
+std::filesystem::path scratch_path(const std::filesystem::path& folder, const std::string& what) {
+  return folder / fmt::format("{}{}-{}", kScratch, ::getpid(), what);
+}
+
+void remove_abandoned_scratch(const std::filesystem::path& folder) {
+  std::error_code none;
+  for (const auto& file : std::filesystem::directory_iterator(folder, none)) {
+    const std::string name = file.path().filename().string();
+    if (!name.starts_with(kScratch)) continue;
+    const pid_t owner = std::atoi(name.c_str() + kScratch.size());
+    if (owner > 0 && ::kill(owner, 0) != 0 && errno == ESRCH) std::filesystem::remove(file.path(), none);
+  }
+}
+
 ScratchModel::ScratchModel(const Model& model, const std::filesystem::path& folder) {
   static std::atomic<int> counter{0};
-  path_ = folder / fmt::format(".scratch-{}-{}.onnx", ::getpid(), counter.fetch_add(1));
+  path_ = scratch_path(folder, fmt::format("{}.onnx", counter.fetch_add(1)));
   save_model(model, path_);
 }
 

@@ -64,6 +64,11 @@ struct Observed {
 /// Copies a set into the executable's inputs. Throws Error(bad_input) if number, type or size differ.
 void feed(Executable& executable, const InputSet& set);
 
+/// A name in `folder` that nobody else uses while this process lives. `what` without '/'.
+[[nodiscard]] std::filesystem::path scratch_path(const std::filesystem::path& folder, const std::string& what);
+/// Removes what processes that were killed left under such names.
+void remove_abandoned_scratch(const std::filesystem::path& folder);
+
 /// A model written for as long as this lives.
 class ScratchModel {
  public:

@@ -4,6 +4,7 @@
 #include "base/hash.h"
 #include "base/units.h"
 #include "model/edit.h"
+#include "scaling/calibrate.h"
 #include "scaling/int8_search.h"
 #include "scaling/measure.h"
 #include "scaling/prepare.h"
@@ -52,10 +53,10 @@ class Scaling {
     } catch (const Stopped&) {
     } catch (...) {
       outcome_.variants.clear();
-      remove_unkept();
+      settle();
       throw;
     }
-    remove_unkept();
+    settle();
     outcome_.finished = !context_.stopping();
     context_.report("done", 1);
     return std::move(outcome_);
@@ -78,13 +79,20 @@ class Scaling {
     if (!context_.stopping() && outcome_.variants.size() > 1) confirm();
   }
 
-  /// What this call wrote and no level uses.
-  void remove_unkept() const {
+  /// What a level uses gets its name for good; the rest of what this call wrote goes.
+  void settle() {
     for (const auto& path : written_) {
-      const bool kept = std::any_of(outcome_.variants.begin(), outcome_.variants.end(),
-                                    [&](const Variant& v) { return v.path == path; });
+      const std::string name = path.filename().string();
+      const auto settled = request_.folder / name.substr(name.rfind('-') + 1);
+      bool kept = false;
+      for (Variant& v : outcome_.variants) {
+        if (v.path != path) continue;
+        v.path = settled;
+        kept = true;
+      }
       std::error_code ignored;
-      if (!kept) std::filesystem::remove(path, ignored);
+      if (kept) std::filesystem::rename(path, settled);
+      else std::filesystem::remove(path, ignored);
     }
   }
 
@@ -153,12 +161,8 @@ class Scaling {
     v.note = note;
     v.shapes = request_.shapes;
     v.bytes = static_cast<std::int64_t>(bytes.size());
-    const std::string hash = sha256(bytes);
-    v.path = request_.folder / (hash.substr(0, 16) + ".onnx");
-    if (!std::filesystem::exists(v.path) || sha256_of_file(v.path) != hash) {  // a damaged file is no variant
-      write_file_atomically(v.path, bytes);
-      written_.insert(v.path);
-    }
+    v.path = scratch_path(request_.folder, sha256(bytes).substr(0, 16) + ".onnx");
+    if (written_.insert(v.path).second) write_file_atomically(v.path, bytes);
     return level;
   }
 
@@ -394,7 +398,7 @@ class Scaling {
   const ScaleRequest& request_;
   const Context& context_;
   std::vector<InputSet> sets_;
-  std::set<std::filesystem::path> written_;  ///< by this call
+  std::set<std::filesystem::path> written_;  ///< under scratch names
   Model source_;
   Prepared prepared_;
   ScaleOutcome outcome_;

@@ -1,7 +1,8 @@
 #include "profiling/scale_tasks.h"
 
-#include "profiling/text_engine.h"
 #include "profiling/task_folder.h"
+#include "profiling/text_engine.h"
+#include "scaling/calibrate.h"
 
 #include <atomic>
 
@@ -118,6 +119,15 @@ TEST_F(ScaleTasksTest, MakesAgainWhatIsNotOnTheDiskAnyMore) {
   EXPECT_EQ(scaled, 3);
   EXPECT_TRUE(std::filesystem::exists(again[0].variants[1].path));
   EXPECT_TRUE(again[1].reused);
+}
+
+TEST_F(ScaleTasksTest, ClearsAwayWhatAKilledProcessLeft) {
+  const auto variants = folder.workspace().variants();
+  const auto mine = scratch_path(variants, "0.onnx"), dead = variants / ".scratch-2147483646-0.onnx";
+  for (const auto& file : {mine, dead}) write_file_atomically(file, "1 1");
+  (void)scaled_tasks(folder.parse(kTwoTasks));
+  EXPECT_TRUE(std::filesystem::exists(mine));
+  EXPECT_FALSE(std::filesystem::exists(dead));
 }
 
 TEST_F(ScaleTasksTest, AStoppedStartIsContinuedByTheNext) {
