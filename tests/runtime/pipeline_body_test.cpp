@@ -1,6 +1,6 @@
 #include "runtime/pipeline_body.h"
 
-#include "profiling/fake_engine.h"
+#include "engine/fake/fake_engine.h"
 #include "profiling/task_folder.h"
 
 #include <gmock/gmock.h>
@@ -14,7 +14,12 @@ using testing::AllOf;
 using testing::HasSubstr;
 
 struct PipelineBodyTest : testing::Test {
-  PipelineBodyTest() { folder.write("source.model", "1 0 picture"); }
+  PipelineBodyTest() {
+    folder.write("source.model", "");
+    FakeModel model;
+    model.inputs = {{"x", ElementType::f32, {1, 1, 2, 2}}};
+    engine.script("source", std::move(model));
+  }
   TaskSpec task(const std::string& data, const std::string& pre) const {
     return folder.parse("tasks: [{name: t, model: source.model, data: " + data + ", pre: " + pre + ", period: 10 ms}]").tasks[0];
   }
@@ -32,7 +37,7 @@ TEST_F(PipelineBodyTest, WarmsUpPicturesOfEverySizeBeforeTheyArePlayed) {
 }
 
 TEST_F(PipelineBodyTest, HoldsABoundedNumberOfBytes) {
-  const TaskSpec spec = task("{source: synthetic, shape: [33554432]}", "{}");  // 128 MiB each
+  const TaskSpec spec = task("{source: synthetic, shape: [2, 16777216]}", "{}");  // 128 MiB each
   const auto source = open_source(spec.data, 1);
   PipelineBody body(engine, spec, load_request(spec, spec.model), *source, 512);
   EXPECT_EQ(body.begin(1), 1);
