@@ -1,6 +1,6 @@
 #include "runtime/pipeline_body.h"
 
-#include "profiling/text_engine.h"
+#include "engine/fake/fake_engine.h"
 #include "profiling/task_folder.h"
 
 #include <gmock/gmock.h>
@@ -14,12 +14,17 @@ using testing::AllOf;
 using testing::HasSubstr;
 
 struct PipelineBodyTest : testing::Test {
-  PipelineBodyTest() { folder.write("source.model", "1 0 picture"); }
+  PipelineBodyTest() {
+    folder.write("source.model", "");
+    FakeModel model;
+    model.inputs = {{"x", ElementType::f32, {1, 1, 2, 2}}};
+    engine.script("source", std::move(model));
+  }
   TaskSpec task(const std::string& data, const std::string& pre) const {
     return folder.parse("tasks: [{name: t, model: source.model, data: " + data + ", pre: " + pre + ", period: 10 ms}]").tasks[0];
   }
   TaskFolder folder;
-  TextEngine engine;
+  FakeEngine engine;
 };
 
 TEST_F(PipelineBodyTest, WarmsUpPicturesOfEverySizeBeforeTheyArePlayed) {
@@ -28,7 +33,7 @@ TEST_F(PipelineBodyTest, WarmsUpPicturesOfEverySizeBeforeTheyArePlayed) {
   const auto source = open_source(spec.data, 1);
   PipelineBody body(engine, spec, load_request(spec, spec.model), *source, 512);
   EXPECT_THAT(error_of([&] { body.warm_up(0); }),
-              AllOf(HasSubstr("a picture of 40 x 40 pixels"), HasSubstr("f32 [1, 1, 2, 2]"), HasSubstr("`crop` reaches beyond it")));
+              AllOf(HasSubstr("a picture of 40 × 40 pixels"), HasSubstr("f32 [1, 1, 2, 2]"), HasSubstr("`crop` reaches beyond it")));
 }
 
 TEST_F(PipelineBodyTest, HoldsABoundedNumberOfBytes) {
