@@ -33,7 +33,7 @@ TEST_F(PipelineBodyTest, WarmsUpPicturesOfEverySizeBeforeTheyArePlayed) {
   const auto source = open_source(spec.data, 1);
   PipelineBody body(engine, spec, load_request(spec, spec.model), *source, 512);
   EXPECT_THAT(error_of([&] { body.warm_up(0); }),
-              AllOf(HasSubstr("a picture of 40 × 40 pixels"), HasSubstr("f32 [1, 1, 2, 2]"), HasSubstr("`crop` reaches beyond it")));
+              AllOf(HasSubstr("a picture of 40 x 40 pixels"), HasSubstr("f32 [1, 1, 2, 2]"), HasSubstr("`crop` reaches beyond it")));
 }
 
 TEST_F(PipelineBodyTest, HoldsABoundedNumberOfBytes) {
