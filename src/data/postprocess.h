@@ -38,6 +38,8 @@ struct Result {
   std::string text;                   ///< CTC
   void clear() noexcept;              ///< empties, keeps capacity
 };
+/// Memory that it holds, capacity included.
+[[nodiscard]] std::size_t bytes_of(const Result& result) noexcept;
 
 class Postprocess {
  public:

@@ -19,11 +19,6 @@ constexpr std::size_t kCalibrationBytes = 128u << 20, kLeastCalibration = 8;
 
 std::size_t frame_bytes(const Frame& frame) { return frame.image.total() * frame.image.elemSize() + frame.tensor.bytes.size(); }
 
-std::size_t result_bytes(const Result& r) {
-  return sizeof(Result) + r.classes.size() * sizeof(r.classes[0]) + r.scores.size() * sizeof(r.scores[0]) +
-         r.boxes.size() * sizeof(r.boxes[0]) + r.lines.size() * sizeof(r.lines[0]) + r.mask.size() + r.text.size();
-}
-
 /// Nobody times these runs: let them have the machine.
 LoadRequest with_all_cores(LoadRequest request) {
   if (request.device == "cpu") request.threads = static_cast<int>(available_cores().size());
@@ -110,7 +105,7 @@ const Result& AccuracyEvaluator::expected(std::size_t i) {
   }
   pipeline.run(frame(Split::evaluation, i), e.passing);
   e.next = i + 1;
-  const std::size_t bytes = result_bytes(e.passing);
+  const std::size_t bytes = bytes_of(e.passing);
   if (i != e.kept.size() || e.bytes + bytes > kResultBytes) return e.passing;
   e.bytes += bytes;
   return e.kept.emplace_back(e.passing);

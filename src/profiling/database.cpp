@@ -30,6 +30,8 @@ void Database::fail() const {
   const std::string reason = handle_ ? sqlite3_errmsg(handle_) : "out of memory";
   const std::string name = file_.string();
   switch (code & 0xff) {
+    case SQLITE_ERROR:  // a table or column is not what it should be
+    case SQLITE_SCHEMA:
     case SQLITE_NOTADB:
     case SQLITE_CORRUPT: bad_input(fmt::format("{}: damaged, or not a profile store ({}); delete it to measure anew", name, reason));
     case SQLITE_FULL:

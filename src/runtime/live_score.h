@@ -14,11 +14,13 @@ namespace rtmdl {
 
 /// Frames of a stream that are held in memory and played in a loop.
 inline constexpr std::size_t kStreamFrames = 512;
+/// Of one task's references; later frames are played and not scored.
+inline constexpr std::size_t kReferenceBytes = 256u << 20;
 
 /// The source model's results on the frames that a run plays, computed once and shared by all runs.
 class StreamReferences {
  public:
-  /// Computes the references of the first min(size of the stream, kStreamFrames, jobs) frames. Throws Error.
+  /// Computes the references of the first min(size of the stream, kStreamFrames, jobs) frames, as many as kReferenceBytes hold. Throws Error.
   StreamReferences(Engine& engine, const TaskSpec& task, std::uint64_t seed, std::size_t jobs, const Context& context);
 
   [[nodiscard]] AccuracyEvaluator& evaluator() { return evaluator_; }

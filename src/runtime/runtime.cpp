@@ -23,7 +23,6 @@
 namespace rtmdl {
 namespace {
 
-
 constexpr std::size_t kResultBytes = 32'000'000;  ///< of results of one task that wait to be scored
 constexpr std::size_t kMostResults = 2048;
 constexpr Duration kLead = std::chrono::milliseconds(50);    ///< from the last warm-up to the first release
@@ -129,11 +128,6 @@ LoadRequest placed_request(const RunConfig& config, const DispatcherConfig& d, c
   return request;
 }
 
-std::size_t reserved_bytes(const Result& r) {
-  return sizeof r + r.classes.capacity() * sizeof(std::int32_t) + r.scores.capacity() * sizeof(float) + r.boxes.capacity() * sizeof(Box) +
-         r.lines.capacity() * sizeof(LineSegment) + r.mask.capacity() + r.text.capacity();
-}
-
 void mark_stalled(RunOutcome& outcome, const std::vector<RunTask>& tasks) {
   for (const Stall& s : outcome.stalls) {
     ++outcome.report.stalls.count;
@@ -223,7 +217,7 @@ RunOutcome run(Engine& engine, const RunConfig& config, std::uint64_t seed, cons
     body_pointers.push_back(bodies.back().get());
     Result sample;
     bodies.back()->prepare(sample);
-    d.result_capacity.push_back(std::clamp<std::size_t>(kResultBytes / reserved_bytes(sample), 16, kMostResults));
+    d.result_capacity.push_back(std::clamp<std::size_t>(kResultBytes / bytes_of(sample), 16, kMostResults));
     releases.push_back({task.spec->period, task.spec->offset, task.spec->jitter});
     context.report(fmt::format("loading {}", task.spec->name), static_cast<double>(i + 1) / static_cast<double>(config.tasks.size()));
     if (context.stopping()) break;
