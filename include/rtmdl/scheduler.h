@@ -133,6 +133,7 @@ class Scheduler {
   };
 
   void enqueue(int task) noexcept;
+  void drop_oldest(int task, Decisions& out) noexcept;
   void take_key(TaskState& t, const Job& job, bool keeps_place) noexcept;
   [[nodiscard]] int best_ready(const ProcessorState& p) const noexcept;
   [[nodiscard]] bool beats(int ready, int started) const noexcept;

@@ -228,18 +228,21 @@ void Scheduler::dispatch(int processor, Decisions& out) noexcept {
   }
 }
 
+void Scheduler::drop_oldest(int task, Decisions& out) noexcept {
+  TaskState& t = tasks_[static_cast<std::size_t>(task)];
+  const Job& oldest = t.ring[t.head];
+  out.push({.kind = Decision::Kind::drop,
+            .task = static_cast<std::uint8_t>(task),
+            .processor = t.processors[0],
+            .job = oldest.number,
+            .release = oldest.release});
+  t.head = static_cast<std::uint8_t>((t.head + 1) % kMaxQueue);
+  --t.waiting;
+}
+
 void Scheduler::release(int task, Time release, Time, Decisions& out) noexcept {
   TaskState& t = tasks_[static_cast<std::size_t>(task)];
-  if (t.waiting == t.queue) {
-    const Job& oldest = t.ring[t.head];
-    out.push({.kind = Decision::Kind::drop,
-              .task = static_cast<std::uint8_t>(task),
-              .processor = t.processors[0],
-              .job = oldest.number,
-              .release = oldest.release});
-    t.head = static_cast<std::uint8_t>((t.head + 1) % kMaxQueue);
-    --t.waiting;
-  }
+  if (t.waiting == t.queue) drop_oldest(task, out);
   t.ring[(t.head + t.waiting++) % kMaxQueue] = {release, t.released++};
   if (t.begun) return;
   if (t.state == State::idle) {
@@ -291,15 +294,7 @@ int Scheduler::pending(int task) const noexcept {
 
 void Scheduler::drop_waiting(Time, Decisions& out, int task) noexcept {
   TaskState& t = tasks_[static_cast<std::size_t>(task)];
-  for (; t.waiting > 0; --t.waiting) {
-    const Job& oldest = t.ring[t.head];
-    out.push({.kind = Decision::Kind::drop,
-              .task = static_cast<std::uint8_t>(task),
-              .processor = t.processors[0],
-              .job = oldest.number,
-              .release = oldest.release});
-    t.head = static_cast<std::uint8_t>((t.head + 1) % kMaxQueue);
-  }
+  while (t.waiting > 0) drop_oldest(task, out);
   if (t.begun || t.state != State::ready) return;
   processors_[t.processor].ready &= ~(std::uint64_t{1} << t.bit);
   t.state = State::idle;
