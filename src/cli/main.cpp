@@ -100,13 +100,13 @@ int run_main(int argc, char** argv) {
 
   CLI::App* scale = verb("scale", "Make each model's family of variants: int8 where it pays, resolution where it is free; measured and scored", scale_verb,
                          "Example:\n  rtmdl scale tasks.yaml --budget 10min    what is not done by then is done by the next start\n");
-  add_budget(*scale, options);
+  add_budget(*scale, options, "no limit");
   CLI::App* profile = verb("profile", "Measure every variant on every processor of this box: times, accuracy, bytes", profile_verb,
                            "Example:\n  rtmdl profile tasks.yaml    leave the box alone meanwhile: what runs beside it is measured with it\n");
-  add_budget(*profile, options);
+  add_budget(*profile, options, "no limit");
   CLI::App* plan = verb("plan", "Choose one variant and one priority per task jointly", plan_verb,
                         "Examples:\n  rtmdl plan tasks.yaml\n  rtmdl plan tasks.yaml --margin 50% --json    more room for what the profile did not see\n");
-  add_budget(*plan, options);
+  add_budget(*plan, options, "1min");
   add_plan_options(*plan, options);
   add_load(*plan, options);
   CLI::App* simulate = verb("simulate", "Predict what a policy would do, with measured times and a virtual clock", simulate_verb,

@@ -63,8 +63,8 @@ void add_tasks(CLI::App& app, Options& o) {
 
 void add_duration(CLI::App& app, Options& o, const std::string& what) { add_time(app, "--duration", what, o.duration); }
 
-void add_budget(CLI::App& app, Options& o) {
-  add_time(app, "--budget", "Time that it may take, such as 10min; what is not done by then is left out [no limit]",
+void add_budget(CLI::App& app, Options& o, const std::string& standard) {
+  add_time(app, "--budget", fmt::format("Time that it may take, such as 10min; what is not done by then is left out [{}]", standard),
            o.budget);
 }
 

@@ -51,7 +51,7 @@ struct Options {
 void add_tasks(CLI::App& app, Options& o);
 void add_seed(CLI::App& app, std::uint64_t& seed, const std::string& what);
 void add_duration(CLI::App& app, Options& o, const std::string& what);
-void add_budget(CLI::App& app, Options& o);
+void add_budget(CLI::App& app, Options& o, const std::string& standard);
 void add_plan_options(CLI::App& app, Options& o);
 void add_load(CLI::App& app, Options& o);
 void add_strict(CLI::App& app, Options& o);

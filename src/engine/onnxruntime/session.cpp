@@ -96,6 +96,18 @@ void join_pool_thread(OrtCustomThreadHandle handle) {
   delete thread;
 }
 
+void require_known(const char* what, const std::string& name, const std::vector<std::string>& names) {
+  if (std::find(names.begin(), names.end(), name) == names.end())
+    bad_input(fmt::format("{} '{}'; the model has '{}'", what, name, fmt::join(names, "', '")));
+}
+
+template <typename Bindings>
+std::vector<std::string> names_of(const Bindings& bindings) {
+  std::vector<std::string> names;
+  for (const auto& b : bindings) names.push_back(b.spec.name);
+  return names;
+}
+
 std::vector<std::int64_t> fixed_shape(const TensorSpec& declared, const LoadRequest& request) {
   std::vector<std::int64_t> shape = declared.shape;
   if (const auto given = request.shapes.find(declared.name); given != request.shapes.end()) {
@@ -145,20 +157,15 @@ void OnnxRuntimeSession::configure(const LoadRequest& request) {
 void OnnxRuntimeSession::bind_inputs(const LoadRequest& request) {
   Ort::AllocatorWithDefaultOptions allocator;
   binding_ = Ort::IoBinding(session_);
-  const auto known = [&](const std::string& name) {
-    for (std::size_t i = 0; i < session_.GetInputCount(); ++i)
-      if (name == session_.GetInputNameAllocated(i, allocator).get()) return true;
-    return false;
-  };
-  for (const auto& [name, shape] : request.shapes)
-    if (!known(name)) bad_input(fmt::format("shapes names the input '{}', which the model does not have", name));
-  for (const auto& [name, value] : request.constants)
-    if (!known(name)) bad_input(fmt::format("inputs names the input '{}', which the model does not have", name));
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < session_.GetInputCount(); ++i) names.emplace_back(session_.GetInputNameAllocated(i, allocator).get());
+  for (const auto& [name, shape] : request.shapes) require_known("shapes names the input", name, names);
+  for (const auto& [name, value] : request.constants) require_known("inputs names the input", name, names);
 
   inputs_.resize(session_.GetInputCount());
   for (std::size_t i = 0; i < inputs_.size(); ++i) {
     Binding& in = inputs_[i];
-    const std::string name = session_.GetInputNameAllocated(i, allocator).get();
+    const std::string& name = names[i];
     in.spec = spec_of(name, session_.GetInputTypeInfo(i));
     in.spec.shape = fixed_shape(in.spec, request);
     in.memory = AlignedBytes(element_count(in.spec.shape) * element_size(in.spec.type));
@@ -213,8 +220,8 @@ void OnnxRuntimeSession::link_state(const LoadRequest& request) {
   for (const auto& [from, to] : request.state) {
     const auto out = std::find_if(outputs_.begin(), outputs_.end(), [&](const Binding& b) { return b.spec.name == from; });
     const auto in = std::find_if(inputs_.begin(), inputs_.end(), [&](const Binding& b) { return b.spec.name == to; });
-    if (out == outputs_.end()) bad_input(fmt::format("state names the output '{}', which the model does not have", from));
-    if (in == inputs_.end()) bad_input(fmt::format("state names the input '{}', which the model does not have", to));
+    require_known("state names the output", from, names_of(outputs_));
+    require_known("state names the input", to, names_of(inputs_));
     if (out->spec.type != in->spec.type || out->spec.shape != in->spec.shape)
       bad_input(fmt::format("state: output '{}' [{}] cannot be fed back to input '{}' [{}]", from, fmt::join(out->spec.shape, ", "), to,
                             fmt::join(in->spec.shape, ", ")));
