@@ -1,5 +1,5 @@
 #include "planning/simulator.h"
-#include "planning/allocations.h"
+#include "allocations.h"
 #include "planning/random_problem.h"
 
 #include <rtmdl/error.h>

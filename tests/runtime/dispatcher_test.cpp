@@ -1,3 +1,4 @@
+#include "allocations.h"
 #include "engine/fake/fake_engine.h"
 #include "runtime/collector.h"
 #include "runtime/dispatcher.h"
@@ -6,29 +7,10 @@
 #include <rtmdl/error.h>
 
 #include <atomic>
-#include <cstdlib>
 #include <map>
-#include <new>
 #include <thread>
 
 #include <gtest/gtest.h>
-
-namespace {
-std::atomic<long> g_allocations{0};
-std::atomic<bool> g_counting{false};
-void* counted(std::size_t size) {
-  if (g_counting.load(std::memory_order_relaxed)) g_allocations.fetch_add(1, std::memory_order_relaxed);
-  if (void* p = std::malloc(size ? size : 1)) return p;
-  throw std::bad_alloc();
-}
-}  // namespace
-
-void* operator new(std::size_t size) { return counted(size); }
-void* operator new[](std::size_t size) { return counted(size); }
-void operator delete(void* p) noexcept { std::free(p); }
-void operator delete[](void* p) noexcept { std::free(p); }
-void operator delete(void* p, std::size_t) noexcept { std::free(p); }
-void operator delete[](void* p, std::size_t) noexcept { std::free(p); }
 
 namespace rtmdl {
 namespace {
@@ -168,8 +150,7 @@ TEST_P(DispatcherTest, TheHotPathDoesNotAllocate) {
   const DispatcherConfig d = two_processors(3, GetParam());
   ScriptedBody a({us(20), us(30), us(10)}), b({us(30), us(50), us(10)}), c({us(50), us(90), us(20)});
   Dispatcher dispatcher(d, {&a, &b, &c});
-  g_allocations = 0;
-  g_counting = true;
+  const std::int64_t before = testing::allocations();
   for (int k = 0; k < 50; ++k) {
     for (int t = 0; t < 3; ++t) dispatcher.release(t, MonotonicClock::now());
     while (dispatcher.pending() > 0) std::this_thread::yield();
@@ -178,8 +159,7 @@ TEST_P(DispatcherTest, TheHotPathDoesNotAllocate) {
       dispatcher.records().pop();
     }
   }
-  g_counting = false;
-  EXPECT_EQ(g_allocations.load(), 0);
+  EXPECT_EQ(testing::allocations() - before, 0);
 }
 
 TEST_P(DispatcherTest, RecordsThatNobodyTakesAreLostButCounted) {

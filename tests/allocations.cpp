@@ -1,4 +1,4 @@
-#include "planning/allocations.h"
+#include "allocations.h"
 
 #include <atomic>
 #include <cstdlib>
