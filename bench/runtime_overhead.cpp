@@ -1,5 +1,5 @@
-// What the runtime itself costs: processor time per job of three stages on two processors, the hand-off between them, and how late releases are, beside a
-// bare semaphore hand-off and cyclictest (package rt-tests) in the same run.
+// What the runtime itself costs: processor time per job of three stages on two processors, the hand-off between them,
+// and how late releases are, beside a bare semaphore hand-off and cyclictest (package rt-tests) in the same run.
 #include "base/thread_placement.h"
 #include "runtime/dispatcher.h"
 #include "runtime/releases.h"
@@ -29,7 +29,9 @@ class EmptyBody final : public JobBody {
   int stages() const noexcept override { return 3; }
   std::int64_t begin(std::uint64_t job) noexcept override {
     if (lateness_us_ && lateness_us_->size() < lateness_us_->capacity())
-      lateness_us_->push_back(static_cast<double>((MonotonicClock::now() - (start + period * static_cast<std::int64_t>(job))).count()) * 1e-3);
+      lateness_us_->push_back(
+          static_cast<double>((MonotonicClock::now() - (start + period * static_cast<std::int64_t>(job))).count()) *
+          1e-3);
     return 0;
   }
   bool stage(int) noexcept override { return true; }
@@ -44,12 +46,13 @@ class EmptyBody final : public JobBody {
 double quantile(std::vector<double> v, double q) {
   if (v.empty()) return 0;
   std::sort(v.begin(), v.end());
-  return v[static_cast<std::size_t>(std::clamp(std::ceil(q * static_cast<double>(v.size())) - 1, 0.0, static_cast<double>(v.size()) - 1))];
+  return v[static_cast<std::size_t>(
+      std::clamp(std::ceil(q * static_cast<double>(v.size())) - 1, 0.0, static_cast<double>(v.size()) - 1))];
 }
 
 void print(const std::string& what, const std::vector<double>& us) {
-  fmt::print("{:<52} p50 {:7.2f}  p99 {:7.2f}  p99.9 {:7.2f}  max {:8.2f} us   ({} samples)\n", what, quantile(us, 0.5), quantile(us, 0.99), quantile(us, 0.999),
-             quantile(us, 1), us.size());
+  fmt::print("{:<52} p50 {:7.2f}  p99 {:7.2f}  p99.9 {:7.2f}  max {:8.2f} us   ({} samples)\n", what, quantile(us, 0.5),
+             quantile(us, 0.99), quantile(us, 0.999), quantile(us, 1), us.size());
   std::fflush(stdout);
 }
 
@@ -104,7 +107,8 @@ std::vector<double> hand_off(bool realtime) {
   for (int i = 0; i < 6000; ++i) {
     dispatcher.release(0, MonotonicClock::now());
     while (dispatcher.pending() > 0) std::this_thread::sleep_for(std::chrono::microseconds(50));
-    if (const JobRecord* r = dispatcher.records().front(); r && i >= 1000) us.push_back(static_cast<double>((r->stage[1].start - r->stage[0].end).count()) * 1e-3);
+    if (const JobRecord* r = dispatcher.records().front(); r && i >= 1000)
+      us.push_back(static_cast<double>((r->stage[1].start - r->stage[0].end).count()) * 1e-3);
     drain(dispatcher);
   }
   return us;
@@ -158,21 +162,24 @@ void release_lateness(bool realtime, std::chrono::seconds length) {
       drain(dispatcher);
     }
   });
-  play_releases(dispatcher, {{body.period, {}, {}}}, body.start, Duration(length), 1, {{available_cores().front()}, realtime ? kFifoRelease : 0}, {});
+  play_releases(dispatcher, {{body.period, {}, {}}}, body.start, Duration(length), 1,
+                {{available_cores().front()}, realtime ? kFifoRelease : 0}, {});
   keeper.join();
   print("from the nominal release to the first stage's start", us);
 }
 
 /// cyclictest's histogram, in microseconds.
 void cyclictest(std::chrono::seconds length) {
-  const std::string command = fmt::format("cyclictest -m -p {} -i 1000 -l {} -h 20000 -q -t 1 -a {} 2>/dev/null", kFifoRelease, length.count() * 1000, available_cores().front());
+  const std::string command = fmt::format("cyclictest -m -p {} -i 1000 -l {} -h 20000 -q -t 1 -a {} 2>/dev/null",
+                                          kFifoRelease, length.count() * 1000, available_cores().front());
   FILE* pipe = popen(command.c_str(), "r");
   std::vector<double> us;
   if (pipe) {
     std::array<char, 256> line{};
     while (std::fgets(line.data(), line.size(), pipe)) {
       unsigned bin = 0, count = 0;
-      if (line[0] != '#' && std::sscanf(line.data(), "%u %u", &bin, &count) == 2) us.insert(us.end(), count, static_cast<double>(bin));
+      if (line[0] != '#' && std::sscanf(line.data(), "%u %u", &bin, &count) == 2)
+        us.insert(us.end(), count, static_cast<double>(bin));
     }
     pclose(pipe);
   }
@@ -191,7 +198,8 @@ int main() {
   const std::vector<double> ours = hand_off(realtime);
   print("hand-off between cores, bare semaphore", bare);
   print("hand-off between cores, ours", ours);
-  fmt::print("{:<52} p50 {:.2f}x  p99 {:.2f}x\n", "ratio", quantile(ours, 0.5) / quantile(bare, 0.5), quantile(ours, 0.99) / quantile(bare, 0.99));
+  fmt::print("{:<52} p50 {:.2f}x  p99 {:.2f}x\n", "ratio", quantile(ours, 0.5) / quantile(bare, 0.5),
+             quantile(ours, 0.99) / quantile(bare, 0.99));
   release_lateness(realtime, std::chrono::seconds(10));
   cyclictest(std::chrono::seconds(10));
 }

@@ -15,13 +15,14 @@ struct ResponseTimes {
 struct TaskReport {
   std::string name, variant;
   int priority = 0;
-  std::int64_t released = 0, completed = 0, missed = 0, dropped = 0, failed = 0;  ///< released = completed + dropped + failed; missed: late, dropped or failed
+  std::int64_t released = 0, completed = 0, missed = 0, dropped = 0,
+               failed = 0;  ///< released = completed + dropped + failed; missed: late, dropped or failed
   double miss_rate = 0;
   std::optional<double> predicted_miss_rate;  ///< of a real run: what the simulator expected of it
-  double accuracy = 0;            ///< over completed jobs, each scored at the variant that it ran
-  double effective_accuracy = 0;  ///< a missed job counts 0
-  double accuracy_loss = 0;       ///< against the source model on the same inputs
-  std::int64_t switches = 0;      ///< changes of variant during the run
+  double accuracy = 0;                        ///< over completed jobs, each scored at the variant that it ran
+  double effective_accuracy = 0;              ///< a missed job counts 0
+  double accuracy_loss = 0;                   ///< against the source model on the same inputs
+  std::int64_t switches = 0;                  ///< changes of variant during the run
   ResponseTimes response;
 };
 
@@ -41,8 +42,8 @@ struct RunReport {
   double seconds = 0;
   std::int64_t released = 0, missed = 0;
   double miss_rate = 0;
-  double accuracy_loss = 0;    ///< Σ wᵢ·lossᵢ over tasks
-  std::string preemption;      ///< "kernel", "cooperative", "none" (left to the operating system), "simulated"
+  double accuracy_loss = 0;  ///< Σ wᵢ·lossᵢ over tasks
+  std::string preemption;    ///< "kernel", "cooperative", "none" (left to the operating system), "simulated"
   MachineStalls stalls;
   std::vector<TaskReport> tasks;
   std::vector<ProcessorReport> processors;

@@ -1,11 +1,13 @@
 #pragma once
-/// The scheduler core: what runs next, where. A deterministic state machine: events in (release, stage completion), decisions out.
-/// It has no thread, no clock and no I/O; the runtime drives it with a real clock and engines, the simulator with a virtual clock and sampled
-/// times, so what is predicted is what happens, and every run can be replayed from its event log.
+/// The scheduler core: what runs next, where. A deterministic state machine: events in (release, stage completion),
+/// decisions out. It has no thread, no clock and no I/O; the runtime drives it with a real clock and engines, the
+/// simulator with a virtual clock and sampled times, so what is predicted is what happens, and every run can be
+/// replayed from its event log.
 ///
-/// A job is a chain of stages, each bound to one processor. Every processor has its own ready queue (the paper's independent CPU and GPU
-/// queues). A task has at most one job in progress; further releases wait in a bounded queue in which the newest wins. On a preemptive processor the jobs
-/// in progress on one slot form a stack: a job that is started over another gets a higher `level`, which a driver maps to a kernel priority.
+/// A job is a chain of stages, each bound to one processor. Every processor has its own ready queue (the paper's
+/// independent CPU and GPU queues). A task has at most one job in progress; further releases wait in a bounded queue in
+/// which the newest wins. On a preemptive processor the jobs in progress on one slot form a stack: a job that is
+/// started over another gets a higher `level`, which a driver maps to a kernel priority.
 
 #include <rtmdl/time.h>
 
@@ -26,15 +28,22 @@ inline constexpr int kMaxStages = 24;
 inline constexpr int kMaxQueue = 16;
 
 /// Order of the ready queues. The *_monotonic policies are fixed-priority with priorities by assign_priorities().
-enum class Policy : std::uint8_t { fixed_priority, deadline_monotonic, rate_monotonic, utilisation_monotonic, edf, fifo };
+enum class Policy : std::uint8_t {
+  fixed_priority,
+  deadline_monotonic,
+  rate_monotonic,
+  utilisation_monotonic,
+  edf,
+  fifo
+};
 [[nodiscard]] std::string_view policy_name(Policy policy) noexcept;
 
 struct SchedulerTask {
   Duration period{};
-  Duration deadline{};                ///< relative
-  int priority = 0;                   ///< 1 is the most urgent; distinct; used by fixed_priority
-  double utilisation = 0;             ///< used by utilisation_monotonic: the largest first
-  int queue = 1;                      ///< released jobs that may be there without having begun, 1..kMaxQueue; the oldest gives way
+  Duration deadline{};     ///< relative
+  int priority = 0;        ///< 1 is the most urgent; distinct; used by fixed_priority
+  double utilisation = 0;  ///< used by utilisation_monotonic: the largest first
+  int queue = 1;           ///< released jobs that may be there without having begun, 1..kMaxQueue; the oldest gives way
   std::vector<int> stage_processors;  ///< processor of each stage, in order; 1..kMaxStages
 };
 
@@ -64,9 +73,9 @@ struct Decision {
   std::uint8_t stage = 0;
   std::uint8_t processor = 0;
   std::uint8_t slot = 0;
-  std::uint8_t level = 0;   ///< preemption depth on the slot, 0 the outermost
-  std::uint64_t job = 0;    ///< counts the task's releases from 0
-  Time release{};           ///< of the job
+  std::uint8_t level = 0;  ///< preemption depth on the slot, 0 the outermost
+  std::uint64_t job = 0;   ///< counts the task's releases from 0
+  Time release{};          ///< of the job
 };
 
 /// Decisions of one event, in the order in which they take effect. Fixed capacity: no event makes more.
@@ -81,27 +90,30 @@ class Decisions {
   std::size_t size_ = 0;
 };
 
-/// Priorities 1..n for a monotonic policy (ties by index); the given ones for fixed_priority; by index for EDF and FIFO (unused there).
+/// Priorities 1..n for a monotonic policy (ties by index); the given ones for fixed_priority; by index for EDF and FIFO
+/// (unused there).
 [[nodiscard]] std::vector<int> assign_priorities(Policy policy, std::span<const SchedulerTask> tasks);
 
 /// Not thread-safe: its driver serialises events. Events are noexcept, O(1) in the number of jobs, and do not allocate.
 class Scheduler {
  public:
-  /// Throws Error(bad_input) on more than kMax… of anything, unknown processors, equal priorities under fixed_priority, queue < 1.
+  /// Throws Error(bad_input) on more than kMax… of anything, unknown processors, equal priorities under fixed_priority,
+  /// queue < 1.
   explicit Scheduler(const SchedulerConfig& config);
   /// As a new Scheduler(config), in the memory of this one.
   void reset(const SchedulerConfig& config);
 
-  /// A job of `task` is released now. `release` is its nominal release (deadlines count from it). A job counts as begun when its
-  /// first stage starts; under FIFO a newer job takes the place in the line of the one it overwrites.
+  /// A job of `task` is released now. `release` is its nominal release (deadlines count from it). A job counts as begun
+  /// when its first stage starts; under FIFO a newer job takes the place in the line of the one it overwrites.
   void release(int task, Time release, Time now, Decisions& out) noexcept;
-  /// The stage in progress of `task` ended. A preempted stage may end too (its driver saw that before the preemption took hold).
-  /// A preempted stage goes on only on its own slot. Ignored when no stage of `task` is in progress.
+  /// The stage in progress of `task` ended. A preempted stage may end too (its driver saw that before the preemption
+  /// took hold). A preempted stage goes on only on its own slot. Ignored when no stage of `task` is in progress.
   void complete(int task, Time now, bool ok, Decisions& out) noexcept;
 
   /// Jobs released so far and not yet finished, failed or dropped.
   [[nodiscard]] int pending(int task) const noexcept;
-  /// Ends what waits or runs at the end of a run: a drop decision for each waiting job (jobs in progress are left alone).
+  /// Ends what waits or runs at the end of a run: a drop decision for each waiting job (jobs in progress are left
+  /// alone).
   void drop_waiting(Time now, Decisions& out, int task) noexcept;
 
  private:

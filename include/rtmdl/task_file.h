@@ -1,5 +1,6 @@
 #pragma once
-/// The task file: what a user asks of the box. Parsed and checked as far as the text alone allows; models and data are checked by the verbs that open them.
+/// The task file: what a user asks of the box. Parsed and checked as far as the text alone allows; models and data are
+/// checked by the verbs that open them.
 
 #include "task/config_node.h"
 
@@ -16,10 +17,10 @@ namespace rtmdl {
 
 struct ProcessorSpec {
   std::string name;
-  std::string device = "cpu";     ///< "cpu", "webgpu", "cuda:0", …
-  std::vector<int> cores;         ///< of a cpu device; an accelerator's submitting thread runs on any core
-  int slots = 1;                  ///< stages that run side by side
-  bool preemptive = true;         ///< a cpu device under SCHED_FIFO is; an accelerator is not
+  std::string device = "cpu";                  ///< "cpu", "webgpu", "cuda:0", …
+  std::vector<int> cores;                      ///< of a cpu device; an accelerator's submitting thread runs on any core
+  int slots = 1;                               ///< stages that run side by side
+  bool preemptive = true;                      ///< a cpu device under SCHED_FIFO is; an accelerator is not
   std::map<std::string, std::string> options;  ///< of the execution provider
   ConfigNode where;
 };
@@ -28,7 +29,7 @@ struct AccuracySpec {
   std::string metric = "agreement";  ///< agreement, top1, top5
   double min = 0.95;                 ///< variants below are not used
   double weight = 1;
-  double tolerance = 0.05;           ///< for scalars and raw tensors: what still counts as equal
+  double tolerance = 0.05;  ///< for scalars and raw tensors: what still counts as equal
 };
 
 struct ScaleSpec {
@@ -38,7 +39,7 @@ struct ScaleSpec {
 
 struct TaskSpec {
   std::string name;
-  std::filesystem::path model;                  ///< the source model; of a task that brings its own variants, the first of them
+  std::filesystem::path model;  ///< the source model; of a task that brings its own variants, the first of them
   std::vector<std::filesystem::path> variants;  ///< brought by the user, besides the source
   ConfigNode data, pre, post;                   ///< see src/data
   std::string post_kind = "tensor";
@@ -48,16 +49,16 @@ struct TaskSpec {
   Duration period{}, deadline{}, jitter{}, offset{};
   double miss_rate = 0.01;  ///< limit ζ
   bool hard = false;
-  int queue = 1;            ///< frames that may wait; the newest wins
+  int queue = 1;  ///< frames that may wait; the newest wins
   AccuracySpec accuracy;
   ScaleSpec scale;
-  ConfigNode where;         ///< for errors that name the line
+  ConfigNode where;  ///< for errors that name the line
 };
 
 struct TaskFile {
   std::filesystem::path path;
-  std::optional<std::int64_t> storage;  ///< bytes, over all variants of all tasks
-  std::optional<std::int64_t> memory;   ///< bytes, of what is loaded
+  std::optional<std::int64_t> storage;    ///< bytes, over all variants of all tasks
+  std::optional<std::int64_t> memory;     ///< bytes, of what is loaded
   std::vector<ProcessorSpec> processors;  ///< in the order written; "cpu" is where pre and post run
   std::vector<TaskSpec> tasks;
 
@@ -65,8 +66,8 @@ struct TaskFile {
   static TaskFile load(const std::filesystem::path& path);
   static TaskFile parse(const std::string& text, const std::filesystem::path& path);
 
-  /// Multiplies every period, deadline, jitter and offset: the same workload, played slower (above 1) or faster. Throws Error(bad_input) if a
-  /// period leaves what a task file may say.
+  /// Multiplies every period, deadline, jitter and offset: the same workload, played slower (above 1) or faster. Throws
+  /// Error(bad_input) if a period leaves what a task file may say.
   void stretch(double factor);
 
   [[nodiscard]] int processor_index(const std::string& name) const;  ///< -1 if there is none

@@ -21,7 +21,9 @@ using Time = MonotonicClock::time_point;
 
 constexpr double to_ms(Duration d) noexcept { return static_cast<double>(d.count()) * 1e-6; }
 constexpr double to_seconds(Duration d) noexcept { return static_cast<double>(d.count()) * 1e-9; }
-constexpr Duration from_seconds(double s) noexcept { return Duration(static_cast<std::int64_t>(s * 1e9 + (s < 0 ? -0.5 : 0.5))); }
+constexpr Duration from_seconds(double s) noexcept {
+  return Duration(static_cast<std::int64_t>(s * 1e9 + (s < 0 ? -0.5 : 0.5)));
+}
 constexpr Duration from_ms(double ms) noexcept { return from_seconds(ms * 1e-3); }
 
 }  // namespace rtmdl

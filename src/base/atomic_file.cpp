@@ -19,11 +19,17 @@ namespace {
 class Descriptor {
  public:
   explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() { if (fd_ >= 0) ::close(fd_); }
+  ~Descriptor() {
+    if (fd_ >= 0) ::close(fd_);
+  }
   Descriptor(const Descriptor&) = delete;
   Descriptor& operator=(const Descriptor&) = delete;
   [[nodiscard]] int get() const { return fd_; }
-  int close() { const int r = ::close(fd_); fd_ = -1; return r; }
+  int close() {
+    const int r = ::close(fd_);
+    fd_ = -1;
+    return r;
+  }
 
  private:
   int fd_;
@@ -57,7 +63,9 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view b
   if (::rename(part.c_str(), path.c_str()) != 0) fail("rename into place");
 }
 
-std::filesystem::path part_of(const std::filesystem::path& path) { return fmt::format("{}.part.{}", path.string(), ::getpid()); }
+std::filesystem::path part_of(const std::filesystem::path& path) {
+  return fmt::format("{}.part.{}", path.string(), ::getpid());
+}
 
 void remove_leftover_parts(const std::filesystem::path& folder) {
   constexpr std::string_view kMark = ".part.";

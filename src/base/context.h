@@ -19,10 +19,18 @@ struct Context {
   const std::atomic<bool>* stop = nullptr;
   std::uint64_t seed = 1;
 
-  void info(const std::string& m) const { if (log) log(LogLevel::info, m); }
-  void warn(const std::string& m) const { if (log) log(LogLevel::warning, m); }
-  void debug(const std::string& m) const { if (log) log(LogLevel::debug, m); }
-  void report(const std::string& what, double fraction) const { if (progress) progress(what, fraction); }
+  void info(const std::string& m) const {
+    if (log) log(LogLevel::info, m);
+  }
+  void warn(const std::string& m) const {
+    if (log) log(LogLevel::warning, m);
+  }
+  void debug(const std::string& m) const {
+    if (log) log(LogLevel::debug, m);
+  }
+  void report(const std::string& what, double fraction) const {
+    if (progress) progress(what, fraction);
+  }
   [[nodiscard]] bool stopping() const noexcept { return stop && stop->load(std::memory_order_relaxed); }
 };
 

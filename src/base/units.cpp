@@ -19,8 +19,17 @@ struct Unit {
   double factor;
 };
 
-constexpr std::array<Unit, 9> kTimeUnits{{{"ns", 1e-9}, {"us", 1e-6}, {"µs", 1e-6}, {"μs", 1e-6}, {"ms", 1e-3}, {"s", 1.0}, {"min", 60.0}, {"m", 60.0}, {"h", 3600.0}}};
-constexpr std::array<Unit, 7> kByteUnits{{{"B", 1}, {"kB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"KiB", 1024.0}, {"MiB", 1048576.0}, {"GiB", 1073741824.0}}};
+constexpr std::array<Unit, 9> kTimeUnits{{{"ns", 1e-9},
+                                          {"us", 1e-6},
+                                          {"µs", 1e-6},
+                                          {"μs", 1e-6},
+                                          {"ms", 1e-3},
+                                          {"s", 1.0},
+                                          {"min", 60.0},
+                                          {"m", 60.0},
+                                          {"h", 3600.0}}};
+constexpr std::array<Unit, 7> kByteUnits{
+    {{"B", 1}, {"kB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"KiB", 1024.0}, {"MiB", 1048576.0}, {"GiB", 1073741824.0}}};
 constexpr std::array<Unit, 1> kPercentUnits{{{"%", 1}}};
 
 constexpr std::array<Unit, 3> kRateUnits{{{"Hz", 1}, {"kHz", 1e3}, {"MHz", 1e6}}};
@@ -31,7 +40,8 @@ std::string_view trimmed(std::string_view s) {
   return s;
 }
 
-double parse_quantity(std::string_view text, std::span<const Unit> units, std::string_view kind, std::string_view accepted) {
+double parse_quantity(std::string_view text, std::span<const Unit> units, std::string_view kind,
+                      std::string_view accepted) {
   const std::string_view s = trimmed(text);
   double value = 0;
   const auto [end, ec] = std::from_chars(s.data(), s.data() + s.size(), value);
@@ -41,7 +51,8 @@ double parse_quantity(std::string_view text, std::span<const Unit> units, std::s
   if (unit.empty()) bad_input(fmt::format("'{}' has no unit: write a {} with one of {}", text, kind, accepted));
   for (const Unit& u : units)
     if (u.name == unit) return value * u.factor;
-  bad_input(fmt::format("'{}' has the unknown unit '{}': a {} takes one of {}", excerpt(text), excerpt(unit), kind, accepted));
+  bad_input(fmt::format("'{}' has the unknown unit '{}': a {} takes one of {}", excerpt(text), excerpt(unit), kind,
+                        accepted));
 }
 
 }  // namespace

@@ -51,14 +51,17 @@ int compare_verb(const Options& options) {
     session.context().info(fmt::format("running {} for {} s: {}", policy->name, to_seconds(duration), policy->summary));
     const RunOutcome outcome = play(session, *policy, duration, references);
     page.runs.push_back(outcome.report);
-    page.timelines.push_back({std::string(policy->name), timeline_svg(outcome, infos), fmt::format("{}.trace.json", policy->name)});
+    page.timelines.push_back(
+        {std::string(policy->name), timeline_svg(outcome, infos), fmt::format("{}.trace.json", policy->name)});
     session.check_complete("the comparison");
   }
   if (planned) {
     page.plan = &session.plan();
     page.problem = &session.problem();
   }
-  page.machine = {{"machine", machine_id()}, {"inference", session.engine().version()}, {"load of the source models", percent(session.load())}};
+  page.machine = {{"machine", machine_id()},
+                  {"inference", session.engine().version()},
+                  {"load of the source models", percent(session.load())}};
   for (const RunReport& run : page.runs)
     for (const std::string& note : run.notes) page.notes.push_back(fmt::format("{}: {}", run.policy, note));
   const std::filesystem::path runs = session.workspace().runs();
@@ -67,10 +70,12 @@ int compare_verb(const Options& options) {
   write_file_atomically(runs / "compare.json", json + "\n");
 
   session.print(compare_table(page.runs, infos, isatty(STDOUT_FILENO) == 1));
-  session.print(fmt::format("The source models need {} of what the processors give. {}", percent(session.load()), headline(page.runs)));
+  session.print(fmt::format("The source models need {} of what the processors give. {}", percent(session.load()),
+                            headline(page.runs)));
   session.print(fmt::format("page:   {}", (runs / "compare.html").string()));
   for (const RunReport& run : page.runs)
-    session.print(fmt::format("trace:  {} (open it at ui.perfetto.dev)", (runs / (run.policy + ".trace.json")).string()));
+    session.print(
+        fmt::format("trace:  {} (open it at ui.perfetto.dev)", (runs / (run.policy + ".trace.json")).string()));
   session.print_json(json);
   return options.strict && !within_limits(session, page.runs.back()) ? 3 : 0;
 }

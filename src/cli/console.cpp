@@ -65,9 +65,11 @@ void Console::progress(const std::string& what, double fraction) {
   const int full = static_cast<int>(fraction * kWidth);
   std::string left;
   if (fraction > first_ + 0.02 && now - begun_ > std::chrono::milliseconds(500))
-    left = fmt::format(", {} left", format_duration(from_seconds(to_seconds(now - begun_) * (1 - fraction) / (fraction - first_))));
+    left = fmt::format(", {} left",
+                       format_duration(from_seconds(to_seconds(now - begun_) * (1 - fraction) / (fraction - first_))));
   std::fprintf(stderr, "\r\033[K[%s%s] %3.0f %%  %s%s", std::string(static_cast<std::size_t>(full), '#').c_str(),
-               std::string(static_cast<std::size_t>(kWidth - full), '.').c_str(), fraction * 100, what.c_str(), left.c_str());
+               std::string(static_cast<std::size_t>(kWidth - full), '.').c_str(), fraction * 100, what.c_str(),
+               left.c_str());
   std::fflush(stderr);
   shown_ = true;
   if (fraction >= 1) clear();

@@ -10,8 +10,8 @@
 
 namespace rtmdl {
 
-/// One per process: it takes SIGINT and SIGTERM. The first asks work to end cleanly, the second ends the process at once
-/// (files are atomic and the store is transactional, so nothing breaks).
+/// One per process: it takes SIGINT and SIGTERM. The first asks work to end cleanly, the second ends the process at
+/// once (files are atomic and the store is transactional, so nothing breaks).
 class Console {
  public:
   explicit Console(bool verbose);
@@ -29,9 +29,9 @@ class Console {
 
   const bool terminal_, verbose_;
   std::mutex mutex_;
-  std::string step_;         ///< what is going on, without its figures
+  std::string step_;  ///< what is going on, without its figures
   Time begun_{}, drawn_{};
-  double first_ = 0;         ///< fraction when the step began
+  double first_ = 0;  ///< fraction when the step began
   bool shown_ = false;
 };
 

@@ -9,9 +9,9 @@
 #include <exception>
 #include <functional>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <CLI/CLI.hpp>
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -24,7 +24,8 @@ namespace rtmdl {
 namespace {
 
 constexpr const char* kAbout =
-    "rtmdl runs several deep-learning tasks on one edge box, each with its own period, deadline and accuracy, so that deadlines are met\n"
+    "rtmdl runs several deep-learning tasks on one edge box, each with its own period, deadline and accuracy, so that "
+    "deadlines are met\n"
     "and as little accuracy as possible is given up.\n\n"
     "  model.onnx + data --scale--> variants --profile--> times --plan--> strategy --run--> results, trace\n\n"
     "Each verb makes what it needs first and goes on where it was stopped. `rtmdl VERB --help` says more.";
@@ -39,7 +40,8 @@ constexpr const char* kExit =
     "Exit status: 0 done; 1 a bug; 2 bad input or usage; 3 no feasible strategy, or a limit broken under --strict;\n"
     "4 a device or privilege that was asked for is not there; 130 interrupted before there was a result.";
 
-/// A standard file that is closed would give its number to the next file that is opened, and what is printed would end up there.
+/// A standard file that is closed would give its number to the next file that is opened, and what is printed would end
+/// up there.
 void hold_standard_files() {
   for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
     if (::fcntl(fd, F_GETFD) < 0) static_cast<void>(::open("/dev/null", fd == STDERR_FILENO ? O_WRONLY : O_RDONLY));
@@ -53,7 +55,8 @@ std::string policies_help() {
 
 std::string did_you_mean(std::string_view found, const std::vector<std::string_view>& accepted) {
   const std::string near = nearest_word(found, accepted);
-  return near.empty() ? fmt::format("accepted are {}", fmt::join(accepted, ", ")) : fmt::format("did you mean '{}'?", near);
+  return near.empty() ? fmt::format("accepted are {}", fmt::join(accepted, ", "))
+                      : fmt::format("did you mean '{}'?", near);
 }
 
 /// A verb that is none: CLI11 would only say that one is required.
@@ -66,7 +69,8 @@ void require_verb(const CLI::App& app, const std::string& first) {
     bad_input(fmt::format("the verb comes first: rtmdl VERB TASKS.yaml {}; see `rtmdl --help`", excerpt(first)));
   }
   if (std::find(verbs.begin(), verbs.end(), first) != verbs.end()) return;
-  if (first == "train") bad_input("this build has no verb 'train': it needs libtorch (HACKING.md says how to build it)");
+  if (first == "train")
+    bad_input("this build has no verb 'train': it needs libtorch (HACKING.md says how to build it)");
   bad_input(fmt::format("unknown verb '{}'; {}; see `rtmdl --help`", excerpt(first), did_you_mean(first, verbs)));
 }
 
@@ -98,19 +102,26 @@ int run_main(int argc, char** argv) {
     return sub;
   };
 
-  CLI::App* scale = verb("scale", "Make each model's family of variants: int8 where it pays, resolution where it is free; measured and scored", scale_verb,
-                         "Example:\n  rtmdl scale tasks.yaml --budget 10min    what is not done by then is done by the next start\n");
+  CLI::App* scale =
+      verb("scale",
+           "Make each model's family of variants: int8 where it pays, resolution where it is free; measured and scored",
+           scale_verb,
+           "Example:\n  rtmdl scale tasks.yaml --budget 10min    what is not done by then is done by the next start\n");
   add_budget(*scale, options, "no limit");
-  CLI::App* profile = verb("profile", "Measure every variant on every processor of this box: times, accuracy, bytes", profile_verb,
-                           "Example:\n  rtmdl profile tasks.yaml    leave the box alone meanwhile: what runs beside it is measured with it\n");
+  CLI::App* profile =
+      verb("profile", "Measure every variant on every processor of this box: times, accuracy, bytes", profile_verb,
+           "Example:\n  rtmdl profile tasks.yaml    leave the box alone meanwhile: what runs beside it is measured "
+           "with it\n");
   add_budget(*profile, options, "no limit");
   CLI::App* plan = verb("plan", "Choose one variant and one priority per task jointly", plan_verb,
-                        "Examples:\n  rtmdl plan tasks.yaml\n  rtmdl plan tasks.yaml --margin 50% --json    more room for what the profile did not see\n");
+                        "Examples:\n  rtmdl plan tasks.yaml\n  rtmdl plan tasks.yaml --margin 50% --json    more room "
+                        "for what the profile did not see\n");
   add_budget(*plan, options, "1min");
   add_plan_options(*plan, options);
   add_load(*plan, options);
-  CLI::App* simulate = verb("simulate", "Predict what a policy would do, with measured times and a virtual clock", simulate_verb,
-                            "Example:\n  rtmdl simulate tasks.yaml --policy dm-nmc --duration 10min\n\n" + policies_help());
+  CLI::App* simulate =
+      verb("simulate", "Predict what a policy would do, with measured times and a virtual clock", simulate_verb,
+           "Example:\n  rtmdl simulate tasks.yaml --policy dm-nmc --duration 10min\n\n" + policies_help());
   add_duration(*simulate, options, "Simulated time [60s]");
   simulate->add_option("--policy", options.policy, "Which policy")->capture_default_str()->type_name("NAME");
   add_plan_options(*simulate, options);
@@ -118,16 +129,21 @@ int run_main(int argc, char** argv) {
   add_strict(*simulate, options);
   CLI::App* run = verb("run", "Run a policy on this box, in real time", run_verb,
                        "Examples:\n  rtmdl run tasks.yaml                           until ctrl-C, then the results\n"
-                       "  rtmdl run tasks.yaml --duration 30s --strict   exit status 3 if a limit is broken\n\n" + policies_help());
+                       "  rtmdl run tasks.yaml --duration 30s --strict   exit status 3 if a limit is broken\n\n" +
+                           policies_help());
   add_duration(*run, options, "How long, such as 30s [until ctrl-C]");
   run->add_option("--policy", options.policy, "Which policy")->capture_default_str()->type_name("NAME");
   add_plan_options(*run, options);
   add_load(*run, options);
   add_strict(*run, options);
-  CLI::App* compare = verb("compare", "Run several policies in turn on the same releases and inputs: one table, a page, a trace of each", compare_verb,
-                           "Example:\n  rtmdl compare tasks.yaml --policies default,edf-nmc,rtmdl --duration 20s\n\n" + policies_help());
+  CLI::App* compare = verb(
+      "compare", "Run several policies in turn on the same releases and inputs: one table, a page, a trace of each",
+      compare_verb,
+      "Example:\n  rtmdl compare tasks.yaml --policies default,edf-nmc,rtmdl --duration 20s\n\n" + policies_help());
   add_duration(*compare, options, "Of each run [20s]");
-  compare->add_option("--policies", options.policies, "Which, separated by commas; --strict judges the last")->capture_default_str()->type_name("NAMES");
+  compare->add_option("--policies", options.policies, "Which, separated by commas; --strict judges the last")
+      ->capture_default_str()
+      ->type_name("NAMES");
   add_plan_options(*compare, options);
   add_load(*compare, options);
   add_strict(*compare, options);

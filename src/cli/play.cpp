@@ -15,7 +15,8 @@ References make_references(Session& session, std::optional<Duration> duration) {
   References references;
   for (const TaskSpec& task : session.file().tasks) {
     const std::size_t jobs = duration ? static_cast<std::size_t>(*duration / task.period) + 1 : kStreamFrames;
-    references.push_back(std::make_unique<StreamReferences>(session.engine(), task, session.options().seed, jobs, session.context()));
+    references.push_back(
+        std::make_unique<StreamReferences>(session.engine(), task, session.options().seed, jobs, session.context()));
   }
   session.check_complete("the preparation of the run");
   return references;
@@ -41,8 +42,10 @@ RunOutcome play(Session& session, const PolicyInfo& policy, std::optional<Durati
   }
   RunOutcome outcome = run(session.engine(), config, session.options().seed, session.context());
   if (!policy.system_defaults) {
-    const RunReport expected = predict(policy, problem, choices, from_seconds(outcome.report.seconds), session.options().seed);
-    for (std::size_t t = 0; t < expected.tasks.size(); ++t) outcome.report.tasks[t].predicted_miss_rate = expected.tasks[t].miss_rate;
+    const RunReport expected =
+        predict(policy, problem, choices, from_seconds(outcome.report.seconds), session.options().seed);
+    for (std::size_t t = 0; t < expected.tasks.size(); ++t)
+      outcome.report.tasks[t].predicted_miss_rate = expected.tasks[t].miss_rate;
   }
   write_trace(session.workspace().runs() / (name + ".trace.json"), outcome, task_infos(session.file()));
   return outcome;
@@ -54,8 +57,9 @@ bool within_limits(Session& session, const RunReport& report) {
     const double limit = session.file().tasks[t].miss_rate;
     if (report.tasks[t].miss_rate <= limit) continue;
     kept = false;
-    session.context().warn(fmt::format("{}: {} missed {} of its jobs; its limit is {}", report.policy, report.tasks[t].name,
-                                       format_percent(report.tasks[t].miss_rate), format_percent(limit)));
+    session.context().warn(fmt::format("{}: {} missed {} of its jobs; its limit is {}", report.policy,
+                                       report.tasks[t].name, format_percent(report.tasks[t].miss_rate),
+                                       format_percent(limit)));
   }
   return kept;
 }

@@ -16,7 +16,8 @@ using References = std::vector<std::unique_ptr<StreamReferences>>;
 [[nodiscard]] References make_references(Session& session, std::optional<Duration> duration);
 
 /// Runs one policy; job records go to the workspace's runs/POLICY.csv, the trace to runs/POLICY.trace.json.
-[[nodiscard]] RunOutcome play(Session& session, const PolicyInfo& policy, std::optional<Duration> duration, References& references);
+[[nodiscard]] RunOutcome play(Session& session, const PolicyInfo& policy, std::optional<Duration> duration,
+                              References& references);
 
 /// Whether every task keeps its limit; says which does not.
 [[nodiscard]] bool within_limits(Session& session, const RunReport& report);

@@ -10,8 +10,8 @@
 #include <cstdio>
 #include <cstring>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 namespace rtmdl {
 namespace {
@@ -32,22 +32,25 @@ CLI::Option* add_parsed(CLI::App& app, const std::string& name, const std::strin
 }
 
 CLI::Option* add_time(CLI::App& app, const std::string& name, const std::string& what, std::optional<Duration>& value) {
-  return add_parsed(app, name, what, [&value](const std::string& text) {
-           value = parse_duration(text);
-           if (*value <= Duration::zero())
-             bad_input(fmt::format("'{}' is out of range: more than 0 s is accepted", text));
-         })
+  return add_parsed(app, name, what,
+                    [&value](const std::string& text) {
+                      value = parse_duration(text);
+                      if (*value <= Duration::zero())
+                        bad_input(fmt::format("'{}' is out of range: more than 0 s is accepted", text));
+                    })
       ->type_name("TIME");
 }
 
 }  // namespace
 
 void add_seed(CLI::App& app, std::uint64_t& seed, const std::string& what) {
-  add_parsed(app, "--seed", what, [&seed](const std::string& text) {
-    const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), seed);
-    if (ec != std::errc{} || end != text.data() + text.size())
-      bad_input(fmt::format("'{}' is not accepted: a whole number from 0 to 2^64 - 1 is", text));
-  })->type_name("N")
+  add_parsed(app, "--seed", what,
+             [&seed](const std::string& text) {
+               const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), seed);
+               if (ec != std::errc{} || end != text.data() + text.size())
+                 bad_input(fmt::format("'{}' is not accepted: a whole number from 0 to 2^64 - 1 is", text));
+             })
+      ->type_name("N")
       ->default_str(std::to_string(seed));
 }
 
@@ -64,15 +67,18 @@ void add_tasks(CLI::App& app, Options& o) {
 void add_duration(CLI::App& app, Options& o, const std::string& what) { add_time(app, "--duration", what, o.duration); }
 
 void add_budget(CLI::App& app, Options& o, const std::string& standard) {
-  add_time(app, "--budget", fmt::format("Time that it may take, such as 10min; what is not done by then is left out [{}]", standard),
+  add_time(app, "--budget",
+           fmt::format("Time that it may take, such as 10min; what is not done by then is left out [{}]", standard),
            o.budget);
 }
 
 void add_plan_options(CLI::App& app, Options& o) {
-  add_parsed(app, "--method", "Search: auto, exact, descent", [&o](const std::string& text) {
-    require_method(text);
-    o.method = text;
-  })->type_name("NAME")
+  add_parsed(app, "--method", "Search: auto, exact, descent",
+             [&o](const std::string& text) {
+               require_method(text);
+               o.method = text;
+             })
+      ->type_name("NAME")
       ->default_str(o.method);
   add_parsed(app, "--margin",
              "Stretch measured times by this much while planning: room for what the profile did not see",
@@ -86,14 +92,15 @@ void add_plan_options(CLI::App& app, Options& o) {
 }
 
 void add_load(CLI::App& app, Options& o) {
-  add_parsed(app, "--load",
-             "Play all tasks so much faster or slower (periods, deadlines, jitter alike) that their source models need this "
-             "share of the processors, such as 100% [as the task file says]",
-             [&o](const std::string& text) {
-               o.load = parse_fraction(text);
-               if (!(*o.load >= 0.01 && *o.load <= 10))
-                 bad_input(fmt::format("'{}' is out of range: 1 % to 1000 % is accepted", text));
-             })
+  add_parsed(
+      app, "--load",
+      "Play all tasks so much faster or slower (periods, deadlines, jitter alike) that their source models need this "
+      "share of the processors, such as 100% [as the task file says]",
+      [&o](const std::string& text) {
+        o.load = parse_fraction(text);
+        if (!(*o.load >= 0.01 && *o.load <= 10))
+          bad_input(fmt::format("'{}' is out of range: 1 % to 1000 % is accepted", text));
+      })
       ->type_name("PERCENT");
 }
 
@@ -101,9 +108,11 @@ void add_strict(CLI::App& app, Options& o) {
   app.add_flag("--strict", o.strict, "Exit status 3 if a task's limit is broken");
 }
 
-Session::Session(const Options& options) : options_(options), console_(options.verbose), context_(console_.context(options.seed)) {
+Session::Session(const Options& options)
+    : options_(options), console_(options.verbose), context_(console_.context(options.seed)) {
   file_ = TaskFile::load(options.tasks);
-  workspace_ = std::make_unique<Workspace>(options.workspace.empty() ? Workspace::default_folder(options.tasks) : options.workspace);
+  workspace_ = std::make_unique<Workspace>(options.workspace.empty() ? Workspace::default_folder(options.tasks)
+                                                                     : options.workspace);
   engine_ = make_onnxruntime_engine();
 }
 
@@ -141,10 +150,12 @@ const PlanProblem& Session::problem() {
   if (options_.load) {
     const double asked = *options_.load;
     const double written = source_load(file_, measured);
-    if (!(written > 0)) bad_input("--load: no source model was profiled with one thread, so there is no load to start from");
+    if (!(written > 0))
+      bad_input("--load: no source model was profiled with one thread, so there is no load to start from");
     file_.stretch(written / asked);
-    context_.info(fmt::format("as written, the source models need {} of the processors; played {:.3g} times as fast they need {}", format_percent(written),
-                              asked / written, format_percent(asked)));
+    context_.info(
+        fmt::format("as written, the source models need {} of the processors; played {:.3g} times as fast they need {}",
+                    format_percent(written), asked / written, format_percent(asked)));
   }
   problem_ = make_problem(file_, measured);
   return *problem_;
@@ -195,7 +206,9 @@ void Session::write(const std::string& text) {
 }
 
 void Session::check_complete(const std::string& what) const {
-  if (context_.stopping()) throw Interrupted(fmt::format("{} was interrupted; what is finished is kept, and the same command goes on from there", what));
+  if (context_.stopping())
+    throw Interrupted(
+        fmt::format("{} was interrupted; what is finished is kept, and the same command goes on from there", what));
 }
 
 }  // namespace rtmdl

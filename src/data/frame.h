@@ -10,8 +10,8 @@
 
 namespace rtmdl {
 
-/// Either an image (8-bit, 1 or 3 channels, BGR as OpenCV reads it), or a batch of images of one size (`image` holds them one
-/// below the other, `batch` > 1), or a tensor (audio window, raw input).
+/// Either an image (8-bit, 1 or 3 channels, BGR as OpenCV reads it), or a batch of images of one size (`image` holds
+/// them one below the other, `batch` > 1), or a tensor (audio window, raw input).
 struct Frame {
   cv::Mat image;
   Tensor tensor;

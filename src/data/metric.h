@@ -27,6 +27,7 @@ class Metric {
 /// frame's diagonal (lines); share of values within `tolerance` (scalar, tensor); 1 − normalised edit distance (ctc).
 /// Frames on which both sides are empty count as full agreement but do not outweigh others: F1 is taken over all frames
 /// together (micro average).
-[[nodiscard]] std::unique_ptr<Metric> make_metric(const std::string& metric, const std::string& post_kind, double tolerance);
+[[nodiscard]] std::unique_ptr<Metric> make_metric(const std::string& metric, const std::string& post_kind,
+                                                  double tolerance);
 
 }  // namespace rtmdl

@@ -15,7 +15,8 @@ namespace {
 std::string described(std::span<const TensorSpec> tensors) {
   std::string text;
   for (const TensorSpec& t : tensors)
-    text += fmt::format("{}'{}' {} [{}]", text.empty() ? "" : ", ", t.name, element_name(t.type), fmt::join(t.shape, ", "));
+    text +=
+        fmt::format("{}'{}' {} [{}]", text.empty() ? "" : ", ", t.name, element_name(t.type), fmt::join(t.shape, ", "));
   return text;
 }
 
@@ -70,16 +71,19 @@ bool Pipeline::post(Result& result) noexcept {
 
 void Pipeline::run(const Frame& frame, Result& result) {
   if (!pre(frame)) fail_at_pre(frame);
-  if (!infer()) where_.fail(fmt::format("{} failed on frame {}: {}", model_.filename().string(), frame.index, executable_->last_error()));
+  if (!infer())
+    where_.fail(
+        fmt::format("{} failed on frame {}: {}", model_.filename().string(), frame.index, executable_->last_error()));
   if (!post(result))
     where_["post"].fail(fmt::format("the outputs of {}, {}, do not fit this kind, or hold NaN (frame {})",
                                     model_.filename().string(), described(executable_->outputs()), frame.index));
 }
 
 void Pipeline::fail_at_pre(const Frame& frame) const {
-  where_["data"].fail(fmt::format("frame {}, {}, does not fit the input of {}, {}{}; `pre`, `shapes` or other data may change that",
-                                  frame.index, described(frame), model_.filename().string(), described(executable_->inputs()),
-                                  crops_ ? ", or `crop` reaches beyond it" : ""));
+  where_["data"].fail(
+      fmt::format("frame {}, {}, does not fit the input of {}, {}{}; `pre`, `shapes` or other data may change that",
+                  frame.index, described(frame), model_.filename().string(), described(executable_->inputs()),
+                  crops_ ? ", or `crop` reaches beyond it" : ""));
 }
 
 bool Pipeline::gave_nan() const noexcept {

@@ -1,5 +1,6 @@
 #pragma once
-/// One variant of one task, ready to run: pre-processing → inference → post-processing, one call a stage. The profiler and the runtime use the same.
+/// One variant of one task, ready to run: pre-processing → inference → post-processing, one call a stage. The profiler
+/// and the runtime use the same.
 
 #include "data/postprocess.h"
 #include "data/preprocess.h"
@@ -12,12 +13,13 @@
 
 namespace rtmdl {
 
-/// How to load a variant of `task`: its shapes, state and constants filled in from the task file. `shapes` (of a resolution variant) win over the task's.
+/// How to load a variant of `task`: its shapes, state and constants filled in from the task file. `shapes` (of a
+/// resolution variant) win over the task's.
 [[nodiscard]] LoadRequest load_request(const TaskSpec& task, const std::filesystem::path& model,
                                        const std::map<std::string, std::vector<std::int64_t>>& shapes = {});
 
-/// Stages are noexcept and do not allocate after the first job (result vectors keep their capacity). One job at a time; stages may run on different
-/// threads, one after the other.
+/// Stages are noexcept and do not allocate after the first job (result vectors keep their capacity). One job at a time;
+/// stages may run on different threads, one after the other.
 class Pipeline {
  public:
   /// Throws Error: the model does not load, pre/post do not fit it.

@@ -19,7 +19,8 @@ bool is_read(ElementType type) noexcept {
 
 std::size_t bytes_of(const Result& r) noexcept {
   return sizeof r + r.classes.capacity() * sizeof(std::int32_t) + r.scores.capacity() * sizeof(float) +
-         r.boxes.capacity() * sizeof(Box) + r.lines.capacity() * sizeof(LineSegment) + r.mask.capacity() + r.text.capacity();
+         r.boxes.capacity() * sizeof(Box) + r.lines.capacity() * sizeof(LineSegment) + r.mask.capacity() +
+         r.text.capacity();
 }
 
 void Result::clear() noexcept {

@@ -10,24 +10,27 @@
 
 namespace rtmdl {
 
-/// How a point of the model's input maps back to the frame: frame = (input - offset) / scale, per axis. Post-processing uses it.
+/// How a point of the model's input maps back to the frame: frame = (input - offset) / scale, per axis. Post-processing
+/// uses it.
 struct Geometry {
   float scale_x = 1, scale_y = 1, offset_x = 0, offset_y = 0;
   int frame_width = 0, frame_height = 0;  ///< of the frame (one picture of it), pixels
   int input_width = 0, input_height = 0;  ///< of the model's input, pixels
 };
 
-/// Owns its scratch memory; one object a worker thread. After the first call with frames of one size it does not allocate.
+/// Owns its scratch memory; one object a worker thread. After the first call with frames of one size it does not
+/// allocate.
 class Preprocess {
  public:
   virtual ~Preprocess() = default;
-  /// Fills `input` (its shape is fixed by the model: a resolution variant gets resized to its own input). Returns false if the frame
-  /// does not fit (wrong element count for a tensor frame, empty image).
+  /// Fills `input` (its shape is fixed by the model: a resolution variant gets resized to its own input). Returns false
+  /// if the frame does not fit (wrong element count for a tensor frame, empty image).
   virtual bool run(const Frame& frame, TensorView input, Geometry& geometry) noexcept = 0;
 };
 
-/// `pre` may be absent (frame tensors are copied, images are resized to the input and cast). Where `resize`/`letterbox` gives a size, it says how the
-/// source model wants it; `input` (the bound shape of the model that really runs) wins, so that one configuration serves every resolution.
+/// `pre` may be absent (frame tensors are copied, images are resized to the input and cast). Where `resize`/`letterbox`
+/// gives a size, it says how the source model wants it; `input` (the bound shape of the model that really runs) wins,
+/// so that one configuration serves every resolution.
 [[nodiscard]] std::unique_ptr<Preprocess> make_preprocess(const ConfigNode& pre, const TensorSpec& input);
 
 }  // namespace rtmdl

@@ -20,17 +20,19 @@ enum class Split { calibration, evaluation, stream };
 class Source {
  public:
   virtual ~Source() = default;
-  /// Frames of the split, ≥ 1. For few pictures: seeded crops, scales and flips (≥ 200 for evaluation). For `stream`: what a
-  /// run plays in a loop.
+  /// Frames of the split, ≥ 1. For few pictures: seeded crops, scales and flips (≥ 200 for evaluation). For `stream`:
+  /// what a run plays in a loop.
   [[nodiscard]] virtual std::size_t size(Split split) const = 0;
-  /// Reads frame i (0 ≤ i < size). May decode, allocate and block: never called on the hot path. Throws Error(bad_input).
+  /// Reads frame i (0 ≤ i < size). May decode, allocate and block: never called on the hot path. Throws
+  /// Error(bad_input).
   [[nodiscard]] virtual Frame read(Split split, std::size_t i) = 0;
   [[nodiscard]] virtual bool labelled() const { return false; }
   /// Changes whenever the frames would (paths, sizes, modification times, options): part of content keys.
   [[nodiscard]] virtual std::string fingerprint() const = 0;
 };
 
-/// Opens `data: {source: images|video|audio|idx|raw|synthetic, …}`. Throws Error(bad_input): unknown source, empty or unreadable folder.
+/// Opens `data: {source: images|video|audio|idx|raw|synthetic, …}`. Throws Error(bad_input): unknown source, empty or
+/// unreadable folder.
 [[nodiscard]] std::unique_ptr<Source> open_source(const ConfigNode& data, std::uint64_t seed);
 
 }  // namespace rtmdl

@@ -1,5 +1,6 @@
 #pragma once
-/// Running a model on a processor. One folder per back-end: onnxruntime/ (CPU and every execution provider), fake/ (scripted times).
+/// Running a model on a processor. One folder per back-end: onnxruntime/ (CPU and every execution provider), fake/
+/// (scripted times).
 
 #include "base/thread_placement.h"
 
@@ -14,25 +15,28 @@
 
 namespace rtmdl {
 
-/// What to load and how. Plain data; device and provider options are strings, so that a new accelerator is configuration.
+/// What to load and how. Plain data; device and provider options are strings, so that a new accelerator is
+/// configuration.
 struct LoadRequest {
   std::filesystem::path model;
-  std::string device = "cpu";                                ///< "cpu", "webgpu", "cuda:0", "tensorrt:0"
+  std::string device = "cpu";  ///< "cpu", "webgpu", "cuda:0", "tensorrt:0"
   std::map<std::string, std::string> provider_options;
-  int threads = 1;                                           ///< intra-op, the calling thread included; 0: the back-end's own default
-  ThreadPlacement pool;                                      ///< for the back-end's own threads (threads > 1)
-  bool defaults = false;  ///< leave every session option as the library has it: what people do today (`--policy default`)
-  std::map<std::string, std::vector<std::int64_t>> shapes;   ///< fixes free dimensions of inputs
-  std::map<std::string, std::string> state;                  ///< output name -> input name: fed back after every run, zero at first
-  std::map<std::string, double> constants;                   ///< input name -> value that fills it once (a sample rate, say)
-  std::filesystem::path profile;                             ///< where the back-end writes per-node times; empty: nowhere
+  int threads = 1;       ///< intra-op, the calling thread included; 0: the back-end's own default
+  ThreadPlacement pool;  ///< for the back-end's own threads (threads > 1)
+  bool defaults =
+      false;  ///< leave every session option as the library has it: what people do today (`--policy default`)
+  std::map<std::string, std::vector<std::int64_t>> shapes;  ///< fixes free dimensions of inputs
+  std::map<std::string, std::string> state;  ///< output name -> input name: fed back after every run, zero at first
+  std::map<std::string, double> constants;   ///< input name -> value that fills it once (a sample rate, say)
+  std::filesystem::path profile;             ///< where the back-end writes per-node times; empty: nowhere
 };
 
 /// A loaded model with its inputs and outputs bound once to memory that it owns. One thread at a time may use it.
 class Executable {
  public:
   virtual ~Executable() = default;
-  /// Inputs that the caller fills (state and constants left out) and all outputs, with the shapes that are really bound.
+  /// Inputs that the caller fills (state and constants left out) and all outputs, with the shapes that are really
+  /// bound.
   [[nodiscard]] virtual std::span<const TensorSpec> inputs() const noexcept = 0;
   [[nodiscard]] virtual std::span<const TensorSpec> outputs() const noexcept = 0;
   /// Bound memory: valid until the next run() (outputs) or for the object's life (inputs). No allocation.
@@ -49,7 +53,8 @@ class Executable {
   virtual std::filesystem::path finish_profile() { return {}; }
 };
 
-/// A back-end. Thread-safe. load() throws Error: bad_input (not a model, an operator refused; the message names the file), missing_device (provider not there, what to do).
+/// A back-end. Thread-safe. load() throws Error: bad_input (not a model, an operator refused; the message names the
+/// file), missing_device (provider not there, what to do).
 class Engine {
  public:
   virtual ~Engine() = default;

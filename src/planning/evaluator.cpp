@@ -22,7 +22,8 @@ std::size_t index(int i) { return static_cast<std::size_t>(i); }
 
 namespace {
 
-/// Miss rates this close are equal: a job more or less in a simulation says nothing, room on the busiest processor does.
+/// Miss rates this close are equal: a job more or less in a simulation says nothing, room on the busiest processor
+/// does.
 int miss_class(const Score& s) { return static_cast<int>(std::ceil(s.miss_rate / 0.002 - kEqual)); }
 
 }  // namespace

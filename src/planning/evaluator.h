@@ -14,8 +14,8 @@
 namespace rtmdl {
 
 /// How good a strategy is. Feasible before not. Feasible: least loss, fewest misses (in steps of 0.2
-/// points), least loaded busiest processor, most room between worst response and deadline. Infeasible: least excess over the limits, then most room (a miss more
-/// or less is a coarse measure), then as above.
+/// points), least loaded busiest processor, most room between worst response and deadline. Infeasible: least excess
+/// over the limits, then most room (a miss more or less is a coarse measure), then as above.
 struct Score {
   bool feasible = false;
   double excess =

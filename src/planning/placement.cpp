@@ -54,8 +54,8 @@ void add(std::vector<double>& used, const std::vector<double>& shares, double si
 }
 
 /// Tries every placement; `used` is scratch.
-void place_all(const std::vector<Ways>& tasks, std::size_t k, std::vector<double>& used, std::vector<std::size_t>& picks,
-               std::vector<double>& best, std::vector<std::size_t>& best_picks) {
+void place_all(const std::vector<Ways>& tasks, std::size_t k, std::vector<double>& used,
+               std::vector<std::size_t>& picks, std::vector<double>& best, std::vector<std::size_t>& best_picks) {
   if (k == tasks.size()) {
     const std::vector<double> full = fullness(used);
     if (best.empty() || full < best) best = full, best_picks = picks;
@@ -73,7 +73,8 @@ void place_all(const std::vector<Ways>& tasks, std::size_t k, std::vector<double
 std::vector<std::size_t> place_greedily(const std::vector<Ways>& tasks, std::size_t processors) {
   std::vector<std::size_t> order(tasks.size()), picks(tasks.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return tasks[a].least > tasks[b].least; });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return tasks[a].least > tasks[b].least; });
   std::vector<double> used(processors);
   for (const std::size_t k : order) {
     std::vector<double> best;

@@ -44,7 +44,8 @@ PlannedTask task_from(const Json& j, const PlanTask& task) {
       t.choice.option = static_cast<int>(o);
   }
   if (t.choice.option < 0)
-    bad_input(fmt::format("the plan names the variant '{}' of task '{}', which the profile does not have", j.at("variant").get<std::string>(), task.name));
+    bad_input(fmt::format("the plan names the variant '{}' of task '{}', which the profile does not have",
+                          j.at("variant").get<std::string>(), task.name));
   t.choice.priority = j.at("priority");
   t.miss_rate = j.at("miss_rate");
   t.accuracy_loss = j.at("accuracy_loss");
@@ -61,8 +62,8 @@ std::string plan_key(const PlanProblem& problem, const PlanOptions& options) {
   text += fmt::format("{}|{}|{}|", problem.storage.value_or(-1), problem.memory.value_or(-1), problem.dispatch.count());
   for (const PlanProcessor& p : problem.processors) text += fmt::format("{},{},{}|", p.name, p.preemptive, p.slots);
   for (const PlanTask& t : problem.tasks) {
-    text += fmt::format("{},{},{},{},{},{},{},{},{}|", t.name, t.period.count(), t.deadline.count(), t.jitter.count(), t.offset.count(),
-                        t.miss_rate_limit, t.hard, t.weight, t.queue);
+    text += fmt::format("{},{},{},{},{},{},{},{},{}|", t.name, t.period.count(), t.deadline.count(), t.jitter.count(),
+                        t.offset.count(), t.miss_rate_limit, t.hard, t.weight, t.queue);
     for (const TaskOption& o : t.options) {
       text += fmt::format("{},{},{},{},{},{},{},{}:", o.variant, o.content, o.processor, o.threads, o.accuracy,
                           o.accuracy_loss, o.bytes, o.memory);
@@ -75,7 +76,8 @@ std::string plan_key(const PlanProblem& problem, const PlanOptions& options) {
   return sha256(text);
 }
 
-void save_plan(const std::filesystem::path& path, const Plan& plan, const PlanProblem& problem, const std::string& key) {
+void save_plan(const std::filesystem::path& path, const Plan& plan, const PlanProblem& problem,
+               const std::string& key) {
   Json j;
   j["key"] = key;
   j["feasible"] = plan.feasible;
@@ -91,7 +93,8 @@ void save_plan(const std::filesystem::path& path, const Plan& plan, const PlanPr
   j["tasks"] = Json::array();
   for (std::size_t t = 0; t < plan.tasks.size(); ++t) j["tasks"].push_back(task_json(plan.tasks[t], problem.tasks[t]));
   j["pareto"] = Json::array();
-  for (const ParetoPoint& p : plan.pareto) j["pareto"].push_back({{"accuracy_loss", p.accuracy_loss}, {"miss_rate", p.miss_rate}});
+  for (const ParetoPoint& p : plan.pareto)
+    j["pareto"].push_back({{"accuracy_loss", p.accuracy_loss}, {"miss_rate", p.miss_rate}});
   write_file_atomically(path, j.dump(2) + "\n");
 }
 
@@ -113,13 +116,15 @@ std::optional<Plan> load_plan(const std::filesystem::path& path, const PlanProbl
     plan.seconds = j.at("seconds");
     plan.proven_optimal = j.at("proven_optimal");
     if (j.at("tasks").size() != problem.tasks.size()) bad_input("it has another number of tasks");
-    for (std::size_t t = 0; t < problem.tasks.size(); ++t) plan.tasks.push_back(task_from(j.at("tasks")[t], problem.tasks[t]));
+    for (std::size_t t = 0; t < problem.tasks.size(); ++t)
+      plan.tasks.push_back(task_from(j.at("tasks")[t], problem.tasks[t]));
     for (const Json& p : j.at("pareto")) plan.pareto.push_back({p.at("accuracy_loss"), p.at("miss_rate")});
     return plan;
   } catch (const Json::exception& e) {
     bad_input(fmt::format("{}: not a plan ({}); delete it and run `rtmdl plan` again", path.string(), e.what()));
   } catch (const Error& e) {
-    bad_input(fmt::format("{}: not this task file's plan: {}; delete it and run `rtmdl plan` again", path.string(), e.what()));
+    bad_input(fmt::format("{}: not this task file's plan: {}; delete it and run `rtmdl plan` again", path.string(),
+                          e.what()));
   }
 }
 

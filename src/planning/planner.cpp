@@ -20,7 +20,7 @@ namespace {
 constexpr std::size_t kMostTasksAutoExact = 10;  ///< beyond that `auto` does not try: n! alone is too much
 constexpr int kLeastReleases = 20;
 constexpr double kMostJobs = 2e5;
-constexpr double kAutoExactShare = 0.7;          ///< of the budget, before `auto` goes back to descent
+constexpr double kAutoExactShare = 0.7;  ///< of the budget, before `auto` goes back to descent
 
 std::size_t index(int i) { return static_cast<std::size_t>(i); }
 

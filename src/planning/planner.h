@@ -1,6 +1,6 @@
 #pragma once
-/// Chooses one option and one priority per task jointly: minimise Σ wᵢ·LOSSᵢ/ACCᵢᵐᵃˣ subject to missᵢ ≤ ζᵢ and the storage bound
-/// (Ling et al., SenSys 2021, eq. of section 4; ../paper facts in docs/design.md).
+/// Chooses one option and one priority per task jointly: minimise Σ wᵢ·LOSSᵢ/ACCᵢᵐᵃˣ subject to missᵢ ≤ ζᵢ and the
+/// storage bound (Ling et al., SenSys 2021, eq. of section 4; ../paper facts in docs/design.md).
 
 #include "base/context.h"
 #include "planning/problem.h"
@@ -12,8 +12,8 @@
 namespace rtmdl {
 
 struct PlanOptions {
-  std::string method = "auto";                         ///< auto | exact | descent (`nsga2` is refused with the reason until it is there)
-  Duration simulated = std::chrono::seconds(30);       ///< length of each simulation
+  std::string method = "auto";  ///< auto | exact | descent (`nsga2` is refused with the reason until it is there)
+  Duration simulated = std::chrono::seconds(30);  ///< length of each simulation
   Duration budget = std::chrono::seconds(60);
   std::uint64_t seed = 1;
   double margin = 0.0;  ///< times are stretched by 1 + margin: room for what the profile did not see
@@ -27,7 +27,7 @@ struct PlannedTask {
   Choice choice;
   double miss_rate = 0;  ///< predicted
   double accuracy_loss = 0;
-  std::vector<double> utilisation;  ///< per processor
+  std::vector<double> utilisation;         ///< per processor
   std::optional<Duration> response_bound;  ///< only where proven (hard tasks)
 };
 
@@ -37,26 +37,29 @@ struct ParetoPoint {
 
 struct Plan {
   bool feasible = false;
-  std::string reason;               ///< when not feasible: why, and how the nearest strategy falls short, in the user's units; else one sentence on the choice
-  std::vector<PlannedTask> tasks;   ///< the strategy, or the nearest one
-  double accuracy_loss = 0;         ///< Σ wᵢ·lossᵢ
-  double miss_rate = 0;             ///< over all jobs
+  std::string reason;  ///< when not feasible: why, and how the nearest strategy falls short, in the user's units; else
+                       ///< one sentence on the choice
+  std::vector<PlannedTask> tasks;  ///< the strategy, or the nearest one
+  double accuracy_loss = 0;        ///< Σ wᵢ·lossᵢ
+  double miss_rate = 0;            ///< over all jobs
   std::int64_t bytes = 0;
   std::string method;
-  double space = 0;                 ///< size of the search space (may exceed 2^53: a double)
-  std::int64_t evaluated = 0;       ///< strategies simulated
+  double space = 0;            ///< size of the search space (may exceed 2^53: a double)
+  std::int64_t evaluated = 0;  ///< strategies simulated
   double seconds = 0;
   bool proven_optimal = false;  ///< with respect to the simulation (same seed, same length); if not feasible: it is
                                 ///< proven that no strategy is
   std::vector<ParetoPoint> pareto;
 };
 
-/// Throws Error(bad_input) unless `method` is one that plan() has, so that a wrong one is refused before anything is measured.
+/// Throws Error(bad_input) unless `method` is one that plan() has, so that a wrong one is refused before anything is
+/// measured.
 void require_method(const std::string& method);
 [[nodiscard]] Plan plan(const PlanProblem& problem, const PlanOptions& options, const Context& context);
 
-/// One of the `allowed` options of each task, placed so that the fullest processor is as empty as can be, then the second fullest, and so on: every placement
-/// is tried where they are few, else worst-fit decreasing. Priorities are 1..n by index.
+/// One of the `allowed` options of each task, placed so that the fullest processor is as empty as can be, then the
+/// second fullest, and so on: every placement is tried where they are few, else worst-fit decreasing. Priorities
+/// are 1..n by index.
 [[nodiscard]] Choices balanced_choices(const PlanProblem& problem, const std::vector<std::vector<int>>& allowed);
 /// The source model of each task (without one: the option with the least loss), balanced: what the baselines run.
 [[nodiscard]] Choices source_choices(const PlanProblem& problem);

@@ -15,16 +15,21 @@ namespace rtmdl {
 
 const std::vector<PolicyInfo>& policies() {
   static const std::vector<PolicyInfo> all{
-      {"rtmdl", "the plan: one variant and one priority per task, chosen jointly", Policy::fixed_priority, VariantChoice::planned},
-      {"default", "what people do today: source models, a session per task with ONNX Runtime's defaults, a thread per task, no priorities", Policy::fifo,
-       VariantChoice::source, true},
-      {"dm-nmc", "source models, deadline-monotonic priorities (the paper's DM-NMC)", Policy::deadline_monotonic, VariantChoice::source},
+      {"rtmdl", "the plan: one variant and one priority per task, chosen jointly", Policy::fixed_priority,
+       VariantChoice::planned},
+      {"default",
+       "what people do today: source models, a session per task with ONNX Runtime's defaults, a thread per task, no "
+       "priorities",
+       Policy::fifo, VariantChoice::source, true},
+      {"dm-nmc", "source models, deadline-monotonic priorities (the paper's DM-NMC)", Policy::deadline_monotonic,
+       VariantChoice::source},
       {"rm-nmc", "source models, rate-monotonic priorities", Policy::rate_monotonic, VariantChoice::source},
-      {"um-nmc", "source models, the largest utilisation first (the paper's UM-NMC)", Policy::utilisation_monotonic, VariantChoice::source},
+      {"um-nmc", "source models, the largest utilisation first (the paper's UM-NMC)", Policy::utilisation_monotonic,
+       VariantChoice::source},
       {"edf-nmc", "source models, earliest deadline first", Policy::edf, VariantChoice::source},
       {"fifo-nmc", "source models, first come first served", Policy::fifo, VariantChoice::source},
-      {"dm-mc", "every model at its fastest acceptable variant, deadline-monotonic (the paper's DM-MC)", Policy::deadline_monotonic,
-       VariantChoice::compressed},
+      {"dm-mc", "every model at its fastest acceptable variant, deadline-monotonic (the paper's DM-MC)",
+       Policy::deadline_monotonic, VariantChoice::compressed},
       {"edf", "the plan's variants, earliest deadline first", Policy::edf, VariantChoice::planned},
       {"fifo", "the plan's variants, first come first served", Policy::fifo, VariantChoice::planned},
   };
@@ -38,8 +43,8 @@ const PolicyInfo& find_policy(std::string_view name) {
     names.push_back(p.name);
   }
   const std::string near = nearest_word(name, names);
-  bad_input(fmt::format("unknown policy '{}'{}; accepted are {}", name, near.empty() ? "" : fmt::format(" (did you mean '{}'?)", near),
-                        fmt::join(names, ", ")));
+  bad_input(fmt::format("unknown policy '{}'{}; accepted are {}", name,
+                        near.empty() ? "" : fmt::format(" (did you mean '{}'?)", near), fmt::join(names, ", ")));
 }
 
 namespace {
@@ -47,8 +52,9 @@ namespace {
 constexpr double kMostSimulated = 256;
 constexpr Duration kSimulated = std::chrono::seconds(10);
 
-/// Of all placements of the chosen variants, where they are few, the one with which the policy is simulated to miss least; the given one where nothing
-/// is better. (A balanced placement may fill the processor that every job's pre-processing needs.)
+/// Of all placements of the chosen variants, where they are few, the one with which the policy is simulated to miss
+/// least; the given one where nothing is better. (A balanced placement may fill the processor that every job's
+/// pre-processing needs.)
 Choices least_missed(const PlanProblem& problem, Policy order, const Choices& given) {
   std::vector<std::vector<int>> ways(given.size());
   double placements = 1;
@@ -57,7 +63,8 @@ Choices least_missed(const PlanProblem& problem, Policy order, const Choices& gi
     const TaskOption& chosen = options[static_cast<std::size_t>(given[t].option)];
     ways[t].push_back(given[t].option);
     for (std::size_t o = 0; o < options.size(); ++o)
-      if (options[o].variant == chosen.variant && static_cast<int>(o) != given[t].option) ways[t].push_back(static_cast<int>(o));
+      if (options[o].variant == chosen.variant && static_cast<int>(o) != given[t].option)
+        ways[t].push_back(static_cast<int>(o));
     placements *= static_cast<double>(ways[t].size());
   }
   if (placements > kMostSimulated) return given;
@@ -89,13 +96,15 @@ Choices choices_for(const PolicyInfo& policy, const PlanProblem& problem, const 
     case VariantChoice::source: choices = source_choices(problem); break;
     case VariantChoice::compressed: choices = compressed_choices(problem); break;
   }
-  if (policy.variants != VariantChoice::planned && !policy.system_defaults) choices = least_missed(problem, policy.order, choices);
+  if (policy.variants != VariantChoice::planned && !policy.system_defaults)
+    choices = least_missed(problem, policy.order, choices);
   if (policy.order == Policy::fixed_priority || choices.empty()) return choices;
   std::vector<SchedulerTask> tasks(problem.tasks.size());
   for (std::size_t t = 0; t < tasks.size(); ++t) {
     tasks[t].period = problem.tasks[t].period;
     tasks[t].deadline = problem.tasks[t].deadline;
-    tasks[t].utilisation = utilisation(problem.tasks[t], problem.tasks[t].options[static_cast<std::size_t>(choices[t].option)]);
+    tasks[t].utilisation =
+        utilisation(problem.tasks[t], problem.tasks[t].options[static_cast<std::size_t>(choices[t].option)]);
   }
   const std::vector<int> priorities = assign_priorities(policy.order, tasks);
   for (std::size_t t = 0; t < choices.size(); ++t) choices[t].priority = priorities[t];

@@ -30,9 +30,9 @@ struct PolicyInfo {
 /// Throws Error(bad_input): unknown; names the nearest.
 [[nodiscard]] const PolicyInfo& find_policy(std::string_view name);
 
-/// Options and priorities of every task under a policy. `plan` is used by policies with planned variants. The baselines' models are placed so that they
-/// are simulated to miss least or, where there are too many placements to try, so that the fullest processor is as empty as can be: both are kinder to
-/// them than the paper's one accelerator.
+/// Options and priorities of every task under a policy. `plan` is used by policies with planned variants. The
+/// baselines' models are placed so that they are simulated to miss least or, where there are too many placements to
+/// try, so that the fullest processor is as empty as can be: both are kinder to them than the paper's one accelerator.
 [[nodiscard]] Choices choices_for(const PolicyInfo& policy, const PlanProblem& problem, const Plan& plan);
 
 }  // namespace rtmdl

@@ -35,8 +35,9 @@ RunReport predict(const PolicyInfo& policy, const PlanProblem& problem, const Ch
     to.failed = from.failed;
     to.accuracy = option.accuracy;
     to.accuracy_loss = option.accuracy_loss;
-    to.effective_accuracy =
-        from.released ? option.accuracy * static_cast<double>(from.released - from.missed) / static_cast<double>(from.released) : 0;
+    to.effective_accuracy = from.released ? option.accuracy * static_cast<double>(from.released - from.missed) /
+                                                static_cast<double>(from.released)
+                                          : 0;
     to.response = response_times(from.responses_ms);
     report.tasks.push_back(to);
     weights.push_back(task.weight);

@@ -10,9 +10,9 @@
 
 namespace rtmdl {
 
-/// The report that a run of this length and seed should give. Not for policies with `system_defaults`: what the operating
-/// system decides is not simulated.
-[[nodiscard]] RunReport predict(const PolicyInfo& policy, const PlanProblem& problem, const Choices& choices, Duration length,
-                                std::uint64_t seed);
+/// The report that a run of this length and seed should give. Not for policies with `system_defaults`: what the
+/// operating system decides is not simulated.
+[[nodiscard]] RunReport predict(const PolicyInfo& policy, const PlanProblem& problem, const Choices& choices,
+                                Duration length, std::uint64_t seed);
 
 }  // namespace rtmdl

@@ -1,6 +1,6 @@
 #pragma once
-/// What the planner and the simulator work on: plain values, made from the task file and the profile store (see problem_from_profile.h),
-/// or by a test. No files, no engines.
+/// What the planner and the simulator work on: plain values, made from the task file and the profile store (see
+/// problem_from_profile.h), or by a test. No files, no engines.
 
 #include <rtmdl/scheduler.h>
 #include <rtmdl/time.h>
@@ -30,17 +30,17 @@ struct StageOption {
 
 /// One way to run a task: a variant, on a processor, with a number of threads.
 struct TaskOption {
-  std::string variant;            ///< id, of this task: another task's "source" is another one
-  std::string processor;          ///< of the infer stage, by name
+  std::string variant;    ///< id, of this task: another task's "source" is another one
+  std::string processor;  ///< of the infer stage, by name
   int threads = 1;
   std::vector<StageOption> stages;  ///< pre, infer (one or more segments), post
   double accuracy = 1;
-  double accuracy_loss = 0;       ///< (ACC_max − ACC) / ACC_max
-  std::int64_t bytes = 0;         ///< on disk
+  double accuracy_loss = 0;  ///< (ACC_max − ACC) / ACC_max
+  std::int64_t bytes = 0;    ///< on disk
   std::string content;  ///< hash of the model; tasks that choose the same one share its bytes. Empty: it is shared with
                         ///< no other task
-  std::int64_t memory = 0;        ///< resident, when loaded
-  bool source = false;            ///< the unscaled model
+  std::int64_t memory = 0;  ///< resident, when loaded
+  bool source = false;      ///< the unscaled model
 };
 
 struct PlanTask {
@@ -62,9 +62,9 @@ struct PlanProcessor {
 struct PlanProblem {
   std::vector<PlanProcessor> processors;
   std::vector<PlanTask> tasks;
-  std::optional<std::int64_t> storage;   ///< bound over the chosen variants, bytes
+  std::optional<std::int64_t> storage;  ///< bound over the chosen variants, bytes
   std::optional<std::int64_t> memory;
-  Duration dispatch{};                   ///< cost of starting a stage, measured; added to each
+  Duration dispatch{};  ///< cost of starting a stage, measured; added to each
 };
 
 /// Share of one processor that the option's stages take together, on average; 0.5 is half a core.

@@ -19,12 +19,13 @@ Duration median(const StageTimes& times) { return summary(times).p50; }
 /// Whether a number of threads is worth planning with.
 bool worthwhile(const VariantProfile& v, const TaskProfile& profile, const ProcessorSpec& processor) {
   if (v.threads == 1) return true;
-  if (static_cast<std::size_t>(v.threads) * static_cast<std::size_t>(processor.slots) > processor.cores.size()) return false;
+  if (static_cast<std::size_t>(v.threads) * static_cast<std::size_t>(processor.slots) > processor.cores.size())
+    return false;
   const auto single = std::find_if(profile.variants.begin(), profile.variants.end(), [&](const VariantProfile& other) {
     return other.id == v.id && other.processor == v.processor && other.threads == 1;
   });
-  return single == profile.variants.end() ||
-         static_cast<double>(median(single->infer).count()) >= kWorthwhile * static_cast<double>(median(v.infer).count());
+  return single == profile.variants.end() || static_cast<double>(median(single->infer).count()) >=
+                                                 kWorthwhile * static_cast<double>(median(v.infer).count());
 }
 
 StageOption stage_on(int processor, const StageTimes& times) { return {processor, {planning_times(times)}}; }
@@ -51,13 +52,15 @@ Duration alone_in_all(const TaskOption& o) {
 }
 
 void require_a_deadline_that_can_be_met(const TaskSpec& task, const std::vector<TaskOption>& options) {
-  const auto fastest = std::min_element(options.begin(), options.end(),
-                                        [](const TaskOption& a, const TaskOption& b) { return alone_in_all(a) < alone_in_all(b); });
+  const auto fastest = std::min_element(options.begin(), options.end(), [](const TaskOption& a, const TaskOption& b) {
+    return alone_in_all(a) < alone_in_all(b);
+  });
   const Duration least = alone_in_all(*fastest);
   if (least <= task.deadline) return;
   const ConfigNode deadline = task.where["deadline"];
   (deadline.present() ? deadline : task.where["period"])
-      .fail(fmt::format("{} cannot be met by any variant even alone: the fastest, {} on {}, takes {} (p50, pre- and post-processing included)",
+      .fail(fmt::format("{} cannot be met by any variant even alone: the fastest, {} on {}, takes {} (p50, pre- and "
+                        "post-processing included)",
                         format_duration(task.deadline), fastest->variant, fastest->processor, format_duration(least)));
 }
 
@@ -75,9 +78,12 @@ PlanTask plan_task(const TaskFile& file, const TaskSpec& task, const TaskProfile
   for (const VariantProfile& v : profile.variants) {
     const int processor = file.processor_index(v.processor);
     if (processor < 0 || (!v.source && v.accuracy < task.accuracy.min - kRounding)) continue;
-    if (worthwhile(v, profile, file.processors[static_cast<std::size_t>(processor)])) out.options.push_back(option(v, processor, file.host_processor()));
+    if (worthwhile(v, profile, file.processors[static_cast<std::size_t>(processor)]))
+      out.options.push_back(option(v, processor, file.host_processor()));
   }
-  if (out.options.empty()) task.where.fail("no profiled variant of this task reaches accuracy.min; accepted is a lower one, or a variant that does");
+  if (out.options.empty())
+    task.where.fail(
+        "no profiled variant of this task reaches accuracy.min; accepted is a lower one, or a variant that does");
   require_a_deadline_that_can_be_met(task, out.options);
   return out;
 }
@@ -88,7 +94,8 @@ PlanProblem make_problem(const TaskFile& file, const std::vector<TaskProfile>& p
   PlanProblem problem;
   for (const ProcessorSpec& p : file.processors) problem.processors.push_back({p.name, p.preemptive, p.slots});
   for (const TaskSpec& task : file.tasks) {
-    const auto found = std::find_if(profile.begin(), profile.end(), [&](const TaskProfile& p) { return p.name == task.name; });
+    const auto found =
+        std::find_if(profile.begin(), profile.end(), [&](const TaskProfile& p) { return p.name == task.name; });
     if (found == profile.end()) task.where.fail("this task is not profiled; run `rtmdl profile`");
     problem.tasks.push_back(plan_task(file, task, *found));
   }

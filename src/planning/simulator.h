@@ -1,9 +1,10 @@
 #pragma once
 /// Drives the scheduler core with a virtual clock and sampled times.
 ///
-/// Job k of a task is nominally released at offset + k·period, and really up to `jitter` later (never before the job ahead of it). Deadlines and responses count
-/// from the nominal release. A stage takes a quantile of its distribution (between two samples: interpolated) plus the problem's
-/// dispatch cost. At one instant completions come before releases; then lower slots and lower tasks first.
+/// Job k of a task is nominally released at offset + k·period, and really up to `jitter` later (never before the job
+/// ahead of it). Deadlines and responses count from the nominal release. A stage takes a quantile of its distribution
+/// (between two samples: interpolated) plus the problem's dispatch cost. At one instant completions come before
+/// releases; then lower slots and lower tasks first.
 
 #include "planning/problem.h"
 
@@ -18,32 +19,40 @@ namespace rtmdl {
 struct SimulationOptions {
   Policy policy = Policy::fixed_priority;
   Duration length = std::chrono::seconds(30);
-  std::uint64_t seed = 1;    ///< the same seed gives the same releases and the same quantiles per job to every strategy (common random numbers)
+  std::uint64_t seed = 1;  ///< the same seed gives the same releases and the same quantiles per job to every strategy
+                           ///< (common random numbers)
   bool collect_responses = false;
-  std::uint64_t active = ~std::uint64_t{0};        ///< a bit per task: the others release nothing
-  std::span<const std::int64_t> most_misses = {};  ///< per task; the simulation is given up when a task misses more. Empty: never
+  std::uint64_t active = ~std::uint64_t{0};  ///< a bit per task: the others release nothing
+  std::span<const std::int64_t> most_misses =
+      {};  ///< per task; the simulation is given up when a task misses more. Empty: never
 };
 
 struct TaskOutcome {
-  std::int64_t released = 0, completed = 0, missed = 0, dropped = 0, failed = 0;  ///< released = completed + dropped + failed; jobs in progress at the end are run to their end
+  std::int64_t released = 0, completed = 0, missed = 0, dropped = 0,
+               failed =
+                   0;  ///< released = completed + dropped + failed; jobs in progress at the end are run to their end
   Duration worst_response{};
   std::vector<float> responses_ms;  ///< of completed jobs, if asked for
-  [[nodiscard]] double miss_rate() const { return released ? static_cast<double>(missed) / static_cast<double>(released) : 0; }
+  [[nodiscard]] double miss_rate() const {
+    return released ? static_cast<double>(missed) / static_cast<double>(released) : 0;
+  }
 };
 
 struct SimulationOutcome {
   std::vector<TaskOutcome> tasks;
-  std::vector<double> busy;       ///< share of time a processor's slots were in use
-  std::int64_t events = 0;        ///< releases and stage completions
-  bool given_up = false;          ///< the figures are those up to there
+  std::vector<double> busy;                ///< share of time a processor's slots were in use
+  std::int64_t events = 0;                 ///< releases and stage completions
+  bool given_up = false;                   ///< the figures are those up to there
   [[nodiscard]] double miss_rate() const;  ///< over all jobs
 };
 
 /// Jobs of `task` whose nominal release lies in [0, length).
 [[nodiscard]] std::int64_t releases_within(const PlanTask& task, Duration length);
 
-/// The time that a stage of job `job` takes whatever the strategy: the distribution's quantile at a hash of (seed, task, job, stage).
-[[nodiscard]] Duration stage_time(std::uint64_t seed, int task, std::uint64_t job, int stage, const TimeDistribution& times) noexcept;
+/// The time that a stage of job `job` takes whatever the strategy: the distribution's quantile at a hash of (seed,
+/// task, job, stage).
+[[nodiscard]] Duration stage_time(std::uint64_t seed, int task, std::uint64_t job, int stage,
+                                  const TimeDistribution& times) noexcept;
 
 /// Something that happened in the simulation, for traces and replay tests.
 struct SimulatedEvent {
@@ -59,7 +68,8 @@ class Simulator {
   Simulator(const Simulator&) = delete;
   Simulator& operator=(const Simulator&) = delete;
 
-  /// `choices[i]` for task i. Under a monotonic policy, priorities are assigned by it and those in `choices` are ignored.
+  /// `choices[i]` for task i. Under a monotonic policy, priorities are assigned by it and those in `choices` are
+  /// ignored.
   const SimulationOutcome& run(const Choices& choices, const SimulationOptions& options,
                                const std::function<void(const SimulatedEvent&)>& observer = {});
 

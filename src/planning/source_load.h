@@ -9,9 +9,9 @@
 
 namespace rtmdl {
 
-/// Time that the source models need, with one thread each on the processor that suits them best, as a share of what all processors' slots
-/// give; pre- and post-processing included. Above 1 no schedule of the source models meets every deadline; well below 1 one need not
-/// exist either.
+/// Time that the source models need, with one thread each on the processor that suits them best, as a share of what all
+/// processors' slots give; pre- and post-processing included. Above 1 no schedule of the source models meets every
+/// deadline; well below 1 one need not exist either.
 [[nodiscard]] double source_load(const TaskFile& file, const std::vector<TaskProfile>& profile);
 
 }  // namespace rtmdl

@@ -17,7 +17,9 @@ constexpr std::size_t kFrameBytes = 256u << 20;   // of decoded frames kept
 constexpr std::size_t kResultBytes = 256u << 20;  // of the source's results on evaluation frames kept
 constexpr std::size_t kCalibrationBytes = 128u << 20, kLeastCalibration = 8;
 
-std::size_t frame_bytes(const Frame& frame) { return frame.image.total() * frame.image.elemSize() + frame.tensor.bytes.size(); }
+std::size_t frame_bytes(const Frame& frame) {
+  return frame.image.total() * frame.image.elemSize() + frame.tensor.bytes.size();
+}
 
 /// Nobody times these runs: let them have the machine.
 LoadRequest with_all_cores(LoadRequest request) {
@@ -50,19 +52,25 @@ AccuracyEvaluator::AccuracyEvaluator(Engine& engine, const TaskSpec& task, std::
       source_(open_source(task.data, seed)),
       frames_(std::make_unique<Frames>()),
       expected_(std::make_unique<Expected>()) {
-  if (task.accuracy.metric == "top5" && task.post_kind == "classes" && task.post["k"].present() && task.post["k"].integer() < 5)
-    task.post["k"].fail(fmt::format("{} is too few for the metric top5: at least 5 are accepted", task.post["k"].integer()));
+  if (task.accuracy.metric == "top5" && task.post_kind == "classes" && task.post["k"].present() &&
+      task.post["k"].integer() < 5)
+    task.post["k"].fail(
+        fmt::format("{} is too few for the metric top5: at least 5 are accepted", task.post["k"].integer()));
   if (!against_source() && !source_->labelled())
-    task.where["accuracy"]["metric"].fail(fmt::format("{} needs labels, and the data has none; accepted without labels is agreement", task.accuracy.metric));
+    task.where["accuracy"]["metric"].fail(fmt::format(
+        "{} needs labels, and the data has none; accepted without labels is agreement", task.accuracy.metric));
   if (!against_source() && task.post_kind != "classes")
-    task.where["accuracy"]["metric"].fail(fmt::format("{} is for `post: {{kind: classes}}`, not for '{}'; agreement fits every kind", task.accuracy.metric, task.post_kind));
+    task.where["accuracy"]["metric"].fail(
+        fmt::format("{} is for `post: {{kind: classes}}`, not for '{}'; agreement fits every kind",
+                    task.accuracy.metric, task.post_kind));
   for (auto& split : references_) split = std::make_unique<References>();
 }
 
 AccuracyEvaluator::~AccuracyEvaluator() = default;
 
 Pipeline& AccuracyEvaluator::source_pipeline() {
-  if (!pipeline_) pipeline_ = std::make_unique<Pipeline>(engine_, task_, with_all_cores(load_request(task_, task_.model)));
+  if (!pipeline_)
+    pipeline_ = std::make_unique<Pipeline>(engine_, task_, with_all_cores(load_request(task_, task_.model)));
   return *pipeline_;
 }
 
@@ -113,7 +121,9 @@ const Result& AccuracyEvaluator::expected(std::size_t i) {
 
 double AccuracyEvaluator::operator()(const LoadRequest& request, const Context& context) {
   const LoadRequest source = load_request(task_, task_.model);
-  if (against_source() && request.model == source.model && request.shapes == source.shapes && request.device == source.device) return 1;
+  if (against_source() && request.model == source.model && request.shapes == source.shapes &&
+      request.device == source.device)
+    return 1;
   Pipeline pipeline(engine_, task_, with_all_cores(request));
   const std::unique_ptr<Metric> score = metric();
   const Result none;
@@ -125,7 +135,8 @@ double AccuracyEvaluator::operator()(const LoadRequest& request, const Context& 
     try {
       pipeline.run(input, result);
     } catch (const Error&) {
-      // A variant whose arithmetic broke agrees with nothing, but is no reason to stop; a source model's NaN is bad input.
+      // A variant whose arithmetic broke agrees with nothing, but is no reason to stop; a source model's NaN is bad
+      // input.
       if (request.model == source.model || !pipeline.gave_nan()) throw;
       return 0;
     }

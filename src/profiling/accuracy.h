@@ -22,7 +22,8 @@ namespace rtmdl {
 /// thread at a time.
 class AccuracyEvaluator {
  public:
-  /// Keeps references to both. Throws Error(bad_input): the data cannot be read, or the metric wants labels that it has not.
+  /// Keeps references to both. Throws Error(bad_input): the data cannot be read, or the metric wants labels that it has
+  /// not.
   AccuracyEvaluator(Engine& engine, const TaskSpec& task, std::uint64_t seed);
   ~AccuracyEvaluator();
   AccuracyEvaluator(const AccuracyEvaluator&) = delete;
@@ -33,12 +34,13 @@ class AccuracyEvaluator {
   /// meanwhile.
   [[nodiscard]] double operator()(const LoadRequest& request, const Context& context = {});
 
-  /// Up to `n` inputs of the calibration split, as pre-processing gives them to the source model (fewer, but at least 8, where they are large: 128 MB in
-  /// all). Of a stateful model they are consecutive, else spread over the split. With `shape`: at this shape of its (only) input.
+  /// Up to `n` inputs of the calibration split, as pre-processing gives them to the source model (fewer, but at least
+  /// 8, where they are large: 128 MB in all). Of a stateful model they are consecutive, else spread over the split.
+  /// With `shape`: at this shape of its (only) input.
   [[nodiscard]] std::vector<InputSet> calibration_inputs(std::size_t n, const std::vector<std::int64_t>& shape = {});
 
-  /// The source model's result on frame i of a split. Computed on demand, for a stateful model the whole split at once (it sees the frames in order).
-  /// Stays valid.
+  /// The source model's result on frame i of a split. Computed on demand, for a stateful model the whole split at once
+  /// (it sees the frames in order). Stays valid.
   [[nodiscard]] const Result& reference(Split split, std::size_t i);
   /// Frame i of a split, valid until the next call: the first 256 MB are kept, others are read again.
   [[nodiscard]] const Frame& frame(Split split, std::size_t i);
@@ -60,7 +62,7 @@ class AccuracyEvaluator {
   Engine& engine_;
   const TaskSpec& task_;
   std::unique_ptr<Source> source_;
-  std::unique_ptr<Pipeline> pipeline_;                      // of the source model; loaded when first needed
+  std::unique_ptr<Pipeline> pipeline_;                     // of the source model; loaded when first needed
   std::array<std::unique_ptr<References>, 3> references_;  // by split
   struct Frames;
   std::unique_ptr<Frames> frames_;

@@ -13,8 +13,9 @@
 namespace rtmdl {
 namespace {
 
-constexpr std::string_view kScalingRevision = "2";  // raise when src/scaling would make other variants of the same model
-constexpr std::string_view kDataRevision = "1";     // raise when src/data would give other tensors, results or accuracies
+constexpr std::string_view kScalingRevision =
+    "2";                                         // raise when src/scaling would make other variants of the same model
+constexpr std::string_view kDataRevision = "1";  // raise when src/data would give other tensors, results or accuracies
 
 std::string canonical(const ConfigNode& node) { return node.present() ? node.canonical() : std::string(); }
 
@@ -28,7 +29,8 @@ ContentKey& ContentKey::add(std::string_view name, std::string_view value) {
 }
 
 ContentKey& ContentKey::add(std::string_view name, const std::map<std::string, std::vector<std::int64_t>>& shapes) {
-  for (const auto& [input, shape] : shapes) add(fmt::format("{} {}", name, input), fmt::format("{}", fmt::join(shape, ",")));
+  for (const auto& [input, shape] : shapes)
+    add(fmt::format("{} {}", name, input), fmt::format("{}", fmt::join(shape, ",")));
   return *this;
 }
 
@@ -73,8 +75,8 @@ std::string data_key(const TaskSpec& task, const std::string& fingerprint) {
       .digest();
 }
 
-std::string accuracy_key(const TaskSpec& task, const LoadRequest& request, const std::string& fingerprint, const std::string& engine_version,
-                         ContentHashes& hashes) {
+std::string accuracy_key(const TaskSpec& task, const LoadRequest& request, const std::string& fingerprint,
+                         const std::string& engine_version, ContentHashes& hashes) {
   return ContentKey("accuracy")
       .add("model", hashes.of(request.model))
       .add("source", hashes.of(task.model))
@@ -90,8 +92,8 @@ std::string accuracy_key(const TaskSpec& task, const LoadRequest& request, const
       .digest();
 }
 
-std::string family_key(const TaskSpec& task, const std::string& fingerprint, const std::string& engine_version, const std::string& machine,
-                       ContentHashes& hashes) {
+std::string family_key(const TaskSpec& task, const std::string& fingerprint, const std::string& engine_version,
+                       const std::string& machine, ContentHashes& hashes) {
   ContentKey key("family");
   key.add("model", hashes.of(task.model));
   // The id of a variant that the user brings is its file's name.

@@ -57,7 +57,8 @@ class ContentHashes {
                                        const std::string& engine_version, ContentHashes& hashes);
 
 /// Of a task's variants: also depends on the machine, since levels are kept by measured time.
-[[nodiscard]] std::string family_key(const TaskSpec& task, const std::string& fingerprint, const std::string& engine_version,
-                                     const std::string& machine, ContentHashes& hashes);
+[[nodiscard]] std::string family_key(const TaskSpec& task, const std::string& fingerprint,
+                                     const std::string& engine_version, const std::string& machine,
+                                     ContentHashes& hashes);
 
 }  // namespace rtmdl

@@ -33,15 +33,19 @@ void Database::fail() const {
     case SQLITE_ERROR:  // a table or column is not what it should be
     case SQLITE_SCHEMA:
     case SQLITE_NOTADB:
-    case SQLITE_CORRUPT: bad_input(fmt::format("{}: damaged, or not a profile store ({}); delete it to measure anew", name, reason));
+    case SQLITE_CORRUPT:
+      bad_input(fmt::format("{}: damaged, or not a profile store ({}); delete it to measure anew", name, reason));
     case SQLITE_FULL:
     case SQLITE_IOERR:
-      bad_input(fmt::format("{}: cannot write ({}); nothing was stored: free space on the disk and start again", name, reason));
+      bad_input(fmt::format("{}: cannot write ({}); nothing was stored: free space on the disk and start again", name,
+                            reason));
     case SQLITE_CANTOPEN:
     case SQLITE_PERM:
     case SQLITE_READONLY: bad_input(fmt::format("{}: cannot open for writing ({})", name, reason));
     case SQLITE_BUSY:
-    case SQLITE_LOCKED: bad_input(fmt::format("{}: another rtmdl has been writing to it for {} s; end that one first", name, kPatience.count()));
+    case SQLITE_LOCKED:
+      bad_input(fmt::format("{}: another rtmdl has been writing to it for {} s; end that one first", name,
+                            kPatience.count()));
     default: throw Error(ErrorCode::internal, fmt::format("{}: {}", name, reason));
   }
 }
@@ -72,14 +76,16 @@ Statement& Statement::bind(double value) {
 }
 
 Statement& Statement::bind(std::string_view text) {
-  if (sqlite3_bind_text(handle_, ++bound_, text.data(), static_cast<int>(text.size()), SQLITE_TRANSIENT) != SQLITE_OK) database_.fail();
+  if (sqlite3_bind_text(handle_, ++bound_, text.data(), static_cast<int>(text.size()), SQLITE_TRANSIENT) != SQLITE_OK)
+    database_.fail();
   return *this;
 }
 
 Statement& Statement::bind(std::span<const std::int64_t> blob) {
   // A null pointer would be stored as NULL.
   const void* data = blob.empty() ? "" : static_cast<const void*>(blob.data());
-  if (sqlite3_bind_blob(handle_, ++bound_, data, static_cast<int>(blob.size_bytes()), SQLITE_TRANSIENT) != SQLITE_OK) database_.fail();
+  if (sqlite3_bind_blob(handle_, ++bound_, data, static_cast<int>(blob.size_bytes()), SQLITE_TRANSIENT) != SQLITE_OK)
+    database_.fail();
   return *this;
 }
 

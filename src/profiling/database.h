@@ -13,7 +13,8 @@ struct sqlite3_stmt;
 
 namespace rtmdl {
 
-/// One open file. Throws Error(bad_input) on whatever SQLite refuses: a damaged file, a full disk, no permission. One thread at a time.
+/// One open file. Throws Error(bad_input) on whatever SQLite refuses: a damaged file, a full disk, no permission. One
+/// thread at a time.
 class Database {
  public:
   /// Opens or creates. Several processes may have it open (write-ahead log, 10 s of patience for a writer).

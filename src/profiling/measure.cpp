@@ -23,11 +23,12 @@ constexpr int kWarmUpJobs = 3;
 constexpr Duration kWarmUp = std::chrono::milliseconds(50);
 constexpr Duration kStealWindow = std::chrono::milliseconds(20);  // the counters tick every 10 ms
 constexpr Duration kLeastPause = std::chrono::microseconds(100);
-constexpr int kBlocks = 6;                                         // of a measurement: alone and busy take turns, so that drift hits both
-constexpr int kBusyShare = 3;                                      // busy jobs per job alone
+constexpr int kBlocks = 6;     // of a measurement: alone and busy take turns, so that drift hits both
+constexpr int kBusyShare = 3;  // busy jobs per job alone
 
 enum Stage { kPre, kInfer, kPost, kStages };
-constexpr std::array<const char*, kStages> kStageNames{"pre-processing: the frame does not fit the model's input", "inference failed",
+constexpr std::array<const char*, kStages> kStageNames{"pre-processing: the frame does not fit the model's input",
+                                                       "inference failed",
                                                        "post-processing: the outputs do not fit `post`, or hold NaN"};
 
 Duration thread_cpu_time() noexcept {
@@ -41,7 +42,8 @@ class CacheEmptier {
  public:
   CacheEmptier() {
     const long private_bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
-    memory_.resize(std::clamp<std::size_t>(private_bytes > 0 ? 4 * static_cast<std::size_t>(private_bytes) : 0, 4u << 20, 16u << 20));
+    memory_.resize(std::clamp<std::size_t>(private_bytes > 0 ? 4 * static_cast<std::size_t>(private_bytes) : 0,
+                                           4u << 20, 16u << 20));
   }
   void empty() noexcept {
     for (std::size_t i = 0; i < memory_.size(); i += 64) memory_[i] = static_cast<unsigned char>(memory_[i] + 1);
@@ -53,9 +55,15 @@ class CacheEmptier {
 
 class Measurement {
  public:
-  Measurement(Pipeline& pipeline, std::span<const Frame> frames, const Bench& bench, Neighbour* neighbour, const MeasureLimits& limits,
-              const Context& context)
-      : pipeline_(pipeline), frames_(frames), bench_(bench), neighbour_(neighbour), limits_(limits), context_(context), cores_(bench.infer_cores) {
+  Measurement(Pipeline& pipeline, std::span<const Frame> frames, const Bench& bench, Neighbour* neighbour,
+              const MeasureLimits& limits, const Context& context)
+      : pipeline_(pipeline),
+        frames_(frames),
+        bench_(bench),
+        neighbour_(neighbour),
+        limits_(limits),
+        context_(context),
+        cores_(bench.infer_cores) {
     cores_.insert(cores_.end(), bench.host_cores.begin(), bench.host_cores.end());
     std::sort(cores_.begin(), cores_.end());
     cores_.erase(std::unique(cores_.begin(), cores_.end()), cores_.end());
@@ -122,7 +130,8 @@ class Measurement {
     // At least 1 ns: zero means that the clock says nothing.
     const Duration cpu_spent = cpu_clock ? std::max(Duration(1), thread_cpu_time() - cpu) : Duration::zero();
     if (!done)
-      bad_input(fmt::format("{}{}{}", kStageNames[stage], stage == kInfer ? ": " : "", stage == kInfer ? pipeline_.executable().last_error() : ""));
+      bad_input(fmt::format("{}{}{}", kStageNames[stage], stage == kInfer ? ": " : "",
+                            stage == kInfer ? pipeline_.executable().last_error() : ""));
     runs[stage].push_back({wall, cpu_spent, false});
     job_time_ += wall;
   }
@@ -161,7 +170,8 @@ class Measurement {
     StageTimes times;
     times.alone = alone.samples;
     times.busy = busy.samples;
-    times.stalls = {alone.stalls.count + busy.stalls.count, alone.stalls.of + busy.stalls.of, std::max(alone.stalls.worst, busy.stalls.worst)};
+    times.stalls = {alone.stalls.count + busy.stalls.count, alone.stalls.of + busy.stalls.of,
+                    std::max(alone.stalls.worst, busy.stalls.worst)};
     return times;
   }
 
@@ -187,8 +197,8 @@ class Measurement {
 
 }  // namespace
 
-PipelineTimes measure(Pipeline& pipeline, std::span<const Frame> frames, const Bench& bench, Neighbour* neighbour, const MeasureLimits& limits,
-                      const Context& context) {
+PipelineTimes measure(Pipeline& pipeline, std::span<const Frame> frames, const Bench& bench, Neighbour* neighbour,
+                      const MeasureLimits& limits, const Context& context) {
   PipelineTimes times;
   std::exception_ptr failure;
   // A thread of its own: the caller's placement stays as it is.

@@ -22,7 +22,7 @@ struct Bench {
 };
 
 struct MeasureLimits {
-  Duration length{};  ///< up to twice that to reach `wanted`
+  Duration length{};           ///< up to twice that to reach `wanted`
   int min = 30, wanted = 100;  ///< of those under load, which plans are made of
   int max = 2000;              ///< of all
 };
@@ -31,11 +31,12 @@ struct PipelineTimes {
   StageTimes pre, infer, post;
 };
 
-/// Runs whole jobs on the frames in turn, each stage timed by itself, for about `length`: a quarter of them alone, the others beside the
-/// neighbour (null: there is no core for one) and with this core's caches emptied before each job, as if other tasks had run in between. Warm-up jobs are
-/// not counted. Between jobs it pauses, so that real-time throttling and the hypervisor are not provoked. Throws Error(bad_input) if a stage fails.
-/// Returns early, with what it has, when the context is stopped.
-[[nodiscard]] PipelineTimes measure(Pipeline& pipeline, std::span<const Frame> frames, const Bench& bench, Neighbour* neighbour,
-                                    const MeasureLimits& limits, const Context& context);
+/// Runs whole jobs on the frames in turn, each stage timed by itself, for about `length`: a quarter of them alone, the
+/// others beside the neighbour (null: there is no core for one) and with this core's caches emptied before each job, as
+/// if other tasks had run in between. Warm-up jobs are not counted. Between jobs it pauses, so that real-time
+/// throttling and the hypervisor are not provoked. Throws Error(bad_input) if a stage fails. Returns early, with what
+/// it has, when the context is stopped.
+[[nodiscard]] PipelineTimes measure(Pipeline& pipeline, std::span<const Frame> frames, const Bench& bench,
+                                    Neighbour* neighbour, const MeasureLimits& limits, const Context& context);
 
 }  // namespace rtmdl

@@ -63,15 +63,25 @@ Duration median_of(std::vector<Duration> times) {
 
 double interference_of(const StageTimes& times) {
   const Duration alone = median_of(times.alone), busy = median_of(times.busy);
-  return alone > Duration::zero() && busy > Duration::zero() ? static_cast<double>(busy.count()) / static_cast<double>(alone.count()) : 1;
+  return alone > Duration::zero() && busy > Duration::zero()
+             ? static_cast<double>(busy.count()) / static_cast<double>(alone.count())
+             : 1;
 }
 
 class Profiling {
  public:
   Profiling(Engine& engine, const TaskFile& file, const Workspace& workspace, const std::vector<TaskVariants>& variants,
             const ProfileOptions& options, const Context& context)
-      : engine_(engine), file_(file), variants_(variants), options_(options), context_(context), store_(workspace.store()),
-        fifo_(realtime_permitted()), machine_(machine_id()), engine_version_(engine.version()), sources_(file.tasks.size()) {
+      : engine_(engine),
+        file_(file),
+        variants_(variants),
+        options_(options),
+        context_(context),
+        store_(workspace.store()),
+        fifo_(realtime_permitted()),
+        machine_(machine_id()),
+        engine_version_(engine.version()),
+        sources_(file.tasks.size()) {
     if (options.budget > Duration::zero()) deadline_ = MonotonicClock::now() + options.budget;
     host_ = file.host_processor();
     for (const ProcessorSpec& p : file.processors) all_cores_.insert(all_cores_.end(), p.cores.begin(), p.cores.end());
@@ -83,29 +93,31 @@ class Profiling {
     std::size_t missing = 0;
     for (Unit& unit : units_) missing += unit.known() ? 0 : 1;
     if (missing > 0 && !fifo_)
-      context_.warn("SCHED_FIFO is not permitted (needs root, CAP_SYS_NICE or an rtprio limit): measured under the ordinary scheduler; times are noisier");
+      context_.warn(
+          "SCHED_FIFO is not permitted (needs root, CAP_SYS_NICE or an rtprio limit): measured under the ordinary "
+          "scheduler; times are noisier");
     std::size_t done = 0;
     for (Unit& unit : units_) {
       if (unit.known()) continue;
       if (context_.stopping()) break;
       context_.report(name_of(unit), static_cast<double>(done) / static_cast<double>(missing));
       look_up(unit);  // two tasks may share a model and its data
-      if (unit.known())
-        ++done;
-      else
-        measure_unit(unit, missing - done++);
+      if (unit.known()) ++done;
+      else measure_unit(unit, missing - done++);
     }
     return deliver();
   }
 
  private:
   [[nodiscard]] const TaskSpec& task_of(const Unit& unit) const { return file_.tasks[unit.task]; }
-  [[nodiscard]] const Variant& variant_of(const Unit& unit) const { return variants_[unit.task].variants[unit.variant]; }
+  [[nodiscard]] const Variant& variant_of(const Unit& unit) const {
+    return variants_[unit.task].variants[unit.variant];
+  }
   [[nodiscard]] const ProcessorSpec& processor(int p) const { return file_.processors[static_cast<std::size_t>(p)]; }
 
   [[nodiscard]] std::string name_of(const Unit& unit) const {
-    return fmt::format("{} {} on {}, {} thread{}", task_of(unit).name, variant_of(unit).id, processor(unit.processor).name, unit.threads,
-                       unit.threads == 1 ? "" : "s");
+    return fmt::format("{} {} on {}, {} thread{}", task_of(unit).name, variant_of(unit).id,
+                       processor(unit.processor).name, unit.threads, unit.threads == 1 ? "" : "s");
   }
 
   void list_units() {
@@ -116,7 +128,8 @@ class Profiling {
           const ProcessorSpec& spec = file_.processors[p];
           int most = spec.device == "cpu" ? static_cast<int>(spec.cores.size()) : 1;
           if (options_.max_threads > 0) most = std::min(most, options_.max_threads);
-          for (int threads = 1; threads <= most; ++threads) units_.push_back(unit_for(t, v, static_cast<int>(p), threads));
+          for (int threads = 1; threads <= most; ++threads)
+            units_.push_back(unit_for(t, v, static_cast<int>(p), threads));
         }
     }
   }
@@ -147,8 +160,8 @@ class Profiling {
     if (!unit.post) unit.post = store_.times(unit.post_key);
   }
 
-  /// The measured threads on cores of their processors; the neighbour on the others. Where the processor has all cores, it lends the neighbour those
-  /// that the threads leave free.
+  /// The measured threads on cores of their processors; the neighbour on the others. Where the processor has all cores,
+  /// it lends the neighbour those that the threads leave free.
   void place(Unit& unit) const {
     const ProcessorSpec& spec = processor(unit.processor);
     const std::vector<int>& host = processor(host_).cores;
@@ -158,12 +171,14 @@ class Profiling {
     unit.bench.infer_cores = spec.device == "cpu" ? spec.cores : host;
     const auto others = [&] {
       std::vector<int> cores;
-      std::set_difference(all_cores_.begin(), all_cores_.end(), unit.bench.infer_cores.begin(), unit.bench.infer_cores.end(), std::back_inserter(cores));
+      std::set_difference(all_cores_.begin(), all_cores_.end(), unit.bench.infer_cores.begin(),
+                          unit.bench.infer_cores.end(), std::back_inserter(cores));
       return cores;
     };
     std::sort(unit.bench.infer_cores.begin(), unit.bench.infer_cores.end());
     unit.neighbour_cores = others();
-    if (!unit.neighbour_cores.empty() || unit.bench.infer_cores.size() <= static_cast<std::size_t>(unit.threads)) return;
+    if (!unit.neighbour_cores.empty() || unit.bench.infer_cores.size() <= static_cast<std::size_t>(unit.threads))
+      return;
     unit.bench.infer_cores.resize(static_cast<std::size_t>(unit.threads));
     if (unit.processor == host_ || spec.device != "cpu") unit.bench.host_cores = unit.bench.infer_cores;
     unit.neighbour_cores = others();
@@ -176,9 +191,15 @@ class Profiling {
       ContentKey key("times");
       key.add("revision", kMeasuringRevision).add("stage", stage).add("model", hashes_.of(unit.request.model));
       key.add("shape", unit.request.shapes).add("state", unit.request.state).add("constant", unit.request.constants);
-      key.add("device", unit.request.device).add("option", unit.request.provider_options).add("threads", fmt::format("{}", unit.threads));
-      key.add("cores", fmt::format("{}", fmt::join(unit.bench.infer_cores, ","))).add("neighbours", fmt::format("{}", fmt::join(unit.neighbour_cores, ",")));
-      key.add("policy", fifo_ ? "fifo" : "other").add("machine", machine_).add("engine", engine_version_).add("fingerprint", fingerprint);
+      key.add("device", unit.request.device)
+          .add("option", unit.request.provider_options)
+          .add("threads", fmt::format("{}", unit.threads));
+      key.add("cores", fmt::format("{}", fmt::join(unit.bench.infer_cores, ",")))
+          .add("neighbours", fmt::format("{}", fmt::join(unit.neighbour_cores, ",")));
+      key.add("policy", fifo_ ? "fifo" : "other")
+          .add("machine", machine_)
+          .add("engine", engine_version_)
+          .add("fingerprint", fingerprint);
       return key;
     };
     const std::string host = fmt::format("{}", fmt::join(unit.bench.host_cores, ","));
@@ -202,7 +223,8 @@ class Profiling {
     const std::int64_t memory = std::max<std::int64_t>(0, resident_bytes() - resident);
     MeasureLimits limits{options_.per_variant, options_.samples_min, options_.samples_wanted, options_.samples_max};
     if (deadline_ != Time::max()) {
-      const Duration share = std::max(Duration::zero(), deadline_ - MonotonicClock::now()) / static_cast<std::int64_t>(left);
+      const Duration share =
+          std::max(Duration::zero(), deadline_ - MonotonicClock::now()) / static_cast<std::int64_t>(left);
       if (share < limits.length) {
         limits.length = share;
         limits.wanted = limits.min;
@@ -220,7 +242,8 @@ class Profiling {
   }
 
   /// What the store held already stays.
-  void keep(const Unit& unit, std::optional<StageTimes>& slot, const std::string& key, const char* stage, const StageTimes& times) {
+  void keep(const Unit& unit, std::optional<StageTimes>& slot, const std::string& key, const char* stage,
+            const StageTimes& times) {
     if (slot) return;
     store_.put_times(key, fmt::format("{}, {}", name_of(unit), stage), times);
     slot = times;
@@ -228,11 +251,13 @@ class Profiling {
 
   void log(const Unit& unit) const {
     const StageSummary s = summary(*unit.infer);
-    context_.info(fmt::format("{}: infer p50 {}, p99 {} under load ({:.2f} times those alone), {} samples", name_of(unit), format_duration(s.p50),
-                              format_duration(s.p99), interference_of(*unit.infer), s.samples));
+    context_.info(fmt::format("{}: infer p50 {}, p99 {} under load ({:.2f} times those alone), {} samples",
+                              name_of(unit), format_duration(s.p50), format_duration(s.p99),
+                              interference_of(*unit.infer), s.samples));
     if (unit.infer->stalls.share() > kNoisy)
-      context_.warn(fmt::format("{}: the machine stood still in {} of the samples (up to {}); they are left out", name_of(unit),
-                                format_percent(unit.infer->stalls.share()), format_duration(unit.infer->stalls.worst)));
+      context_.warn(fmt::format("{}: the machine stood still in {} of the samples (up to {}); they are left out",
+                                name_of(unit), format_percent(unit.infer->stalls.share()),
+                                format_duration(unit.infer->stalls.worst)));
   }
 
   std::span<const Frame> frames(std::size_t t) {
@@ -350,8 +375,9 @@ StageSummary summary(const StageTimes& times) {
   return s;
 }
 
-std::vector<TaskProfile> profile_tasks(Engine& engine, const TaskFile& file, const Workspace& workspace, const std::vector<TaskVariants>& variants,
-                                       const ProfileOptions& options, const Context& context) {
+std::vector<TaskProfile> profile_tasks(Engine& engine, const TaskFile& file, const Workspace& workspace,
+                                       const std::vector<TaskVariants>& variants, const ProfileOptions& options,
+                                       const Context& context) {
   return Profiling(engine, file, workspace, variants, options, context).run();
 }
 

@@ -1,5 +1,6 @@
 #pragma once
-/// `rtmdl profile`: execution times of every variant, stage by stage, on every processor that can run it, with 1..n threads.
+/// `rtmdl profile`: execution times of every variant, stage by stage, on every processor that can run it, with 1..n
+/// threads.
 
 #include "base/context.h"
 #include "engine/engine.h"
@@ -16,30 +17,31 @@
 namespace rtmdl {
 
 struct ProfileOptions {
-  Duration budget{};                                ///< for all; zero: none. Measuring gets shorter to fit, down to samples_min
-  Duration per_variant = std::chrono::seconds(2);   ///< per variant × processor × threads; up to twice that to reach samples_wanted
-  int samples_min = 30;                             ///< under load, taken however long it takes
+  Duration budget{};  ///< for all; zero: none. Measuring gets shorter to fit, down to samples_min
+  Duration per_variant =
+      std::chrono::seconds(2);  ///< per variant × processor × threads; up to twice that to reach samples_wanted
+  int samples_min = 30;         ///< under load, taken however long it takes
   int samples_wanted = 100;
   int samples_max = 2000;
-  int max_threads = 0;                              ///< 0: the cores of the processor
+  int max_threads = 0;  ///< 0: the cores of the processor
   std::uint64_t seed = 1;
 };
 
 /// One variant on one processor with one number of threads.
 struct VariantProfile {
-  std::string id;                ///< of the variant
-  std::string processor;         ///< of the infer stage, by name
-  int processor_index = 0;       ///< in the task file
+  std::string id;           ///< of the variant
+  std::string processor;    ///< of the infer stage, by name
+  int processor_index = 0;  ///< in the task file
   int threads = 1;
   int segments = 1;
-  StageTimes pre, infer, post;   ///< pre and post on the host processor
-  double interference = 1;       ///< busy / alone, medians of infer
+  StageTimes pre, infer, post;  ///< pre and post on the host processor
+  double interference = 1;      ///< busy / alone, medians of infer
   double accuracy = 1, accuracy_loss = 0;
-  std::string content;           ///< hash of the model: two tasks may have the same one
-  std::int64_t bytes = 0;        ///< on disk
-  std::int64_t memory = 0;       ///< resident when loaded: at least `bytes`; approximate
+  std::string content;      ///< hash of the model: two tasks may have the same one
+  std::int64_t bytes = 0;   ///< on disk
+  std::int64_t memory = 0;  ///< resident when loaded: at least `bytes`; approximate
   bool source = false;
-  bool reused = false;           ///< all of it was in the store
+  bool reused = false;  ///< all of it was in the store
 };
 
 struct TaskProfile {
@@ -52,17 +54,17 @@ struct StageSummary {
   std::size_t samples = 0;
 };
 
-/// The times that planning uses: those with a busy neighbour (a box under load is what plans are for; the times alone are the optimist's), or alone where
-/// no core was left for a neighbour. Ascending.
+/// The times that planning uses: those with a busy neighbour (a box under load is what plans are for; the times alone
+/// are the optimist's), or alone where no core was left for a neighbour. Ascending.
 [[nodiscard]] std::vector<Duration> planning_times(const StageTimes& times);
 [[nodiscard]] StageSummary summary(const StageTimes& times);
 
-/// Measures what the store does not hold and stores it at once: a killed call is continued by the next. Uses SCHED_FIFO where permitted and says once
-/// where not. A variant that a processor's device refuses is left out there with a warning; one that no
-/// processor runs throws, and so does a device that is not there. When the context is
-/// stopped, returns what is complete.
+/// Measures what the store does not hold and stores it at once: a killed call is continued by the next. Uses SCHED_FIFO
+/// where permitted and says once where not. A variant that a processor's device refuses is left out there with a
+/// warning; one that no processor runs throws, and so does a device that is not there. When the context is stopped,
+/// returns what is complete.
 [[nodiscard]] std::vector<TaskProfile> profile_tasks(Engine& engine, const TaskFile& file, const Workspace& workspace,
-                                                     const std::vector<TaskVariants>& variants, const ProfileOptions& options,
-                                                     const Context& context);
+                                                     const std::vector<TaskVariants>& variants,
+                                                     const ProfileOptions& options, const Context& context);
 
 }  // namespace rtmdl

@@ -64,13 +64,20 @@ struct Family {
 
 class Scaling {
  public:
-  Scaling(Engine& engine, const TaskFile& file, const Workspace& workspace, const ScaleTasksOptions& options, const Context& context)
-      : engine_(engine), file_(file), workspace_(workspace), options_(options), context_(context), store_(workspace.store()),
+  Scaling(Engine& engine, const TaskFile& file, const Workspace& workspace, const ScaleTasksOptions& options,
+          const Context& context)
+      : engine_(engine),
+        file_(file),
+        workspace_(workspace),
+        options_(options),
+        context_(context),
+        store_(workspace.store()),
         deadline_(options.budget > Duration::zero() ? MonotonicClock::now() + options.budget : Time::max()) {}
 
   std::vector<TaskVariants> run() {
     remove_abandoned_scratch(workspace_.variants());
-    for (std::size_t t = 0; t < file_.tasks.size(); ++t) families_.push_back(context_.stopping() ? unfinished() : find_or_make(t, true));
+    for (std::size_t t = 0; t < file_.tasks.size(); ++t)
+      families_.push_back(context_.stopping() ? unfinished() : find_or_make(t, true));
     if (context_.stopping()) return deliver(std::vector<bool>(files().size(), true));
     StorageChoice choice = choose();
     bool again = false;
@@ -101,7 +108,8 @@ class Scaling {
       if (std::optional<StoredFamily> known = store_.family(family.key)) {
         family.stored = std::move(*known);
         family.reused = true;
-        context_.debug(fmt::format("{}: found in the workspace, {} variant(s)", task.name, family.stored.variants.size()));
+        context_.debug(
+            fmt::format("{}: found in the workspace, {} variant(s)", task.name, family.stored.variants.size()));
         return family;
       }
     if (!checked_) check_tasks(engine_, file_, options_.seed);
@@ -119,13 +127,16 @@ class Scaling {
     const TaskSpec& task = file_.tasks[t];
     const double source = accuracy(evaluator, load_request(task, task.model), context_);
     if (source < task.accuracy.min - kRounding)
-      task.where["accuracy"]["min"].fail(fmt::format("the source model itself reaches {} {}, less than the {} asked for; accepted is at most what it reaches",
-                                                     task.accuracy.metric, format_percent(source), format_percent(task.accuracy.min)));
+      task.where["accuracy"]["min"].fail(fmt::format(
+          "the source model itself reaches {} {}, less than the {} asked for; accepted is at most what it reaches",
+          task.accuracy.metric, format_percent(source), format_percent(task.accuracy.min)));
     const ScaleOutcome outcome = scale_one(t, evaluator, source);
     family.finished = outcome.finished;
     family.stored.refused = outcome.refused;
-    for (const Variant& v : outcome.variants) add(task, family, v, v.path == task.model ? kSourceLocation : location_of(v.path));
-    for (std::size_t i = 0; i < task.variants.size() && !context_.stopping(); ++i) bring(task, i, source, evaluator, family);
+    for (const Variant& v : outcome.variants)
+      add(task, family, v, v.path == task.model ? kSourceLocation : location_of(v.path));
+    for (std::size_t i = 0; i < task.variants.size() && !context_.stopping(); ++i)
+      bring(task, i, source, evaluator, family);
     log(task, family);
   }
 
@@ -141,7 +152,8 @@ class Scaling {
     only_source.finished = false;
     if (context_.stopping()) return only_source;
     if (MonotonicClock::now() >= deadline_) {
-      context_.warn(fmt::format("{}: the budget is spent; only the source model is there. Start again to go on", task.name));
+      context_.warn(
+          fmt::format("{}: the budget is spent; only the source model is there. Start again to go on", task.name));
       return only_source;
     }
     StopAt until(context_, deadline_);
@@ -155,17 +167,21 @@ class Scaling {
     request.state = task.state;
     request.constants = task.inputs;
     request.calibration = evaluator.calibration_inputs(kCalibrationSets);
-    request.calibration_at = [&](const std::vector<std::int64_t>& shape) { return evaluator.calibration_inputs(kCalibrationSets, shape); };
+    request.calibration_at = [&](const std::vector<std::int64_t>& shape) {
+      return evaluator.calibration_inputs(kCalibrationSets, shape);
+    };
     request.accuracy = [&](const LoadRequest& candidate) { return accuracy(evaluator, candidate, until.context()); };
     request.accuracy_min = task.accuracy.min - kRounding;
     request.precisions = task.scale.precisions;
     request.resolutions = task.scale.resolutions;
     request.folder = workspace_.variants();
     fs::create_directories(request.folder);
-    ScaleOutcome outcome = options_.scale ? options_.scale(engine_, request, until.context()) : scale(engine_, request, until.context());
+    ScaleOutcome outcome =
+        options_.scale ? options_.scale(engine_, request, until.context()) : scale(engine_, request, until.context());
     if (outcome.variants.empty()) outcome.variants = only_source.variants;
     if (!outcome.finished && !context_.stopping())
-      context_.warn(fmt::format("{}: the budget is spent before all levels were tried. Start again to go on", task.name));
+      context_.warn(
+          fmt::format("{}: the budget is spent before all levels were tried. Start again to go on", task.name));
     return outcome;
   }
 
@@ -184,13 +200,14 @@ class Scaling {
       v.accuracy = accuracy(evaluator, load_request(task, path), context_);
     } catch (const Error& e) {
       if (e.code() != ErrorCode::bad_input) throw;
-      task.where["variants"].fail(fmt::format("'{}' cannot stand in for the source model: {}", path.filename().string(), e.what()));
+      task.where["variants"].fail(
+          fmt::format("'{}' cannot stand in for the source model: {}", path.filename().string(), e.what()));
     }
     v.accuracy_loss = source > 0 ? std::max(0.0, (source - v.accuracy) / source) : 0;
     v.note = "brought along";
     if (v.accuracy < task.accuracy.min - kRounding) {
-      family.stored.refused.push_back(fmt::format("{}: {} {} is below the {} asked for", v.id, task.accuracy.metric, format_percent(v.accuracy),
-                                                  format_percent(task.accuracy.min)));
+      family.stored.refused.push_back(fmt::format("{}: {} {} is below the {} asked for", v.id, task.accuracy.metric,
+                                                  format_percent(v.accuracy), format_percent(task.accuracy.min)));
       return;
     }
     add(task, family, v, std::string(kBroughtLocation) + std::to_string(i));
@@ -215,7 +232,8 @@ class Scaling {
   }
 
   double accuracy(AccuracyEvaluator& evaluator, const LoadRequest& request, const Context& context) {
-    const std::string key = accuracy_key(evaluator.task(), request, evaluator.source().fingerprint(), engine_.version(), hashes_);
+    const std::string key =
+        accuracy_key(evaluator.task(), request, evaluator.source().fingerprint(), engine_.version(), hashes_);
     if (const std::optional<double> known = store_.accuracy(key)) return *known;
     const double measured = evaluator(request, context);
     store_.put_accuracy(key, measured);
@@ -227,17 +245,23 @@ class Scaling {
     for (const StoredVariant& v : family.stored.variants) {
       std::string speed;
       if (v.id != source.id && v.median > Duration::zero() && source.median > Duration::zero())
-        speed = fmt::format(" {:.1f}x faster,", static_cast<double>(source.median.count()) / static_cast<double>(v.median.count()));
-      context_.info(fmt::format("{}: {}{} {} {}, {}", task.name, v.id, speed, task.accuracy.metric, format_percent(v.accuracy), format_bytes(v.bytes)));
+        speed = fmt::format(" {:.1f}x faster,",
+                            static_cast<double>(source.median.count()) / static_cast<double>(v.median.count()));
+      context_.info(fmt::format("{}: {}{} {} {}, {}", task.name, v.id, speed, task.accuracy.metric,
+                                format_percent(v.accuracy), format_bytes(v.bytes)));
     }
-    for (const std::string& reason : family.stored.refused) context_.info(fmt::format("{}: not kept: {}", task.name, reason));
+    for (const std::string& reason : family.stored.refused)
+      context_.info(fmt::format("{}: not kept: {}", task.name, reason));
   }
 
-  [[nodiscard]] std::string location_of(const fs::path& path) const { return path.lexically_relative(workspace_.folder()).string(); }
+  [[nodiscard]] std::string location_of(const fs::path& path) const {
+    return path.lexically_relative(workspace_.folder()).string();
+  }
 
   [[nodiscard]] fs::path path_of(const TaskSpec& task, const std::string& location) const {
     if (location == kSourceLocation) return task.model;
-    if (location.rfind(kBroughtLocation, 0) == 0) return task.variants.at(std::stoul(location.substr(kBroughtLocation.size())));
+    if (location.rfind(kBroughtLocation, 0) == 0)
+      return task.variants.at(std::stoul(location.substr(kBroughtLocation.size())));
     return workspace_.folder() / location;
   }
 
@@ -253,8 +277,9 @@ class Scaling {
     const std::vector<StoredFile> all = files();
     StorageChoice choice = choose_within(all, file_.storage.value_or(std::numeric_limits<std::int64_t>::max()));
     if (!choice.fits)
-      throw Error(ErrorCode::infeasible, fmt::format("{}: storage: {} cannot hold one variant of each task; the least possible is {}", file_.path.string(),
-                                                     format_bytes(*file_.storage), format_bytes(choice.least)));
+      throw Error(ErrorCode::infeasible,
+                  fmt::format("{}: storage: {} cannot hold one variant of each task; the least possible is {}",
+                              file_.path.string(), format_bytes(*file_.storage), format_bytes(choice.least)));
     return choice;
   }
 
@@ -286,7 +311,8 @@ class Scaling {
       out.finished = families_[t].finished;
       for (const StoredVariant& s : families_[t].stored.variants) {
         if (!keep[i++]) {
-          out.dropped.push_back(fmt::format("{}: dropped to stay within storage: {} ({})", s.id, format_bytes(file_.storage.value_or(0)), format_bytes(s.bytes)));
+          out.dropped.push_back(fmt::format("{}: dropped to stay within storage: {} ({})", s.id,
+                                            format_bytes(file_.storage.value_or(0)), format_bytes(s.bytes)));
           context_.info(fmt::format("{}: {}", out.task, out.dropped.back()));
           continue;
         }
@@ -338,8 +364,8 @@ class Scaling {
 
 }  // namespace
 
-std::vector<TaskVariants> scale_tasks(Engine& engine, const TaskFile& file, const Workspace& workspace, const ScaleTasksOptions& options,
-                                      const Context& context) {
+std::vector<TaskVariants> scale_tasks(Engine& engine, const TaskFile& file, const Workspace& workspace,
+                                      const ScaleTasksOptions& options, const Context& context) {
   return Scaling(engine, file, workspace, options, context).run();
 }
 

@@ -16,24 +16,26 @@
 namespace rtmdl {
 
 struct ScaleTasksOptions {
-  Duration budget{};          ///< for all tasks together; zero: none. Tasks begun after it get no new levels
-  std::uint64_t seed = 1;     ///< of the data's splits and crops
+  Duration budget{};       ///< for all tasks together; zero: none. Tasks begun after it get no new levels
+  std::uint64_t seed = 1;  ///< of the data's splits and crops
   /// Makes one task's family; empty: scale(). Tests put their own.
   std::function<ScaleOutcome(Engine&, const ScaleRequest&, const Context&)> scale;
 };
 
 struct TaskVariants {
   std::string task;
-  std::vector<Variant> variants;     ///< "source" first unless the storage bound dropped it; never empty unless the work was stopped
+  std::vector<Variant>
+      variants;  ///< "source" first unless the storage bound dropped it; never empty unless the work was stopped
   std::vector<std::string> refused;  ///< levels that are none, one line each
   std::vector<std::string> dropped;  ///< by the storage bound, one line each
   bool reused = false;               ///< found in the store: nothing was made
   bool finished = true;              ///< false: stopped, or the budget was spent; the next start goes on
 };
 
-/// One per task, in the task file's order. Reuses what the store holds; files are content-addressed and results are stored task by task, so that a killed call is
-/// continued by the next. Throws Error: bad_input (model, data, a source below accuracy.min), infeasible (the storage bound is below the least possible).
-/// When the context is stopped, returns what is complete.
+/// One per task, in the task file's order. Reuses what the store holds; files are content-addressed and results are
+/// stored task by task, so that a killed call is continued by the next. Throws Error: bad_input (model, data, a source
+/// below accuracy.min), infeasible (the storage bound is below the least possible). When the context is stopped,
+/// returns what is complete.
 [[nodiscard]] std::vector<TaskVariants> scale_tasks(Engine& engine, const TaskFile& file, const Workspace& workspace,
                                                     const ScaleTasksOptions& options, const Context& context);
 

@@ -70,11 +70,13 @@ class Chooser {
   template <typename Candidate>
   void drop_while(const Candidate& candidate) {
     while (choice_.bytes > limit_) {
-      // Most bytes; then those that free nothing alone because they share their file; then levels before sources; then the later one.
+      // Most bytes; then those that free nothing alone because they share their file; then levels before sources; then
+      // the later one.
       using Rank = std::tuple<std::int64_t, std::int64_t, bool, std::size_t>;
       Rank best{-1, 0, false, 0};
       for (std::size_t i = 0; i < files_.size(); ++i)
-        if (choice_.keep[i] && candidate(i)) best = std::max(best, Rank{freed_by(i), files_[i].bytes, !files_[i].source, i});
+        if (choice_.keep[i] && candidate(i))
+          best = std::max(best, Rank{freed_by(i), files_[i].bytes, !files_[i].source, i});
       if (std::get<0>(best) < 0) return;
       choice_.keep[std::get<3>(best)] = false;
       choice_.bytes = bytes_of(files_, choice_.keep);
@@ -89,8 +91,12 @@ class Chooser {
 
 }  // namespace
 
-StorageChoice choose_within(const std::vector<StoredFile>& files, std::int64_t limit) { return Chooser(files, limit).choose(); }
+StorageChoice choose_within(const std::vector<StoredFile>& files, std::int64_t limit) {
+  return Chooser(files, limit).choose();
+}
 
-std::int64_t distinct_bytes(const std::vector<StoredFile>& files) { return bytes_of(files, std::vector<bool>(files.size(), true)); }
+std::int64_t distinct_bytes(const std::vector<StoredFile>& files) {
+  return bytes_of(files, std::vector<bool>(files.size(), true));
+}
 
 }  // namespace rtmdl

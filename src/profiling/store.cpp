@@ -10,7 +10,7 @@
 namespace rtmdl {
 namespace {
 
-constexpr std::int64_t kSchema = 1;               // PRAGMA user_version; raise with every change below
+constexpr std::int64_t kSchema = 1;                // PRAGMA user_version; raise with every change below
 constexpr std::int64_t kApplication = 0x72746d64;  // PRAGMA application_id: "rtmd"
 constexpr std::size_t kMostSamples = 2000;
 
@@ -74,11 +74,14 @@ Store::Store(const std::filesystem::path& file) : database_(file) {
   const std::int64_t application = database_.value("PRAGMA application_id");
   const bool empty = database_.value("SELECT count(*) FROM sqlite_master") == 0;
   if (!empty && application != kApplication)
-    bad_input(fmt::format("{}: a database, but not a profile store; delete it, or name another --workspace", file.string()));
+    bad_input(
+        fmt::format("{}: a database, but not a profile store; delete it, or name another --workspace", file.string()));
   if (schema > kSchema)
-    bad_input(fmt::format("{}: the profile store was written by a newer rtmdl (schema {}, this one reads up to {}); update rtmdl or name another "
-                          "--workspace",
-                          file.string(), schema, kSchema));
+    bad_input(
+        fmt::format("{}: the profile store was written by a newer rtmdl (schema {}, this one reads up to {}); update "
+                    "rtmdl or name another "
+                    "--workspace",
+                    file.string(), schema, kSchema));
   Statement check(database_, "PRAGMA quick_check(1)");
   if (check.step() && check.text(0) != "ok")
     bad_input(fmt::format("{}: damaged ({}); delete it to measure anew", file.string(), check.text(0)));
@@ -90,7 +93,8 @@ Store::Store(const std::filesystem::path& file) : database_(file) {
   // Another process may have been faster.
   if (database_.value("SELECT count(*) FROM sqlite_master") == 0) {
     database_.execute(kTables);
-    database_.execute(fmt::format("PRAGMA user_version = {}; PRAGMA application_id = {}", kSchema, kApplication).c_str());
+    database_.execute(
+        fmt::format("PRAGMA user_version = {}; PRAGMA application_id = {}", kSchema, kApplication).c_str());
   }
   transaction.commit();
 }
@@ -99,8 +103,10 @@ std::optional<StoredFamily> Store::family(const std::string& key) {
   Statement known(database_, "SELECT 1 FROM families WHERE key = ?");
   if (!known.bind(key).step()) return std::nullopt;
   StoredFamily family;
-  Statement variants(database_, "SELECT id, location, content, width, depth, resolution, precision, bytes, accuracy, accuracy_loss, median_ns, "
-                                "shapes, note FROM variants WHERE family = ? ORDER BY position");
+  Statement variants(
+      database_,
+      "SELECT id, location, content, width, depth, resolution, precision, bytes, accuracy, accuracy_loss, median_ns, "
+      "shapes, note FROM variants WHERE family = ? ORDER BY position");
   for (variants.bind(key); variants.step();) {
     StoredVariant v;
     v.id = variants.text(0);
@@ -127,12 +133,25 @@ void Store::put_family(const std::string& key, const std::string& task, const St
   Transaction transaction(database_);
   Statement(database_, "DELETE FROM families WHERE key = ?").bind(key).step();
   Statement(database_, "INSERT INTO families (key, task) VALUES (?, ?)").bind(key).bind(task).step();
-  Statement insert(database_, "INSERT INTO variants (family, position, id, location, content, width, depth, resolution, precision, bytes, accuracy, "
-                              "accuracy_loss, median_ns, shapes, note) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+  Statement insert(database_,
+                   "INSERT INTO variants (family, position, id, location, content, width, depth, resolution, "
+                   "precision, bytes, accuracy, "
+                   "accuracy_loss, median_ns, shapes, note) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
   std::int64_t position = 0;
   for (const StoredVariant& v : family.variants) {
-    insert.bind(key).bind(position++).bind(v.id).bind(v.location).bind(v.content).bind(v.width).bind(v.depth).bind(v.resolution);
-    insert.bind(v.precision).bind(v.bytes).bind(v.accuracy).bind(v.accuracy_loss).bind(static_cast<std::int64_t>(v.median.count()));
+    insert.bind(key)
+        .bind(position++)
+        .bind(v.id)
+        .bind(v.location)
+        .bind(v.content)
+        .bind(v.width)
+        .bind(v.depth)
+        .bind(v.resolution);
+    insert.bind(v.precision)
+        .bind(v.bytes)
+        .bind(v.accuracy)
+        .bind(v.accuracy_loss)
+        .bind(static_cast<std::int64_t>(v.median.count()));
     insert.bind(shapes_text(v.shapes)).bind(v.note).step();
     insert.rewind();
   }
@@ -152,11 +171,15 @@ std::optional<double> Store::accuracy(const std::string& key) {
 }
 
 void Store::put_accuracy(const std::string& key, double accuracy) {
-  Statement(database_, "INSERT OR REPLACE INTO accuracies (key, accuracy) VALUES (?, ?)").bind(key).bind(accuracy).step();
+  Statement(database_, "INSERT OR REPLACE INTO accuracies (key, accuracy) VALUES (?, ?)")
+      .bind(key)
+      .bind(accuracy)
+      .step();
 }
 
 std::optional<StageTimes> Store::times(const std::string& key) {
-  Statement query(database_, "SELECT alone_ns, busy_ns, stalls, stalls_of, stalls_worst_ns, memory FROM times WHERE key = ?");
+  Statement query(database_,
+                  "SELECT alone_ns, busy_ns, stalls, stalls_of, stalls_worst_ns, memory FROM times WHERE key = ?");
   if (!query.bind(key).step()) return std::nullopt;
   StageTimes times;
   times.alone = durations(query.blob(0));
@@ -168,9 +191,11 @@ std::optional<StageTimes> Store::times(const std::string& key) {
 
 void Store::put_times(const std::string& key, const std::string& what, const StageTimes& times) {
   if (times.alone.size() + times.busy.size() > kMostSamples)
-    throw Error(ErrorCode::internal, fmt::format("{}: {} samples; at most {} are stored", what, times.alone.size() + times.busy.size(), kMostSamples));
-  Statement(database_, "INSERT OR REPLACE INTO times (key, what, alone_ns, busy_ns, stalls, stalls_of, stalls_worst_ns, memory) "
-                       "VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
+    throw Error(ErrorCode::internal, fmt::format("{}: {} samples; at most {} are stored", what,
+                                                 times.alone.size() + times.busy.size(), kMostSamples));
+  Statement(database_,
+            "INSERT OR REPLACE INTO times (key, what, alone_ns, busy_ns, stalls, stalls_of, stalls_worst_ns, memory) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
       .bind(key)
       .bind(what)
       .bind(counts(times.alone))

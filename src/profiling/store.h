@@ -1,6 +1,7 @@
 #pragma once
-/// The workspace's memory of what was made and measured: variants, accuracies, times. One SQLite file; keys are hashes of everything that
-/// the value depends on (content_key.h), so that nothing is measured twice and nothing stale is found.
+/// The workspace's memory of what was made and measured: variants, accuracies, times. One SQLite file; keys are hashes
+/// of everything that the value depends on (content_key.h), so that nothing is measured twice and nothing stale is
+/// found.
 
 #include "profiling/database.h"
 
@@ -17,9 +18,9 @@ namespace rtmdl {
 
 /// Times at which the machine stood still, not the stage (stalls.h). Not in the samples.
 struct StallReport {
-  std::int64_t count = 0;    ///< suspect samples
-  std::int64_t of = 0;       ///< samples taken, suspects included
-  Duration worst{};          ///< the longest time by which one exceeded the median
+  std::int64_t count = 0;  ///< suspect samples
+  std::int64_t of = 0;     ///< samples taken, suspects included
+  Duration worst{};        ///< the longest time by which one exceeded the median
   [[nodiscard]] double share() const { return of ? static_cast<double>(count) / static_cast<double>(of) : 0; }
 };
 
@@ -28,7 +29,7 @@ struct StageTimes {
   std::vector<Duration> alone;  ///< nothing else ran
   std::vector<Duration> busy;   ///< another model ran on the other cores, and caches were cold
   StallReport stalls;
-  std::int64_t memory = 0;      ///< bytes that became resident when the model was loaded (of an infer stage)
+  std::int64_t memory = 0;  ///< bytes that became resident when the model was loaded (of an infer stage)
 };
 
 /// A variant as the store keeps it. `location` is told apart by the caller: the store moves with its workspace.
@@ -46,7 +47,8 @@ struct StoredFamily {
   std::vector<std::string> refused;
 };
 
-/// One thread at a time; several processes may use one file. Each put is durable and whole, or throws and leaves nothing.
+/// One thread at a time; several processes may use one file. Each put is durable and whole, or throws and leaves
+/// nothing.
 class Store {
  public:
   /// Opens or creates. Throws Error(bad_input): damaged, not a profile store, written by a newer version, disk full.

@@ -27,6 +27,7 @@ namespace rtmdl {
 /// Of `run` and `simulate`.
 [[nodiscard]] std::string run_json(const RunReport& report);
 /// `source_load` as source_load() gives it.
-[[nodiscard]] std::string compare_json(const std::string& workload, double source_load, const std::vector<RunReport>& policies);
+[[nodiscard]] std::string compare_json(const std::string& workload, double source_load,
+                                       const std::vector<RunReport>& policies);
 
 }  // namespace rtmdl

@@ -140,13 +140,15 @@ class Page {
 
   void full_table() {
     section("All figures",
-            "Loss is against the source model on the same inputs; effective accuracy counts a missed job as wrong. Predicted: "
+            "Loss is against the source model on the same inputs; effective accuracy counts a missed job as wrong. "
+            "Predicted: "
             "what the simulator expected to be missed.");
     const bool switches = std::any_of(content_.runs.begin(), content_.runs.end(), [](const RunReport& r) {
       return std::any_of(r.tasks.begin(), r.tasks.end(), [](const TaskReport& t) { return t.switches > 0; });
     });
-    std::vector<std::string_view> figures{"released", "missed",    "predicted", "limit",  "late",   "dropped", "failed",
-                                          "accuracy", "effective", "loss",      "p50 ms", "p99 ms", "max ms",  "deadline"};
+    std::vector<std::string_view> figures{"released", "missed", "predicted", "limit",     "late",
+                                          "dropped",  "failed", "accuracy",  "effective", "loss",
+                                          "p50 ms",   "p99 ms", "max ms",    "deadline"};
     if (switches) figures.push_back("switches");
     head("All figures", {"task", "policy", "variant"}, figures);
     for (const std::string& name : task_names(content_.runs)) {

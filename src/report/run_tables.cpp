@@ -19,7 +19,13 @@ const TaskInfo* info_of(const std::vector<TaskInfo>& tasks, const std::string& n
 Cell miss_cell(const TaskReport& t, const TaskInfo* info, bool marks) {
   const bool over = info && t.miss_rate > info->miss_rate_limit;
   const std::string expected = t.predicted_miss_rate ? fmt::format(" ({})", percent(*t.predicted_miss_rate)) : "";
-  return {percent(t.miss_rate) + expected + (over ? " !" : marks ? "  " : ""), over ? Tone::bad : info ? Tone::good : Tone::plain};
+  return {percent(t.miss_rate) + expected +
+              (over    ? " !"
+               : marks ? "  "
+                       : ""),
+          over   ? Tone::bad
+          : info ? Tone::good
+                 : Tone::plain};
 }
 
 /// A response beyond the deadline is bad.
@@ -183,7 +189,8 @@ std::string compare_table(const std::vector<RunReport>& policies, const std::vec
   text += verdict(policies, tasks, colour) + "\n" + details(policies, tasks, colour);
   if (!tasks.empty())
     text +=
-        "\n! more missed than the task's limit. (In brackets: predicted.) A late, dropped or failed job is a miss; loss is "
+        "\n! more missed than the task's limit. (In brackets: predicted.) A late, dropped or failed job is a miss; "
+        "loss is "
         "against the source model.\n";
   return text + notes_text(policies);
 }

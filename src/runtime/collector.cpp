@@ -30,7 +30,8 @@ const char* fate_name(const JobRecord& r) {
 
 }  // namespace
 
-Collector::Collector(Dispatcher& dispatcher, CollectorConfig config) : dispatcher_(dispatcher), config_(std::move(config)) {
+Collector::Collector(Dispatcher& dispatcher, CollectorConfig config)
+    : dispatcher_(dispatcher), config_(std::move(config)) {
   if (!config_.csv.empty()) {
     std::error_code ec;
     std::filesystem::create_directories(config_.csv.parent_path(), ec);
@@ -75,11 +76,13 @@ void Collector::drain() {
 
 void Collector::write(const JobRecord& r) {
   const auto ms = [&](Time t) { return to_ms(t - config_.start); };
-  csv_ << fmt::format("{},{},{},{},{},{:.4f},{:.4f},{:.4f},", config_.task_names[r.task], r.job, r.frame, config_.variant_names[r.task],
-                      fate_name(r), ms(r.release), ms(r.release + config_.deadlines[r.task]), ms(r.finish));
+  csv_ << fmt::format("{},{},{},{},{},{:.4f},{:.4f},{:.4f},", config_.task_names[r.task], r.job, r.frame,
+                      config_.variant_names[r.task], fate_name(r), ms(r.release),
+                      ms(r.release + config_.deadlines[r.task]), ms(r.finish));
   for (int s = 0; s < r.stages; ++s) {
     const auto& stage = r.stage[static_cast<std::size_t>(s)];
-    csv_ << fmt::format("{}{}:{:.4f}-{:.4f}", s ? " " : "", config_.processor_names[stage.processor], ms(stage.start), ms(stage.end));
+    csv_ << fmt::format("{}{}:{:.4f}-{:.4f}", s ? " " : "", config_.processor_names[stage.processor], ms(stage.start),
+                        ms(stage.end));
   }
   csv_ << '\n';
 }
@@ -93,7 +96,8 @@ void Collector::finish() {
   std::error_code ec;
   if (csv_.fail()) {
     std::filesystem::remove(part_, ec);
-    bad_input(fmt::format("{}: cannot write the job records: is the disk full? Nothing was written", config_.csv.string()));
+    bad_input(
+        fmt::format("{}: cannot write the job records: is the disk full? Nothing was written", config_.csv.string()));
   }
   std::filesystem::rename(part_, config_.csv, ec);
   if (ec) bad_input(fmt::format("{}: cannot put in place: {}", config_.csv.string(), ec.message()));

@@ -1,6 +1,7 @@
 #pragma once
-/// Takes finished jobs from the dispatcher's rings while the run goes on: counts, scores, writes the job records. Its own thread, at the lowest
-/// importance that still gets processor time, so that the hot path neither allocates nor writes.
+/// Takes finished jobs from the dispatcher's rings while the run goes on: counts, scores, writes the job records. Its
+/// own thread, at the lowest importance that still gets processor time, so that the hot path neither allocates nor
+/// writes.
 
 #include "runtime/dispatcher.h"
 #include "runtime/job_record.h"
@@ -33,11 +34,14 @@ class Collector {
   Collector(const Collector&) = delete;
   Collector& operator=(const Collector&) = delete;
 
-  /// Drains what is left, ends the thread, puts the CSV in place. Throws Error(bad_input) if the disk was full (no partial file is left).
+  /// Drains what is left, ends the thread, puts the CSV in place. Throws Error(bad_input) if the disk was full (no
+  /// partial file is left).
   void finish();
   /// After finish(), in the order of their ends.
   [[nodiscard]] std::vector<JobRecord>& records() { return kept_; }
-  [[nodiscard]] std::int64_t unscored() const { return unscored_; }  ///< completed jobs whose result had no room in the ring
+  [[nodiscard]] std::int64_t unscored() const {
+    return unscored_;
+  }  ///< completed jobs whose result had no room in the ring
 
  private:
   void drain();

@@ -30,14 +30,20 @@ bool is_fixed_priority(Policy policy) { return policy != Policy::edf && policy !
 }  // namespace
 
 struct Dispatcher::Worker {
-  Worker(int t, int p) : task(t), processor(p) { sem_init(&signal, 0, 0); sem_init(&ready, 0, 0); }
-  ~Worker() { sem_destroy(&signal); sem_destroy(&ready); }
+  Worker(int t, int p) : task(t), processor(p) {
+    sem_init(&signal, 0, 0);
+    sem_init(&ready, 0, 0);
+  }
+  ~Worker() {
+    sem_destroy(&signal);
+    sem_destroy(&ready);
+  }
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
   const int task, processor;
-  int stage = 0;           ///< to run; written under the lock before `signal`
-  int level = -1;          ///< that its kernel priority stands for (EDF, FIFO)
+  int stage = 0;   ///< to run; written under the lock before `signal`
+  int level = -1;  ///< that its kernel priority stands for (EDF, FIFO)
   ThreadPlacement placement;
   sem_t signal{}, ready{};
   clockid_t clock{};
@@ -60,7 +66,8 @@ Dispatcher::Dispatcher(const DispatcherConfig& config, std::vector<JobBody*> bod
   worker_of_.assign(tasks.size(), std::vector<Worker*>(config_.processors.size(), nullptr));
   events_.reserve(config_.event_capacity);
   for (std::size_t t = 0; t < tasks.size(); ++t) {
-    results_.push_back(std::make_unique<Ring<Result>>(config_.result_capacity.empty() ? 16 : config_.result_capacity[t]));
+    results_.push_back(
+        std::make_unique<Ring<Result>>(config_.result_capacity.empty() ? 16 : config_.result_capacity[t]));
     for (const int p : tasks[t].stage_processors) {
       Worker*& worker = worker_of_[t][static_cast<std::size_t>(p)];
       if (worker) continue;
@@ -271,7 +278,8 @@ Duration Dispatcher::worked(int processor) noexcept {
   Duration sum{};
   for (const auto& worker : workers_) {
     timespec t{};
-    if (worker->processor == processor && clock_gettime(worker->clock, &t) == 0) sum += std::chrono::seconds(t.tv_sec) + Duration(t.tv_nsec);
+    if (worker->processor == processor && clock_gettime(worker->clock, &t) == 0)
+      sum += std::chrono::seconds(t.tv_sec) + Duration(t.tv_nsec);
   }
   return sum;
 }

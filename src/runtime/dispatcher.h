@@ -1,9 +1,11 @@
 #pragma once
-/// Drives the scheduler core with the real clock: one worker thread per task and processor, woken by the core's decisions.
+/// Drives the scheduler core with the real clock: one worker thread per task and processor, woken by the core's
+/// decisions.
 ///
-/// On a preemptive processor a worker runs under SCHED_FIFO and the kernel carries out what the core decides: a started job of higher priority
-/// displaces the one below it. Fixed priorities are given to the threads once; under EDF and FIFO a thread's priority follows its
-/// preemption level when it is started. Without the privilege all processors are non-preemptive (cooperative at stage boundaries).
+/// On a preemptive processor a worker runs under SCHED_FIFO and the kernel carries out what the core decides: a started
+/// job of higher priority displaces the one below it. Fixed priorities are given to the threads once; under EDF and
+/// FIFO a thread's priority follows its preemption level when it is started. Without the privilege all processors are
+/// non-preemptive (cooperative at stage boundaries).
 
 #include "base/thread_placement.h"
 #include "runtime/job_body.h"
@@ -24,9 +26,9 @@
 
 namespace rtmdl {
 
-inline constexpr int kFifoBase = 10;           ///< SCHED_FIFO priority of the least urgent worker
-inline constexpr int kFifoRelease = 90;        ///< of the release thread
-inline constexpr int kFifoProbe = 98;          ///< of the stall probes
+inline constexpr int kFifoBase = 10;     ///< SCHED_FIFO priority of the least urgent worker
+inline constexpr int kFifoRelease = 90;  ///< of the release thread
+inline constexpr int kFifoProbe = 98;    ///< of the stall probes
 
 struct DispatcherProcessor {
   std::vector<int> cores;  ///< where its workers run; empty: anywhere
@@ -45,8 +47,8 @@ struct DispatcherConfig {
   std::vector<DispatcherProcessor> processors;  ///< as in `scheduler`
   bool realtime = false;                        ///< SCHED_FIFO
   std::size_t record_capacity = 8192;           ///< finished jobs that may wait for the collector
-  std::vector<std::size_t> result_capacity;     ///< results of each task that may wait for the collector; empty: 16 each
-  std::size_t event_capacity = 0;               ///< events logged for replay; logging stops when full
+  std::vector<std::size_t> result_capacity;  ///< results of each task that may wait for the collector; empty: 16 each
+  std::size_t event_capacity = 0;            ///< events logged for replay; logging stops when full
 };
 
 /// released = completed + dropped + failed, once nothing is pending.
@@ -56,7 +58,8 @@ struct JobCounts {
 
 class Dispatcher {
  public:
-  /// `bodies[i]` for task i; they outlive the dispatcher. Throws Error as Scheduler's constructor does, and whatever a body's warm-up throws.
+  /// `bodies[i]` for task i; they outlive the dispatcher. Throws Error as Scheduler's constructor does, and whatever a
+  /// body's warm-up throws.
   Dispatcher(const DispatcherConfig& config, std::vector<JobBody*> bodies);
   ~Dispatcher();
   Dispatcher(const Dispatcher&) = delete;
@@ -97,11 +100,11 @@ class Dispatcher {
   Scheduler scheduler_;
   pthread_mutex_t lock_{};
   Decisions decisions_;
-  std::vector<JobRecord> current_;                       ///< per task: the job in progress
-  std::vector<JobCounts> counts_;                        ///< per task
-  std::vector<std::vector<Worker*>> worker_of_;          ///< [task][processor]
+  std::vector<JobRecord> current_;               ///< per task: the job in progress
+  std::vector<JobCounts> counts_;                ///< per task
+  std::vector<std::vector<Worker*>> worker_of_;  ///< [task][processor]
   std::vector<std::unique_ptr<Worker>> workers_;
-  std::vector<Worker*> wake_;                            ///< scratch, under the lock; copied out before unlocking
+  std::vector<Worker*> wake_;  ///< scratch, under the lock; copied out before unlocking
   Ring<JobRecord> records_;
   std::vector<std::unique_ptr<Ring<Result>>> results_;
   std::vector<SchedulerEvent> events_;

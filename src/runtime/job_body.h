@@ -16,7 +16,8 @@ class JobBody {
   virtual std::int64_t begin(std::uint64_t job) noexcept = 0;
   /// False: the job has failed. No allocation, no I/O.
   virtual bool stage(int index) noexcept = 0;
-  /// Of the job that has just completed; null if there is none. The collector swaps it against an empty one that keeps its capacity.
+  /// Of the job that has just completed; null if there is none. The collector swaps it against an empty one that keeps
+  /// its capacity.
   virtual Result* result() noexcept { return nullptr; }
   /// Asks a stage in progress to give up soon. From any thread.
   virtual void cancel() noexcept {}

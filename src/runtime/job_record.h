@@ -20,15 +20,15 @@ struct JobRecord {
     std::uint8_t slot = 0;
   };
   std::uint8_t task = 0;
-  std::uint8_t stages = 0;     ///< that were begun
+  std::uint8_t stages = 0;  ///< that were begun
   JobFate fate = JobFate::completed;
-  bool late = false;           ///< completed after its deadline
-  bool stalled = false;        ///< missed, and a stall of the machine explains it (set by the collector)
-  bool has_result = false;     ///< the next one in the task's ring of results is this job's
+  bool late = false;        ///< completed after its deadline
+  bool stalled = false;     ///< missed, and a stall of the machine explains it (set by the collector)
+  bool has_result = false;  ///< the next one in the task's ring of results is this job's
   std::uint64_t job = 0;
-  std::int64_t frame = -1;     ///< index in the stream
-  Time release{};              ///< nominal: deadlines count from it
-  Time finish{};               ///< completion, failure or drop
+  std::int64_t frame = -1;  ///< index in the stream
+  Time release{};           ///< nominal: deadlines count from it
+  Time finish{};            ///< completion, failure or drop
   std::array<Stage, kRecordedStages> stage{};
 
   [[nodiscard]] bool missed() const noexcept { return late || fate != JobFate::completed; }

@@ -6,14 +6,16 @@
 
 namespace rtmdl {
 
-StreamReferences::StreamReferences(Engine& engine, const TaskSpec& task, std::uint64_t seed, std::size_t jobs, const Context& context)
+StreamReferences::StreamReferences(Engine& engine, const TaskSpec& task, std::uint64_t seed, std::size_t jobs,
+                                   const Context& context)
     : evaluator_(engine, task, seed) {
   const std::size_t frames = std::min({evaluator_.size(Split::stream), kStreamFrames, std::max<std::size_t>(jobs, 1)});
   std::size_t bytes = 0;
   for (std::size_t i = 0; i < frames && bytes < kReferenceBytes && !context.stopping(); ++i) {
     bytes += bytes_of(evaluator_.reference(Split::stream, i));
     size_ = static_cast<std::int64_t>(i) + 1;
-    context.report(fmt::format("{}: what the source model says", task.name), static_cast<double>(size_) / static_cast<double>(frames));
+    context.report(fmt::format("{}: what the source model says", task.name),
+                   static_cast<double>(size_) / static_cast<double>(frames));
   }
 }
 

@@ -20,7 +20,8 @@ inline constexpr std::size_t kReferenceBytes = 256u << 20;
 /// The source model's results on the frames that a run plays, computed once and shared by all runs.
 class StreamReferences {
  public:
-  /// Computes the references of the first min(size of the stream, kStreamFrames, jobs) frames, as many as kReferenceBytes hold. Throws Error.
+  /// Computes the references of the first min(size of the stream, kStreamFrames, jobs) frames, as many as
+  /// kReferenceBytes hold. Throws Error.
   StreamReferences(Engine& engine, const TaskSpec& task, std::uint64_t seed, std::size_t jobs, const Context& context);
 
   [[nodiscard]] AccuracyEvaluator& evaluator() { return evaluator_; }

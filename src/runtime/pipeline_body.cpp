@@ -12,9 +12,10 @@ namespace rtmdl {
 namespace {
 constexpr int kWarmUps = 3;
 constexpr std::size_t kMostFrameBytes = 256u << 20;  // 512 frames of 4K would need 12 GB, locked in memory
-}
+}  // namespace
 
-PipelineBody::PipelineBody(Engine& engine, const TaskSpec& task, const LoadRequest& request, Source& source, std::size_t frame_limit)
+PipelineBody::PipelineBody(Engine& engine, const TaskSpec& task, const LoadRequest& request, Source& source,
+                           std::size_t frame_limit)
     : pipeline_(engine, task, request) {
   const std::size_t count = std::min(source.size(Split::stream), frame_limit);
   if (count == 0) task.data.fail("the source has no frames to play");
@@ -44,7 +45,8 @@ bool PipelineBody::stage(int index) noexcept {
 void PipelineBody::warm_up(int index) {
   std::set<std::pair<int, int>> sizes;  // each needs its own tables: none may be made while jobs run
   for (const Frame& frame : frames_)
-    if (index == 0 && sizes.emplace(frame.image.cols, frame.image.rows).second && !pipeline_.pre(frame)) pipeline_.fail_at_pre(frame);
+    if (index == 0 && sizes.emplace(frame.image.cols, frame.image.rows).second && !pipeline_.pre(frame))
+      pipeline_.fail_at_pre(frame);
   frame_ = &frames_.front();
   for (int i = 0; i < kWarmUps; ++i) {
     // Stages build on each other: warming one up runs those before it as well.

@@ -12,7 +12,8 @@ namespace rtmdl {
 class PipelineBody final : public JobBody {
  public:
   /// Decodes the stream's frames up front (bounded by `frame_limit`), so that playing allocates nothing. Throws Error.
-  PipelineBody(Engine& engine, const TaskSpec& task, const LoadRequest& request, Source& source, std::size_t frame_limit);
+  PipelineBody(Engine& engine, const TaskSpec& task, const LoadRequest& request, Source& source,
+               std::size_t frame_limit);
 
   int stages() const noexcept override { return 3; }
   std::int64_t begin(std::uint64_t job) noexcept override;

@@ -30,8 +30,9 @@ struct Next {
 
 }  // namespace
 
-Duration play_releases(Dispatcher& dispatcher, const std::vector<ReleaseSpec>& tasks, Time start, std::optional<Duration> duration,
-                       std::uint64_t seed, const ThreadPlacement& placement, const Context& context) {
+Duration play_releases(Dispatcher& dispatcher, const std::vector<ReleaseSpec>& tasks, Time start,
+                       std::optional<Duration> duration, std::uint64_t seed, const ThreadPlacement& placement,
+                       const Context& context) {
   const Time end = duration ? start + *duration : Time::max();
   std::atomic<bool> done{false};
   std::thread thread([&] {
@@ -45,7 +46,8 @@ Duration play_releases(Dispatcher& dispatcher, const std::vector<ReleaseSpec>& t
     };
     for (std::size_t i = 0; i < tasks.size(); ++i) advance(i);
     while (!context.stopping()) {
-      const auto first = std::min_element(next.begin(), next.end(), [](const Next& a, const Next& b) { return a.actual < b.actual; });
+      const auto first =
+          std::min_element(next.begin(), next.end(), [](const Next& a, const Next& b) { return a.actual < b.actual; });
       const bool over = std::all_of(next.begin(), next.end(), [&](const Next& n) { return n.nominal >= end; });
       if (over) break;  // the last periods are played to their end below
       const Time now = MonotonicClock::now();
@@ -64,7 +66,10 @@ Duration play_releases(Dispatcher& dispatcher, const std::vector<ReleaseSpec>& t
   while (!done) {
     std::this_thread::sleep_for(kNap);
     const Duration played = std::max(MonotonicClock::now() - start, Duration::zero());
-    if (duration) context.report(fmt::format("running, {} of {}", format_duration(std::min(played, *duration)), format_duration(*duration)), std::min(1.0, to_seconds(played) / to_seconds(*duration)));
+    if (duration)
+      context.report(
+          fmt::format("running, {} of {}", format_duration(std::min(played, *duration)), format_duration(*duration)),
+          std::min(1.0, to_seconds(played) / to_seconds(*duration)));
   }
   thread.join();
   const Duration played = std::max(MonotonicClock::now() - start, Duration::zero());

@@ -12,16 +12,19 @@ namespace rtmdl {
 namespace {
 
 const Variant& find_variant(const TaskVariants& task, const std::string& id) {
-  const auto found = std::find_if(task.variants.begin(), task.variants.end(), [&](const Variant& v) { return v.id == id; });
+  const auto found =
+      std::find_if(task.variants.begin(), task.variants.end(), [&](const Variant& v) { return v.id == id; });
   if (found == task.variants.end())
-    bad_input(fmt::format("task '{}' has no variant '{}' in the workspace: run `rtmdl scale`, `rtmdl profile` and `rtmdl plan` again", task.task, id));
+    bad_input(fmt::format(
+        "task '{}' has no variant '{}' in the workspace: run `rtmdl scale`, `rtmdl profile` and `rtmdl plan` again",
+        task.task, id));
   return *found;
 }
 
 }  // namespace
 
-RunConfig make_run_config(const TaskFile& file, const PolicyInfo& policy, const PlanProblem& problem, const Choices& choices,
-                          const std::vector<TaskVariants>& variants) {
+RunConfig make_run_config(const TaskFile& file, const PolicyInfo& policy, const PlanProblem& problem,
+                          const Choices& choices, const std::vector<TaskVariants>& variants) {
   RunConfig config;
   config.name = policy.name;
   config.policy = policy.order;

@@ -14,7 +14,7 @@ namespace rtmdl {
 
 /// Keeps pointers into `file`. Scores, duration and job records are the caller's to fill in.
 /// Throws Error(bad_input) if a chosen variant is not among `variants`.
-[[nodiscard]] RunConfig make_run_config(const TaskFile& file, const PolicyInfo& policy, const PlanProblem& problem, const Choices& choices,
-                                        const std::vector<TaskVariants>& variants);
+[[nodiscard]] RunConfig make_run_config(const TaskFile& file, const PolicyInfo& policy, const PlanProblem& problem,
+                                        const Choices& choices, const std::vector<TaskVariants>& variants);
 
 }  // namespace rtmdl

@@ -25,14 +25,16 @@ namespace {
 
 constexpr std::size_t kResultBytes = 32'000'000;  ///< of results of one task that wait to be scored
 constexpr std::size_t kMostResults = 2048;
-constexpr Duration kLead = std::chrono::milliseconds(50);    ///< from the last warm-up to the first release
-constexpr Duration kGrace = std::chrono::seconds(10);        ///< for jobs in progress at the end, before they are cancelled
+constexpr Duration kLead = std::chrono::milliseconds(50);  ///< from the last warm-up to the first release
+constexpr Duration kGrace = std::chrono::seconds(10);  ///< for jobs in progress at the end, before they are cancelled
 
 /// Locks memory for its life, pages as they are touched.
 class MemoryLock {
  public:
   explicit MemoryLock(bool wanted) : held_(wanted && mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) == 0) {}
-  ~MemoryLock() { if (held_) munlockall(); }
+  ~MemoryLock() {
+    if (held_) munlockall();
+  }
   MemoryLock(const MemoryLock&) = delete;
   MemoryLock& operator=(const MemoryLock&) = delete;
   [[nodiscard]] bool held() const { return held_; }
@@ -79,7 +81,8 @@ struct CoreTicks {
   }
 };
 
-/// The scheduler's view of a run. With system_defaults each task has a processor of its own, so that the core decides nothing: the operating system does.
+/// The scheduler's view of a run. With system_defaults each task has a processor of its own, so that the core decides
+/// nothing: the operating system does.
 DispatcherConfig dispatcher_config(const RunConfig& config, bool realtime) {
   DispatcherConfig d;
   d.realtime = realtime && !config.system_defaults;
@@ -138,7 +141,8 @@ void mark_stalled(RunOutcome& outcome, const std::vector<RunTask>& tasks) {
     if (!r.missed() || r.fate == JobFate::failed) continue;
     const Duration stalled = stalled_within(outcome.stalls, r.release, r.finish);
     const Duration deadline = tasks[r.task].spec->deadline;
-    // A late job is explained if it would have been in time without the stall; a dropped one if a stall hit while it waited.
+    // A late job is explained if it would have been in time without the stall; a dropped one if a stall hit while it
+    // waited.
     r.stalled = r.late ? r.finish - (r.release + deadline) <= stalled : stalled > Duration::zero();
     if (r.stalled) ++outcome.report.stalls.missed;
   }
@@ -148,8 +152,10 @@ std::string throttling_note() {
   std::ifstream file("/proc/sys/kernel/sched_rt_runtime_us");
   long runtime = -1;
   if (!(file >> runtime) || runtime < 0) return {};
-  return fmt::format("the kernel stops real-time threads after {} ms of every second (sched_rt_runtime_us): at saturation this shows as machine stalls",
-                     runtime / 1000);
+  return fmt::format(
+      "the kernel stops real-time threads after {} ms of every second (sched_rt_runtime_us): at saturation this shows "
+      "as machine stalls",
+      runtime / 1000);
 }
 
 void say(RunReport& report, const Context& context, const std::string& note) {
@@ -181,7 +187,8 @@ void report_tasks(RunOutcome& outcome, const RunConfig& config, Dispatcher& disp
       t.accuracy = accuracy;
       t.accuracy_loss = source > 0 ? std::max(0.0, (source - accuracy) / source) : 0;
     }
-    t.effective_accuracy = t.released ? t.accuracy * static_cast<double>(t.released - t.missed) / static_cast<double>(t.released) : 0;
+    t.effective_accuracy =
+        t.released ? t.accuracy * static_cast<double>(t.released - t.missed) / static_cast<double>(t.released) : 0;
     outcome.report.tasks.push_back(t);
     weights.push_back(task.spec->accuracy.weight);
   }
@@ -196,8 +203,10 @@ RunOutcome run(Engine& engine, const RunConfig& config, std::uint64_t seed, cons
   report.policy = config.name;
   const bool permitted = config.realtime && realtime_permitted();
   if (config.realtime && !permitted)
-    say(report, context, "SCHED_FIFO is not permitted: running cooperatively, preempting only between stages. Run as root, or give the binary CAP_SYS_NICE "
-                         "(setcap cap_sys_nice,cap_ipc_lock+ep)");
+    say(report, context,
+        "SCHED_FIFO is not permitted: running cooperatively, preempting only between stages. Run as root, or give the "
+        "binary CAP_SYS_NICE "
+        "(setcap cap_sys_nice,cap_ipc_lock+ep)");
   report.preemption = config.system_defaults ? "none" : permitted ? "kernel" : "cooperative";
   if (permitted)
     if (const std::string note = throttling_note(); !note.empty()) {
@@ -213,19 +222,22 @@ RunOutcome run(Engine& engine, const RunConfig& config, std::uint64_t seed, cons
   for (std::size_t i = 0; i < config.tasks.size(); ++i) {
     const RunTask& task = config.tasks[i];
     const std::unique_ptr<Source> source = open_source(task.spec->data, seed);
-    bodies.push_back(std::make_unique<PipelineBody>(engine, *task.spec, placed_request(config, d, task, i), *source, kStreamFrames));
+    bodies.push_back(
+        std::make_unique<PipelineBody>(engine, *task.spec, placed_request(config, d, task, i), *source, kStreamFrames));
     body_pointers.push_back(bodies.back().get());
     Result sample;
     bodies.back()->prepare(sample);
     d.result_capacity.push_back(std::clamp<std::size_t>(kResultBytes / bytes_of(sample), 16, kMostResults));
     releases.push_back({task.spec->period, task.spec->offset, task.spec->jitter});
-    context.report(fmt::format("loading {}", task.spec->name), static_cast<double>(i + 1) / static_cast<double>(config.tasks.size()));
+    context.report(fmt::format("loading {}", task.spec->name),
+                   static_cast<double>(i + 1) / static_cast<double>(config.tasks.size()));
     if (context.stopping()) break;
   }
 
   const MemoryLock memory(permitted);
   if (permitted && !memory.held())
-    say(report, context, "memory could not be locked (mlockall): page faults may cost time. Raise RLIMIT_MEMLOCK or give CAP_IPC_LOCK");
+    say(report, context,
+        "memory could not be locked (mlockall): page faults may cost time. Raise RLIMIT_MEMLOCK or give CAP_IPC_LOCK");
   Dispatcher dispatcher(d, body_pointers);
   for (std::size_t i = 0; i < bodies.size(); ++i)
     for (Result& place : dispatcher.results(static_cast<int>(i)).places()) bodies[i]->prepare(place);
@@ -250,13 +262,16 @@ RunOutcome run(Engine& engine, const RunConfig& config, std::uint64_t seed, cons
   };
   Collector collector(dispatcher, std::move(collecting));
   StallProbe probe(cores, permitted);
-  const ThreadPlacement releaser{config.system_defaults ? std::vector<int>{} : config.processors[static_cast<std::size_t>(config.host_processor)].cores,
+  const ThreadPlacement releaser{config.system_defaults
+                                     ? std::vector<int>{}
+                                     : config.processors[static_cast<std::size_t>(config.host_processor)].cores,
                                  permitted ? kFifoRelease : 0};
   const CoreTicks before = CoreTicks::read();
   const Duration played = play_releases(dispatcher, releases, outcome.start, config.duration, seed, releaser, context);
 
   const Time patience = MonotonicClock::now() + kGrace;
-  while (dispatcher.pending() > 0 && MonotonicClock::now() < patience) std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  while (dispatcher.pending() > 0 && MonotonicClock::now() < patience)
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
   if (dispatcher.pending() > 0) {
     say(report, context, "jobs were still in progress 10 s after the end: cancelled");
     dispatcher.drop_waiting();
@@ -288,9 +303,13 @@ RunOutcome run(Engine& engine, const RunConfig& config, std::uint64_t seed, cons
   report_tasks(outcome, config, dispatcher);
   mark_stalled(outcome, config.tasks);
   if (const auto lost = dispatcher.lost_records(); lost > 0)
-    say(report, context, fmt::format("{} job records were lost: the collector got no processor time; the counters are exact all the same", lost));
+    say(report, context,
+        fmt::format(
+            "{} job records were lost: the collector got no processor time; the counters are exact all the same",
+            lost));
   if (collector.unscored() > 0)
-    report.notes.push_back(fmt::format("{} completed jobs were not scored: the collector got too little processor time", collector.unscored()));
+    report.notes.push_back(fmt::format("{} completed jobs were not scored: the collector got too little processor time",
+                                       collector.unscored()));
   return outcome;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
-/// Runs a strategy on the box: releases on an absolute grid, stages on processors, results scored, everything accounted for.
+/// Runs a strategy on the box: releases on an absolute grid, stages on processors, results scored, everything accounted
+/// for.
 
 #include "base/context.h"
 #include "data/source.h"
@@ -24,10 +25,10 @@ namespace rtmdl {
 struct RunTask {
   const TaskSpec* spec = nullptr;
   std::string variant;
-  LoadRequest request;      ///< what to load; threads and placement are filled in by run()
-  int priority = 0;         ///< 1 the most urgent
-  double utilisation = 0;   ///< for utilisation-monotonic orders
-  int processor = 0;        ///< of the infer stage
+  LoadRequest request;     ///< what to load; threads and placement are filled in by run()
+  int priority = 0;        ///< 1 the most urgent
+  double utilisation = 0;  ///< for utilisation-monotonic orders
+  int processor = 0;       ///< of the infer stage
   int threads = 1;
   /// Scores results on a frame of the stream: filled for metrics. May be empty. Called from one thread.
   std::function<void(std::int64_t frame, const Result& result)> score;
@@ -36,15 +37,16 @@ struct RunTask {
 };
 
 struct RunConfig {
-  std::string name;                ///< of the policy, as reported
+  std::string name;  ///< of the policy, as reported
   Policy policy = Policy::fixed_priority;
-  bool system_defaults = false;    ///< what people do today: a session per task with the library's defaults, a thread per task, no priorities
-  bool realtime = true;            ///< SCHED_FIFO, if permitted
+  bool system_defaults = false;  ///< what people do today: a session per task with the library's defaults, a thread per
+                                 ///< task, no priorities
+  bool realtime = true;          ///< SCHED_FIFO, if permitted
   std::vector<ProcessorSpec> processors;
-  int host_processor = 0;          ///< of pre and post
+  int host_processor = 0;  ///< of pre and post
   std::vector<RunTask> tasks;
   std::optional<Duration> duration;  ///< absent: until Context::stop
-  std::filesystem::path csv;       ///< job records; empty: none
+  std::filesystem::path csv;         ///< job records; empty: none
   bool log_events = false;
 };
 
@@ -54,13 +56,13 @@ struct RunOutcome {
   std::vector<JobRecord> records;
   std::vector<Stall> stalls;
   std::vector<SchedulerEvent> events;
-  SchedulerConfig scheduler;               ///< the core's configuration: with `events`, a replay
+  SchedulerConfig scheduler;                 ///< the core's configuration: with `events`, a replay
   std::vector<std::string> processor_names;  ///< as in `records`
   Time start{};
 };
 
-/// Loads and warms up every pipeline, plays, ends cleanly at the duration or when Context::stopping(). Throws Error before the clock starts
-/// (models, data, devices); afterwards only if the job records cannot be written.
+/// Loads and warms up every pipeline, plays, ends cleanly at the duration or when Context::stopping(). Throws Error
+/// before the clock starts (models, data, devices); afterwards only if the job records cannot be written.
 [[nodiscard]] RunOutcome run(Engine& engine, const RunConfig& config, std::uint64_t seed, const Context& context);
 
 }  // namespace rtmdl

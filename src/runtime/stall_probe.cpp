@@ -12,7 +12,8 @@ namespace rtmdl {
 namespace {
 
 constexpr Duration kPeriod = std::chrono::milliseconds(1);
-constexpr Duration kThreshold = std::chrono::milliseconds(1);  ///< lateness that counts; cyclictest's normal maximum is a tenth of it
+constexpr Duration kThreshold =
+    std::chrono::milliseconds(1);  ///< lateness that counts; cyclictest's normal maximum is a tenth of it
 constexpr std::size_t kCapacity = 20'000;
 
 }  // namespace

@@ -1,6 +1,7 @@
 #pragma once
-/// Notices when the machine itself stood still: a thread per core, more urgent than all work, that should wake every millisecond
-/// and looks how late it was. What it sees is the hypervisor's, the firmware's or the kernel's doing (real-time throttling included), never a task's.
+/// Notices when the machine itself stood still: a thread per core, more urgent than all work, that should wake every
+/// millisecond and looks how late it was. What it sees is the hypervisor's, the firmware's or the kernel's doing
+/// (real-time throttling included), never a task's.
 
 #include <rtmdl/time.h>
 
@@ -18,7 +19,8 @@ struct Stall {
 
 class StallProbe {
  public:
-  /// Starts probing. `realtime` false: the probe cannot tell a stall from other work, so nothing is recorded and available() is false.
+  /// Starts probing. `realtime` false: the probe cannot tell a stall from other work, so nothing is recorded and
+  /// available() is false.
   StallProbe(const std::vector<int>& cores, bool realtime);
   ~StallProbe();
   StallProbe(const StallProbe&) = delete;

@@ -44,7 +44,8 @@ class DocumentStart final : public YAML::EventHandler {
   int line = 0;
 };
 
-/// The line of what follows the first document, which YAML::Load passes over in silence; 0 if nothing does. (YAML::LoadAll does not end on some texts.)
+/// The line of what follows the first document, which YAML::Load passes over in silence; 0 if nothing does.
+/// (YAML::LoadAll does not end on some texts.)
 int line_after_document(const std::string& text) {
   std::istringstream stream(text);
   YAML::Parser parser(stream);
@@ -128,7 +129,8 @@ ConfigNode::ConfigNode(YAML::Node node, std::filesystem::path file, std::string 
 ConfigNode ConfigNode::load(const std::filesystem::path& file) { return parse(read_file(file), file); }
 
 ConfigNode ConfigNode::parse(const std::string& text, const std::filesystem::path& file) {
-  if (text.find('\0') != std::string::npos) bad_input(fmt::format("{}: not a text file: it holds a zero byte", file.string()));
+  if (text.find('\0') != std::string::npos)
+    bad_input(fmt::format("{}: not a text file: it holds a zero byte", file.string()));
   // yaml-cpp parses nested lists and maps recursively; a bound on the depth keeps hostile files off the stack.
   constexpr int kDepth = 64;
   int depth = 0;
@@ -139,7 +141,8 @@ ConfigNode ConfigNode::parse(const std::string& text, const std::filesystem::pat
   try {
     const YAML::Node root = YAML::Load(text);
     if (const int line = line_after_document(text); line > 0)
-      bad_input(fmt::format("{}:{}: the YAML document ends before this line; one document is accepted", file.string(), line));
+      bad_input(
+          fmt::format("{}:{}: the YAML document ends before this line; one document is accepted", file.string(), line));
     int left = kMostValues;
     bound_size(root, 0, left, file);
     return {root, file, ""};
@@ -203,18 +206,20 @@ void ConfigNode::allow(std::initializer_list<std::string_view> accepted) const {
 }
 
 std::string ConfigNode::text() const {
-  if (!node_.IsDefined()) fail(instead_.empty() ? "is missing" : fmt::format("is missing; did you mean it by the key '{}'?", instead_));
+  if (!node_.IsDefined())
+    fail(instead_.empty() ? "is missing" : fmt::format("is missing; did you mean it by the key '{}'?", instead_));
   if (!is_scalar()) fail(fmt::format("expected a word or a number, found {}", shown(node_)));
   return node_.Scalar();
 }
 
 std::string ConfigNode::one_of(std::initializer_list<std::string_view> accepted) const {
-  if (!node_.IsDefined() && instead_.empty()) fail(fmt::format("is missing; accepted are {}", fmt::join(accepted, ", ")));
+  if (!node_.IsDefined() && instead_.empty())
+    fail(fmt::format("is missing; accepted are {}", fmt::join(accepted, ", ")));
   const std::string found = text();
   if (std::find(accepted.begin(), accepted.end(), found) != accepted.end()) return found;
   const std::string near = nearest_word(found, accepted);
-  fail(fmt::format("'{}' is not accepted{}; accepted are {}", excerpt(found), near.empty() ? "" : fmt::format(" (did you mean '{}'?)", near),
-                   fmt::join(accepted, ", ")));
+  fail(fmt::format("'{}' is not accepted{}; accepted are {}", excerpt(found),
+                   near.empty() ? "" : fmt::format(" (did you mean '{}'?)", near), fmt::join(accepted, ", ")));
 }
 
 bool ConfigNode::boolean() const {
@@ -228,9 +233,11 @@ std::int64_t ConfigNode::integer(std::int64_t least, std::int64_t most) const {
   const std::string found = text();
   std::int64_t value = 0;
   const auto [end, ec] = std::from_chars(found.data(), found.data() + found.size(), value);
-  if (ec != std::errc{} || end != found.data() + found.size()) fail(fmt::format("'{}' is not a whole number", excerpt(found)));
+  if (ec != std::errc{} || end != found.data() + found.size())
+    fail(fmt::format("'{}' is not a whole number", excerpt(found)));
   if (value < least || value > most) {
-    if (most == std::numeric_limits<std::int64_t>::max()) fail(fmt::format("{} is out of range: at least {} is accepted", value, least));
+    if (most == std::numeric_limits<std::int64_t>::max())
+      fail(fmt::format("{} is out of range: at least {} is accepted", value, least));
     fail(fmt::format("{} is out of range: {} to {} is accepted", value, least, most));
   }
   return value;
@@ -242,7 +249,8 @@ double ConfigNode::number(double least, double most) const {
   const auto [end, ec] = std::from_chars(found.data(), found.data() + found.size(), value);
   if (ec != std::errc{} || end != found.data() + found.size() || !std::isfinite(value))
     fail(fmt::format("'{}' is not a finite number", excerpt(found)));
-  if (value < least || value > most) fail(fmt::format("{} is out of range: {} to {} is accepted", excerpt(found), least, most));
+  if (value < least || value > most)
+    fail(fmt::format("{} is out of range: {} to {} is accepted", excerpt(found), least, most));
   return value;
 }
 
@@ -273,8 +281,12 @@ auto with_place(const ConfigNode& node, Parse parse) {
 }
 }  // namespace
 
-Duration ConfigNode::duration() const { return with_place(*this, [](const std::string& s) { return parse_duration(s); }); }
-std::int64_t ConfigNode::bytes() const { return with_place(*this, [](const std::string& s) { return parse_bytes(s); }); }
+Duration ConfigNode::duration() const {
+  return with_place(*this, [](const std::string& s) { return parse_duration(s); });
+}
+std::int64_t ConfigNode::bytes() const {
+  return with_place(*this, [](const std::string& s) { return parse_bytes(s); });
+}
 
 double ConfigNode::fraction() const {
   const double value = with_place(*this, [](const std::string& s) { return parse_fraction(s); });
@@ -282,7 +294,9 @@ double ConfigNode::fraction() const {
   return value;
 }
 
-double ConfigNode::hertz() const { return with_place(*this, [](const std::string& s) { return parse_hertz(s); }); }
+double ConfigNode::hertz() const {
+  return with_place(*this, [](const std::string& s) { return parse_hertz(s); });
+}
 
 std::filesystem::path ConfigNode::path() const {
   const std::filesystem::path found = text();

@@ -1,6 +1,6 @@
 #pragma once
-/// A YAML node that knows where it stands, so that every complaint names file, line and key, what was found and what is accepted.
-/// All getters throw Error(bad_input). Not thread-safe (yaml-cpp nodes share state).
+/// A YAML node that knows where it stands, so that every complaint names file, line and key, what was found and what is
+/// accepted. All getters throw Error(bad_input). Not thread-safe (yaml-cpp nodes share state).
 
 #include <rtmdl/time.h>
 
@@ -35,7 +35,7 @@ class ConfigNode {
 
   /// A member of a map; absent members give a node with present() == false that still knows its key.
   [[nodiscard]] ConfigNode operator[](std::string_view member) const;
-  [[nodiscard]] std::vector<ConfigNode> items() const;                             ///< elements of a list
+  [[nodiscard]] std::vector<ConfigNode> items() const;                            ///< elements of a list
   [[nodiscard]] std::vector<std::pair<std::string, ConfigNode>> members() const;  ///< of a map, in the order written
   /// Refuses members that are not listed; the message names the nearest accepted key.
   void allow(std::initializer_list<std::string_view> members) const;
@@ -47,12 +47,12 @@ class ConfigNode {
   [[nodiscard]] std::int64_t integer(std::int64_t least = std::numeric_limits<std::int64_t>::min(),
                                      std::int64_t most = std::numeric_limits<std::int64_t>::max()) const;
   [[nodiscard]] double number(double least = -1e300, double most = 1e300) const;  ///< finite; no unit
-  [[nodiscard]] std::vector<double> numbers() const;                              ///< a list, or one number as a list of one
+  [[nodiscard]] std::vector<double> numbers() const;  ///< a list, or one number as a list of one
   [[nodiscard]] std::vector<std::int64_t> integers() const;
-  [[nodiscard]] Duration duration() const;       ///< "33.3 ms"
-  [[nodiscard]] std::int64_t bytes() const;      ///< "60 MB"
-  [[nodiscard]] double fraction() const;         ///< "95 %" -> 0.95, within 0 % .. 100 %
-  [[nodiscard]] double hertz() const;            ///< "16 kHz" -> 16000
+  [[nodiscard]] Duration duration() const;           ///< "33.3 ms"
+  [[nodiscard]] std::int64_t bytes() const;          ///< "60 MB"
+  [[nodiscard]] double fraction() const;             ///< "95 %" -> 0.95, within 0 % .. 100 %
+  [[nodiscard]] double hertz() const;                ///< "16 kHz" -> 16000
   [[nodiscard]] std::filesystem::path path() const;  ///< relative to the file's folder
 
   /// file:line: key: message

@@ -21,14 +21,16 @@ constexpr Duration kLongest = std::chrono::hours(1);
 Duration positive_duration(const ConfigNode& node) {
   const Duration d = node.duration();
   if (d < kShortest || d > kLongest)
-    node.fail(fmt::format("'{}' is out of range: {} to {} is accepted", node.text(), format_duration(kShortest), format_duration(kLongest)));
+    node.fail(fmt::format("'{}' is out of range: {} to {} is accepted", node.text(), format_duration(kShortest),
+                          format_duration(kLongest)));
   return d;
 }
 
 Duration duration_up_to(const ConfigNode& node, Duration most, std::string_view what) {
   const Duration d = node.duration();
   if (d < Duration::zero() || d > most)
-    node.fail(fmt::format("'{}' is out of range: 0 ms to {} ({}) is accepted", node.text(), format_duration(most), what));
+    node.fail(
+        fmt::format("'{}' is out of range: 0 ms to {} ({}) is accepted", node.text(), format_duration(most), what));
   return d;
 }
 
@@ -55,7 +57,8 @@ ProcessorSpec parse_processor(const std::string& name, const ConfigNode& node) {
     for (const std::int64_t core : cores.integers()) {
       if (std::find(available.begin(), available.end(), core) == available.end())
         cores.fail(fmt::format("core {} does not exist on this machine; it has {}", core, fmt::join(available, ", ")));
-      if (std::find(p.cores.begin(), p.cores.end(), core) != p.cores.end()) cores.fail(fmt::format("core {} is listed twice", core));
+      if (std::find(p.cores.begin(), p.cores.end(), core) != p.cores.end())
+        cores.fail(fmt::format("core {} is listed twice", core));
       p.cores.push_back(static_cast<int>(core));
     }
     if (p.cores.empty()) cores.fail("an empty list; name at least one core");
@@ -66,7 +69,8 @@ ProcessorSpec parse_processor(const std::string& name, const ConfigNode& node) {
   p.preemptive = is_cpu(p.device);
   if (const ConfigNode preemptive = node["preemptive"]; preemptive.present()) {
     p.preemptive = preemptive.boolean();
-    if (p.preemptive && !is_cpu(p.device)) preemptive.fail(fmt::format("a {} cannot be preempted by the kernel; accepted is false", p.device));
+    if (p.preemptive && !is_cpu(p.device))
+      preemptive.fail(fmt::format("a {} cannot be preempted by the kernel; accepted is false", p.device));
   }
   if (const ConfigNode options = node["options"]; options.present()) {
     if (is_cpu(p.device)) options.fail("options are for accelerators; a cpu device takes none");
@@ -86,12 +90,14 @@ std::vector<ProcessorSpec> parse_processors(const ConfigNode& node) {
   std::vector<ProcessorSpec> processors;
   for (const auto& [name, value] : node.members()) processors.push_back(parse_processor(name, value));
   if (processors.empty()) node.fail("an empty map; name at least one processor");
-  if (processors.size() > kMaxProcessors) node.fail(fmt::format("{} processors; at most {} are accepted", processors.size(), kMaxProcessors));
+  if (processors.size() > kMaxProcessors)
+    node.fail(fmt::format("{} processors; at most {} are accepted", processors.size(), kMaxProcessors));
   for (std::size_t a = 0; a < processors.size(); ++a)
     for (std::size_t b = 0; b < a; ++b)
       for (const int core : processors[a].cores)
         if (std::find(processors[b].cores.begin(), processors[b].cores.end(), core) != processors[b].cores.end())
-          processors[a].where.fail(fmt::format("core {} belongs to '{}' already; a core serves one processor", core, processors[b].name));
+          processors[a].where.fail(
+              fmt::format("core {} belongs to '{}' already; a core serves one processor", core, processors[b].name));
   if (std::none_of(processors.begin(), processors.end(), [](const ProcessorSpec& p) { return is_cpu(p.device); }))
     node.fail("no processor is a cpu device; pre- and post-processing need one");
   return processors;
@@ -122,7 +128,8 @@ ScaleSpec parse_scale(const ConfigNode& node) {
   if (const ConfigNode resolution = node["resolution"]; resolution.present()) {
     scale.resolutions.clear();
     for (const ConfigNode& r : resolution.items()) scale.resolutions.push_back(r.number(0.1, 1.0));
-    if (std::find(scale.resolutions.begin(), scale.resolutions.end(), 1.0) == scale.resolutions.end()) scale.resolutions.insert(scale.resolutions.begin(), 1.0);
+    if (std::find(scale.resolutions.begin(), scale.resolutions.end(), 1.0) == scale.resolutions.end())
+      scale.resolutions.insert(scale.resolutions.begin(), 1.0);
   }
   return scale;
 }
@@ -142,7 +149,8 @@ void parse_model(const ConfigNode& node, TaskSpec& task) {
   std::error_code ec;
   const auto check = [&](const std::filesystem::path& path, const ConfigNode& at) {
     if (!std::filesystem::is_regular_file(path, ec))
-      at.fail(fmt::format("'{}' is not {}; a model is an ONNX file", excerpt(path.string(), 200), std::filesystem::exists(path, ec) ? "a file" : "there"));
+      at.fail(fmt::format("'{}' is not {}; a model is an ONNX file", excerpt(path.string(), 200),
+                          std::filesystem::exists(path, ec) ? "a file" : "there"));
   };
   check(task.model, model.present() ? model : variants);
   for (const auto& v : task.variants) check(v, variants);
@@ -153,7 +161,8 @@ void parse_bindings(const ConfigNode& node, TaskSpec& task) {
     for (const auto& [name, shape] : shapes.members()) {
       task.shapes[name] = shape.integers();
       for (const std::int64_t d : task.shapes[name])
-        if (d < 1 || d > 1'000'000) shape.fail(fmt::format("the dimension {} is out of range: 1 to 1000000 is accepted", d));
+        if (d < 1 || d > 1'000'000)
+          shape.fail(fmt::format("the dimension {} is out of range: 1 to 1000000 is accepted", d));
     }
   if (const ConfigNode state = node["state"]; state.present())
     for (const auto& [output, input] : state.members()) task.state[output] = input.text();
@@ -171,9 +180,10 @@ void parse_timing(const ConfigNode& node, TaskSpec& task) {
     // A frame that waits longer than queue + 1 periods is overwritten, so a later deadline could never be used.
     const Duration most = task.period * (task.queue + 1);
     if (task.deadline > most)
-      deadline.fail(fmt::format("'{}' is beyond what the queue allows: with `queue: {}` and a period of {} a frame is overwritten after {}; "
-                                "accepted is up to that, or a longer queue",
-                                deadline.text(), task.queue, format_duration(task.period), format_duration(most)));
+      deadline.fail(fmt::format(
+          "'{}' is beyond what the queue allows: with `queue: {}` and a period of {} a frame is overwritten after {}; "
+          "accepted is up to that, or a longer queue",
+          deadline.text(), task.queue, format_duration(task.period), format_duration(most)));
   }
   if (node["jitter"].present()) task.jitter = duration_up_to(node["jitter"], task.period, "the period");
   if (node["offset"].present()) task.offset = duration_up_to(node["offset"], task.period, "the period");
@@ -183,8 +193,8 @@ void parse_timing(const ConfigNode& node, TaskSpec& task) {
 
 TaskSpec parse_task(const ConfigNode& node) {
   node.require_map("a task such as {name: faces, model: faces.onnx, period: 33 ms, …}");
-  node.allow({"name", "model", "variants", "data", "pre", "post", "shapes", "state", "inputs", "period", "deadline", "jitter", "offset",
-              "miss_rate", "hard", "queue", "accuracy", "scale"});
+  node.allow({"name", "model", "variants", "data", "pre", "post", "shapes", "state", "inputs", "period", "deadline",
+              "jitter", "offset", "miss_rate", "hard", "queue", "accuracy", "scale"});
   TaskSpec task;
   task.where = node;
   if (!node["name"].present()) node.fail("has no name");
@@ -216,11 +226,13 @@ TaskFile parse_document(const ConfigNode& root, const std::filesystem::path& pat
   for (const ConfigNode& node : tasks.items()) {
     TaskSpec task = parse_task(node);
     for (const TaskSpec& other : file.tasks)
-      if (other.name == task.name) node["name"].fail(fmt::format("two tasks have the name '{}'; names must differ", task.name));
+      if (other.name == task.name)
+        node["name"].fail(fmt::format("two tasks have the name '{}'; names must differ", task.name));
     file.tasks.push_back(std::move(task));
   }
   if (file.tasks.empty()) tasks.fail("an empty list; at least one task is needed");
-  if (file.tasks.size() > kMaxTasks) tasks.fail(fmt::format("{} tasks; at most {} are accepted", file.tasks.size(), kMaxTasks));
+  if (file.tasks.size() > kMaxTasks)
+    tasks.fail(fmt::format("{} tasks; at most {} are accepted", file.tasks.size(), kMaxTasks));
   return file;
 }
 
@@ -232,12 +244,15 @@ TaskFile TaskFile::parse(const std::string& text, const std::filesystem::path& p
 }
 
 void TaskFile::stretch(double factor) {
-  const auto stretched = [factor](Duration d) { return Duration(std::llround(static_cast<double>(d.count()) * factor)); };
+  const auto stretched = [factor](Duration d) {
+    return Duration(std::llround(static_cast<double>(d.count()) * factor));
+  };
   for (TaskSpec& task : tasks) {
     const double period = to_seconds(task.period) * factor;
     if (!(period >= to_seconds(kShortest) && period <= to_seconds(kLongest)))
       task.where["period"].fail(fmt::format("'{}' played {:.3g} times as fast is out of range: {} to {} is accepted",
-                                            task.where["period"].text(), 1 / factor, format_duration(kShortest), format_duration(kLongest)));
+                                            task.where["period"].text(), 1 / factor, format_duration(kShortest),
+                                            format_duration(kLongest)));
     task.period = stretched(task.period);
     task.deadline = stretched(task.deadline);
     task.jitter = stretched(task.jitter);
@@ -252,7 +267,8 @@ int TaskFile::processor_index(const std::string& name) const {
 }
 
 int TaskFile::host_processor() const {
-  if (const int cpu = processor_index("cpu"); cpu >= 0 && is_cpu(processors[static_cast<std::size_t>(cpu)].device)) return cpu;
+  if (const int cpu = processor_index("cpu"); cpu >= 0 && is_cpu(processors[static_cast<std::size_t>(cpu)].device))
+    return cpu;
   for (std::size_t i = 0; i < processors.size(); ++i)
     if (is_cpu(processors[i].device)) return static_cast<int>(i);
   return 0;

@@ -21,7 +21,8 @@ namespace {
 
 constexpr int kVersion = 1;  ///< raise when a later version's files cannot be read by this one
 
-/// Whether there is anything but the marker or a part of it, which a process that was killed left, or one that begins now.
+/// Whether there is anything but the marker or a part of it, which a process that was killed left, or one that begins
+/// now.
 bool holds_other_files(const std::filesystem::path& folder) {
   std::error_code ec;
   for (const auto& entry : std::filesystem::directory_iterator(folder, ec))
@@ -37,9 +38,11 @@ void check_version(const std::filesystem::path& marker, const std::filesystem::p
   if (ec != std::errc{} || version < 1 || !(rest.empty() || rest == "\n"))
     bad_input(fmt::format("{}: not a version number; delete the workspace to make it anew", marker.string()));
   if (version > kVersion)
-    bad_input(fmt::format("{}: the workspace was written by a newer rtmdl (version {}, this one reads up to {}); update rtmdl or name another "
-                          "--workspace",
-                          folder.string(), version, kVersion));
+    bad_input(
+        fmt::format("{}: the workspace was written by a newer rtmdl (version {}, this one reads up to {}); update "
+                    "rtmdl or name another "
+                    "--workspace",
+                    folder.string(), version, kVersion));
 }
 
 }  // namespace

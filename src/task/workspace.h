@@ -1,5 +1,6 @@
 #pragma once
-/// The workspace folder: everything that a task file's verbs leave for each other. Safe to delete; the verbs make it anew.
+/// The workspace folder: everything that a task file's verbs leave for each other. Safe to delete; the verbs make it
+/// anew.
 
 #include "base/context.h"
 
@@ -9,14 +10,19 @@ namespace rtmdl {
 
 class Workspace {
  public:
-  /// Opens or creates. Throws Error(bad_input) if the folder was written by a newer version, is not a workspace, or cannot be written.
+  /// Opens or creates. Throws Error(bad_input) if the folder was written by a newer version, is not a workspace, or
+  /// cannot be written.
   explicit Workspace(std::filesystem::path folder);
 
   [[nodiscard]] const std::filesystem::path& folder() const { return folder_; }
-  [[nodiscard]] std::filesystem::path variants() const { return folder_ / "variants"; }         ///< content-addressed ONNX files
-  [[nodiscard]] std::filesystem::path store() const { return folder_ / "profile.sqlite"; }      ///< variants, times, accuracies
+  [[nodiscard]] std::filesystem::path variants() const {
+    return folder_ / "variants";
+  }  ///< content-addressed ONNX files
+  [[nodiscard]] std::filesystem::path store() const {
+    return folder_ / "profile.sqlite";
+  }  ///< variants, times, accuracies
   [[nodiscard]] std::filesystem::path plan() const { return folder_ / "plan.json"; }
-  [[nodiscard]] std::filesystem::path runs() const { return folder_ / "runs"; }                 ///< job records, traces, reports
+  [[nodiscard]] std::filesystem::path runs() const { return folder_ / "runs"; }  ///< job records, traces, reports
 
   /// Where a task file's workspace is unless --workspace says otherwise: beside it, NAME.workspace.
   static std::filesystem::path default_folder(const std::filesystem::path& task_file);

@@ -21,11 +21,14 @@ namespace fs = std::filesystem;
 class AtomicFile : public ::testing::Test {
  protected:
   void SetUp() override {
-    folder_ = fs::temp_directory_path() / ("rtmdl-atomic-" + std::to_string(::getpid()) + ::testing::UnitTest::GetInstance()->current_test_info()->name());
+    folder_ = fs::temp_directory_path() / ("rtmdl-atomic-" + std::to_string(::getpid()) +
+                                           ::testing::UnitTest::GetInstance()->current_test_info()->name());
     fs::create_directories(folder_);
   }
   void TearDown() override { fs::remove_all(folder_); }
-  std::size_t files() const { return static_cast<std::size_t>(std::distance(fs::directory_iterator(folder_), fs::directory_iterator())); }
+  std::size_t files() const {
+    return static_cast<std::size_t>(std::distance(fs::directory_iterator(folder_), fs::directory_iterator()));
+  }
   fs::path folder_;
 };
 
@@ -67,7 +70,8 @@ TEST_F(AtomicFile, PartsOfProcessesThatWereKilledAreRemovedAndNothingElse) {
   if (gone == 0) _exit(0);
   waitpid(gone, nullptr, 0);
   const std::string old = "x.onnx.part." + std::to_string(gone);
-  for (const std::string& name : {old, part_of(folder_ / "mine").filename().string(), std::string("x.part.1y"), std::string("x.part.")})
+  for (const std::string& name :
+       {old, part_of(folder_ / "mine").filename().string(), std::string("x.part.1y"), std::string("x.part.")})
     write_file_atomically(folder_ / name, "half");
   remove_leftover_parts(folder_);
   EXPECT_FALSE(fs::exists(folder_ / old));
@@ -85,9 +89,7 @@ TEST_F(AtomicFile, WhatCannotBeReadIsNamed) {
   EXPECT_THROW(static_cast<void>(read_file(folder_)), Error);
 }
 
-TEST(Hash, IsSha256) {
-  EXPECT_EQ(sha256("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-}
+TEST(Hash, IsSha256) { EXPECT_EQ(sha256("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"); }
 
 }  // namespace
 }  // namespace rtmdl

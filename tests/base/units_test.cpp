@@ -32,7 +32,8 @@ TEST(Units, DurationsTakeEveryUnitThatPeopleWrite) {
 }
 
 TEST(Units, ANumberWithoutItsUnitIsRefusedAndTheUnitsAreNamed) {
-  EXPECT_EQ(message_of([] { static_cast<void>(parse_duration("33")); }), "'33' has no unit: write a time with one of ns, us, ms, s, min, h");
+  EXPECT_EQ(message_of([] { static_cast<void>(parse_duration("33")); }),
+            "'33' has no unit: write a time with one of ns, us, ms, s, min, h");
   EXPECT_THAT(message_of([] { static_cast<void>(parse_duration("33 parsecs")); }), HasSubstr("unknown unit 'parsecs'"));
   EXPECT_THAT(message_of([] { static_cast<void>(parse_bytes("60")); }), HasSubstr("'60' has no unit"));
   EXPECT_THAT(message_of([] { static_cast<void>(parse_fraction("0.95")); }), HasSubstr("'0.95' has no unit"));

@@ -1,5 +1,5 @@
-// The demo's task file at half the load that the box can carry, end to end, as a user would run it: real models, real data, the real
-// binary. The workspace stays in the build folder, so that only the first run scales and profiles.
+// The demo's task file at half the load that the box can carry, end to end, as a user would run it: real models, real
+// data, the real binary. The workspace stays in the build folder, so that only the first run scales and profiles.
 #include "base/atomic_file.h"
 #include "command.h"
 
@@ -35,11 +35,14 @@ Json json_of(const CommandResult& r) {
 }
 
 void expect_run_fields(const Json& run) {
-  for (const char* key : {"policy", "seconds", "released", "missed", "miss_rate", "accuracy_loss", "preemption", "machine_stalls", "tasks", "processors"})
+  for (const char* key : {"policy", "seconds", "released", "missed", "miss_rate", "accuracy_loss", "preemption",
+                          "machine_stalls", "tasks", "processors"})
     EXPECT_TRUE(run.contains(key)) << key;
   std::int64_t released = 0, missed = 0;
   for (const Json& t : run["tasks"]) {
-    EXPECT_EQ(t["released"].get<std::int64_t>(), t["completed"].get<std::int64_t>() + t["dropped"].get<std::int64_t>() + t["failed"].get<std::int64_t>()) << t["name"];
+    EXPECT_EQ(t["released"].get<std::int64_t>(),
+              t["completed"].get<std::int64_t>() + t["dropped"].get<std::int64_t>() + t["failed"].get<std::int64_t>())
+        << t["name"];
     EXPECT_EQ(t["failed"], 0) << t["name"];
     EXPECT_LE(t["response_ms"]["p50"].get<double>(), t["response_ms"]["p99"].get<double>());
     EXPECT_LE(t["response_ms"]["p99"].get<double>(), t["response_ms"]["max"].get<double>());
@@ -51,7 +54,8 @@ void expect_run_fields(const Json& run) {
 }
 
 TEST(EdgeBoxAtHalfLoad, RunsEndToEnd) {
-  const std::string tasks = fmt::format("'{}' --workspace '{}'", (kSource / "examples/edge-box/tasks.yaml").string(), kWorkspace.string());
+  const std::string tasks =
+      fmt::format("'{}' --workspace '{}'", (kSource / "examples/edge-box/tasks.yaml").string(), kWorkspace.string());
 
   const Json scaled = json_of(run_rtmdl("scale --json " + tasks));
   EXPECT_LE(scaled["storage"]["bytes"].get<std::int64_t>(), scaled["storage"]["limit"].get<std::int64_t>());
@@ -73,14 +77,17 @@ TEST(EdgeBoxAtHalfLoad, RunsEndToEnd) {
   expect_run_fields(simulated);
   EXPECT_LE(simulated["miss_rate"].get<double>(), 0.01);
 
-  const Json compared = json_of(run_rtmdl("compare --json --load 50% --policies default,edf-nmc,rtmdl --duration 4s " + tasks));
+  const Json compared =
+      json_of(run_rtmdl("compare --json --load 50% --policies default,edf-nmc,rtmdl --duration 4s " + tasks));
   ASSERT_EQ(compared["policies"].size(), 3U);
   EXPECT_NEAR(compared["source_load"].get<double>(), 0.5, 0.001);
   for (const Json& run : compared["policies"]) {
     expect_run_fields(run);
-    for (const Json& t : run["tasks"]) EXPECT_EQ(t.contains("predicted_miss_rate"), run["policy"] != "default") << t["name"];
+    for (const Json& t : run["tasks"])
+      EXPECT_EQ(t.contains("predicted_miss_rate"), run["policy"] != "default") << t["name"];
     // The same seeded releases for everybody: a grid of 4 s.
-    for (std::size_t t = 0; t < 5; ++t) EXPECT_EQ(run["tasks"][t]["released"], compared["policies"][0]["tasks"][t]["released"]);
+    for (std::size_t t = 0; t < 5; ++t)
+      EXPECT_EQ(run["tasks"][t]["released"], compared["policies"][0]["tasks"][t]["released"]);
   }
   const Json& ours = compared["policies"][2];
   EXPECT_LE(ours["miss_rate"].get<double>(), 0.25) << "half the load leaves room even on a noisy machine";
@@ -103,8 +110,10 @@ pid_t start(const std::string& arguments) {
 /// A small task of its own, so that scaling takes seconds.
 std::string small_task(const fs::path& folder) {
   write_file_atomically(folder / "tasks.yaml",
-                        fmt::format("tasks:\n  - name: faces\n    model: {0}/assets/models/blazeface_128.onnx\n    data: {{source: images, path: {0}/assets/data/pictures}}\n"
-                                    "    pre: {{letterbox: [128, 128], scale: 0.00784, shift: -1, layout: NHWC}}\n    post: {{kind: detections, decoder: blazeface}}\n"
+                        fmt::format("tasks:\n  - name: faces\n    model: {0}/assets/models/blazeface_128.onnx\n    "
+                                    "data: {{source: images, path: {0}/assets/data/pictures}}\n"
+                                    "    pre: {{letterbox: [128, 128], scale: 0.00784, shift: -1, layout: NHWC}}\n    "
+                                    "post: {{kind: detections, decoder: blazeface}}\n"
                                     "    period: 33 ms\n    accuracy: {{min: 50 %}}\n",
                                     kSource.string()));
   return fmt::format("'{}' --workspace '{}'", (folder / "tasks.yaml").string(), (folder / "workspace").string());

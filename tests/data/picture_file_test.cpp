@@ -29,8 +29,8 @@ TEST(PictureFile, ColourProfilesAreLeftOut) {
 }
 
 TEST(PictureFile, OtherBytesAreLeftAlone) {
-  for (const std::string& bytes : {std::string(), std::string("\x89PNG"), std::string("jpeg or so"), png().substr(0, 20),
-                                   std::string("\x89PNG\r\n\x1a\n\xff\xff\xff\xffiCCP", 16)})
+  for (const std::string& bytes : {std::string(), std::string("\x89PNG"), std::string("jpeg or so"),
+                                   png().substr(0, 20), std::string("\x89PNG\r\n\x1a\n\xff\xff\xff\xffiCCP", 16)})
     EXPECT_EQ(without_colour_profile(bytes), bytes);
 }
 

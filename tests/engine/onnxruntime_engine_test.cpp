@@ -124,7 +124,8 @@ TEST_F(OnnxRuntimeEngineTest, AMissingDeviceIsSaidWithWhatIsThere) {
   LoadRequest r;
   r.model = asset("blazeface_128.onnx");
   r.device = "abacus:0";
-  EXPECT_THAT(refusal(*engine_, r, ErrorCode::missing_device), HasSubstr("device 'abacus:0' is not there: this ONNX Runtime has"));
+  EXPECT_THAT(refusal(*engine_, r, ErrorCode::missing_device),
+              HasSubstr("device 'abacus:0' is not there: this ONNX Runtime has"));
   const auto devices = engine_->devices();
   if (std::find(devices.begin(), devices.end(), "TensorrtExecutionProvider") == devices.end()) {
     r.device = "tensorrt:0";
@@ -135,7 +136,8 @@ TEST_F(OnnxRuntimeEngineTest, AMissingDeviceIsSaidWithWhatIsThere) {
 TEST_F(OnnxRuntimeEngineTest, StateThatDoesNotFitIsRefused) {
   LoadRequest r = silero();
   r.state = {{"output", "state"}};
-  EXPECT_THAT(refusal(*engine_, r), HasSubstr("output 'output' [1, 1] cannot be fed back to input 'state' [2, 1, 128]"));
+  EXPECT_THAT(refusal(*engine_, r),
+              HasSubstr("output 'output' [1, 1] cannot be fed back to input 'state' [2, 1, 128]"));
   r.state = {{"nothing", "state"}};
   EXPECT_THAT(refusal(*engine_, r), HasSubstr("state names the output 'nothing'"));
 }

@@ -1,7 +1,7 @@
 #include "planning/policies.h"
 
-#include "planning/simulator.h"
 #include "planning/random_problem.h"
+#include "planning/simulator.h"
 
 #include <rtmdl/error.h>
 
@@ -14,7 +14,8 @@ namespace {
 using namespace std::chrono_literals;
 using testing::task_of;
 
-/// Two processors; every job passes the first. The heavy model fits on either, but on the first it starves what the others do there.
+/// Two processors; every job passes the first. The heavy model fits on either, but on the first it starves what the
+/// others do there.
 PlanProblem heavy_and_light() {
   PlanProblem problem;
   problem.processors = {{"cpu", true, 1}, {"gpu", true, 1}};

@@ -33,9 +33,10 @@ TEST(SourceLoad, IsTheShareOfAllSlotsThatTheSourceModelsNeed) {
       "  - {name: a, model: CMakeLists.txt, data: {source: synthetic}, period: 50 ms}\n"
       "  - {name: b, model: CMakeLists.txt, data: {source: synthetic}, period: 20 ms}\n",
       std::string(RTMDL_SOURCE_DIR) + "/tasks.yaml");
-  const std::vector<TaskProfile> profile{
-      {"a", {profiled("source", 1, {8, 10}), profiled("source", 1, {40}), profiled("source", 2, {1}), profiled("int8", 1, {2})}},
-      {"b", {profiled("source", 1, {19})}}};
+  const std::vector<TaskProfile> profile{{"a",
+                                          {profiled("source", 1, {8, 10}), profiled("source", 1, {40}),
+                                           profiled("source", 2, {1}), profiled("int8", 1, {2})}},
+                                         {"b", {profiled("source", 1, {19})}}};
   // a: (1 + 9) of 50 ms where it is fastest with one thread; b: (1 + 19) of 20 ms; one core and three slots.
   EXPECT_DOUBLE_EQ(source_load(file, profile), (0.2 + 1.0) / 4);
 }

@@ -19,7 +19,8 @@ StageTimes times(std::initializer_list<int> busy_ms, std::initializer_list<int> 
   return t;
 }
 
-VariantProfile variant(const std::string& id, const std::string& processor, int threads, std::initializer_list<int> infer_ms, double accuracy = 1) {
+VariantProfile variant(const std::string& id, const std::string& processor, int threads,
+                       std::initializer_list<int> infer_ms, double accuracy = 1) {
   VariantProfile v;
   v.id = id;
   v.processor = processor;
@@ -36,16 +37,20 @@ VariantProfile variant(const std::string& id, const std::string& processor, int 
   return v;
 }
 
-TaskFile task_file(const std::string& task = "", const std::string& processors = "{cpu: {cores: [0]}, gpu: {device: webgpu}}") {
+TaskFile task_file(const std::string& task = "",
+                   const std::string& processors = "{cpu: {cores: [0]}, gpu: {device: webgpu}}") {
   // The model only has to be there.
-  return TaskFile::parse("storage: 5 MB\nprocessors: " + processors + "\ntasks:\n  - {name: faces, model: CMakeLists.txt, data: {source: synthetic}, period: 50 ms" + task + "}\n",
-                         std::string(RTMDL_SOURCE_DIR) + "/tasks.yaml");
+  return TaskFile::parse(
+      "storage: 5 MB\nprocessors: " + processors +
+          "\ntasks:\n  - {name: faces, model: CMakeLists.txt, data: {source: synthetic}, period: 50 ms" + task + "}\n",
+      std::string(RTMDL_SOURCE_DIR) + "/tasks.yaml");
 }
 
 std::vector<TaskProfile> profile(std::vector<VariantProfile> variants) { return {{"faces", std::move(variants)}}; }
 
 TEST(ProblemFromProfile, CarriesTheTaskAndItsStages) {
-  const TaskFile file = task_file(", deadline: 40 ms, jitter: 1 ms, offset: 2 ms, miss_rate: 2 %, hard: true, queue: 3, accuracy: {weight: 2}");
+  const TaskFile file = task_file(
+      ", deadline: 40 ms, jitter: 1 ms, offset: 2 ms, miss_rate: 2 %, hard: true, queue: 3, accuracy: {weight: 2}");
   const PlanProblem problem = make_problem(file, profile({variant("source", "gpu", 1, {12, 10, 11})}));
   ASSERT_EQ(problem.processors.size(), 2u);
   EXPECT_EQ(problem.processors[1].name, "gpu");
@@ -76,12 +81,15 @@ TEST(ProblemFromProfile, CarriesTheTaskAndItsStages) {
   EXPECT_EQ(option.stages[2].processor, 0);
   // The times beside a busy neighbour, ascending.
   EXPECT_EQ(option.stages[0].times.sorted, (std::vector<Duration>{milliseconds(1)}));
-  EXPECT_EQ(option.stages[1].times.sorted, (std::vector<Duration>{milliseconds(10), milliseconds(11), milliseconds(12)}));
+  EXPECT_EQ(option.stages[1].times.sorted,
+            (std::vector<Duration>{milliseconds(10), milliseconds(11), milliseconds(12)}));
 }
 
 TEST(ProblemFromProfile, LeavesOutWhatIsBelowTheAccuracyButNeverTheSource) {
   const TaskFile file = task_file(", accuracy: {min: 95 %}");
-  const PlanProblem problem = make_problem(file, profile({variant("source", "cpu", 1, {10}, 0.9), variant("int8", "cpu", 1, {5}, 0.949), variant("half", "cpu", 1, {5}, 0.95)}));
+  const PlanProblem problem =
+      make_problem(file, profile({variant("source", "cpu", 1, {10}, 0.9), variant("int8", "cpu", 1, {5}, 0.949),
+                                  variant("half", "cpu", 1, {5}, 0.95)}));
   ASSERT_EQ(problem.tasks[0].options.size(), 2u);
   EXPECT_EQ(problem.tasks[0].options[0].variant, "source");
   EXPECT_EQ(problem.tasks[0].options[1].variant, "half");
@@ -90,7 +98,10 @@ TEST(ProblemFromProfile, LeavesOutWhatIsBelowTheAccuracyButNeverTheSource) {
 TEST(ProblemFromProfile, MoreThreadsHaveToPayByThirtyPerCent) {
   const TaskFile file = task_file("", "{cpu: {cores: [0, 1]}}");
   const auto options = [&](int two_threads_ms) {
-    return make_problem(file, profile({variant("source", "cpu", 1, {13}), variant("source", "cpu", 2, {two_threads_ms})})).tasks[0].options.size();
+    return make_problem(file,
+                        profile({variant("source", "cpu", 1, {13}), variant("source", "cpu", 2, {two_threads_ms})}))
+        .tasks[0]
+        .options.size();
   };
   EXPECT_EQ(options(10), 2u);
   EXPECT_EQ(options(11), 1u);
@@ -98,7 +109,8 @@ TEST(ProblemFromProfile, MoreThreadsHaveToPayByThirtyPerCent) {
 
 TEST(ProblemFromProfile, ThreadsOfAllSlotsTogetherFitTheCores) {
   const TaskFile file = task_file("", "{cpu: {cores: [0, 1], slots: 2}}");
-  const PlanProblem problem = make_problem(file, profile({variant("source", "cpu", 1, {20}), variant("source", "cpu", 2, {10})}));
+  const PlanProblem problem =
+      make_problem(file, profile({variant("source", "cpu", 1, {20}), variant("source", "cpu", 2, {10})}));
   EXPECT_EQ(problem.tasks[0].options.size(), 1u);
   EXPECT_EQ(problem.processors[0].slots, 2);
 }
@@ -112,7 +124,8 @@ TEST(ProblemFromProfile, ADeadlineThatNothingCanMeetNamesTheFastest) {
     EXPECT_EQ(error.code(), ErrorCode::bad_input);
     message = error.what();
   }
-  EXPECT_THAT(message, AllOf(HasSubstr("tasks.yaml:5"), HasSubstr("deadline"), HasSubstr("8 ms"), HasSubstr("int8 on gpu"), HasSubstr("9 ms")));
+  EXPECT_THAT(message, AllOf(HasSubstr("tasks.yaml:5"), HasSubstr("deadline"), HasSubstr("8 ms"),
+                             HasSubstr("int8 on gpu"), HasSubstr("9 ms")));
   EXPECT_NO_THROW((void)make_problem(task_file(", deadline: 9 ms"), profile({variant("int8", "gpu", 1, {6, 5, 7})})));
 }
 

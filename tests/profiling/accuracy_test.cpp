@@ -1,7 +1,7 @@
 #include "profiling/accuracy.h"
 
-#include "profiling/text_engine.h"
 #include "profiling/task_folder.h"
+#include "profiling/text_engine.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -20,7 +20,8 @@ struct AccuracyTest : testing::Test {
     folder.write("far.model", "3 0");
   }
   TaskSpec task(const std::string& more = "", const std::string& data = "{source: synthetic, shape: [1, 4]}") const {
-    return folder.parse("tasks: [{name: t, model: source.model, data: " + data + ", period: 10 ms" + more + "}]").tasks[0];
+    return folder.parse("tasks: [{name: t, model: source.model, data: " + data + ", period: 10 ms" + more + "}]")
+        .tasks[0];
   }
   LoadRequest model(const TaskSpec& spec, const char* name) const { return load_request(spec, folder.path() / name); }
   TaskFolder folder;
@@ -60,12 +61,14 @@ TEST_F(AccuracyTest, StopsInTheMiddle) {
 TEST_F(AccuracyTest, LabelsAreNeededForTopOne) {
   const TaskSpec spec = task(", accuracy: {metric: top1}");
   EXPECT_THAT(error_of([&] { AccuracyEvaluator evaluator(engine, spec, 1); }),
-              AllOf(HasSubstr("tasks.yaml:1"), HasSubstr("accuracy.metric"), HasSubstr("top1"), HasSubstr("labels"), HasSubstr("agreement")));
+              AllOf(HasSubstr("tasks.yaml:1"), HasSubstr("accuracy.metric"), HasSubstr("top1"), HasSubstr("labels"),
+                    HasSubstr("agreement")));
 }
 
 TEST_F(AccuracyTest, TopFiveNeedsFiveClassesKept) {
   const TaskSpec spec = task(", post: {kind: classes, k: 3}, accuracy: {metric: top5}");
-  EXPECT_THAT(error_of([&] { AccuracyEvaluator evaluator(engine, spec, 1); }), AllOf(HasSubstr("post.k: 3 is too few"), HasSubstr("top5")));
+  EXPECT_THAT(error_of([&] { AccuracyEvaluator evaluator(engine, spec, 1); }),
+              AllOf(HasSubstr("post.k: 3 is too few"), HasSubstr("top5")));
 }
 
 TEST_F(AccuracyTest, AVariantThatGivesNanAgreesWithNothingAndASourceThatDoesIsBadInput) {

@@ -13,10 +13,13 @@ struct ContentKeyTest : testing::Test {
     folder.write("a.model", "1 10");
     folder.write("b.model", "1 20");
   }
-  TaskSpec task(const std::string& more = "", const std::string& data = "{source: synthetic, shape: [1, 4]}", const std::string& model = "a.model") const {
-    return folder.parse("tasks: [{name: t, model: " + model + ", data: " + data + ", period: 10 ms" + more + "}]").tasks[0];
+  TaskSpec task(const std::string& more = "", const std::string& data = "{source: synthetic, shape: [1, 4]}",
+                const std::string& model = "a.model") const {
+    return folder.parse("tasks: [{name: t, model: " + model + ", data: " + data + ", period: 10 ms" + more + "}]")
+        .tasks[0];
   }
-  std::string family(const TaskSpec& spec, const std::string& fingerprint = "f", const std::string& engine = "e", const std::string& machine = "m") {
+  std::string family(const TaskSpec& spec, const std::string& fingerprint = "f", const std::string& engine = "e",
+                     const std::string& machine = "m") {
     return family_key(spec, fingerprint, engine, machine, hashes);
   }
   std::string accuracy(const TaskSpec& spec, const std::string& fingerprint = "f") {
@@ -29,8 +32,12 @@ struct ContentKeyTest : testing::Test {
 };
 
 TEST_F(ContentKeyTest, TimingDoesNotChangeAFamilyOrAnAccuracy) {
-  const TaskSpec other = folder.parse("tasks: [{name: u, model: a.model, data: {source: synthetic, shape: [1, 4]}, period: 25 ms, deadline: 20 ms, jitter: 1 ms, "
-                                      "miss_rate: 5 %, accuracy: {weight: 3}}]").tasks[0];
+  const TaskSpec other = folder
+                             .parse(
+                                 "tasks: [{name: u, model: a.model, data: {source: synthetic, shape: [1, 4]}, period: "
+                                 "25 ms, deadline: 20 ms, jitter: 1 ms, "
+                                 "miss_rate: 5 %, accuracy: {weight: 3}}]")
+                             .tasks[0];
   EXPECT_EQ(family(task()), family(other));
   EXPECT_EQ(accuracy(task()), accuracy(other));
 }

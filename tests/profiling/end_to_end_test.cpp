@@ -39,7 +39,8 @@ tasks:
     post: {{kind: detections}}
     period: 33 ms
     accuracy: {{min: 90 %}}
-)", assets.string()));
+)",
+                                                 assets.string()));
   CountingEngine engine;
   Context context;
   context.log = [](LogLevel, const std::string& line) { fmt::print("  {}\n", line); };

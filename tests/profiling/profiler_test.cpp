@@ -1,7 +1,7 @@
 #include "profiling/profiler.h"
 
-#include "profiling/text_engine.h"
 #include "profiling/task_folder.h"
+#include "profiling/text_engine.h"
 
 #include "base/thread_placement.h"
 
@@ -15,9 +15,9 @@
 namespace rtmdl {
 namespace {
 
+using std::chrono::microseconds;
 using testing::AllOf;
 using testing::HasSubstr;
-using std::chrono::microseconds;
 
 struct ProfilerTest : testing::Test {
   ProfilerTest() {
@@ -26,13 +26,17 @@ struct ProfilerTest : testing::Test {
     folder.write("text.model", "1 500");
     options.per_variant = std::chrono::milliseconds(30);
     options.samples_wanted = 40;
-    context.log = [this](LogLevel level, const std::string& line) { if (level == LogLevel::warning) warnings.push_back(line); };
+    context.log = [this](LogLevel level, const std::string& line) {
+      if (level == LogLevel::warning) warnings.push_back(line);
+    };
   }
 
-  [[nodiscard]] TaskFile parse(const std::string& more = "", const std::string& data = "{source: synthetic, shape: [1, 4]}",
+  [[nodiscard]] TaskFile parse(const std::string& more = "",
+                               const std::string& data = "{source: synthetic, shape: [1, 4]}",
                                const std::string& processors = "") const {
-    return folder.parse(processors + "tasks:\n  - {name: faces, model: faces.model, period: 10 ms, data: " + data + more +
-                        "}\n  - {name: text, model: text.model, period: 20 ms, data: {source: synthetic, shape: [1, 4]}}\n");
+    return folder.parse(
+        processors + "tasks:\n  - {name: faces, model: faces.model, period: 10 ms, data: " + data + more +
+        "}\n  - {name: text, model: text.model, period: 20 ms, data: {source: synthetic, shape: [1, 4]}}\n");
   }
 
   [[nodiscard]] Variant variant(const std::string& id, const std::string& file) const {
@@ -54,9 +58,12 @@ struct ProfilerTest : testing::Test {
     return {faces, text};
   }
 
-  std::vector<TaskProfile> profile(const TaskFile& file) { return profile_tasks(engine, file, folder.workspace(), variants(), options, context); }
+  std::vector<TaskProfile> profile(const TaskFile& file) {
+    return profile_tasks(engine, file, folder.workspace(), variants(), options, context);
+  }
 
-  static const VariantProfile* find(const TaskProfile& task, const std::string& id, const std::string& processor, int threads = 1) {
+  static const VariantProfile* find(const TaskProfile& task, const std::string& id, const std::string& processor,
+                                    int threads = 1) {
     for (const VariantProfile& v : task.variants)
       if (v.id == id && v.processor == processor && v.threads == threads) return &v;
     return nullptr;
@@ -85,7 +92,9 @@ TEST_F(ProfilerTest, MeasuresEveryVariantWithEveryNumberOfThreads) {
   EXPECT_GE(summary(source->infer).min, microseconds(300));
   EXPECT_GE(summary(fast->infer).min, microseconds(100));
   EXPECT_LT(summary(fast->infer).p50, microseconds(300));
-  EXPECT_GE(source->infer.alone.size() + source->infer.busy.size() + static_cast<std::size_t>(source->infer.stalls.count), 30u);
+  EXPECT_GE(
+      source->infer.alone.size() + source->infer.busy.size() + static_cast<std::size_t>(source->infer.stalls.count),
+      30u);
   EXPECT_GT(source->infer.busy.size(), source->infer.alone.size());
   EXPECT_FALSE(source->infer.alone.empty());
   EXPECT_GT(source->interference, 0.5);
@@ -129,7 +138,8 @@ TEST_F(ProfilerTest, AnotherLibraryVersionIsMeasuredAnew) {
 
 TEST_F(ProfilerTest, ADeviceThatWasAskedForAndIsNotThereEndsIt) {
   try {
-    static_cast<void>(profile(parse("", "{source: synthetic, shape: [1, 4]}", "processors: {cpu: {cores: [0]}, gpu: {device: webgpu}}\n")));
+    static_cast<void>(profile(
+        parse("", "{source: synthetic, shape: [1, 4]}", "processors: {cpu: {cores: [0]}, gpu: {device: webgpu}}\n")));
     FAIL();
   } catch (const Error& e) {
     EXPECT_EQ(e.code(), ErrorCode::missing_device);
@@ -139,7 +149,8 @@ TEST_F(ProfilerTest, ADeviceThatWasAskedForAndIsNotThereEndsIt) {
 
 TEST_F(ProfilerTest, AnAcceleratorIsMeasuredThroughItsDevice) {
   engine.accelerator = "webgpu";
-  const auto tasks = profile(parse("", "{source: synthetic, shape: [1, 4]}", "processors: {cpu: {cores: [0]}, gpu: {device: webgpu}}\n"));
+  const auto tasks = profile(
+      parse("", "{source: synthetic, shape: [1, 4]}", "processors: {cpu: {cores: [0]}, gpu: {device: webgpu}}\n"));
   const VariantProfile* on_gpu = find(tasks[0], "source", "gpu");
   ASSERT_TRUE(on_gpu);
   EXPECT_EQ(on_gpu->processor_index, 1);
@@ -151,7 +162,9 @@ TEST_F(ProfilerTest, AStoppedStartIsContinuedByTheNext) {
   std::atomic<bool> stop{false};
   context.stop = &stop;
   int reports = 0;
-  context.progress = [&](const std::string&, double) { if (++reports == 2) stop.store(true); };
+  context.progress = [&](const std::string&, double) {
+    if (++reports == 2) stop.store(true);
+  };
   const auto part = profile(parse());
   EXPECT_EQ(part[0].variants.size() + part[1].variants.size(), 1u);
   stop.store(false);

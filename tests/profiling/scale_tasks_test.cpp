@@ -26,7 +26,9 @@ struct ScaleTasksTest : testing::Test {
   ScaleTasksTest() {
     folder.write("faces.model", "1 10 source of faces, longer than its levels");
     folder.write("text.model", "1 20 source of text, longer than its levels");
-    options.scale = [this](Engine& e, const ScaleRequest& request, const Context& c) { return fake_scale(e, request, c); };
+    options.scale = [this](Engine& e, const ScaleRequest& request, const Context& c) {
+      return fake_scale(e, request, c);
+    };
     context.log = [this](LogLevel, const std::string& line) { log.push_back(line); };
   }
 
@@ -55,7 +57,9 @@ struct ScaleTasksTest : testing::Test {
     return outcome;
   }
 
-  std::vector<TaskVariants> scaled_tasks(const TaskFile& file) { return scale_tasks(engine, file, folder.workspace(), options, context); }
+  std::vector<TaskVariants> scaled_tasks(const TaskFile& file) {
+    return scale_tasks(engine, file, folder.workspace(), options, context);
+  }
 
   static std::vector<std::string> ids(const TaskVariants& task) {
     std::vector<std::string> all;
@@ -81,7 +85,8 @@ TEST_F(ScaleTasksTest, GivesEveryTaskItsVariantsAndSaysSo) {
   EXPECT_EQ(tasks[0].variants[0].path, folder.path() / "faces.model");
   EXPECT_THAT(tasks[1].refused, ElementsAre("int8-mixed: 1.40x slower than fp32"));
   EXPECT_FALSE(tasks[0].reused);
-  EXPECT_THAT(log, testing::Contains(AllOf(HasSubstr("faces: int8"), HasSubstr("2.0x faster"), HasSubstr("agreement 100.0 %"))));
+  EXPECT_THAT(log, testing::Contains(
+                       AllOf(HasSubstr("faces: int8"), HasSubstr("2.0x faster"), HasSubstr("agreement 100.0 %"))));
   EXPECT_THAT(log, testing::Contains(AllOf(HasSubstr("text: not kept"), HasSubstr("1.40x slower"))));
 }
 
@@ -157,8 +162,9 @@ TEST_F(ScaleTasksTest, ASpentBudgetLeavesTheSource) {
 TEST_F(ScaleTasksTest, ScoresVariantsThatAreBroughtAlong) {
   folder.write("mine.model", "1.0001 1");
   folder.write("wrong.model", "9 1");
-  const auto tasks = scaled_tasks(folder.parse("tasks: [{name: faces, model: faces.model, variants: [mine.model, wrong.model], "
-                                               "data: {source: synthetic, shape: [1, 4]}, period: 10 ms}]"));
+  const auto tasks =
+      scaled_tasks(folder.parse("tasks: [{name: faces, model: faces.model, variants: [mine.model, wrong.model], "
+                                "data: {source: synthetic, shape: [1, 4]}, period: 10 ms}]"));
   EXPECT_THAT(ids(tasks[0]), ElementsAre("source", "int8", "mine"));
   EXPECT_EQ(tasks[0].variants[2].path, folder.path() / "mine.model");
   EXPECT_THAT(tasks[0].refused, testing::Contains(AllOf(HasSubstr("wrong: agreement"), HasSubstr("below the 95.0 %"))));
@@ -167,8 +173,9 @@ TEST_F(ScaleTasksTest, ScoresVariantsThatAreBroughtAlong) {
 TEST_F(ScaleTasksTest, AVariantThatIsNoModelIsNamed) {
   folder.write("other.model", "no numbers");
   const std::string message = error_of([&] {
-    (void)scaled_tasks(folder.parse("tasks: [{name: faces, model: faces.model, variants: [other.model], data: {source: synthetic, "
-                                    "shape: [1, 4]}, period: 10 ms}]"));
+    (void)scaled_tasks(
+        folder.parse("tasks: [{name: faces, model: faces.model, variants: [other.model], data: {source: synthetic, "
+                     "shape: [1, 4]}, period: 10 ms}]"));
   });
   EXPECT_THAT(message, AllOf(HasSubstr("tasks.yaml:1"), HasSubstr("other.model"), HasSubstr("not a fake model")));
 }
@@ -194,13 +201,16 @@ TEST_F(ScaleTasksTest, KeepsWithinTheStorageBoundAndRemembersWhatItDropped) {
 }
 
 TEST_F(ScaleTasksTest, AnImpossibleStorageBoundNamesTheLeastPossible) {
-  const std::string message = error_of([&] { (void)scaled_tasks(folder.parse("storage: 8 B\n" + std::string(kTwoTasks))); }, ErrorCode::infeasible);
+  const std::string message = error_of(
+      [&] { (void)scaled_tasks(folder.parse("storage: 8 B\n" + std::string(kTwoTasks))); }, ErrorCode::infeasible);
   EXPECT_THAT(message, AllOf(HasSubstr("storage: 8 B"), HasSubstr("least possible is 9 B")));
 }
 
 TEST_F(ScaleTasksTest, ADroppedLevelLeavesTheDiskAndComesBackWithALargerBound) {
   folder.write("mine.model", "1 1");  // smaller than the level
-  const std::string text = "\ntasks: [{name: text, model: text.model, variants: [mine.model], data: {source: synthetic, shape: [1, 4]}, period: 10 ms}]";
+  const std::string text =
+      "\ntasks: [{name: text, model: text.model, variants: [mine.model], data: {source: synthetic, shape: [1, 4]}, "
+      "period: 10 ms}]";
   auto tasks = scaled_tasks(folder.parse("storage: 4 B" + text));
   EXPECT_THAT(ids(tasks[0]), ElementsAre("mine"));
   EXPECT_TRUE(std::filesystem::is_empty(folder.workspace().variants()));
@@ -223,8 +233,10 @@ TEST_F(ScaleTasksTest, ASourceBelowTheAccuracyAskedForIsBadInput) {
     folder.write(std::string("idx/") + part + "-images-idx3-ubyte", idx(true));
     folder.write(std::string("idx/") + part + "-labels-idx1-ubyte", idx(false, 0));
   }
-  const std::string text = "tasks:\n - {name: things, model: classes.model, data: {source: idx, path: idx, batch: 1}, post: {kind: classes}, period: 10 ms,\n"
-                           "    accuracy: {metric: top1,\n      min: 90 %}}";
+  const std::string text =
+      "tasks:\n - {name: things, model: classes.model, data: {source: idx, path: idx, batch: 1}, post: {kind: "
+      "classes}, period: 10 ms,\n"
+      "    accuracy: {metric: top1,\n      min: 90 %}}";
   options.scale = [](Engine&, const ScaleRequest& request, const Context&) {
     ScaleOutcome outcome;
     Variant source;
@@ -239,8 +251,9 @@ TEST_F(ScaleTasksTest, ASourceBelowTheAccuracyAskedForIsBadInput) {
   };
   EXPECT_EQ(scaled_tasks(folder.parse(text))[0].variants[0].accuracy, 1);
   folder.write("idx/t10k-labels-idx1-ubyte", idx(false, 3));
-  EXPECT_THAT(error_of([&] { (void)scaled_tasks(folder.parse(text)); }),
-              AllOf(HasSubstr("tasks.yaml:4"), HasSubstr("accuracy.min"), HasSubstr("top1 0.0 %"), HasSubstr("90.0 %")));
+  EXPECT_THAT(
+      error_of([&] { (void)scaled_tasks(folder.parse(text)); }),
+      AllOf(HasSubstr("tasks.yaml:4"), HasSubstr("accuracy.min"), HasSubstr("top1 0.0 %"), HasSubstr("90.0 %")));
 }
 
 }  // namespace

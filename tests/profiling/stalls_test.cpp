@@ -5,10 +5,12 @@
 namespace rtmdl {
 namespace {
 
-using std::chrono::milliseconds;
 using std::chrono::microseconds;
+using std::chrono::milliseconds;
 
-std::vector<TimedRun> steady(int n, Duration wall) { return std::vector<TimedRun>(static_cast<std::size_t>(n), TimedRun{wall, wall, false}); }
+std::vector<TimedRun> steady(int n, Duration wall) {
+  return std::vector<TimedRun>(static_cast<std::size_t>(n), TimedRun{wall, wall, false});
+}
 
 TEST(Stalls, AThreadThatStoodStillIsLeftOutAndReported) {
   auto runs = steady(20, milliseconds(2));

@@ -10,7 +10,8 @@ namespace {
 
 using testing::ElementsAre;
 
-StoredFile file(int task, const char* content, std::int64_t bytes, double accuracy, std::int64_t median, bool source = false) {
+StoredFile file(int task, const char* content, std::int64_t bytes, double accuracy, std::int64_t median,
+                bool source = false) {
   return {task, content, bytes, accuracy, median, source};
 }
 
@@ -24,35 +25,41 @@ TEST(StorageBound, KeepsAllThatFits) {
 }
 
 TEST(StorageBound, CountsASharedFileOnce) {
-  const std::vector<StoredFile> files{file(0, "a", 100, 1, 10, true), file(0, "a", 100, 0.9, 5), file(1, "a", 100, 1, 10, true)};
+  const std::vector<StoredFile> files{file(0, "a", 100, 1, 10, true), file(0, "a", 100, 0.9, 5),
+                                      file(1, "a", 100, 1, 10, true)};
   EXPECT_EQ(distinct_bytes(files), 100);
   EXPECT_THAT(choose_within(files, 100).keep, ElementsAre(true, true, true));
 }
 
 TEST(StorageBound, DropsTheDominatedBeforeTheLarge) {
-  const std::vector<StoredFile> files{file(0, "a", 100, 1, 10, true), file(0, "b", 50, 0.99, 5), file(0, "worse", 60, 0.98, 6)};
+  const std::vector<StoredFile> files{file(0, "a", 100, 1, 10, true), file(0, "b", 50, 0.99, 5),
+                                      file(0, "worse", 60, 0.98, 6)};
   EXPECT_THAT(choose_within(files, 150).keep, ElementsAre(true, true, false));
 }
 
 TEST(StorageBound, UnknownTimesDominateNothing) {
-  const std::vector<StoredFile> files{file(0, "a", 100, 1, 10, true), file(0, "b", 50, 0.99, 0), file(0, "c", 60, 0.98, 6)};
+  const std::vector<StoredFile> files{file(0, "a", 100, 1, 10, true), file(0, "b", 50, 0.99, 0),
+                                      file(0, "c", 60, 0.98, 6)};
   EXPECT_THAT(choose_within(files, 150).keep, ElementsAre(false, true, true));
 }
 
 TEST(StorageBound, DropsAsFewAsItNeedsTo) {
-  const std::vector<StoredFile> files{file(0, "a", 100, 1, 10, true), file(0, "b", 25, 0.99, 5), file(1, "c", 80, 1, 8, true), file(1, "d", 20, 0.97, 4)};
+  const std::vector<StoredFile> files{file(0, "a", 100, 1, 10, true), file(0, "b", 25, 0.99, 5),
+                                      file(1, "c", 80, 1, 8, true), file(1, "d", 20, 0.97, 4)};
   const StorageChoice choice = choose_within(files, 130);
   EXPECT_THAT(choice.keep, ElementsAre(false, true, true, true));
   EXPECT_EQ(choice.bytes, 125);
 }
 
 TEST(StorageBound, AmongEqualsTheSourceStays) {
-  const std::vector<StoredFile> files{file(0, "a", 100, 1, 10, true), file(0, "b", 100, 0.99, 5), file(0, "c", 10, 0.9, 1)};
+  const std::vector<StoredFile> files{file(0, "a", 100, 1, 10, true), file(0, "b", 100, 0.99, 5),
+                                      file(0, "c", 10, 0.9, 1)};
   EXPECT_THAT(choose_within(files, 120).keep, ElementsAre(true, false, true));
 }
 
 TEST(StorageBound, SaysTheLeastPossible) {
-  const std::vector<StoredFile> files{file(0, "a", 100, 1, 10, true), file(0, "b", 25, 0.99, 5), file(1, "c", 80, 1, 8, true)};
+  const std::vector<StoredFile> files{file(0, "a", 100, 1, 10, true), file(0, "b", 25, 0.99, 5),
+                                      file(1, "c", 80, 1, 8, true)};
   const StorageChoice choice = choose_within(files, 104);
   EXPECT_FALSE(choice.fits);
   EXPECT_EQ(choice.least, 105);
@@ -67,12 +74,15 @@ TEST(StorageBound, NeverExceedsTheBoundAndLeavesNoTaskBare) {
     for (int t = 0; t < tasks; ++t)
       for (int v = 0; v < 1 + static_cast<int>(random() % 5); ++v) {
         const std::int64_t content = random() % 12;  // the content tells the bytes
-        files.push_back({t, std::to_string(content), 10 + 7 * content, (90 + random() % 11) / 100.0, 1 + static_cast<std::int64_t>(random() % 50), v == 0});
+        files.push_back({t, std::to_string(content), 10 + 7 * content, (90 + random() % 11) / 100.0,
+                         1 + static_cast<std::int64_t>(random() % 50), v == 0});
       }
     const std::int64_t limit = static_cast<std::int64_t>(random() % 300);
     const StorageChoice choice = choose_within(files, limit);
     EXPECT_EQ(choice.fits, choice.least <= limit);
-    if (choice.fits) { EXPECT_LE(choice.bytes, limit); }
+    if (choice.fits) {
+      EXPECT_LE(choice.bytes, limit);
+    }
     std::vector<StoredFile> kept;
     std::vector<bool> served(static_cast<std::size_t>(tasks), false);
     for (std::size_t i = 0; i < files.size(); ++i)

@@ -116,12 +116,14 @@ TEST_F(StoreTest, TwoMayWriteAtOnce) {
 TEST_F(StoreTest, RefusesANewerSchemaAndNamesBothVersions) {
   { Store store(file); }
   { Database(file).execute("PRAGMA user_version = 7"); }
-  EXPECT_THAT(error_of([&] { Store store(file); }), AllOf(HasSubstr(file.string()), HasSubstr("schema 7"), HasSubstr("up to 1"), HasSubstr("newer")));
+  EXPECT_THAT(error_of([&] { Store store(file); }),
+              AllOf(HasSubstr(file.string()), HasSubstr("schema 7"), HasSubstr("up to 1"), HasSubstr("newer")));
 }
 
 TEST_F(StoreTest, RefusesAFileThatIsNoDatabase) {
   folder.write("profile.sqlite", std::string(5000, 'x'));
-  EXPECT_THAT(error_of([&] { Store store(file); }), AllOf(HasSubstr(file.string()), HasSubstr("damaged"), HasSubstr("delete it")));
+  EXPECT_THAT(error_of([&] { Store store(file); }),
+              AllOf(HasSubstr(file.string()), HasSubstr("damaged"), HasSubstr("delete it")));
 }
 
 TEST_F(StoreTest, RefusesADamagedFile) {
@@ -134,7 +136,8 @@ TEST_F(StoreTest, RefusesADamagedFile) {
   const std::string rubbish(60'000, '\x5a');
   damage.write(rubbish.data(), static_cast<std::streamsize>(rubbish.size()));
   damage.close();
-  EXPECT_THAT(error_of([&] { Store store(file); }), AllOf(HasSubstr(file.string()), HasSubstr("damaged"), HasSubstr("delete it")));
+  EXPECT_THAT(error_of([&] { Store store(file); }),
+              AllOf(HasSubstr(file.string()), HasSubstr("damaged"), HasSubstr("delete it")));
 }
 
 TEST_F(StoreTest, RefusesAnotherProgramsDatabase) {
@@ -168,11 +171,13 @@ class FullDisk {
 TEST_F(StoreTest, StoresNothingHalfOnAFullDisk) {
   { Store(file).put_family("old", "faces", small_family()); }
   StoredFamily large = small_family();
-  for (int i = 0; i < 5000; ++i) large.refused.push_back("level " + std::to_string(i) + " is too slow by far, and takes its room in the file");
+  for (int i = 0; i < 5000; ++i)
+    large.refused.push_back("level " + std::to_string(i) + " is too slow by far, and takes its room in the file");
   {
     Store store(file);
     FullDisk full(100'000);
-    EXPECT_THAT(error_of([&] { store.put_family("new", "faces", large); }), AllOf(HasSubstr(file.string()), HasSubstr("cannot write"), HasSubstr("nothing was stored")));
+    EXPECT_THAT(error_of([&] { store.put_family("new", "faces", large); }),
+                AllOf(HasSubstr(file.string()), HasSubstr("cannot write"), HasSubstr("nothing was stored")));
   }
   Store store(file);
   EXPECT_TRUE(store.family("old"));

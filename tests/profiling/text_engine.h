@@ -1,6 +1,7 @@
 #pragma once
-/// An engine whose models are text files, "FACTOR MICROSECONDS": the output is the input (4 values; with the word "picture" a gray one of 2 × 2 pixels) times
-/// the factor, and a run keeps the thread busy that long. Counts what is loaded and run.
+/// An engine whose models are text files, "FACTOR MICROSECONDS": the output is the input (4 values; with the word
+/// "picture" a gray one of 2 × 2 pixels) times the factor, and a run keeps the thread busy that long. Counts what is
+/// loaded and run.
 
 #include "base/atomic_file.h"
 #include "engine/engine.h"
@@ -18,7 +19,12 @@ namespace rtmdl {
 class TextExecutable final : public Executable {
  public:
   TextExecutable(double factor, Duration time, std::vector<std::int64_t> shape, std::atomic<int>& runs)
-      : factor_(factor), time_(time), runs_(runs), specs_{{"x", ElementType::f32, shape}}, in_(ElementType::f32, shape), out_(in_) {}
+      : factor_(factor),
+        time_(time),
+        runs_(runs),
+        specs_{{"x", ElementType::f32, shape}},
+        in_(ElementType::f32, shape),
+        out_(in_) {}
   std::span<const TensorSpec> inputs() const noexcept override { return specs_; }
   std::span<const TensorSpec> outputs() const noexcept override { return specs_; }
   TensorView input(std::size_t) noexcept override { return in_.view(); }
@@ -48,13 +54,17 @@ class TextEngine final : public Engine {
   std::unique_ptr<Executable> load(const LoadRequest& request) override {
     const std::string text = read_file(request.model);
     double factor = 0, microseconds = 0;
-    if (std::sscanf(text.c_str(), "%lf %lf", &factor, &microseconds) != 2) bad_input(request.model.string() + ": not a fake model");
-    if (request.device != "cpu" && request.device != accelerator) throw Error(ErrorCode::missing_device, request.device + " is not there");
+    if (std::sscanf(text.c_str(), "%lf %lf", &factor, &microseconds) != 2)
+      bad_input(request.model.string() + ": not a fake model");
+    if (request.device != "cpu" && request.device != accelerator)
+      throw Error(ErrorCode::missing_device, request.device + " is not there");
     const std::lock_guard lock(mutex_);
     ++loads[request.model.filename().string()];
     const bool picture = text.find("picture") != std::string::npos;
-    const std::vector<std::int64_t> shape = picture ? std::vector<std::int64_t>{1, 1, 2, 2} : std::vector<std::int64_t>{1, 4};
-    return std::make_unique<TextExecutable>(factor, Duration(static_cast<std::int64_t>(1000 * microseconds)), shape, runs);
+    const std::vector<std::int64_t> shape =
+        picture ? std::vector<std::int64_t>{1, 1, 2, 2} : std::vector<std::int64_t>{1, 4};
+    return std::make_unique<TextExecutable>(factor, Duration(static_cast<std::int64_t>(1000 * microseconds)), shape,
+                                            runs);
   }
   std::string version() const override { return name; }
   std::vector<std::string> devices() const override { return {"cpu"}; }

@@ -1,7 +1,7 @@
+#include "runtime/dispatcher.h"
 #include "allocations.h"
 #include "engine/fake/fake_engine.h"
 #include "runtime/collector.h"
-#include "runtime/dispatcher.h"
 #include "runtime/releases.h"
 
 #include <rtmdl/error.h>
@@ -18,7 +18,8 @@ namespace {
 /// Stages that take scripted processor time; every `fail_every`-th job fails in its second stage.
 class ScriptedBody final : public JobBody {
  public:
-  explicit ScriptedBody(std::vector<Duration> times, int fail_every = 0) : times_(std::move(times)), fail_every_(fail_every) {}
+  explicit ScriptedBody(std::vector<Duration> times, int fail_every = 0)
+      : times_(std::move(times)), fail_every_(fail_every) {}
   int stages() const noexcept override { return static_cast<int>(times_.size()); }
   std::int64_t begin(std::uint64_t job) noexcept override {
     job_ = job;
@@ -65,7 +66,8 @@ DispatcherConfig two_processors(int tasks, bool realtime) {
 }
 
 void wait_until_idle(Dispatcher& dispatcher) {
-  for (int i = 0; i < 20'000 && dispatcher.pending() > 0; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  for (int i = 0; i < 20'000 && dispatcher.pending() > 0; ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
   ASSERT_EQ(dispatcher.pending(), 0);
 }
 
@@ -86,11 +88,14 @@ TEST_P(DispatcherTest, CountersAddUpUnderOverloadAndFaults) {
   }
   Dispatcher dispatcher(d, pointers);
   std::map<int, JobCounts> seen;
-  Collector collector(dispatcher, {{"a", "b", "c", "d"}, {"v", "v", "v", "v"}, {"cpu", "gpu"}, std::vector<Duration>(4), {}, {}, 1'000'000, {}});
+  Collector collector(
+      dispatcher,
+      {{"a", "b", "c", "d"}, {"v", "v", "v", "v"}, {"cpu", "gpu"}, std::vector<Duration>(4), {}, {}, 1'000'000, {}});
   std::vector<ReleaseSpec> releases;
   for (const auto& t : d.scheduler.tasks) releases.push_back({t.period, {}, us(100)});
   const auto start = MonotonicClock::now() + std::chrono::milliseconds(5);
-  play_releases(dispatcher, releases, start, std::chrono::milliseconds(400), 1, {{}, GetParam() ? kFifoRelease : 0}, {});
+  play_releases(dispatcher, releases, start, std::chrono::milliseconds(400), 1, {{}, GetParam() ? kFifoRelease : 0},
+                {});
   wait_until_idle(dispatcher);
   collector.finish();
   for (const JobRecord& r : collector.records()) {
@@ -103,7 +108,9 @@ TEST_P(DispatcherTest, CountersAddUpUnderOverloadAndFaults) {
   for (int t = 0; t < 4; ++t) {
     const JobCounts c = dispatcher.counts(t);
     // Every release of the grid happened, exactly once: 400 ms / period.
-    EXPECT_EQ(c.released, (std::chrono::milliseconds(400) + releases[static_cast<std::size_t>(t)].period - Duration(1)) / releases[static_cast<std::size_t>(t)].period);
+    EXPECT_EQ(c.released,
+              (std::chrono::milliseconds(400) + releases[static_cast<std::size_t>(t)].period - Duration(1)) /
+                  releases[static_cast<std::size_t>(t)].period);
     EXPECT_EQ(c.released, c.completed + c.dropped + c.failed) << "task " << t;
     EXPECT_EQ(seen[t].released, c.released);
     EXPECT_EQ(seen[t].dropped, c.dropped);
@@ -120,7 +127,8 @@ TEST_P(DispatcherTest, ARunReplaysFromItsLog) {
   Dispatcher dispatcher(d, {&a, &b, &c});
   std::vector<ReleaseSpec> releases;
   for (const auto& t : d.scheduler.tasks) releases.push_back({t.period, {}, {}});
-  play_releases(dispatcher, releases, MonotonicClock::now(), std::chrono::milliseconds(200), 1, {{}, GetParam() ? kFifoRelease : 0}, {});
+  play_releases(dispatcher, releases, MonotonicClock::now(), std::chrono::milliseconds(200), 1,
+                {{}, GetParam() ? kFifoRelease : 0}, {});
   wait_until_idle(dispatcher);
 
   Scheduler replayed(d.scheduler);
@@ -185,7 +193,8 @@ TEST_P(DispatcherTest, EveryStageIsWarmedUpOnceByTheThreadThatRunsIt) {
 INSTANTIATE_TEST_SUITE_P(Modes, DispatcherTest, ::testing::Values(false, true),
                          [](const auto& i) { return i.param ? "Kernel" : "Cooperative"; });
 
-/// One stage that keeps its core busy until `until` is set (or 10 s have passed: then nobody displaced it), and then sets `done`.
+/// One stage that keeps its core busy until `until` is set (or 10 s have passed: then nobody displaced it), and then
+/// sets `done`.
 class BusyUntil final : public JobBody {
  public:
   explicit BusyUntil(const std::atomic<bool>* until) : until_(until) {}

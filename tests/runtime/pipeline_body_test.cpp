@@ -21,19 +21,23 @@ struct PipelineBodyTest : testing::Test {
     engine.script("source", std::move(model));
   }
   TaskSpec task(const std::string& data, const std::string& pre) const {
-    return folder.parse("tasks: [{name: t, model: source.model, data: " + data + ", pre: " + pre + ", period: 10 ms}]").tasks[0];
+    return folder.parse("tasks: [{name: t, model: source.model, data: " + data + ", pre: " + pre + ", period: 10 ms}]")
+        .tasks[0];
   }
   TaskFolder folder;
   FakeEngine engine;
 };
 
 TEST_F(PipelineBodyTest, WarmsUpPicturesOfEverySizeBeforeTheyArePlayed) {
-  for (const int size : {64, 40}) cv::imwrite((folder.path() / (std::to_string(100 - size) + ".png")).string(), cv::Mat(size, size, CV_8UC3, cv::Scalar(1, 2, 3)));
+  for (const int size : {64, 40})
+    cv::imwrite((folder.path() / (std::to_string(100 - size) + ".png")).string(),
+                cv::Mat(size, size, CV_8UC3, cv::Scalar(1, 2, 3)));
   const TaskSpec spec = task("{source: images, path: .}", "{crop: [0, 0, 50, 50]}");
   const auto source = open_source(spec.data, 1);
   PipelineBody body(engine, spec, load_request(spec, spec.model), *source, 512);
   EXPECT_THAT(error_of([&] { body.warm_up(0); }),
-              AllOf(HasSubstr("a picture of 40 x 40 pixels"), HasSubstr("f32 [1, 1, 2, 2]"), HasSubstr("`crop` reaches beyond it")));
+              AllOf(HasSubstr("a picture of 40 x 40 pixels"), HasSubstr("f32 [1, 1, 2, 2]"),
+                    HasSubstr("`crop` reaches beyond it")));
 }
 
 TEST_F(PipelineBodyTest, HoldsABoundedNumberOfBytes) {

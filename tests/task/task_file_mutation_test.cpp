@@ -1,4 +1,5 @@
-// The parser on broken task files, seeded: it accepts, or refuses with one short line that names the file. fuzz/task_file.cpp searches further.
+// The parser on broken task files, seeded: it accepts, or refuses with one short line that names the file.
+// fuzz/task_file.cpp searches further.
 #include "base/atomic_file.h"
 
 #include <rtmdl/error.h>
@@ -14,9 +15,10 @@
 namespace rtmdl {
 namespace {
 
-constexpr std::array<const char*, 28> kPieces{
-    "\n",  "\t", "  ",  "- ",   ": ",  "{",     "}",       "[",    "]",     "\"",   "'",    "#",     "&a ",  "*a",
-    "<<: ", "~",  "|\n", "---\n", "nan", "-1 ms", "1e999 s", "inf",  "\xff", "µ",    "true", "? ",    "!!x ", "99999999999999999999"};
+constexpr std::array<const char*, 28> kPieces{"\n",   "\t",   "  ",  "- ",    ": ",  "{",     "}",
+                                              "[",    "]",    "\"",  "'",     "#",   "&a ",   "*a",
+                                              "<<: ", "~",    "|\n", "---\n", "nan", "-1 ms", "1e999 s",
+                                              "inf",  "\xff", "µ",   "true",  "? ",  "!!x ",  "99999999999999999999"};
 
 class Mutator {
  public:

@@ -35,7 +35,9 @@ class TaskFileTest : public ::testing::Test {
 
   /// A task file whose one task has these lines besides name, model and data.
   TaskFile parse(const std::string& lines, const std::string& top = "") {
-    return TaskFile::parse(top + "tasks:\n  - name: faces\n    model: m.onnx\n    data: {source: images, path: x}\n" + lines, folder_ / "tasks.yaml");
+    return TaskFile::parse(
+        top + "tasks:\n  - name: faces\n    model: m.onnx\n    data: {source: images, path: x}\n" + lines,
+        folder_ / "tasks.yaml");
   }
   std::string complaint(const std::string& lines, const std::string& top = "") {
     try {
@@ -84,10 +86,13 @@ TEST_F(TaskFileTest, DefaultsAreSane) {
 
 TEST_F(TaskFileTest, EverythingThatItDescribesArrives) {
   const TaskFile file = parse(
-      "    period: 100 ms\n    deadline: 120 ms\n    jitter: 1 ms\n    offset: 2 ms\n    queue: 2\n    miss_rate: 5 %\n    hard: true\n"
-      "    shapes: {x: [1, 3, 320, 320]}\n    state: {out: in}\n    inputs: {sr: 16000}\n    accuracy: {metric: top1, min: 80 %, weight: 2}\n"
+      "    period: 100 ms\n    deadline: 120 ms\n    jitter: 1 ms\n    offset: 2 ms\n    queue: 2\n    miss_rate: 5 "
+      "%\n    hard: true\n"
+      "    shapes: {x: [1, 3, 320, 320]}\n    state: {out: in}\n    inputs: {sr: 16000}\n    accuracy: {metric: top1, "
+      "min: 80 %, weight: 2}\n"
       "    scale: {precision: [int8], resolution: [0.5]}\n",
-      "storage: 60 MB\nmemory: 1 GB\nprocessors:\n  cpu: {cores: [0]}\n  gpu: {device: webgpu, slots: 2, options: {a: b}}\n");
+      "storage: 60 MB\nmemory: 1 GB\nprocessors:\n  cpu: {cores: [0]}\n  gpu: {device: webgpu, slots: 2, options: {a: "
+      "b}}\n");
   const TaskSpec& t = file.tasks[0];
   EXPECT_EQ(file.storage, 60'000'000);
   EXPECT_EQ(file.memory, 1'000'000'000);
@@ -107,15 +112,19 @@ TEST_F(TaskFileTest, EverythingThatItDescribesArrives) {
 }
 
 TEST_F(TaskFileTest, AnUnknownKeyIsRefusedAndTheNearestNamed) {
-  EXPECT_EQ(complaint("    perod: 33 ms\n"), "tasks.yaml:5: tasks[0].perod: unknown key 'perod'; did you mean 'period'?");
-  EXPECT_THAT(complaint("    period: 33 ms\n", "storrage: 3 MB\n"), HasSubstr("tasks.yaml:1: storrage: unknown key 'storrage'; did you mean 'storage'?"));
-  EXPECT_THAT(complaint("    period: 33 ms\n    xyzzy: 1\n"), HasSubstr("unknown key 'xyzzy'; accepted are name, model,"));
+  EXPECT_EQ(complaint("    perod: 33 ms\n"),
+            "tasks.yaml:5: tasks[0].perod: unknown key 'perod'; did you mean 'period'?");
+  EXPECT_THAT(complaint("    period: 33 ms\n", "storrage: 3 MB\n"),
+              HasSubstr("tasks.yaml:1: storrage: unknown key 'storrage'; did you mean 'storage'?"));
+  EXPECT_THAT(complaint("    period: 33 ms\n    xyzzy: 1\n"),
+              HasSubstr("unknown key 'xyzzy'; accepted are name, model,"));
 }
 
 TEST_F(TaskFileTest, APeriodNeedsAUnitAndIsPositive) {
   EXPECT_EQ(complaint("    period: 33\n"),
             "tasks.yaml:5: tasks[0].period: '33' has no unit: write a time with one of ns, us, ms, s, min, h");
-  EXPECT_EQ(complaint("    period: -5 ms\n"), "tasks.yaml:5: tasks[0].period: '-5 ms' is out of range: 100 us to 60.0 min is accepted");
+  EXPECT_EQ(complaint("    period: -5 ms\n"),
+            "tasks.yaml:5: tasks[0].period: '-5 ms' is out of range: 100 us to 60.0 min is accepted");
   EXPECT_THAT(complaint("    period: 0 ms\n"), HasSubstr("'0 ms' is out of range"));
   EXPECT_THAT(complaint("    period: .nan ms\n"), HasSubstr("is not a time"));
   EXPECT_THAT(complaint(""), HasSubstr("has no period"));
@@ -123,24 +132,28 @@ TEST_F(TaskFileTest, APeriodNeedsAUnitAndIsPositive) {
 
 TEST_F(TaskFileTest, ADeadlineBeyondWhatTheQueueAllowsIsRefused) {
   EXPECT_EQ(parse("    period: 10 ms\n    deadline: 20 ms\n").tasks[0].deadline, std::chrono::milliseconds(20));
-  EXPECT_THAT(complaint("    period: 10 ms\n    deadline: 21 ms\n"), HasSubstr("'21 ms' is beyond what the queue allows: with `queue: 1` and a period of 10 ms"));
+  EXPECT_THAT(complaint("    period: 10 ms\n    deadline: 21 ms\n"),
+              HasSubstr("'21 ms' is beyond what the queue allows: with `queue: 1` and a period of 10 ms"));
   EXPECT_EQ(parse("    period: 10 ms\n    deadline: 21 ms\n    queue: 2\n").tasks[0].queue, 2);
 }
 
 TEST_F(TaskFileTest, TwoTasksWithOneNameAreRefused) {
-  EXPECT_THAT(complaint("    period: 10 ms\n  - name: faces\n    model: m.onnx\n    data: {source: images, path: x}\n    period: 5 ms\n"),
+  EXPECT_THAT(complaint("    period: 10 ms\n  - name: faces\n    model: m.onnx\n    data: {source: images, path: x}\n  "
+                        "  period: 5 ms\n"),
               HasSubstr("two tasks have the name 'faces'"));
 }
 
 TEST_F(TaskFileTest, ACoreThatDoesNotExistIsRefusedAndTheCoresNamed) {
-  EXPECT_THAT(complaint("    period: 10 ms\n", "processors: {cpu: {cores: [4095]}}\n"), HasSubstr("core 4095 does not exist on this machine; it has 0"));
+  EXPECT_THAT(complaint("    period: 10 ms\n", "processors: {cpu: {cores: [4095]}}\n"),
+              HasSubstr("core 4095 does not exist on this machine; it has 0"));
   EXPECT_THAT(complaint("    period: 10 ms\n", "processors: {cpu: {cores: [0]}, gpu: {device: cpu, cores: [0]}}\n"),
               HasSubstr("core 0 belongs to 'cpu' already"));
 }
 
 TEST_F(TaskFileTest, AMissingModelIsNamed) {
   try {
-    static_cast<void>(TaskFile::parse("tasks: [{name: a, model: none.onnx, period: 1 ms, data: {}}]", folder_ / "tasks.yaml"));
+    static_cast<void>(
+        TaskFile::parse("tasks: [{name: a, model: none.onnx, period: 1 ms, data: {}}]", folder_ / "tasks.yaml"));
     FAIL();
   } catch (const Error& e) {
     EXPECT_THAT(e.what(), HasSubstr("tasks[0].model: '" + (folder_ / "none.onnx").string() + "' is not there"));
@@ -148,7 +161,8 @@ TEST_F(TaskFileTest, AMissingModelIsNamed) {
 }
 
 TEST_F(TaskFileTest, BrokenYamlIsOneLine) {
-  for (const char* text : {"tasks: [", "{", "\t- x: [", "a: b: c", "tasks: 3", "- 1", "", "tasks: []", "tasks:\n  - 3\n"}) {
+  for (const char* text :
+       {"tasks: [", "{", "\t- x: [", "a: b: c", "tasks: 3", "- 1", "", "tasks: []", "tasks:\n  - 3\n"}) {
     try {
       static_cast<void>(TaskFile::parse(text, folder_ / "tasks.yaml"));
       ADD_FAILURE() << "accepted: " << text;
@@ -160,7 +174,8 @@ TEST_F(TaskFileTest, BrokenYamlIsOneLine) {
 }
 
 TEST_F(TaskFileTest, WhateverTextItQuotesAMessageIsOneShortLine) {
-  EXPECT_THAT(complaint("    period: \"3\\n3 ms\"\n"), HasSubstr("tasks[0].period: '3\\n3 ms' has the unknown unit '\\n3 ms'"));
+  EXPECT_THAT(complaint("    period: \"3\\n3 ms\"\n"),
+              HasSubstr("tasks[0].period: '3\\n3 ms' has the unknown unit '\\n3 ms'"));
   // A quote that is never closed swallows the rest of the file.
   const std::string message = complaint("    period: \"33 ms\n" + std::string(5000, 'x') + "\"\n");
   EXPECT_LT(message.size(), 400U);
@@ -171,20 +186,23 @@ TEST_F(TaskFileTest, WhateverTextItQuotesAMessageIsOneShortLine) {
 TEST_F(TaskFileTest, WhatFollowsTheDocumentIsRefused) {
   EXPECT_EQ(complaint("    period: 33 ms\n---\ntasks: []\n"),
             "tasks.yaml:6: the YAML document ends before this line; one document is accepted");
-  EXPECT_EQ(complaint("    period: 33 ms\n", "# a comment\n, that is broken\n"), "tasks.yaml:2: the YAML document ends before this line; one document is accepted");
+  EXPECT_EQ(complaint("    period: 33 ms\n", "# a comment\n, that is broken\n"),
+            "tasks.yaml:2: the YAML document ends before this line; one document is accepted");
   EXPECT_EQ(complaint("    period: 33 ms\n...\n"), "accepted");
   EXPECT_EQ(complaint("    period: 33 ms\n", "---\n"), "accepted");
 }
 
 TEST_F(TaskFileTest, AliasesThatMultiplyOrGoInCirclesAreRefused) {
   std::string bomb = "    period: 33 ms\n    pre:\n      a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n";
-  for (int i = 1; i < 10; ++i) bomb += fmt::format("      a{0}: &a{0} [*a{1}, *a{1}, *a{1}, *a{1}, *a{1}, *a{1}, *a{1}, *a{1}]\n", i, i - 1);
+  for (int i = 1; i < 10; ++i)
+    bomb += fmt::format("      a{0}: &a{0} [*a{1}, *a{1}, *a{1}, *a{1}, *a{1}, *a{1}, *a{1}, *a{1}]\n", i, i - 1);
   EXPECT_EQ(complaint(bomb), "tasks.yaml: more than 100000 values, aliases followed");
   EXPECT_EQ(complaint("    period: 33 ms\n    pre: &p {scale: *p}\n"), "tasks.yaml: nested deeper than 64 levels");
 }
 
 TEST_F(TaskFileTest, AKeyTwiceIsRefused) {
-  EXPECT_EQ(complaint("    period: 33 ms\n    period: 34 ms\n"), "tasks.yaml:6: tasks[0]: the key 'period' appears twice");
+  EXPECT_EQ(complaint("    period: 33 ms\n    period: 34 ms\n"),
+            "tasks.yaml:6: tasks[0]: the key 'period' appears twice");
 }
 
 TEST_F(TaskFileTest, ProcessorsHavePlainNamesAndACpuTakesNoOptions) {
@@ -231,9 +249,11 @@ TEST_F(TaskFileTest, ValuesOutOfRangeAreRefusedWithWhatIsAccepted) {
       {"variants: [none.onnx]", "none.onnx' is not there; a model is an ONNX file"},
       {"variants: [.]", "' is not a file; a model is an ONNX file"},
   };
-  for (const auto& [line, expected] : rows) EXPECT_THAT(complaint("    period: 33 ms\n    " + line + "\n"), HasSubstr(expected)) << line;
+  for (const auto& [line, expected] : rows)
+    EXPECT_THAT(complaint("    period: 33 ms\n    " + line + "\n"), HasSubstr(expected)) << line;
   for (const char* storage : {"-1 MB", "1e30 GB", "60", "nan MB", "[1]"})
-    EXPECT_THAT(complaint("    period: 33 ms\n", fmt::format("storage: {}\n", storage)), HasSubstr("tasks.yaml:1: storage: "));
+    EXPECT_THAT(complaint("    period: 33 ms\n", fmt::format("storage: {}\n", storage)),
+                HasSubstr("tasks.yaml:1: storage: "));
 }
 
 TEST_F(TaskFileTest, MoreTasksThanAreSchedulableAreRefused) {

@@ -1,5 +1,6 @@
 #pragma once
-/// An engine with no inference: models take scripted times, give scripted outputs and fail on command. For tests of everything above the engine.
+/// An engine with no inference: models take scripted times, give scripted outputs and fail on command. For tests of
+/// everything above the engine.
 
 #include "engine/engine.h"
 
@@ -25,9 +26,9 @@ enum class FakeTime {
 struct FakeModel {
   std::vector<TensorSpec> inputs{{"input", ElementType::f32, {1}}};
   std::vector<TensorSpec> outputs{{"output", ElementType::f32, {1}}};
-  std::vector<Duration> times;                    ///< of successive runs, in a circle; empty: no time
+  std::vector<Duration> times;  ///< of successive runs, in a circle; empty: no time
   FakeTime how = FakeTime::spin;
-  int fail_every = 0;                             ///< every n-th run fails; 0: none
+  int fail_every = 0;                                       ///< every n-th run fails; 0: none
   std::function<void(Executable&, std::int64_t run)> fill;  ///< writes outputs; empty: zeros
 };
 

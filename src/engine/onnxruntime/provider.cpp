@@ -25,8 +25,10 @@ constexpr std::array<Provider, 5> kProviders{{
     {"webgpu", "WebGpuExecutionProvider", "WebGPU", "use a build of ONNX Runtime with WebGPU and a Vulkan driver"},
     {"cuda", "CUDAExecutionProvider", "CUDA", "point ONNXRUNTIME_ROOT at a CUDA build of ONNX Runtime"},
     {"tensorrt", "TensorrtExecutionProvider", "TensorRT", "point ONNXRUNTIME_ROOT at a TensorRT build of ONNX Runtime"},
-    {"openvino", "OpenVINOExecutionProvider", "OpenVINO", "point ONNXRUNTIME_ROOT at an OpenVINO build of ONNX Runtime"},
-    {"xnnpack", "XnnpackExecutionProvider", "XNNPACK", "point ONNXRUNTIME_ROOT at a build of ONNX Runtime with XNNPACK"},
+    {"openvino", "OpenVINOExecutionProvider", "OpenVINO",
+     "point ONNXRUNTIME_ROOT at an OpenVINO build of ONNX Runtime"},
+    {"xnnpack", "XnnpackExecutionProvider", "XNNPACK",
+     "point ONNXRUNTIME_ROOT at a build of ONNX Runtime with XNNPACK"},
 }};
 
 [[noreturn]] void refuse(const std::string& device, std::string_view hint) {
@@ -58,7 +60,8 @@ void append_cuda(Ort::SessionOptions& options, const Options& values) {
   const OrtApi& api = Ort::GetApi();
   OrtCUDAProviderOptionsV2* raw = nullptr;
   Ort::ThrowOnError(api.CreateCUDAProviderOptions(&raw));
-  const std::unique_ptr<OrtCUDAProviderOptionsV2, decltype(api.ReleaseCUDAProviderOptions)> cuda(raw, api.ReleaseCUDAProviderOptions);
+  const std::unique_ptr<OrtCUDAProviderOptionsV2, decltype(api.ReleaseCUDAProviderOptions)> cuda(
+      raw, api.ReleaseCUDAProviderOptions);
   const KeysAndValues list(values);
   Ort::ThrowOnError(api.UpdateCUDAProviderOptions(raw, list.keys.data(), list.values.data(), list.keys.size()));
   options.AppendExecutionProvider_CUDA_V2(*raw);
@@ -77,11 +80,13 @@ void append_tensorrt(Ort::SessionOptions& options, const Options& values) {
 
 }  // namespace
 
-void append_provider(Ort::SessionOptions& options, const std::string& device, const std::map<std::string, std::string>& provider_options) {
+void append_provider(Ort::SessionOptions& options, const std::string& device,
+                     const std::map<std::string, std::string>& provider_options) {
   if (device == "cpu") return;
   const auto colon = device.find(':');
   const std::string kind = device.substr(0, colon);
-  const auto* known = std::find_if(kProviders.begin(), kProviders.end(), [&](const Provider& p) { return p.device == kind; });
+  const auto* known =
+      std::find_if(kProviders.begin(), kProviders.end(), [&](const Provider& p) { return p.device == kind; });
   if (known == kProviders.end()) refuse(device, "write cpu, webgpu, cuda:0, tensorrt:0, openvino or xnnpack");
 
   const std::vector<std::string> available = Ort::GetAvailableProviders();

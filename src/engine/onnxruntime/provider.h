@@ -10,6 +10,7 @@ namespace rtmdl {
 
 /// Adds the provider of `device` ("cpu", "webgpu", "cuda:0", "tensorrt:0", or any provider's own name) to the options.
 /// Throws Error(missing_device) if this ONNX Runtime does not have it, and says what it has.
-void append_provider(Ort::SessionOptions& options, const std::string& device, const std::map<std::string, std::string>& provider_options);
+void append_provider(Ort::SessionOptions& options, const std::string& device,
+                     const std::map<std::string, std::string>& provider_options);
 
 }  // namespace rtmdl

@@ -29,7 +29,9 @@ ElementType element_type(ONNXTensorElementDataType type, const std::string& name
     case ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT64: return ElementType::u64;
     case ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64: return ElementType::i64;
     case ONNX_TENSOR_ELEMENT_DATA_TYPE_BOOL: return ElementType::boolean;
-    default: bad_input(fmt::format("tensor '{}' has an element type that is not supported ({})", name, static_cast<int>(type)));
+    default:
+      bad_input(
+          fmt::format("tensor '{}' has an element type that is not supported ({})", name, static_cast<int>(type)));
   }
 }
 
@@ -52,7 +54,8 @@ ONNXTensorElementDataType onnx_type(ElementType type) {
 }
 
 TensorSpec spec_of(const std::string& name, const Ort::TypeInfo& info) {
-  if (info.GetONNXType() != ONNX_TYPE_TENSOR) bad_input(fmt::format("'{}' is not a tensor; only tensors are supported", name));
+  if (info.GetONNXType() != ONNX_TYPE_TENSOR)
+    bad_input(fmt::format("'{}' is not a tensor; only tensors are supported", name));
   const auto tensor = info.GetTensorTypeAndShapeInfo();
   return {name, element_type(tensor.GetElementType(), name), tensor.GetShape()};
 }
@@ -80,7 +83,8 @@ void fill_constant(const TensorSpec& spec, std::span<std::byte> bytes, double va
   bad_input(fmt::format("input '{}' is {}: a constant cannot fill it", spec.name, element_name(spec.type)));
 }
 
-// ONNX Runtime calls these for each thread of a session's pool (its issue #13801: workers that do not take the real-time policy).
+// ONNX Runtime calls these for each thread of a session's pool (its issue #13801: workers that do not take the
+// real-time policy).
 OrtCustomThreadHandle create_pool_thread(void* options, OrtThreadWorkerFn work, void* argument) {
   const auto placement = *static_cast<const ThreadPlacement*>(options);
   auto* thread = new std::thread([placement, work, argument] {
@@ -112,7 +116,8 @@ std::vector<std::int64_t> fixed_shape(const TensorSpec& declared, const LoadRequ
   std::vector<std::int64_t> shape = declared.shape;
   if (const auto given = request.shapes.find(declared.name); given != request.shapes.end()) {
     bool fits = given->second.size() == shape.size();
-    for (std::size_t i = 0; fits && i < shape.size(); ++i) fits = given->second[i] > 0 && (shape[i] < 0 || shape[i] == given->second[i]);
+    for (std::size_t i = 0; fits && i < shape.size(); ++i)
+      fits = given->second[i] > 0 && (shape[i] < 0 || shape[i] == given->second[i]);
     if (!fits)
       bad_input(fmt::format("input '{}' has the shape [{}] in the model (-1: free); [{}] does not fit", declared.name,
                             fmt::join(declared.shape, ", "), fmt::join(given->second, ", ")));
@@ -120,8 +125,9 @@ std::vector<std::int64_t> fixed_shape(const TensorSpec& declared, const LoadRequ
   }
   for (std::size_t i = 0; i < shape.size(); ++i) {
     if (shape[i] >= 0) continue;
-    if (i > 0) bad_input(fmt::format("input '{}' has free dimensions [{}] (-1: free); fix them with `shapes: {{\"{}\": [...]}}`",
-                                     declared.name, fmt::join(declared.shape, ", "), declared.name));
+    if (i > 0)
+      bad_input(fmt::format("input '{}' has free dimensions [{}] (-1: free); fix them with `shapes: {{\"{}\": [...]}}`",
+                            declared.name, fmt::join(declared.shape, ", "), declared.name));
     shape[i] = 1;
   }
   return shape;
@@ -158,7 +164,8 @@ void OnnxRuntimeSession::bind_inputs(const LoadRequest& request) {
   Ort::AllocatorWithDefaultOptions allocator;
   binding_ = Ort::IoBinding(session_);
   std::vector<std::string> names;
-  for (std::size_t i = 0; i < session_.GetInputCount(); ++i) names.emplace_back(session_.GetInputNameAllocated(i, allocator).get());
+  for (std::size_t i = 0; i < session_.GetInputCount(); ++i)
+    names.emplace_back(session_.GetInputNameAllocated(i, allocator).get());
   for (const auto& [name, shape] : request.shapes) require_known("shapes names the input", name, names);
   for (const auto& [name, value] : request.constants) require_known("inputs names the input", name, names);
 
@@ -172,7 +179,8 @@ void OnnxRuntimeSession::bind_inputs(const LoadRequest& request) {
     in.value = Ort::Value::CreateTensor(memory_, in.memory.span().data(), in.memory.span().size(), in.spec.shape.data(),
                                         in.spec.shape.size(), onnx_type(in.spec.type));
     binding_.BindInput(name.c_str(), in.value);
-    const bool is_state = std::any_of(request.state.begin(), request.state.end(), [&](const auto& s) { return s.second == name; });
+    const bool is_state =
+        std::any_of(request.state.begin(), request.state.end(), [&](const auto& s) { return s.second == name; });
     if (const auto constant = request.constants.find(name); constant != request.constants.end()) {
       fill_constant(in.spec, in.memory.span(), constant->second);
     } else if (!is_state) {
@@ -182,8 +190,8 @@ void OnnxRuntimeSession::bind_inputs(const LoadRequest& request) {
   }
 }
 
-/// Output shapes are taken from a run: what a model declares is often free or missing. A second run, on other data, tells whether
-/// the shapes depend on the data.
+/// Output shapes are taken from a run: what a model declares is often free or missing. A second run, on other data,
+/// tells whether the shapes depend on the data.
 void OnnxRuntimeSession::learn_outputs() {
   Ort::AllocatorWithDefaultOptions allocator;
   outputs_.resize(session_.GetOutputCount());
@@ -209,8 +217,8 @@ void OnnxRuntimeSession::learn_outputs() {
     output_specs_.push_back(out.spec);
     if (dynamic_outputs_) continue;
     out.memory = AlignedBytes(element_count(out.spec.shape) * element_size(out.spec.type));
-    out.value = Ort::Value::CreateTensor(memory_, out.memory.span().data(), out.memory.span().size(), out.spec.shape.data(),
-                                         out.spec.shape.size(), onnx_type(out.spec.type));
+    out.value = Ort::Value::CreateTensor(memory_, out.memory.span().data(), out.memory.span().size(),
+                                         out.spec.shape.data(), out.spec.shape.size(), onnx_type(out.spec.type));
     binding_.BindOutput(out.spec.name.c_str(), out.value);
   }
   if (dynamic_outputs_) adopt_dynamic_outputs();
@@ -218,14 +226,16 @@ void OnnxRuntimeSession::learn_outputs() {
 
 void OnnxRuntimeSession::link_state(const LoadRequest& request) {
   for (const auto& [from, to] : request.state) {
-    const auto out = std::find_if(outputs_.begin(), outputs_.end(), [&](const Binding& b) { return b.spec.name == from; });
+    const auto out =
+        std::find_if(outputs_.begin(), outputs_.end(), [&](const Binding& b) { return b.spec.name == from; });
     const auto in = std::find_if(inputs_.begin(), inputs_.end(), [&](const Binding& b) { return b.spec.name == to; });
     require_known("state names the output", from, names_of(outputs_));
     require_known("state names the input", to, names_of(inputs_));
     if (out->spec.type != in->spec.type || out->spec.shape != in->spec.shape)
-      bad_input(fmt::format("state: output '{}' [{}] cannot be fed back to input '{}' [{}]", from, fmt::join(out->spec.shape, ", "), to,
-                            fmt::join(in->spec.shape, ", ")));
-    feedback_.push_back({static_cast<std::size_t>(out - outputs_.begin()), static_cast<std::size_t>(in - inputs_.begin())});
+      bad_input(fmt::format("state: output '{}' [{}] cannot be fed back to input '{}' [{}]", from,
+                            fmt::join(out->spec.shape, ", "), to, fmt::join(in->spec.shape, ", ")));
+    feedback_.push_back(
+        {static_cast<std::size_t>(out - outputs_.begin()), static_cast<std::size_t>(in - inputs_.begin())});
   }
 }
 
@@ -243,7 +253,8 @@ TensorView OnnxRuntimeSession::output(std::size_t i) noexcept {
 
 void OnnxRuntimeSession::adopt_dynamic_outputs() {
   dynamic_values_ = binding_.GetOutputValues();
-  for (std::size_t i = 0; i < outputs_.size(); ++i) outputs_[i].spec.shape = dynamic_values_[i].GetTensorTypeAndShapeInfo().GetShape();
+  for (std::size_t i = 0; i < outputs_.size(); ++i)
+    outputs_[i].spec.shape = dynamic_values_[i].GetTensorTypeAndShapeInfo().GetShape();
 }
 
 bool OnnxRuntimeSession::run_bound() noexcept {

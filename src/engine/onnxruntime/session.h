@@ -16,14 +16,14 @@ namespace rtmdl {
 class AlignedBytes {
  public:
   explicit AlignedBytes(std::size_t size = 0)
-      : size_(size), data_(size ? static_cast<std::byte*>(::operator new(size, std::align_val_t{64})) : nullptr) {
+      : size_(size), data_(size ? static_cast<std::byte*>(::operator new (size, std::align_val_t{64})) : nullptr) {
     for (std::size_t i = 0; i < size; ++i) data_.get()[i] = std::byte{0};
   }
   [[nodiscard]] std::span<std::byte> span() const noexcept { return {data_.get(), size_}; }
 
  private:
   struct Free {
-    void operator()(std::byte* p) const noexcept { ::operator delete(p, std::align_val_t{64}); }
+    void operator()(std::byte* p) const noexcept { ::operator delete (p, std::align_val_t{64}); }
   };
   std::size_t size_ = 0;
   std::unique_ptr<std::byte, Free> data_;
@@ -73,10 +73,10 @@ class OnnxRuntimeSession final : public Executable {
   Ort::MemoryInfo memory_ = Ort::MemoryInfo::CreateCpu(OrtDeviceAllocator, OrtMemTypeDefault);
   std::vector<Binding> inputs_;
   std::vector<Binding> outputs_;
-  std::vector<std::size_t> caller_indices_;   ///< of inputs() in inputs_
+  std::vector<std::size_t> caller_indices_;  ///< of inputs() in inputs_
   std::vector<TensorSpec> caller_inputs_, output_specs_;
   std::vector<Feedback> feedback_;
-  bool dynamic_outputs_ = false;              ///< shapes depend on the data: ONNX Runtime allocates them at each run
+  bool dynamic_outputs_ = false;  ///< shapes depend on the data: ONNX Runtime allocates them at each run
   std::vector<Ort::Value> dynamic_values_;
   std::string last_error_;
 };
