@@ -60,13 +60,22 @@ bool has_batch_normalisation(const Model& model) {
   return std::any_of(nodes.begin(), nodes.end(), [](const auto& n) { return is_op(n, "BatchNormalization"); });
 }
 
-std::string counts(const ChannelGroups& groups, const Kept& kept) {
-  std::size_t before = 0, after = 0;
-  for (std::size_t g = 0; g < kept.size(); ++g) {
-    before += groups.groups[g].channels.size();
-    after += kept[g].size();
+/// What `narrow` has of `wide`, both given by their positions in the source; of these initializers only.
+SourceIndices within(const SourceIndices& narrow, const SourceIndices& wide, const std::set<std::string>& names) {
+  SourceIndices found;
+  for (const std::string& name : names) {
+    const auto n = narrow.find(name);
+    auto& axes = found[name];  // with no axis listed: the same tensor
+    if (n == narrow.end()) continue;
+    const auto w = wide.find(name);
+    axes = n->second;
+    for (std::size_t a = 0; w != wide.end() && a < axes.size(); ++a) {
+      const auto& of = w->second.at(a);
+      if (of.empty()) continue;
+      for (std::int64_t& i : axes[a]) i = std::find(of.begin(), of.end(), i) - of.begin();
+    }
   }
-  return fmt::format("{} of {} channels", after, before);
+  return found;
 }
 
 /// Weight-carrying nodes in the order of the graph.
@@ -156,6 +165,57 @@ Slimmer::Slimmer(Engine& engine, const ScaleRequest& request, FineTuner* tuner, 
 
 std::filesystem::path Slimmer::file_of(const SlimLevel& level) const { return folder_ / (level.id() + ".onnx"); }
 
+std::filesystem::path Slimmer::trunk_of(double width) const {
+  return folder_ / fmt::format("trunk-{}.onnx", SlimLevel{width, 1}.id());
+}
+
+bool Slimmer::shares(const SlimLevel& level) const {
+  return options_.shared > 0 && cannot_tune_.empty() && options_.widths.size() > 1 && level.depth == 1 &&
+         std::find(options_.widths.begin(), options_.widths.end(), level.width) != options_.widths.end();
+}
+
+std::string Slimmer::make_trunk(const Context& context) {
+  std::vector<double> widths = options_.widths;
+  std::sort(widths.begin(), widths.end(), std::greater<>());
+  if (std::all_of(widths.begin(), widths.end(), [&](double w) { return std::filesystem::exists(trunk_of(w)); }))
+    return {};
+  Cutting cutting;
+  if (std::string why = prepare_cutting(source_, cutting, context); !why.empty() || context.stopping()) return why;
+  std::vector<Kept> kept;
+  for (auto w = widths.rbegin(); w != widths.rend(); ++w) {  // every width has all channels of the narrower ones
+    Kept wider = kept_for(cutting, *w * *w);
+    for (std::size_t g = 0; !kept.empty() && g < wider.size(); ++g) {
+      std::vector<int> both;
+      std::set_union(wider[g].begin(), wider[g].end(), kept.back()[g].begin(), kept.back()[g].end(),
+                     std::back_inserter(both));
+      wider[g] = std::move(both);
+    }
+    kept.push_back(std::move(wider));
+  }
+  std::reverse(kept.begin(), kept.end());
+  std::vector<Pruned> forms;
+  for (const Kept& k : kept) forms.push_back(prune(source_, cutting.specs, cutting.groups, k));
+  FineTuneRequest request = tuning(forms.front().model);
+  const std::set<std::string> front = front_weights(source_, options_.shared);
+  for (Pruned& form : forms) {
+    Student student;
+    student.model = &form.model;
+    if (&form != &forms.front()) student.shared = within(form.indices, forms.front().indices, front);
+    request.students.push_back(std::move(student));
+  }
+  request.checkpoint = folder_ / "trunk.checkpoint";
+  Context inner = context;
+  inner.progress = [&context](const std::string& what, double fraction) {
+    context.report("shared layers: " + what, 0.15 + 0.35 * fraction);
+  };
+  if (!tuner_->tune(request, inner).finished) return {};
+  for (std::size_t i = forms.size(); i-- > 0;) {  // the widest last: when it is there, all are
+    write_indices(forms[i].model, forms[i].indices);
+    save_model(forms[i].model, trunk_of(widths[i]));
+  }
+  return {};
+}
+
 /// What differs least in size from the level among those that are wider and deeper; the source if none is.
 Slimmer::Start Slimmer::nearest(const SlimLevel& level) const {
   Start start{source_, {}};
@@ -234,30 +294,37 @@ std::string Slimmer::shorten(Model& model, double depth, const Context& context)
   return {};
 }
 
-std::string Slimmer::narrow(Model& model, double share, const Context& context) {
-  const ChannelGroups groups = verified_channel_groups(engine_, model, request_at(request_), request_.folder);
+std::string Slimmer::prepare_cutting(const Model& model, Cutting& cutting, const Context& context) {
+  cutting.groups = verified_channel_groups(engine_, model, request_at(request_), request_.folder);
+  const ChannelGroups& groups = cutting.groups;
   if (groups.groups.empty())
     return groups.whole.empty() ? "it has no channels"
                                 : fmt::format("nothing can be narrower: '{}' keeps its channels because {}",
                                               groups.whole.front().name, groups.whole.front().reason);
-  const TensorSpecs specs = specs_of(engine_, model, request_at(request_), request_.folder);
-  const auto important = importance_of(model, groups, context);
-  if (context.stopping()) return {};
-  std::vector<double> steps{0.75, 0.5, 0.25};
-  if (groups.groups.size() * steps.size() > kErrorRuns) steps = {0.5};
-  const auto harm = harm_of(model, specs, groups, important, steps, context);
-  if (context.stopping()) return {};
-  const std::vector<double> ratio = ratios_for(model, specs, groups, important, harm, steps, share, kLeastWidth);
-  const Kept kept = most_important(groups, important, ratio);
-  Pruned pruned = prune(model, specs, groups, kept);
-  const auto macs = static_cast<double>(model_cost(pruned.model, pruned.specs).macs);
-  if (macs > 0.98 * static_cast<double>(model_cost(model, specs).macs))
-    return fmt::format("its {} channel groups leave nothing to cut", groups.groups.size());
+  cutting.model = &model;
+  cutting.specs = specs_of(engine_, model, request_at(request_), request_.folder);
+  cutting.importance = importance_of(model, groups, context);
+  if (groups.groups.size() * cutting.steps.size() > kErrorRuns) cutting.steps = {0.5};
+  if (!context.stopping())
+    cutting.harm = harm_of(model, cutting.specs, groups, cutting.importance, cutting.steps, context);
+  return {};
+}
+
+Kept Slimmer::kept_for(const Cutting& c, double share) const {
+  return most_important(c.groups, c.importance,
+                        ratios_for(*c.model, c.specs, c.groups, c.importance, c.harm, c.steps, share, kLeastWidth));
+}
+
+std::string Slimmer::narrow(Model& model, double share, const Context& context) {
+  const Model whole = model;
+  Cutting cutting;
+  if (std::string why = prepare_cutting(whole, cutting, context); !why.empty() || context.stopping()) return why;
+  const Kept kept = kept_for(cutting, share);
+  Pruned pruned = prune(whole, cutting.specs, cutting.groups, kept);
+  if (model_cost(pruned.model, pruned.specs).macs > 0.98 * static_cast<double>(model_cost(whole, cutting.specs).macs))
+    return fmt::format("its {} channel groups leave nothing to cut", cutting.groups.groups.size());
   indices_ = compose(indices_, pruned.indices);
   model = std::move(pruned.model);
-  if (!note_.empty()) note_ += ", ";
-  note_ += fmt::format("{}, {} of the multiply-accumulates", counts(groups, kept),
-                       format_percent(macs / static_cast<double>(std::max<std::int64_t>(1, source_macs_)), 0));
   return {};
 }
 
@@ -272,7 +339,16 @@ Slimmer::Outcome Slimmer::make(const SlimLevel& level, const Context& context) {
     form.model = load_model(file);
     form.note = form.model.proto.doc_string();
   } else {
-    Start start = nearest(level);
+    Start start;
+    if (shares(level)) {
+      outcome.refused = make_trunk(context);
+      if (!outcome.refused.empty()) return outcome;
+      outcome.finished = !context.stopping() && std::filesystem::exists(trunk_of(level.width));
+      if (!outcome.finished) return outcome;
+      start = {load_model(trunk_of(level.width)), level};
+    } else {
+      start = nearest(level);
+    }
     form.model = std::move(start.model);
     indices_ = read_indices(form.model);
     note_.clear();
@@ -285,8 +361,8 @@ Slimmer::Outcome Slimmer::make(const SlimLevel& level, const Context& context) {
       outcome.refused = narrow(form.model, ratio * ratio, context);
       if (!outcome.refused.empty()) return outcome;
     }
-    if (!context.stopping()) tune(form.model, level, context);
-    if (context.stopping()) {
+    if (!context.stopping()) describe(form.model);
+    if (context.stopping() || !tune(form.model, level, context)) {
       outcome.finished = false;
       return outcome;
     }
@@ -300,33 +376,50 @@ Slimmer::Outcome Slimmer::make(const SlimLevel& level, const Context& context) {
   return outcome;
 }
 
-void Slimmer::tune(Model& model, const SlimLevel& level, const Context& context) {
-  if (!cannot_tune_.empty()) {
-    note_ += fmt::format(", not fine-tuned ({})", cannot_tune_);
-    return;
-  }
+/// How much of the source it is.
+void Slimmer::describe(const Model& model) {
+  const auto macs = model_cost(model, specs_of(engine_, model, request_at(request_), request_.folder)).macs;
+  if (!note_.empty()) note_ += ", ";
+  note_ += fmt::format(
+      "{} of the multiply-accumulates",
+      format_percent(static_cast<double>(macs) / static_cast<double>(std::max<std::int64_t>(1, source_macs_)), 0));
+}
+
+FineTuneRequest Slimmer::tuning(const Model& model) const {
   FineTuneRequest request;
   request.teacher = &source_;
-  Student student;
-  student.model = &model;
-  if (options_.shared > 0) student.frozen = front_weights(model, options_.shared);
-  request.students.push_back(std::move(student));
   request.data = data_;
   request.options = options_.tuning;
   if (!has_batch_normalisation(model)) {  // steps must be small where nothing keeps activations in range
     request.options.adamw = true;
     request.options.learning_rate = std::min(request.options.learning_rate, 1e-3);
   }
+  return request;
+}
+
+bool Slimmer::tune(Model& model, const SlimLevel& level, const Context& context) {
+  if (!cannot_tune_.empty()) {
+    note_ += fmt::format(", not fine-tuned ({})", cannot_tune_);
+    return true;
+  }
+  FineTuneRequest request = tuning(model);
+  Student student;
+  student.model = &model;
+  if (options_.shared > 0) student.frozen = front_weights(model, options_.shared);
+  request.students.push_back(std::move(student));
   request.checkpoint = folder_ / (level.id() + ".checkpoint");
   Context inner = context;
   inner.progress = [&context](const std::string& what, double fraction) {
     context.report(what, 0.15 + 0.5 * fraction);
   };
   const FineTuneResult result = tuner_->tune(request, inner);
-  if (!result.finished) return;
+  if (!result.finished) return false;
   note_ += fmt::format(", {} steps of fine-tuning{}", result.steps, result.stopped_early ? " (stopped early)" : "");
+  if (options_.shared > 0)
+    note_ += fmt::format(", the first {} of its layers shared", format_percent(options_.shared, 0));
   context.debug(fmt::format("{}: {}: held-out loss {:.4g} -> {:.4g} in {:.0f} s", source_.name, level.id(),
                             result.loss_before, result.loss_after, result.seconds));
+  return true;
 }
 
 }  // namespace rtmdl

@@ -28,9 +28,11 @@ struct SlimLevel {
 
 struct SlimOptions {
   FineTuneOptions tuning;
-  /// Share of the weight-carrying layers, counted from the inputs, whose weights stay slices of the source's, so that
-  /// they need no storage of their own.
+  /// Share of the weight-carrying layers, counted from the inputs, that all widths have in common: a narrower form's
+  /// weights there are slices of the widest form's, so that they need no storage of their own. They are trained over
+  /// all widths together before each form's other layers are (with one width: they stay slices of the source's).
   double shared = 0;
+  std::vector<double> widths;  ///< that share
 };
 
 /// Makes forms of one source model. Keeps its own results in `folder` (one file a form, and the checkpoint of the one
@@ -54,6 +56,10 @@ class Slimmer {
     SlimLevel level;
   };
   [[nodiscard]] std::filesystem::path file_of(const SlimLevel& level) const;
+  [[nodiscard]] std::filesystem::path trunk_of(double width) const;
+  /// Cuts all widths from the source at once and trains what they share. Says why it cannot.
+  [[nodiscard]] std::string make_trunk(const Context& context);
+  [[nodiscard]] bool shares(const SlimLevel& level) const;
   [[nodiscard]] Start nearest(const SlimLevel& level) const;
   [[nodiscard]] std::vector<std::vector<double>> importance_of(const Model& model, const ChannelGroups& groups,
                                                                const Context& context);
@@ -63,7 +69,20 @@ class Slimmer {
                                                          const std::vector<double>& steps, const Context& context);
   [[nodiscard]] std::string shorten(Model& model, double depth, const Context& context);
   [[nodiscard]] std::string narrow(Model& model, double share, const Context& context);
-  void tune(Model& model, const SlimLevel& level, const Context& context);
+  /// Everything that is known of a model before it is cut.
+  struct Cutting {
+    const Model* model = nullptr;
+    ChannelGroups groups;
+    TensorSpecs specs;
+    std::vector<double> steps{0.75, 0.5, 0.25};
+    std::vector<std::vector<double>> importance, harm;
+  };
+  [[nodiscard]] std::string prepare_cutting(const Model& model, Cutting& cutting, const Context& context);
+  [[nodiscard]] Kept kept_for(const Cutting& cutting, double share) const;
+  void describe(const Model& model);
+  [[nodiscard]] FineTuneRequest tuning(const Model& model) const;
+  /// False if it was stopped.
+  [[nodiscard]] bool tune(Model& model, const SlimLevel& level, const Context& context);
   /// Against the source, on a few calibration inputs.
   [[nodiscard]] double output_error(const Model& candidate);
 
