@@ -2,9 +2,7 @@
 
 #include "base/units.h"
 #include "model/edit.h"
-#include "scaling/blocks.h"
 #include "scaling/calibrate.h"
-#include "scaling/precision.h"
 #include "scaling/source_indices.h"
 
 #include <rtmdl/error.h>
@@ -12,18 +10,12 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <numeric>
 #include <set>
 
 #include <fmt/format.h>
 
 namespace rtmdl {
 namespace {
-
-constexpr std::size_t kErrorSets = 4;
-constexpr std::size_t kErrorRuns = 160;  ///< of pruned candidates, at most: each is a load and kErrorSets runs
-constexpr std::size_t kTaylorExamples = 512;
-constexpr double kLeastWidth = 0.125;  ///< of a group
 
 /// Source with weights as initializers; batch normalisations stay nodes, since fine-tuning wants them.
 Model trainable(Engine& engine, const ScaleRequest& request) {
@@ -34,11 +26,7 @@ Model trainable(Engine& engine, const ScaleRequest& request) {
     const auto& outputs = model.graph().node(i).output();
     constants.insert(constants.end(), outputs.begin(), outputs.end());
   }
-  LoadRequest at;
-  at.shapes = request.shapes;
-  at.state = request.state;
-  at.constants = request.constants;
-  const auto values = values_of(engine, model, at, constants, request.folder);
+  const auto values = values_of(engine, model, load_request_of(request), constants, request.folder);
   fold_constants(model, [&](const std::string& name) -> const Tensor* {
     const auto it = values.find(name);
     return it == values.end() ? nullptr : &it->second;
@@ -46,18 +34,18 @@ Model trainable(Engine& engine, const ScaleRequest& request) {
   return model;
 }
 
-LoadRequest request_at(const ScaleRequest& request) {
-  LoadRequest at;
-  at.model = request.model;
-  at.shapes = request.shapes;
-  at.state = request.state;
-  at.constants = request.constants;
-  return at;
-}
-
 bool has_batch_normalisation(const Model& model) {
   const auto& nodes = model.graph().node();
   return std::any_of(nodes.begin(), nodes.end(), [](const auto& n) { return is_op(n, "BatchNormalization"); });
+}
+
+/// Progress from `low` to `high` of the whole.
+Context part(const Context& whole, double low, double high) {
+  Context context = whole;
+  context.progress = [&whole, low, high](const std::string& what, double fraction) {
+    whole.report(what, low + (high - low) * fraction);
+  };
+  return context;
 }
 
 /// What `narrow` has of `wide`, both given by their positions in the source; of these initializers only.
@@ -156,10 +144,11 @@ Slimmer::Slimmer(Engine& engine, const ScaleRequest& request, FineTuner* tuner, 
       options_(std::move(options)),
       folder_(std::move(folder)),
       source_(trainable(engine, request)) {
-  source_macs_ = model_cost(source_, specs_of(engine_, source_, request_at(request_), request_.folder)).macs;
+  source_macs_ = model_cost(source_, specs_of(engine_, source_, load_request_of(request_), request_.folder)).macs;
   if (tuner_ == nullptr) cannot_tune_ = "there is no training library";
   else if (data_ == nullptr) cannot_tune_ = "there are no inputs to learn from";
   else if (const auto why = tuner_->refuses(source_)) cannot_tune_ = *why;
+  cutter_ = std::make_unique<Cutter>(engine_, request_, source_, cannot_tune_.empty() ? tuner_ : nullptr, data_);
   std::filesystem::create_directories(folder_);
 }
 
@@ -179,22 +168,11 @@ std::string Slimmer::make_trunk(const Context& context) {
   std::sort(widths.begin(), widths.end(), std::greater<>());
   if (std::all_of(widths.begin(), widths.end(), [&](double w) { return std::filesystem::exists(trunk_of(w)); }))
     return {};
-  Cutting cutting;
-  if (std::string why = prepare_cutting(source_, cutting, context); !why.empty() || context.stopping()) return why;
-  std::vector<Kept> kept;
-  for (auto w = widths.rbegin(); w != widths.rend(); ++w) {  // every width has all channels of the narrower ones
-    Kept wider = kept_for(cutting, *w * *w);
-    for (std::size_t g = 0; !kept.empty() && g < wider.size(); ++g) {
-      std::vector<int> both;
-      std::set_union(wider[g].begin(), wider[g].end(), kept.back()[g].begin(), kept.back()[g].end(),
-                     std::back_inserter(both));
-      wider[g] = std::move(both);
-    }
-    kept.push_back(std::move(wider));
-  }
-  std::reverse(kept.begin(), kept.end());
-  std::vector<Pruned> forms;
-  for (const Kept& k : kept) forms.push_back(prune(source_, cutting.specs, cutting.groups, k));
+  std::vector<double> shares;
+  for (const double w : widths) shares.push_back(w * w);
+  Cutter::Narrower narrower = cutter_->narrow(source_, shares, context);
+  std::vector<Pruned>& forms = narrower.forms;
+  if (!narrower.why_not.empty() || forms.empty()) return narrower.why_not;
   FineTuneRequest request = tuning(forms.front().model);
   const std::set<std::string> front = front_weights(source_, options_.shared);
   for (Pruned& form : forms) {
@@ -204,11 +182,7 @@ std::string Slimmer::make_trunk(const Context& context) {
     request.students.push_back(std::move(student));
   }
   request.checkpoint = folder_ / "trunk.checkpoint";
-  Context inner = context;
-  inner.progress = [&context](const std::string& what, double fraction) {
-    context.report("shared layers: " + what, 0.15 + 0.35 * fraction);
-  };
-  if (!tuner_->tune(request, inner).finished) return {};
+  if (!tuner_->tune(request, part(context, 0.1, 0.4)).finished) return {};
   for (std::size_t i = forms.size(); i-- > 0;) {  // the widest last: when it is there, all are
     write_indices(forms[i].model, forms[i].indices);
     save_model(forms[i].model, trunk_of(widths[i]));
@@ -229,103 +203,6 @@ Slimmer::Start Slimmer::nearest(const SlimLevel& level) const {
   }
   if (start.level != SlimLevel{}) start.model = load_model(file_of(start.level));
   return start;
-}
-
-double Slimmer::output_error(const Model& candidate) {
-  const std::size_t n = std::min(kErrorSets, request_.calibration.size());
-  LoadRequest at = request_at(request_);
-  if (!error_)
-    error_ = std::make_unique<OutputError>(
-        engine_, at,
-        std::vector<InputSet>(request_.calibration.begin(), request_.calibration.begin() + static_cast<long>(n)));
-  const ScratchModel file(candidate, request_.folder);
-  at.model = file.path();
-  return error_->of(at);
-}
-
-std::vector<std::vector<double>> Slimmer::importance_of(const Model& model, const ChannelGroups& groups,
-                                                        const Context& context) {
-  if (cannot_tune_.empty()) {
-    context.report("importance of channels", 0.05);
-    const Model* teacher = data_->labelled() ? nullptr : &source_;
-    return tuner_->taylor_importance(model, teacher, groups, *data_, kTaylorExamples, context);
-  }
-  return importance(model, groups, has_batch_normalisation(model) ? Importance::bn_scale : Importance::magnitude);
-}
-
-std::vector<std::vector<double>> Slimmer::harm_of(const Model& model, const TensorSpecs& specs,
-                                                  const ChannelGroups& groups,
-                                                  const std::vector<std::vector<double>>& importance,
-                                                  const std::vector<double>& steps, const Context& context) {
-  std::vector<std::vector<double>> harm(groups.groups.size(), std::vector<double>(steps.size(), 0));
-  for (std::size_t g = 0; g < groups.groups.size(); ++g)
-    for (std::size_t k = 0; k < steps.size() && !context.stopping(); ++k) {
-      context.report("sensitivity of layers", 0.05 + 0.1 * static_cast<double>(g) / static_cast<double>(harm.size()));
-      std::vector<double> ratio(groups.groups.size(), 1);
-      ratio[g] = steps[k];
-      const double error = output_error(prune(model, specs, groups, most_important(groups, importance, ratio)).model);
-      harm[g][k] = std::isfinite(error) ? error : 1;
-    }
-  return harm;
-}
-
-std::string Slimmer::shorten(Model& model, double depth, const Context& context) {
-  const TensorSpecs specs = specs_of(engine_, model, request_at(request_), request_.folder);
-  const std::vector<Block> blocks = find_blocks(model, specs);
-  if (blocks.empty()) return "no block of it can be left out";
-  std::vector<double> harm;
-  for (std::size_t b = 0; b < blocks.size() && !context.stopping(); ++b) {
-    context.report("harm of leaving out blocks",
-                   0.02 + 0.03 * static_cast<double>(b) / static_cast<double>(blocks.size()));
-    const double error = output_error(remove_blocks(model, blocks, {static_cast<int>(b)}));
-    harm.push_back((std::isfinite(error) ? error : 1) / static_cast<double>(std::max<std::int64_t>(1, blocks[b].macs)));
-  }
-  if (context.stopping()) return {};
-  std::vector<int> order(blocks.size());
-  std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(),
-                   [&](int a, int b) { return harm[static_cast<std::size_t>(a)] < harm[static_cast<std::size_t>(b)]; });
-  const double all = static_cast<double>(blocks.size());
-  order.resize(static_cast<std::size_t>(std::clamp(std::round((1 - depth) * all), 1.0, all)));
-  std::sort(order.begin(), order.end());
-  model = remove_blocks(model, blocks, order);
-  normalise(model);
-  note_ = fmt::format("{} of {} blocks", blocks.size() - order.size(), blocks.size());
-  return {};
-}
-
-std::string Slimmer::prepare_cutting(const Model& model, Cutting& cutting, const Context& context) {
-  cutting.groups = verified_channel_groups(engine_, model, request_at(request_), request_.folder);
-  const ChannelGroups& groups = cutting.groups;
-  if (groups.groups.empty())
-    return groups.whole.empty() ? "it has no channels"
-                                : fmt::format("nothing can be narrower: '{}' keeps its channels because {}",
-                                              groups.whole.front().name, groups.whole.front().reason);
-  cutting.model = &model;
-  cutting.specs = specs_of(engine_, model, request_at(request_), request_.folder);
-  cutting.importance = importance_of(model, groups, context);
-  if (groups.groups.size() * cutting.steps.size() > kErrorRuns) cutting.steps = {0.5};
-  if (!context.stopping())
-    cutting.harm = harm_of(model, cutting.specs, groups, cutting.importance, cutting.steps, context);
-  return {};
-}
-
-Kept Slimmer::kept_for(const Cutting& c, double share) const {
-  return most_important(c.groups, c.importance,
-                        ratios_for(*c.model, c.specs, c.groups, c.importance, c.harm, c.steps, share, kLeastWidth));
-}
-
-std::string Slimmer::narrow(Model& model, double share, const Context& context) {
-  const Model whole = model;
-  Cutting cutting;
-  if (std::string why = prepare_cutting(whole, cutting, context); !why.empty() || context.stopping()) return why;
-  const Kept kept = kept_for(cutting, share);
-  Pruned pruned = prune(whole, cutting.specs, cutting.groups, kept);
-  if (model_cost(pruned.model, pruned.specs).macs > 0.98 * static_cast<double>(model_cost(whole, cutting.specs).macs))
-    return fmt::format("its {} channel groups leave nothing to cut", cutting.groups.groups.size());
-  indices_ = compose(indices_, pruned.indices);
-  model = std::move(pruned.model);
-  return {};
 }
 
 Slimmer::Outcome Slimmer::make(const SlimLevel& level, const Context& context) {
@@ -353,13 +230,21 @@ Slimmer::Outcome Slimmer::make(const SlimLevel& level, const Context& context) {
     indices_ = read_indices(form.model);
     note_.clear();
     if (level.depth != start.level.depth) {
-      outcome.refused = shorten(form.model, level.depth / start.level.depth, context);
+      Cutter::Shorter shorter = cutter_->shorten(form.model, level.depth / start.level.depth, part(context, 0, 0.05));
+      outcome.refused = shorter.why_not;
       if (!outcome.refused.empty()) return outcome;
+      note_ = shorter.note;
+      form.model = std::move(shorter.model);
     }
     if (level.width != start.level.width && !context.stopping()) {
       const double ratio = level.width / start.level.width;
-      outcome.refused = narrow(form.model, ratio * ratio, context);
+      Cutter::Narrower narrower = cutter_->narrow(form.model, {ratio * ratio}, part(context, 0.05, 0.15));
+      outcome.refused = narrower.why_not;
       if (!outcome.refused.empty()) return outcome;
+      for (Pruned& one : narrower.forms) {
+        indices_ = compose(indices_, one.indices);
+        form.model = std::move(one.model);
+      }
     }
     if (!context.stopping()) describe(form.model);
     if (context.stopping() || !tune(form.model, level, context)) {
@@ -378,7 +263,7 @@ Slimmer::Outcome Slimmer::make(const SlimLevel& level, const Context& context) {
 
 /// How much of the source it is.
 void Slimmer::describe(const Model& model) {
-  const auto macs = model_cost(model, specs_of(engine_, model, request_at(request_), request_.folder)).macs;
+  const auto macs = model_cost(model, specs_of(engine_, model, load_request_of(request_), request_.folder)).macs;
   if (!note_.empty()) note_ += ", ";
   note_ += fmt::format(
       "{} of the multiply-accumulates",
@@ -408,11 +293,7 @@ bool Slimmer::tune(Model& model, const SlimLevel& level, const Context& context)
   if (options_.shared > 0) student.frozen = front_weights(model, options_.shared);
   request.students.push_back(std::move(student));
   request.checkpoint = folder_ / (level.id() + ".checkpoint");
-  Context inner = context;
-  inner.progress = [&context](const std::string& what, double fraction) {
-    context.report(what, 0.15 + 0.5 * fraction);
-  };
-  const FineTuneResult result = tuner_->tune(request, inner);
+  const FineTuneResult result = tuner_->tune(request, part(context, 0.4, 0.65));
   if (!result.finished) return false;
   note_ += fmt::format(", {} steps of fine-tuning{}", result.steps, result.stopped_early ? " (stopped early)" : "");
   if (options_.shared > 0)

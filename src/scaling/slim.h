@@ -2,8 +2,8 @@
 /// Narrower and shallower forms of a model: where to cut is measured, what remains is fine-tuned. The result is a float
 /// model whose own levels (fp32, int8, smaller inputs) scale() then makes.
 
+#include "scaling/cutter.h"
 #include "scaling/fine_tuner.h"
-#include "scaling/precision.h"
 #include "scaling/scale.h"
 
 #include <filesystem>
@@ -43,6 +43,9 @@ class Slimmer {
   Slimmer(Engine& engine, const ScaleRequest& request, FineTuner* tuner, TrainingData* data, SlimOptions options,
           std::filesystem::path folder);
 
+  Slimmer(const Slimmer&) = delete;
+  Slimmer& operator=(const Slimmer&) = delete;
+
   struct Outcome {
     std::optional<SlimForm> form;
     std::string refused;   ///< why there is none: "nothing can be narrower: …"
@@ -61,30 +64,10 @@ class Slimmer {
   [[nodiscard]] std::string make_trunk(const Context& context);
   [[nodiscard]] bool shares(const SlimLevel& level) const;
   [[nodiscard]] Start nearest(const SlimLevel& level) const;
-  [[nodiscard]] std::vector<std::vector<double>> importance_of(const Model& model, const ChannelGroups& groups,
-                                                               const Context& context);
-  [[nodiscard]] std::vector<std::vector<double>> harm_of(const Model& model, const TensorSpecs& specs,
-                                                         const ChannelGroups& groups,
-                                                         const std::vector<std::vector<double>>& importance,
-                                                         const std::vector<double>& steps, const Context& context);
-  [[nodiscard]] std::string shorten(Model& model, double depth, const Context& context);
-  [[nodiscard]] std::string narrow(Model& model, double share, const Context& context);
-  /// Everything that is known of a model before it is cut.
-  struct Cutting {
-    const Model* model = nullptr;
-    ChannelGroups groups;
-    TensorSpecs specs;
-    std::vector<double> steps{0.75, 0.5, 0.25};
-    std::vector<std::vector<double>> importance, harm;
-  };
-  [[nodiscard]] std::string prepare_cutting(const Model& model, Cutting& cutting, const Context& context);
-  [[nodiscard]] Kept kept_for(const Cutting& cutting, double share) const;
   void describe(const Model& model);
   [[nodiscard]] FineTuneRequest tuning(const Model& model) const;
   /// False if it was stopped.
   [[nodiscard]] bool tune(Model& model, const SlimLevel& level, const Context& context);
-  /// Against the source, on a few calibration inputs.
-  [[nodiscard]] double output_error(const Model& candidate);
 
   Engine& engine_;
   const ScaleRequest& request_;
@@ -96,7 +79,7 @@ class Slimmer {
   std::int64_t source_macs_ = 0;
   std::string cannot_tune_;  ///< why models of this kind are not fine-tuned; empty: they are
   std::vector<SlimLevel> made_;
-  std::unique_ptr<OutputError> error_;
+  std::unique_ptr<Cutter> cutter_;
   std::string note_;       ///< of the form in work
   SourceIndices indices_;  ///< likewise
 };
