@@ -331,6 +331,10 @@ class FamilyMaker::Work {
     for (std::size_t i = 0; i < task.variants.size() && !context_.stopping(); ++i)
       bring(task, i, source, evaluator, family);
     log(task, family.stored.variants.front(), family.stored.variants, family.stored.refused);
+    if (family.stored.variants.size() == 1 && outcome.nearest)
+      context_.info(fmt::format("{}: no level reaches the {} asked for; {} came nearest with {}", task.name,
+                                format_percent(task.accuracy.min), outcome.nearest->id,
+                                format_percent(outcome.nearest->accuracy, 2)));
   }
 
   ScaleOutcome scale_one(std::size_t t, AccuracyEvaluator& evaluator, double source) {
