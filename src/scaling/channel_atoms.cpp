@@ -51,9 +51,6 @@ ChannelAtoms::ChannelAtoms(const Model& model, const TensorSpecs& specs) {
     }
     for (const auto& name : node.output()) outputs_[n].push_back(from_specs(name));
   }
-  for (std::size_t a = 0; a < axes_.size(); ++a) {
-    if (axes_[a].size == 1) lock_axis(static_cast<int>(a), "it is one channel");
-  }
 }
 
 int ChannelAtoms::add_tensor(TensorAxes tensor) {

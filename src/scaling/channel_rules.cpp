@@ -86,6 +86,9 @@ void ChannelRules::apply() {
   for (const auto& input : model_.graph().input()) {
     atoms_.lock_tensor(atoms_.activation(input.name()), "they are an input of the model");
   }
+  for (std::size_t a = 0; a < atoms_.axes().size(); ++a) {
+    if (atoms_.axes()[a].size == 1) atoms_.lock_axis(static_cast<int>(a), "it is one channel");
+  }
   for (int n = 0; n < model_.graph().node_size(); ++n) {
     if (has_subgraph(node(n))) {  // what it captures from outside, too
       const std::string reason =

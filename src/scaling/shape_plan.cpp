@@ -181,31 +181,36 @@ class Planning {
       axes.emplace();
       for (std::size_t i = 0; i < old_starts->size(); ++i) axes->push_back(static_cast<std::int64_t>(i));
     }
-    bool rewrite = false;
+    bool rewrite_starts = false;
+    bool rewrite_ends = false;
+    // A bound that is computed from how many channels there are gives way to a constant, if it is the only one.
+    const auto change = [&](const std::optional<ShapeTensor>& now, std::size_t i, std::int64_t value, bool& rewrite) {
+      rewrite = attributes || (axes->size() == 1 && !now->values[i].place);
+      if (!rewrite) edit(n, now, i, value);
+    };
     for (std::size_t i = 0; i < axes->size(); ++i) {
       const std::size_t k = axis_of((*axes)[i], atoms_.rank(x));
       if (steps && (*steps)[i] != 1) continue;  // its axis does not change
-      const std::int64_t before = atoms_.dim(x, k);
-      const std::int64_t after = after_size(x, k);
       const auto bound = [](std::int64_t v, std::int64_t size) {
         return std::clamp<std::int64_t>(v < 0 ? v + size : v, 0, size);
       };
-      const std::int64_t start = kept_before(x, k, bound((*old_starts)[i], before));
+      const std::int64_t start = kept_before(x, k, bound((*old_starts)[i], atoms_.dim(x, k)));
       const std::int64_t end = start + after_size(y, k);
-      if (bound((*starts)[i], after) != start) {
+      if (bound((*starts)[i], after_size(x, k)) != start) {
         (*starts)[i] = start;
-        rewrite = true;
-        if (!attributes) edit(n, starts_now, i, start);
+        change(starts_now, i, start, rewrite_starts);
       }
-      if (bound((*ends)[i], after) != end) {
+      if (bound((*ends)[i], after_size(x, k)) != end) {
         (*ends)[i] = end;
-        rewrite = true;
-        if (!attributes) edit(n, ends_now, i, end);
+        change(ends_now, i, end, rewrite_ends);
       }
     }
-    if (attributes && rewrite) {
-      plan_.attributes.push_back({n, "starts", *starts, true});
-      plan_.attributes.push_back({n, "ends", *ends, true});
+    if (attributes) {
+      if (rewrite_starts) plan_.attributes.push_back({n, "starts", *starts, true});
+      if (rewrite_ends) plan_.attributes.push_back({n, "ends", *ends, true});
+    } else {
+      if (rewrite_starts) plan_.inputs.push_back({n, 1, *starts});
+      if (rewrite_ends) plan_.inputs.push_back({n, 2, *ends});
     }
   }
 
@@ -245,7 +250,7 @@ class Planning {
     const auto* a = attribute(node, "pads") != nullptr ? attribute(node, "pads") : attribute(node, "paddings");
     const auto now = a == nullptr ? after_->at(n, 1) : std::nullopt;
     auto pads = a != nullptr ? std::optional(integers_attribute(node, a->name())) : whole(before_.at(n, 1));
-    if (!pads || pads->size() != 2 * rank) return conflict(n, "its amounts are computed");
+    if (!pads || pads->size() != 2 * rank) return;  // then the axes that it pads were locked
     bool rewrite = false;
     for (std::size_t k = 0; k < rank; ++k) {
       const std::int64_t before = (*pads)[k];
