@@ -1,8 +1,8 @@
 #include "cli/session.h"
 
-#include "scaling/load_fine_tuner.h"
 #include "base/units.h"
 #include "planning/source_load.h"
+#include "scaling/load_fine_tuner.h"
 
 #include <rtmdl/error.h>
 
