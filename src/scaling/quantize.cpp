@@ -15,13 +15,14 @@ namespace {
 class Quantizer {
  public:
   Quantizer(const Model& model, const std::vector<Unit>& units, const std::vector<bool>& integer, const Params& params,
-            const TensorSpecs& specs, int weight_limit)
+            const TensorSpecs& specs, const WeightForm& weights, int weight_limit)
       : from_(model),
         links_(model),
         units_(units),
         integer_(integer),
         params_(params),
         specs_(specs),
+        weights_(weights),
         limit_(weight_limit) {
     for (std::size_t u = 0; u < units.size(); ++u) {
       for (const auto& output : units[u].outputs) producer_[output] = static_cast<int>(u);
@@ -217,49 +218,39 @@ class Quantizer {
     write(y + "/f", y);
   }
 
+  const std::vector<float>* given_scales(const LinearWeights& w) const {
+    const auto it = weights_.scales.find(w.name);
+    if (it == weights_.scales.end()) return nullptr;
+    if (it->second.size() != w.channels) {
+      throw Error(ErrorCode::internal, fmt::format("{} scales for weights '{}' of {} output channels",
+                                                   it->second.size(), w.name, w.channels));
+    }
+    return &it->second;
+  }
+
   void emit_linear(const Unit& unit) {
     const auto& node = from_.graph().node(unit.node);
     const std::string& y = unit.outputs.front();
-    const auto& w = *links_.constant(node.input(1));
-    const std::int64_t extra = thin_input(unit, node, w);
-    const std::string x = extra > 0 ? read_padded(unit.inputs[0], w.dims_size(), extra) : read(unit.inputs[0]);
+    const auto weights = linear_weights(node, links_);
+    if (!weights) throw Error(ErrorCode::internal, "weights of " + describe(node) + " are no f32 constant");
+    const LinearWeights& w = *weights;
+    const std::int64_t extra = thin_input(unit, node, *links_.constant(node.input(1)));
+    const std::string x =
+        extra > 0 ? read_padded(unit.inputs[0], static_cast<int>(w.shape.size()), extra) : read(unit.inputs[0]);
     const double sx = params(unit.inputs[0]).read.scale;
-    const auto weights = floats(w).value_or(std::vector<float>());
-    const auto b = node.input_size() > 2 && !node.input(2).empty()
-                       ? floats(*links_.constant(node.input(2))).value_or(std::vector<float>())
-                       : std::vector<float>();
-    const bool columns =
-        is_op(node, "MatMul") || (is_op(node, "Gemm") && attribute_or(node, "transB", std::int64_t{0}) == 0);
-    const auto channels = static_cast<std::size_t>(w.dims(columns ? 1 : 0));
-    const std::size_t row = weights.size() / std::max<std::size_t>(channels, 1);
-    const auto channel = [&](std::size_t i) { return columns ? i % channels : i / row; };
-
-    const bool bias = !b.empty();
-
-    std::vector<float> magnitude(channels, 0);
-    for (std::size_t i = 0; i < weights.size(); ++i) {
-      magnitude[channel(i)] = std::max(magnitude[channel(i)], std::fabs(weights[i]));
-    }
-    std::vector<float> scales(channels);
-    for (std::size_t c = 0; c < channels; ++c) {
-      // The bias is counted in steps of sx · scale, in 32 bits with room for the sum.
-      const double room = bias ? std::fabs(b[c]) / (sx * 1e9) : 0;
-      scales[c] =
-          representable_scale(std::max({static_cast<double>(magnitude[c]) / limit_, room, 1e-9 / std::max(sx, 1e-9)}));
-    }
-    std::vector<std::int8_t> q(weights.size());
-    for (std::size_t i = 0; i < weights.size(); ++i) {
-      const float limit = static_cast<float>(limit_);
-      q[i] = static_cast<std::int8_t>(std::clamp(std::nearbyint(weights[i] / scales[channel(i)]), -limit, limit));
-    }
-    const auto n = static_cast<std::int64_t>(channels);
-    const std::vector<std::int8_t> zeros(channels, 0);
+    const auto* given = given_scales(w);
+    const std::vector<float> scales = given != nullptr ? *given : covering_scales(w, sx, limit_);
+    std::vector<std::int8_t> q = round_weights(w, scales, limit_);
+    const std::vector<float> b = corrected_bias(node, unit, w, q, scales);
+    const auto n = static_cast<std::int64_t>(w.channels);
+    const std::vector<std::int8_t> zeros(w.channels, 0);
     const std::string stem = y + "/weights";
-    std::vector<std::int64_t> shape(w.dims().begin(), w.dims().end());
+    std::vector<std::int64_t> shape = w.shape;
     if (extra > 0) {
+      const std::size_t row = q.size() / w.channels;
       const std::size_t filter = row + static_cast<std::size_t>(extra) * (row / static_cast<std::size_t>(shape[1]));
-      std::vector<std::int8_t> padded(channels * filter, 0);
-      for (std::size_t c = 0; c < channels; ++c) {
+      std::vector<std::int8_t> padded(w.channels * filter, 0);
+      for (std::size_t c = 0; c < w.channels; ++c) {
         std::copy_n(q.begin() + static_cast<std::ptrdiff_t>(c * row), row,
                     padded.begin() + static_cast<std::ptrdiff_t>(c * filter));
       }
@@ -270,15 +261,32 @@ class Quantizer {
     tensor(make_tensor(stem + "/scale", Dims(&n, 1), std::span<const float>(scales)));
     tensor(make_tensor(stem + "/zero", Dims(&n, 1), std::span<const std::int8_t>(zeros)));
     set_attribute(add("DequantizeLinear", stem + "/dq", {stem, stem + "/scale", stem + "/zero"}, stem + "/dq"), "axis",
-                  std::int64_t{columns ? 1 : 0});
+                  std::int64_t{w.columns ? 1 : 0});
     onnx::NodeProto made = node;
     made.set_name(unit_mark(unit_) + node.name());
     made.set_input(0, x);
     made.set_input(1, stem + "/dq");
-    if (bias) made.set_input(2, quantized_bias(y, b, scales, sx));
+    if (!b.empty()) {
+      while (made.input_size() < 3) made.add_input();
+      made.set_input(2, quantized_bias(y, b, scales, sx));
+    }
     made.set_output(0, y + "/f");
     *made_.graph().add_node() = std::move(made);
     write(y + "/f", y);
+  }
+
+  /// The model's bias less what rounding the weights adds to the means. A matrix product has no bias to put it into.
+  std::vector<float> corrected_bias(const onnx::NodeProto& node, const Unit& unit, const LinearWeights& w,
+                                    const std::vector<std::int8_t>& q, const std::vector<float>& scales) const {
+    std::vector<float> bias = w.bias;
+    if (weights_.means == nullptr || is_op(node, "MatMul")) return bias;
+    const auto means = weights_.means->find(unit.inputs[0]);
+    if (means == weights_.means->end()) return bias;
+    const std::vector<double> shift = mean_shift(w, q, scales, means->second);
+    if (shift.empty()) return bias;
+    bias.resize(w.channels, 0);
+    for (std::size_t c = 0; c < w.channels; ++c) bias[c] = static_cast<float>(bias[c] - shift[c]);
+    return bias;
   }
 
   std::string quantized_bias(const std::string& y, const std::vector<float>& b, const std::vector<float>& scales,
@@ -307,6 +315,7 @@ class Quantizer {
   const std::vector<bool>& integer_;
   const Params& params_;
   const TensorSpecs& specs_;
+  const WeightForm& weights_;
   int limit_;
   int unit_ = 0;
   Model made_;
@@ -318,18 +327,26 @@ class Quantizer {
 
 std::string unit_mark(int unit) { return fmt::format("~{}~", unit); }
 
-int exact_weight_limit() noexcept {
-#if defined(__x86_64__)
-  __builtin_cpu_init();
-  return __builtin_cpu_supports("avx512vnni") ? 127 : 63;
-#else
-  return 127;
-#endif
+Model quantize(const Model& model, const std::vector<Unit>& units, const std::vector<bool>& integer,
+               const Params& params, const TensorSpecs& specs, const WeightForm& weights, int weight_limit) {
+  return Quantizer(model, units, integer, params, specs, weights, weight_limit).run();
 }
 
-Model quantize(const Model& model, const std::vector<Unit>& units, const std::vector<bool>& integer,
-               const Params& params, const TensorSpecs& specs, int weight_limit) {
-  return Quantizer(model, units, integer, params, specs, weight_limit).run();
+WeightScales weight_scales(const Model& model, const std::vector<Unit>& units, const std::vector<bool>& which,
+                           const Params& params, bool clipped, int weight_limit) {
+  const Links links(model);
+  WeightScales scales;
+  for (std::size_t u = 0; u < units.size(); ++u) {
+    if (!which[u] || units[u].kind != UnitKind::linear) continue;
+    const auto w = linear_weights(model.graph().node(units[u].node), links);
+    const auto input = params.find(units[u].inputs[0]);
+    if (!w || input == params.end()) continue;
+    const double step = input->second.read.scale;
+    auto own = clipped ? clipping_scales(*w, step, weight_limit) : covering_scales(*w, step, weight_limit);
+    const auto [it, fresh] = scales.try_emplace(w->name, own);
+    for (std::size_t c = 0; !fresh && c < own.size(); ++c) it->second[c] = std::max(it->second[c], own[c]);
+  }
+  return scales;
 }
 
 }  // namespace rtmdl
