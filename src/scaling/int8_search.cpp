@@ -11,7 +11,8 @@
 namespace rtmdl {
 namespace {
 
-constexpr int kProfileRuns = 8;
+constexpr int kProfileRunsMin = 8, kProfileRunsMax = 30;
+constexpr Duration kProfileTime = std::chrono::milliseconds(100);  ///< about, of one profile
 /// Output errors of mixtures: for sensitivities, and for the ladder of candidates half as many. As many as the time is
 /// enough for, within these limits.
 constexpr std::int64_t kEvaluationsMin = 18, kEvaluationsMax = 60;
@@ -21,6 +22,11 @@ constexpr double kHarmless = 5e-4;  ///< output error below which nothing is gai
 double elements(const TensorSpecs& specs, const std::string& tensor) {
   const auto it = specs.find(tensor);
   return it == specs.end() ? 0 : static_cast<double>(element_count(it->second.shape));
+}
+
+void keep_least(UnitTimes& times, const UnitTimes& again) {
+  for (std::size_t u = 0; u < times.unit.size(); ++u) times.unit[u] = std::min(times.unit[u], again.unit[u]);
+  times.total = std::min(times.total, again.total);
 }
 
 /// Where a mixed model was profiled: its integer units' and conversions' real times replace what was assumed.
@@ -150,14 +156,21 @@ std::vector<Int8Candidate> find_candidates(Engine& engine, const Int8Builder& bu
   std::vector<Int8Candidate> found;
   const int evaluations = builder.evaluations();
   int profiles = 0;
+  int profiled_runs = 0;
+  int runs = kProfileRunsMin;
   const auto profile = [&](const std::vector<bool>& integer) {
     ++profiles;
-    return profile_units(engine, builder.build(integer), at, units.size(), input, kProfileRuns, folder, context);
+    profiled_runs += runs;
+    const UnitTimes times =
+        profile_units(engine, builder.build(integer), at, units.size(), input, runs, folder, context);
+    const auto affordable = kProfileTime / std::max<Duration>(Duration(std::llround(times.total * 1e3)), Duration(1));
+    runs = static_cast<int>(std::clamp<std::int64_t>(affordable, kProfileRunsMin, kProfileRunsMax));
+    return times;
   };
   const auto log_effort = [&] {
     const int tried = builder.evaluations() - evaluations;
     context.debug(fmt::format("{}: the search loaded {} models and ran them {} times", builder.model().name,
-                              profiles + tried, profiles * kProfileRuns + tried * static_cast<int>(error.runs())));
+                              profiles + tried, profiled_runs + tried * static_cast<int>(error.runs())));
   };
   const auto propose = [&](const std::vector<bool>& integer, double predicted) {
     const bool known = std::any_of(found.begin(), found.end(), [&](const auto& c) { return c.integer == integer; });
@@ -166,9 +179,12 @@ std::vector<Int8Candidate> find_candidates(Engine& engine, const Int8Builder& bu
     if (std::isfinite(e)) found.push_back({integer, e, predicted});
   };
 
-  const UnitTimes in_float = profile(std::vector<bool>(units.size(), false));
+  UnitTimes in_float = profile(std::vector<bool>(units.size(), false));
   if (context.stopping()) return found;
-  const UnitTimes in_integer = profile(all);
+  UnitTimes in_integer = profile(all);
+  // Once more, in turn: what slowed one of them down may have been another process.
+  keep_least(in_float, profile(std::vector<bool>(units.size(), false)));
+  keep_least(in_integer, profile(all));
   RegionTimes times{in_float.unit, in_integer.unit};
   const auto begin = MonotonicClock::now();
   propose(all, in_integer.total);

@@ -1,12 +1,13 @@
 #include "scaling/precision.h"
 
-#include "model/edit.h"
+#include "scaling/channel_padding.h"
 
 #include <rtmdl/error.h>
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -18,6 +19,7 @@ namespace rtmdl {
 namespace {
 
 constexpr int kCalibrationParts = 6;
+constexpr std::size_t kCorrectionSets = 8;
 constexpr double kHarmless = 5e-4;  ///< an output error that no metric will see
 constexpr double kClearly = 0.95;   ///< times the error of what is simpler, or the simpler form stays
 
@@ -111,6 +113,8 @@ Int8Builder::Int8Builder(Engine& engine, const Model& prepared, const LoadReques
       folder_(std::move(folder)),
       context_(context),
       units_(find_units(prepared)) {
+  auto padded = options_.edit_weights ? std::make_unique<Model>(prepared) : nullptr;
+  if (padded && pad_depthwise_channels(*padded) > 0) padded_ = std::move(padded);
   form_.methods.assign(units_.size(), Calibration::min_max);
   observe_form(form_, context);
   set_params(form_);
@@ -129,7 +133,7 @@ Int8Builder::Int8Builder(Engine& engine, const Model& prepared, const LoadReques
 
 /// Every tensor that a unit could quantise; those around linear units channel by channel.
 void Int8Builder::observe_form(Form& form, const Context& context) const {
-  const Model& model = form.equalised ? *form.equalised : prepared_;
+  const Model& model = of(form);
   const Links links(model);
   std::set<std::string> wanted;
   ChannelAxes axes;
@@ -148,7 +152,7 @@ void Int8Builder::observe_form(Form& form, const Context& context) const {
 }
 
 void Int8Builder::set_params(Form& form) const {
-  const Model& model = form.equalised ? *form.equalised : prepared_;
+  const Model& model = of(form);
   form.params = choose_params(model, units_, form.observed.histograms, form.methods);
   if (!possible_.empty()) form.scales = rtmdl::weight_scales(model, units_, possible_, form.params, form.clipped);
 }
@@ -161,7 +165,7 @@ int Int8Builder::count_linear(const std::vector<bool>& integer) const {
 
 void Int8Builder::choose_calibration(const OutputError& error, const Context& context) {
   if (this->error(possible_, error) < kHarmless || context.stopping()) return;
-  if (options_.equalise) choose_equalisation(error, context);
+  if (options_.edit_weights) choose_equalisation(error, context);
   choose_ranges(error, context);
   choose_weights(error, context);
 }
@@ -182,7 +186,7 @@ void Int8Builder::choose_equalisation(const OutputError& error, const Context& c
   const auto seen = best.observed.channels;
   for (const Equalisation method : {Equalisation::activations, Equalisation::weights}) {
     if (context.stopping()) break;
-    Equalised equalised = equalise(prepared_, seen, method);
+    Equalised equalised = equalise(base(), seen, method);
     if (equalised.scaled + equalised.absorbed == 0) continue;
     form_ = Form();
     form_.equalisation = method;
@@ -201,6 +205,13 @@ void Int8Builder::choose_equalisation(const OutputError& error, const Context& c
 }
 
 void Int8Builder::choose_ranges(const OutputError& error, const Context& context) {
+  constexpr std::array kMethods{Calibration::min_max, Calibration::percentile_9999, Calibration::percentile_999,
+                                Calibration::mse};
+  const auto use = [&](std::size_t begin, std::size_t end, Calibration method) {
+    std::fill(form_.methods.begin() + static_cast<std::ptrdiff_t>(begin),
+              form_.methods.begin() + static_cast<std::ptrdiff_t>(end), method);
+    set_params(form_);
+  };
   const int linear = count_linear(possible_);
   const int parts = std::min(kCalibrationParts, linear);
   std::size_t end = 0;
@@ -214,40 +225,52 @@ void Int8Builder::choose_ranges(const OutputError& error, const Context& context
     }
     double least = std::numeric_limits<double>::infinity();
     Calibration best = Calibration::min_max;
-    const auto use = [&](Calibration method) {
-      std::fill(form_.methods.begin() + static_cast<std::ptrdiff_t>(begin),
-                form_.methods.begin() + static_cast<std::ptrdiff_t>(end), method);
-      set_params(form_);
-    };
-    for (const Calibration method :
-         {Calibration::min_max, Calibration::percentile_9999, Calibration::percentile_999, Calibration::mse}) {
+    for (const Calibration method : kMethods) {
       if (context.stopping()) break;
-      use(method);
+      use(begin, end, method);
       if (const double e = this->error(alone, error); e < least) least = e, best = method;
     }
-    use(best);
+    use(begin, end, best);
     form_.parts.push_back(best);
   }
+  std::vector<Calibration> best = form_.methods;
+  double least = this->error(possible_, error);
+  for (const Calibration method : kMethods) {
+    if (context.stopping()) break;
+    use(0, units_.size(), method);
+    const double e = this->error(possible_, error);
+    if (e >= least) continue;
+    least = e;
+    best = form_.methods;
+    form_.parts = {method};
+  }
+  form_.methods = std::move(best);
+  set_params(form_);
 }
 
 void Int8Builder::choose_weights(const OutputError& error, const Context& context) {
-  double least = std::numeric_limits<double>::infinity();
-  std::pair<bool, bool> best{false, false};
-  const auto use = [&](bool clipped, bool corrected) {
-    form_.corrected = corrected;
-    if (clipped == form_.clipped) return;
-    form_.clipped = clipped;
-    form_.scales = rtmdl::weight_scales(model(), units_, possible_, form_.params, clipped);
+  if (context.stopping()) return;
+  double least = this->error(possible_, error);
+  const auto note = [&](const char* what, double e) {
+    context.debug(fmt::format("{}: {}: output error {:.5f} (before {:.5f})", prepared_.name, what, e, least));
   };
-  for (const auto& [clipped, corrected] : {std::pair{false, false}, {false, true}, {true, true}, {true, false}}) {
-    if (context.stopping()) break;
-    use(clipped, corrected);
-    const double e = this->error(possible_, error);
-    context.debug(fmt::format("{}: weights {}, biases {}: output error {:.5f}", prepared_.name,
-                              clipped ? "clipped" : "whole", corrected ? "corrected" : "as they are", e));
-    if (e < kClearly * least) least = e, best = {clipped, corrected};
+  form_.clipped = true;
+  set_params(form_);
+  const double clipped = this->error(possible_, error);
+  note("weights clipped", clipped);
+  if (clipped < kClearly * least) {
+    least = clipped;
+  } else {
+    form_.clipped = false;
+    set_params(form_);
   }
-  use(best.first, best.second);
+  if (context.stopping()) return;
+  const auto n = std::min<std::size_t>(sets_.size(), kCorrectionSets);
+  form_.shifts = measure_bias_shifts(engine_, model(), at_, units_, possible_, form_.params, weight_scales(),
+                                     {sets_.begin(), sets_.begin() + static_cast<std::ptrdiff_t>(n)}, folder_, context);
+  const double corrected = this->error(possible_, error);
+  note("biases corrected", corrected);
+  if (context.stopping() || corrected >= kClearly * least) form_.shifts.clear();
 }
 
 std::string Int8Builder::calibration() const {
@@ -262,12 +285,12 @@ std::string Int8Builder::calibration() const {
   }
   if (form_.equalised) text += fmt::format(", {}", equalisation_name(form_.equalisation));
   if (form_.clipped) text += ", weights clipped";
-  if (form_.corrected) text += ", biases corrected";
+  if (!form_.shifts.empty()) text += ", biases corrected";
   return text;
 }
 
 WeightForm Int8Builder::weight_form() const {
-  WeightForm form{form_.scales, form_.corrected ? &form_.observed.channels : nullptr};
+  WeightForm form{form_.scales, form_.shifts};
   for (const auto& [name, scales] : options_.weight_scales) form.scales[name] = scales;
   return form;
 }
@@ -303,22 +326,26 @@ std::vector<std::string> Int8Builder::judged_tensors() const {
       smooth.insert(node.output().begin(), node.output().end());
     }
   }
+  const Links links(prepared_);
   for (const auto& output : prepared_.graph().output()) {
-    if (!jumping.contains(output.name())) add(output.name());
+    if (jumping.contains(output.name())) continue;
+    const int p = links.producer(output.name());  // of another type than errors are measured in
+    const bool cast = p >= 0 && is_op(nodes[p], "Cast") && smooth.contains(nodes[p].input(0));
+    add(cast ? nodes[p].input(0) : output.name());
   }
   return judged;
 }
 
 /// With all nodes, so that units keep their places.
-Model Int8Builder::judged_model() const {
-  Model judged = model();
+Model Int8Builder::judged_form(const Model& model) const {
+  Model judged = model;
   judged.graph().clear_output();
   for (const auto& name : judged_) judged.graph().add_output()->set_name(name);
   return judged;
 }
 
 OutputError Int8Builder::judge(std::vector<InputSet> sets) const {
-  const ScratchModel file(judged_model(), folder_);
+  const ScratchModel file(judged_form(prepared_), folder_);
   LoadRequest request = at_;
   request.model = file.path();
   return {engine_, request, std::move(sets)};
@@ -326,8 +353,8 @@ OutputError Int8Builder::judge(std::vector<InputSet> sets) const {
 
 double Int8Builder::error(const std::vector<bool>& integer, const OutputError& error) const {
   ++evaluations_;
-  const ScratchModel file(quantize(judged_model(), units_, integer, form_.params, form_.observed.specs, weight_form()),
-                          folder_);
+  const ScratchModel file(
+      quantize(judged_form(model()), units_, integer, form_.params, form_.observed.specs, weight_form()), folder_);
   LoadRequest request = at_;
   request.model = file.path();
   try {

@@ -38,9 +38,9 @@ struct Int8Options {
   /// of another's, int8 weights on the other's scales are the same slices of the other's. What is not named gets scales
   /// of its own.
   WeightScales weight_scales;
-  /// Whether weights may be changed before they are rounded (see equalise.h): not in families of models whose weights
-  /// are slices of each other.
-  bool equalise = true;
+  /// Whether weights may be changed before they are rounded (see equalise.h, channel_padding.h): not in families of
+  /// models whose weights are slices of each other.
+  bool edit_weights = true;
 };
 
 class Int8Builder {
@@ -50,8 +50,8 @@ class Int8Builder {
   Int8Builder(Engine& engine, const Model& prepared, const LoadRequest& at, const std::vector<InputSet>& sets,
               std::filesystem::path folder, const Context& context, Int8Options options = {});
 
-  /// The float model that is quantised: the prepared one, or its equalised form.
-  [[nodiscard]] const Model& model() const { return form_.equalised ? *form_.equalised : prepared_; }
+  /// The float model that is quantised: the prepared one, or one with the same nodes and outputs but other weights.
+  [[nodiscard]] const Model& model() const { return of(form_); }
   [[nodiscard]] const std::vector<Unit>& units() const { return units_; }
   [[nodiscard]] const TensorSpecs& specs() const { return form_.observed.specs; }
   /// Which units have an integer form and ranges for it. Empty of true: nothing can be quantised.
@@ -60,7 +60,8 @@ class Int8Builder {
 
   /// Keeps what gives the least error: an equalised form (all integer), then part by part from the inputs on a
   /// calibration method when that part alone is integer (judged all at once, the most sensitive layer would decide for
-  /// all), then clipped weights and corrected biases (all integer).
+  /// all; one method for the whole model where that is better), then clipped weights and corrected biases (all
+  /// integer).
   void choose_calibration(const OutputError& error, const Context& context);
   /// "least squares", or how many parts of the model took which, and what else was done: "3x min-max, 5x least squares,
   /// channels equalised, biases corrected".
@@ -81,26 +82,30 @@ class Int8Builder {
   /// One float model with what was seen of it and what was chosen for it.
   struct Form {
     Equalisation equalisation = Equalisation::none;
-    std::unique_ptr<Model> equalised;  ///< null: the prepared model
+    std::unique_ptr<Model> equalised;  ///< null: the base
     Observed observed;
     std::vector<Calibration> methods;  ///< by unit
     std::vector<Calibration> parts;    ///< by part
     Params params;
-    bool clipped = false, corrected = false;
+    bool clipped = false;
     WeightScales scales;
+    BiasShifts shifts;
   };
 
+  [[nodiscard]] const Model& base() const { return padded_ ? *padded_ : prepared_; }
+  [[nodiscard]] const Model& of(const Form& form) const { return form.equalised ? *form.equalised : base(); }
   void observe_form(Form& form, const Context& context) const;
   void set_params(Form& form) const;
   void choose_equalisation(const OutputError& error, const Context& context);
   void choose_ranges(const OutputError& error, const Context& context);
   void choose_weights(const OutputError& error, const Context& context);
   [[nodiscard]] WeightForm weight_form() const;
-  [[nodiscard]] Model judged_model() const;
+  [[nodiscard]] Model judged_form(const Model& model) const;
   [[nodiscard]] std::vector<std::string> judged_tensors() const;
 
   Engine& engine_;
   const Model& prepared_;
+  std::unique_ptr<Model> padded_;  ///< with channels as the kernels like them; null: the prepared model
   const std::vector<InputSet>& sets_;
   Int8Options options_;
   LoadRequest at_;

@@ -128,14 +128,4 @@ std::vector<std::int8_t> round_weights(const LinearWeights& w, const std::vector
   return rounded;
 }
 
-std::vector<double> mean_shift(const LinearWeights& w, const std::vector<std::int8_t>& rounded,
-                               const std::vector<float>& scales, const ChannelStats& input) {
-  if (input.mean.size() != w.inputs) return {};
-  std::vector<double> shift(w.channels, 0);
-  for_each(w, [&](std::size_t i, std::size_t c) {
-    shift[c] += (static_cast<double>(rounded[i]) * scales[c] - w.values[i]) * input.mean[w.input_of(i)];
-  });
-  return shift;
-}
-
 }  // namespace rtmdl

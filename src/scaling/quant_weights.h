@@ -2,7 +2,6 @@
 /// Weights in 8 bits: symmetric, one scale per output channel, and the int32 bias that goes with them.
 
 #include "model/model.h"
-#include "scaling/calibrate.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -47,10 +46,5 @@ struct LinearWeights {
 
 [[nodiscard]] std::vector<std::int8_t> round_weights(const LinearWeights& weights, const std::vector<float>& scales,
                                                      int limit);
-
-/// What rounding adds to the mean of each output channel: Σ (ŵ − w) · E[x] (Nagel et al. 2019, eq. 17–19), with E[x]
-/// as observed; padding is not looked at. Empty if the means are not of the channels that the weights read.
-[[nodiscard]] std::vector<double> mean_shift(const LinearWeights& weights, const std::vector<std::int8_t>& rounded,
-                                             const std::vector<float>& scales, const ChannelStats& input);
 
 }  // namespace rtmdl

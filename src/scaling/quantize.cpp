@@ -1,6 +1,7 @@
 #include "scaling/quantize.h"
 
 #include "model/edit.h"
+#include "model/scale_shift.h"
 
 #include <fmt/format.h>
 #include <rtmdl/error.h>
@@ -140,15 +141,15 @@ class Quantizer {
     return kTogether - w.dims(1);
   }
 
+  /// Quantised first: bytes are quicker to copy.
   std::string read_padded(const std::string& name, int rank, std::int64_t extra) {
     const std::string stem = fmt::format("{}/padded/{}", name, unit_);
     std::vector<std::int64_t> pads(2 * static_cast<std::size_t>(rank), 0);
     pads[static_cast<std::size_t>(rank) + 1] = extra;
     const auto count = static_cast<std::int64_t>(pads.size());
     tensor(make_tensor(stem + "/pads", Dims(&count, 1), std::span<const std::int64_t>(pads)));
-    add("Pad", stem, {name, stem + "/pads"}, stem);
     const auto [s, z] = grid(name + "/read", params(name).read);
-    add("QuantizeLinear", kConversionMark + name, {stem, s, z}, stem + "/q");
+    add("Pad", stem, {bytes(name), stem + "/pads", z}, stem + "/q");
     add("DequantizeLinear", stem + "/dq", {stem + "/q", s, z}, stem + "/dq");
     return stem + "/dq";
   }
@@ -157,9 +158,14 @@ class Quantizer {
     const TensorParams p = params(name);
     const auto [s, z] = grid(name + "/written", p.written);
     add("QuantizeLinear", name + "/quantize", {computed, s, z}, name + "/q");
+    give_float(name);
+  }
+
+  /// Where a float unit or the caller reads it.
+  void give_float(const std::string& name) {
     if (!read_as_float_.contains(name)) return;
-    const auto [rs, rz] = grid(name + "/read", p.read);
-    add("DequantizeLinear", kConversionMark + name, {name + "/q", rs, rz}, name);
+    const auto [s, z] = grid(name + "/read", params(name).read);
+    add("DequantizeLinear", kConversionMark + name, {name + "/q", s, z}, name);
   }
 
   /// What a float Conv, ConvTranspose or Gemm reads instead of an integer unit's output: the same, dequantised per
@@ -186,7 +192,10 @@ class Quantizer {
     const auto& node = from_.graph().node(unit.node);
     if (unit.kind == UnitKind::linear) return emit_linear(unit);
     if (unit.kind == UnitKind::hard_sigmoid) return emit_hard_sigmoid(unit);
+    if (is_op(node, "Pad")) return emit_pad(unit);
+    if ((is_op(node, "DepthToSpace") || is_op(node, "SpaceToDepth")) && emit_blocks(unit)) return;
     onnx::NodeProto made = node;
+    if (is_op(node, "Relu") || is_op(node, "Clip")) become_leaky(made);
     std::vector<std::string> inputs;
     for (const auto& name : unit.inputs) inputs.push_back(read(name));
     for (std::size_t i = 0; i < inputs.size(); ++i) made.set_input(static_cast<int>(i), inputs[i]);
@@ -199,6 +208,58 @@ class Quantizer {
     }
     *made_.graph().add_node() = std::move(made);
     for (const auto& output : outputs) write(output + "/f", output);
+  }
+
+  /// Relu and Clip have no integer kernels, LeakyRelu has; upper limits are those of the output's range, too.
+  void become_leaky(onnx::NodeProto& node) const {
+    const bool below = is_op(node, "Clip") && (node.input_size() < 2 || node.input(1).empty() ||
+                                               scalar_constant(links_, node.input(1)).value_or(0) < 0);
+    node.set_op_type("LeakyRelu");
+    while (node.input_size() > 1) node.mutable_input()->RemoveLast();
+    set_attribute(node, "alpha", below ? 1.0F : 0.0F);
+  }
+
+  /// Moves bytes as they are: ONNX Runtime knows no QDQ form of it.
+  void emit_pad(const Unit& unit) {
+    const auto& y = unit.outputs.front();
+    onnx::NodeProto made = from_.graph().node(unit.node);
+    made.set_name(unit_mark(unit_) + made.name());
+    made.set_input(0, bytes(unit.inputs[0]));
+    while (made.input_size() < 3) made.add_input();
+    made.set_input(2, grid(unit.inputs[0] + "/read", params(unit.inputs[0]).read).second);
+    made.set_output(0, y + "/q");
+    *made_.graph().add_node() = std::move(made);
+    give_float(y);
+  }
+
+  /// DepthToSpace and SpaceToDepth have no 8-bit kernels: as Reshape, Transpose, Reshape. False where the shape is not
+  /// known.
+  bool emit_blocks(const Unit& unit) {
+    const auto& node = from_.graph().node(unit.node);
+    const std::string& y = unit.outputs.front();
+    const bool to_space = is_op(node, "DepthToSpace");
+    const auto spec = specs_.find(to_space ? unit.inputs[0] : y);  // the deep one
+    const std::int64_t b = attribute_or(node, "blocksize", std::int64_t{0});
+    if (spec == specs_.end() || spec->second.shape.size() != 4 || b < 1) return false;
+    const auto& deep = spec->second.shape;
+    const std::int64_t depth = deep[1] / (b * b);
+    const bool crd = to_space && attribute_or(node, "mode", "DCR") == "CRD";
+    using Shape = std::vector<std::int64_t>;
+    const Shape split = !to_space ? Shape{deep[0], depth, deep[2], b, deep[3], b}
+                        : crd     ? Shape{deep[0], depth, b, b, deep[2], deep[3]}
+                                  : Shape{deep[0], b, b, depth, deep[2], deep[3]};
+    const Shape order = !to_space ? Shape{0, 3, 5, 1, 2, 4} : crd ? Shape{0, 1, 4, 2, 5, 3} : Shape{0, 3, 4, 1, 5, 2};
+    const Shape whole = to_space ? Shape{deep[0], depth, deep[2] * b, deep[3] * b} : deep;
+    const auto shape = [&](const std::string& name, const Shape& values) {
+      const auto n = static_cast<std::int64_t>(values.size());
+      return tensor(make_tensor(name, Dims(&n, 1), std::span<const std::int64_t>(values)));
+    };
+    add("Reshape", node.name() + "/split", {bytes(unit.inputs[0]), shape(y + "/split/shape", split)}, y + "/split");
+    set_attribute(add("Transpose", node.name(), {y + "/split"}, y + "/moved"), "perm",
+                  std::span<const std::int64_t>(order));
+    add("Reshape", node.name() + "/whole", {y + "/moved", shape(y + "/whole/shape", whole)}, y + "/q");
+    give_float(y);
+    return true;
   }
 
   /// clip(alpha · x + beta, 0, 1): x read alpha times as large, and an addition that saturates.
@@ -241,7 +302,7 @@ class Quantizer {
     const auto* given = given_scales(w);
     const std::vector<float> scales = given != nullptr ? *given : covering_scales(w, sx, limit_);
     std::vector<std::int8_t> q = round_weights(w, scales, limit_);
-    const std::vector<float> b = corrected_bias(node, unit, w, q, scales);
+    const std::vector<float> b = corrected_bias(unit, w);
     const auto n = static_cast<std::int64_t>(w.channels);
     const std::vector<std::int8_t> zeros(w.channels, 0);
     const std::string stem = y + "/weights";
@@ -275,17 +336,12 @@ class Quantizer {
     write(y + "/f", y);
   }
 
-  /// The model's bias less what rounding the weights adds to the means. A matrix product has no bias to put it into.
-  std::vector<float> corrected_bias(const onnx::NodeProto& node, const Unit& unit, const LinearWeights& w,
-                                    const std::vector<std::int8_t>& q, const std::vector<float>& scales) const {
+  std::vector<float> corrected_bias(const Unit& unit, const LinearWeights& w) const {
     std::vector<float> bias = w.bias;
-    if (weights_.means == nullptr || is_op(node, "MatMul")) return bias;
-    const auto means = weights_.means->find(unit.inputs[0]);
-    if (means == weights_.means->end()) return bias;
-    const std::vector<double> shift = mean_shift(w, q, scales, means->second);
-    if (shift.empty()) return bias;
+    const auto shift = weights_.shifts.find(unit.outputs.front());
+    if (shift == weights_.shifts.end() || shift->second.size() != w.channels) return bias;
     bias.resize(w.channels, 0);
-    for (std::size_t c = 0; c < w.channels; ++c) bias[c] = static_cast<float>(bias[c] - shift[c]);
+    for (std::size_t c = 0; c < w.channels; ++c) bias[c] = static_cast<float>(bias[c] - shift->second[c]);
     return bias;
   }
 

@@ -5,6 +5,7 @@
 
 #include "model/cost.h"
 #include "model/model.h"
+#include "scaling/bias_correction.h"
 #include "scaling/quant_params.h"
 #include "scaling/quant_weights.h"
 
@@ -16,9 +17,7 @@ namespace rtmdl {
 /// How weights and biases of integer units are made.
 struct WeightForm {
   WeightScales scales;  ///< of the weights that it names; the others' cover their largest weight
-  /// Means of the tensors that linear units read, by name: the bias takes away what rounding adds to the mean of each
-  /// output channel. Null: the bias is the model's.
-  const std::unordered_map<std::string, ChannelStats>* means = nullptr;
+  BiasShifts shifts;    ///< taken away from the biases
 };
 
 /// Begins the name of every node that quantize() writes for the unit: profiles are read by it.
