@@ -1,3 +1,4 @@
+#include "data/copies.h"
 #include "data/input_files.h"
 #include "data/picture_file.h"
 #include "data/picture_labels.h"
@@ -22,6 +23,7 @@ constexpr std::array<std::string_view, 10> kExtensions{".jpg", ".jpeg", ".png", 
 constexpr std::size_t kFewPictures = 8;  // below, every picture serves calibration and evaluation, by different crops
 constexpr std::size_t kCalibration = 64, kMostCalibration = 256;
 constexpr std::size_t kEvaluation = 200, kMostEvaluation = 4096;
+constexpr std::size_t kTraining = 4096, kMostTraining = 65536;
 constexpr std::size_t kStream = 32, kMostStream = 256;
 constexpr std::size_t kCacheBytes = 256u << 20;  // of decoded pictures
 
@@ -46,6 +48,7 @@ class ImageSource final : public Source {
       case Split::calibration: return std::max(calibration_.size(), kCalibration);
       case Split::evaluation: return std::max(evaluation_.size(), kEvaluation);
       case Split::stream: return stream_.size() * steps();
+      case Split::training: return std::max(training_.size(), kTraining);
     }
     return 0;
   }
@@ -60,18 +63,17 @@ class ImageSource final : public Source {
       label(frame, p);
       return frame;
     }
-    const auto& chosen = s == Split::calibration ? calibration_ : evaluation_;
+    const auto& chosen = s == Split::calibration ? calibration_ : s == Split::training ? training_ : evaluation_;
     const std::size_t p = chosen[i % chosen.size()];
-    const bool first_view = i < chosen.size() && !(shared_ && s == Split::calibration);
+    const bool first_view = i < chosen.size() && !(shared_ && s != Split::evaluation);
     if (first_view) frame.image = whole_view(picture(p), delivered_);
-    else
-      frame.image = random_view(picture(p), delivered_, augment_, s,
-                                Random(seed_, s == Split::calibration ? purpose::calibration : purpose::evaluation, i));
+    else frame.image = random_view(picture(p), delivered_, augment_, s, Random(seed_, purpose::of(s), i));
     label(frame, p);
     return frame;
   }
 
   bool labelled() const override { return !labels_.empty(); }
+  int classes() const override { return labels_.empty() ? 0 : *std::max_element(labels_.begin(), labels_.end()) + 1; }
   std::string fingerprint() const override { return fingerprint_; }
 
  private:
@@ -111,17 +113,27 @@ class ImageSource final : public Source {
     if (pictures_.empty()) node_.fail(fmt::format("the sub-folders of '{}' hold no pictures", node_.path().string()));
   }
 
+  /// Copies of a picture go where the first of them goes.
   void split() {
-    shared_ = pictures_.size() < kFewPictures;
-    const std::vector<bool> to_calibration = choose_for_calibration(pictures_.size(), seed_);
+    const std::vector<std::size_t> original = originals_of(pictures_);
+    std::vector<std::size_t> place(pictures_.size());  // of an original among the originals
+    std::size_t originals = 0;
+    for (std::size_t p = 0; p < pictures_.size(); ++p) place[p] = original[p] == p ? originals++ : place[original[p]];
+    shared_ = originals < kFewPictures;
+    const std::vector<bool> to_calibration = choose_for_calibration(originals, seed_);
     for (std::size_t p = 0; p < pictures_.size(); ++p) {
-      if (shared_ || to_calibration[p]) calibration_.push_back(p);
-      if (shared_ || !to_calibration[p]) evaluation_.push_back(p);
+      if (shared_ || to_calibration[place[p]]) calibration_.push_back(p);
+      if (shared_ || !to_calibration[place[p]]) evaluation_.push_back(p);
     }
     thin(calibration_, kMostCalibration);
     thin(evaluation_, kMostEvaluation);
     stream_ = evaluation_;
     thin(stream_, kMostStream);
+    std::vector<bool> evaluated(originals, false);
+    for (const std::size_t p : evaluation_) evaluated[place[p]] = true;
+    for (std::size_t p = 0; p < pictures_.size(); ++p)
+      if (shared_ || !evaluated[place[p]]) training_.push_back(p);
+    thin(training_, kMostTraining);
   }
 
   std::size_t steps() const { return (kStream + stream_.size() - 1) / stream_.size(); }
@@ -153,7 +165,7 @@ class ImageSource final : public Source {
   std::vector<fs::path> pictures_;
   std::vector<fs::path> texts_;  // of labels and classes
   std::vector<std::int32_t> labels_;
-  std::vector<std::size_t> calibration_, evaluation_, stream_;  // indices of pictures
+  std::vector<std::size_t> calibration_, evaluation_, stream_, training_;  // indices of pictures
   bool shared_ = false;
   std::map<std::size_t, cv::Mat> cache_;
   std::size_t cached_bytes_ = 0;

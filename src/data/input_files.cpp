@@ -128,7 +128,7 @@ std::vector<std::string> read_lines(const ConfigNode& file) {
 }
 
 std::string fingerprint_of(const ConfigNode& data, std::uint64_t seed, std::span<const fs::path> files) {
-  std::string text = fmt::format("data 1\n{}\nseed {}\n", data.canonical(), seed);
+  std::string text = fmt::format("data 2\n{}\nseed {}\n", data.canonical(), seed);
   for (const fs::path& file : files) {
     std::error_code ec;
     const auto size = fs::file_size(file, ec);

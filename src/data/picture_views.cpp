@@ -67,7 +67,7 @@ cv::Mat random_view(const cv::Mat& picture, cv::Size delivered, const Augment& a
   const double side = random.between(augment.scale_least, augment.scale_most);
   int width =
       std::clamp(static_cast<int>(std::lround(side * most.width)), std::min(kLeastSide, most.width), most.width);
-  const bool other_parity = split == Split::calibration;
+  const bool other_parity = split == Split::calibration || split == Split::training;
   if (((most.width - width) % 2 != 0) != other_parity) width += width > 1 ? -1 : 1;
   width = std::min(width, most.width);
   const int height =

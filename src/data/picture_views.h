@@ -21,8 +21,8 @@ struct Augment {
 
 /// The whole picture; with a `delivered` size, its largest centred crop of that aspect, resized.
 [[nodiscard]] cv::Mat whole_view(const cv::Mat& picture, cv::Size delivered);
-/// A seeded variation. Crops for calibration have a width of the other parity than those for evaluation (and than the
-/// whole picture), so that one picture can serve both and no input does.
+/// A seeded variation. Crops for calibration and training have a width of the other parity than those for evaluation
+/// (and than the whole picture), so that one picture can serve both and no input does.
 [[nodiscard]] cv::Mat random_view(const cv::Mat& picture, cv::Size delivered, const Augment& augment, Split split,
                                   Random random);
 /// Step `step` of `steps` of a camera that sways over the picture (crops of 90 %, resized to the size of the whole

@@ -63,7 +63,7 @@ class AccuracyEvaluator {
   const TaskSpec& task_;
   std::unique_ptr<Source> source_;
   std::unique_ptr<Pipeline> pipeline_;                     // of the source model; loaded when first needed
-  std::array<std::unique_ptr<References>, 3> references_;  // by split
+  std::array<std::unique_ptr<References>, kSplits> references_;  // by split
   struct Frames;
   std::unique_ptr<Frames> frames_;
   struct Expected;

@@ -8,7 +8,10 @@
 #include "profiling/machine.h"
 #include "profiling/storage_bound.h"
 #include "profiling/store.h"
+#include "profiling/training_data.h"
 #include "scaling/calibrate.h"
+#include "scaling/measure.h"
+#include "scaling/slim.h"
 
 #include <rtmdl/error.h>
 
@@ -27,7 +30,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t kCalibrationSets = 64;
-constexpr double kRounding = 1e-9;  // 95 of 100 inputs are 95 %, however the figures were rounded
+constexpr double kRounding = 1e-9;        // 95 of 100 inputs are 95 %, however the figures were rounded
+constexpr const char* kQuick = "source";  // the recipe of the source's own levels
 constexpr const char* kSourceLocation = "source";
 constexpr std::string_view kBroughtLocation = "brought ";  // and its place in the task's list
 
@@ -58,6 +62,7 @@ class StopAt {
 struct Family {
   std::string key;
   StoredFamily stored;
+  std::vector<StoredVariant> others;  ///< of forms that the task file does not ask for (any more); they stay stored
   bool reused = false;
   bool finished = true;
 };
@@ -78,12 +83,14 @@ class Scaling {
     remove_abandoned_scratch(workspace_.variants());
     for (std::size_t t = 0; t < file_.tasks.size(); ++t)
       families_.push_back(context_.stopping() ? unfinished() : find_or_make(t, true));
+    for (std::size_t t = 0; t < families_.size(); ++t) find_or_make_forms(t);
     if (context_.stopping()) return deliver(std::vector<bool>(files().size(), true));
     StorageChoice choice = choose();
     bool again = false;
     for (std::size_t t = 0; t < families_.size(); ++t)
-      if (families_[t].reused && lacks_files(t, choice)) {
-        families_[t] = find_or_make(t, false);
+      if (const auto lacking = families_[t].reused ? lacks_files(t, choice) : std::set<std::string>();
+          !lacking.empty()) {
+        make_again(t, lacking);
         again = true;
       }
     if (again) choice = choose();
@@ -108,6 +115,7 @@ class Scaling {
       if (std::optional<StoredFamily> known = store_.family(family.key)) {
         family.stored = std::move(*known);
         family.reused = true;
+        set_aside(task, family);
         context_.debug(
             fmt::format("{}: found in the workspace, {} variant(s)", task.name, family.stored.variants.size()));
         return family;
@@ -119,8 +127,188 @@ class Scaling {
     } catch (const Stopped&) {
       family.finished = false;
     }
-    if (family.finished) store_.put_family(family.key, task.name, family.stored);
+    if (family.finished) {
+      family.stored.done.push_back(kQuick);
+      keep(task, family);
+    }
     return family;
+  }
+
+  void keep(const TaskSpec& task, const Family& family) {
+    StoredFamily all = family.stored;
+    all.variants.insert(all.variants.end(), family.others.begin(), family.others.end());
+    store_.put_family(family.key, task.name, all);
+  }
+
+  static void set_aside(const TaskSpec& task, Family& family) {
+    std::set<std::string> wanted{kQuick};
+    for (const SlimLevel& level : slim_levels(task.scale.widths, task.scale.depths))
+      wanted.insert(recipe_of(task, level));
+    auto& variants = family.stored.variants;
+    const auto rest = std::stable_partition(variants.begin(), variants.end(),
+                                            [&](const StoredVariant& v) { return wanted.contains(v.recipe); });
+    family.others.assign(std::make_move_iterator(rest), std::make_move_iterator(variants.end()));
+    variants.erase(rest, variants.end());
+  }
+
+  /// Narrower and shallower forms and their levels, one after another; each is stored when it is done.
+  void find_or_make_forms(std::size_t t) {
+    const TaskSpec& task = file_.tasks[t];
+    Family& family = families_[t];
+    std::vector<SlimLevel> wanted;
+    for (const SlimLevel& level : slim_levels(task.scale.widths, task.scale.depths))
+      if (!done(family, recipe_of(task, level))) wanted.push_back(level);
+    if (!options_.slim || wanted.empty() || !family.finished || context_.stopping()) return;
+    if (options_.tuner == nullptr) {
+      family.stored.refused.push_back(fmt::format("width, depth: {}", options_.no_tuner));
+      return;
+    }
+    if (MonotonicClock::now() >= deadline_) {
+      family.finished = false;
+      context_.warn(
+          fmt::format("{}: the budget is spent; {} narrower or shallower forms are not tried yet. Start "
+                      "again to go on",
+                      task.name, wanted.size()));
+      return;
+    }
+    try {
+      make_forms(t, wanted);
+    } catch (const Stopped&) {
+      family.finished = false;
+    }
+  }
+
+  void make_forms(std::size_t t, const std::vector<SlimLevel>& wanted) {
+    const TaskSpec& task = file_.tasks[t];
+    Family& family = families_[t];
+    AccuracyEvaluator evaluator(engine_, task, options_.seed);
+    std::unique_ptr<TrainingData> data;
+    try {
+      data = open_training_data(task, load_inputs(task), options_.seed);
+    } catch (const Error& e) {
+      if (e.code() != ErrorCode::bad_input) throw;
+      family.stored.refused.push_back(fmt::format("width, depth: {}", e.what()));
+      return;
+    }
+    // The budget is shared evenly by the tasks that are left.
+    const auto left = static_cast<std::int64_t>(file_.tasks.size() - t);
+    const Time now = MonotonicClock::now();
+    StopAt until(context_, deadline_ == Time::max() ? deadline_ : now + (deadline_ - now) / left);
+    ScaleRequest request = request_for(t, evaluator, until.context());
+    SlimOptions options;
+    options.shared = task.scale.shared;
+    options.tuning = tuning_for(task.scale.tuning);
+    options.tuning.seed = options_.seed;
+    Slimmer slimmer(engine_, request, options_.tuner, data.get(), options,
+                    workspace_.folder() / "forms" / family.key.substr(0, 16));
+    say_what_is_coming(task, family, wanted, *data);
+    for (std::size_t i = 0; i < wanted.size() && !until.context().stopping(); ++i) {
+      const double all = static_cast<double>(wanted.size());
+      Context context = until.context();
+      context.progress = [&, i, all](const std::string& what, double fraction) {
+        context_.report(fmt::format("{}: {}: {}", task.name, wanted[i].id(), what),
+                        (static_cast<double>(i) + fraction) / all);
+      };
+      make_form(task, family, slimmer, request, wanted[i], context);
+    }
+    family.finished = std::all_of(wanted.begin(), wanted.end(),
+                                  [&](const SlimLevel& level) { return done(family, recipe_of(task, level)); });
+    if (!family.finished && !context_.stopping())
+      context_.warn(fmt::format("{}: the budget is spent before all forms were made. Start again to go on", task.name));
+    if (!family.finished) return;
+    measure_together(task, family, request.calibration);
+    std::error_code ignored;
+    fs::remove_all(workspace_.folder() / "forms" / family.key.substr(0, 16), ignored);
+  }
+
+  /// Levels were timed beside the source one form at a time; all of them in one loop are comparable with each other.
+  void measure_together(const TaskSpec& task, Family& family, const std::vector<InputSet>& calibration) {
+    std::vector<LoadRequest> requests;
+    std::vector<InputSet> inputs;
+    for (const StoredVariant& v : family.stored.variants) {
+      requests.push_back(load_request(task, path_of(task, v.location), v.shapes));
+      const bool whole = v.resolution == 1 && !calibration.empty();
+      inputs.push_back(whole ? calibration.front() : InputSet());
+    }
+    const auto times = measure_times(engine_, requests, inputs);
+    for (std::size_t i = 0; i < times.size(); ++i) family.stored.variants[i].median = quantile(times[i], 0.5);
+    keep(task, family);
+  }
+
+  void make_form(const TaskSpec& task, Family& family, Slimmer& slimmer, ScaleRequest& request, const SlimLevel& level,
+                 const Context& context) {
+    Slimmer::Outcome made = slimmer.make(level, context);
+    if (!made.finished) return;
+    std::vector<std::string> refused;
+    std::vector<StoredVariant> levels;
+    if (made.form) {
+      request.form = &*made.form;
+      const ScaleOutcome outcome =
+          options_.scale ? options_.scale(engine_, request, context) : scale(engine_, request, context);
+      request.form = nullptr;
+      if (!outcome.finished) return;
+      refused = outcome.refused;
+      for (const Variant& v : outcome.variants)
+        if (v.path != task.model) levels.push_back(stored(task, v, location_of(v.path), recipe_of(task, level)));
+    } else {
+      refused.push_back(fmt::format("{}: {}", level.id(), made.refused));
+    }
+    log(task, family.stored.variants.front(), levels, refused);
+    auto& into = family.stored;
+    into.variants.insert(into.variants.end(), levels.begin(), levels.end());
+    into.refused.insert(into.refused.end(), refused.begin(), refused.end());
+    into.done.push_back(recipe_of(task, level));
+    keep(task, family);
+  }
+
+  /// The grid and about how long it takes, before it begins: three times the forward pass an example, on all cores.
+  void say_what_is_coming(const TaskSpec& task, const Family& family, const std::vector<SlimLevel>& wanted,
+                          const TrainingData& data) const {
+    const double forward = to_seconds(family.stored.variants.front().median);
+    const double cores = std::max<double>(1, static_cast<double>(available_cores().size()));
+    double seconds = 0;
+    std::string ids;
+    for (const SlimLevel& level : wanted) {
+      const double share = level.width * level.width * level.depth;
+      seconds += std::min(to_seconds(task.scale.tuning.limit),
+                          3 * forward * share * task.scale.tuning.epochs * static_cast<double>(data.size()) / cores);
+      ids += (ids.empty() ? "" : ", ") + level.id();
+    }
+    context_.info(
+        fmt::format("{}: {} narrower or shallower forms ({}), each fine-tuned on {} inputs: about {}, and as "
+                    "long again at most to measure and quantise them",
+                    task.name, wanted.size(), ids, data.size(), format_duration(from_seconds(seconds))));
+  }
+
+  [[nodiscard]] std::vector<TensorSpec> load_inputs(const TaskSpec& task) {
+    const auto loaded = engine_.load(load_request(task, task.model));
+    return {loaded->inputs().begin(), loaded->inputs().end()};
+  }
+
+  static FineTuneOptions tuning_for(const TuningSpec& spec) {
+    FineTuneOptions o;
+    o.objective = spec.learn_from == "labels"   ? Objective::labels
+                  : spec.learn_from == "source" ? Objective::distillation
+                                                : Objective::automatic;
+    o.epochs = spec.epochs;
+    o.budget = spec.limit;
+    o.learning_rate = spec.rate;
+    o.batch = spec.batch;
+    o.augment_shift = spec.shift;
+    o.augment_mirror = spec.mirror;
+    return o;
+  }
+
+  static bool done(const Family& family, const std::string& recipe) {
+    return std::find(family.stored.done.begin(), family.stored.done.end(), recipe) != family.stored.done.end();
+  }
+
+  /// Everything that a form depends on besides the family's key.
+  static std::string recipe_of(const TaskSpec& task, const SlimLevel& level) {
+    const TuningSpec& t = task.scale.tuning;
+    return fmt::format("{} shared {:g} learn_from {} epochs {:g} limit {} rate {:g} batch {} shift {} mirror {}",
+                       level.id(), task.scale.shared, t.learn_from, t.epochs, t.limit.count(), t.rate, t.batch, t.shift,
+                       t.mirror);
   }
 
   void make(std::size_t t, AccuracyEvaluator& evaluator, Family& family) {
@@ -137,7 +325,7 @@ class Scaling {
       add(task, family, v, v.path == task.model ? kSourceLocation : location_of(v.path));
     for (std::size_t i = 0; i < task.variants.size() && !context_.stopping(); ++i)
       bring(task, i, source, evaluator, family);
-    log(task, family);
+    log(task, family.stored.variants.front(), family.stored.variants, family.stored.refused);
   }
 
   ScaleOutcome scale_one(std::size_t t, AccuracyEvaluator& evaluator, double source) {
@@ -161,21 +349,7 @@ class Scaling {
     until.context().progress = [&](const std::string& what, double fraction) {
       context_.report(fmt::format("{}: {}", task.name, what), (static_cast<double>(t) + fraction) / all);
     };
-    ScaleRequest request;
-    request.model = task.model;
-    request.shapes = task.shapes;
-    request.state = task.state;
-    request.constants = task.inputs;
-    request.calibration = evaluator.calibration_inputs(kCalibrationSets);
-    request.calibration_at = [&](const std::vector<std::int64_t>& shape) {
-      return evaluator.calibration_inputs(kCalibrationSets, shape);
-    };
-    request.accuracy = [&](const LoadRequest& candidate) { return accuracy(evaluator, candidate, until.context()); };
-    request.accuracy_min = task.accuracy.min - kRounding;
-    request.precisions = task.scale.precisions;
-    request.resolutions = task.scale.resolutions;
-    request.folder = workspace_.variants();
-    fs::create_directories(request.folder);
+    const ScaleRequest request = request_for(t, evaluator, until.context());
     ScaleOutcome outcome =
         options_.scale ? options_.scale(engine_, request, until.context()) : scale(engine_, request, until.context());
     if (outcome.variants.empty()) outcome.variants = only_source.variants;
@@ -183,6 +357,29 @@ class Scaling {
       context_.warn(
           fmt::format("{}: the budget is spent before all levels were tried. Start again to go on", task.name));
     return outcome;
+  }
+
+  /// References to the evaluator and the context stay in it.
+  ScaleRequest request_for(std::size_t t, AccuracyEvaluator& evaluator, const Context& context) {
+    const TaskSpec& task = file_.tasks[t];
+    ScaleRequest request;
+    request.model = task.model;
+    request.shapes = task.shapes;
+    request.state = task.state;
+    request.constants = task.inputs;
+    request.calibration = evaluator.calibration_inputs(kCalibrationSets);
+    request.calibration_at = [&evaluator](const std::vector<std::int64_t>& shape) {
+      return evaluator.calibration_inputs(kCalibrationSets, shape);
+    };
+    request.accuracy = [this, &evaluator, &context](const LoadRequest& candidate) {
+      return accuracy(evaluator, candidate, context);
+    };
+    request.accuracy_min = task.accuracy.min - kRounding;
+    request.precisions = task.scale.precisions;
+    request.resolutions = task.scale.resolutions;
+    request.folder = workspace_.variants();
+    fs::create_directories(request.folder);
+    return request;
   }
 
   /// A variant that the user brings along: only its accuracy is asked for.
@@ -214,6 +411,10 @@ class Scaling {
   }
 
   void add(const TaskSpec& task, Family& family, const Variant& v, const std::string& location) {
+    family.stored.variants.push_back(stored(task, v, location, kQuick));
+  }
+
+  StoredVariant stored(const TaskSpec& task, const Variant& v, const std::string& location, const std::string& recipe) {
     StoredVariant s;
     s.id = v.id;
     s.location = location;
@@ -228,7 +429,8 @@ class Scaling {
     s.accuracy_loss = v.accuracy_loss;
     s.median = v.median;
     s.shapes = v.shapes;
-    family.stored.variants.push_back(std::move(s));
+    s.recipe = recipe;
+    return s;
   }
 
   double accuracy(AccuracyEvaluator& evaluator, const LoadRequest& request, const Context& context) {
@@ -240,9 +442,9 @@ class Scaling {
     return measured;
   }
 
-  void log(const TaskSpec& task, const Family& family) const {
-    const StoredVariant& source = family.stored.variants.front();
-    for (const StoredVariant& v : family.stored.variants) {
+  void log(const TaskSpec& task, const StoredVariant& source, const std::vector<StoredVariant>& variants,
+           const std::vector<std::string>& refused) const {
+    for (const StoredVariant& v : variants) {
       std::string speed;
       if (v.id != source.id && v.median > Duration::zero() && source.median > Duration::zero())
         speed = fmt::format(" {:.1f}x faster,",
@@ -250,8 +452,7 @@ class Scaling {
       context_.info(fmt::format("{}: {}{} {} {}, {}", task.name, v.id, speed, task.accuracy.metric,
                                 format_percent(v.accuracy), format_bytes(v.bytes)));
     }
-    for (const std::string& reason : family.stored.refused)
-      context_.info(fmt::format("{}: not kept: {}", task.name, reason));
+    for (const std::string& reason : refused) context_.info(fmt::format("{}: not kept: {}", task.name, reason));
   }
 
   [[nodiscard]] std::string location_of(const fs::path& path) const {
@@ -288,15 +489,41 @@ class Scaling {
     return v.location != kSourceLocation && v.location.rfind(kBroughtLocation, 0) != 0;
   }
 
-  /// Whether a file of a variant that is to be kept is not there any more, or is another.
-  [[nodiscard]] bool lacks_files(std::size_t task, const StorageChoice& choice) {
+  /// Recipes of variants that are to be kept and whose file is not there any more, or is another.
+  [[nodiscard]] std::set<std::string> lacks_files(std::size_t task, const StorageChoice& choice) {
+    std::set<std::string> recipes;
     std::size_t i = 0;
     for (std::size_t t = 0; t < task; ++t) i += families_[t].stored.variants.size();
     for (const StoredVariant& v : families_[task].stored.variants) {
       const fs::path path = workspace_.folder() / v.location;
-      if (choice.keep[i++] && ours(v) && !(fs::exists(path) && hashes_.of(path) == v.content)) return true;
+      if (choice.keep[i++] && ours(v) && !(fs::exists(path) && hashes_.of(path) == v.content)) recipes.insert(v.recipe);
     }
-    return false;
+    return recipes;
+  }
+
+  void make_again(std::size_t t, const std::set<std::string>& recipes) {
+    const TaskSpec& task = file_.tasks[t];
+    Family old = std::move(families_[t]);
+    const auto lost = [&](const StoredVariant& v) { return recipes.contains(v.recipe); };
+    std::erase_if(old.stored.variants, lost);
+    std::erase_if(old.stored.done, [&](const std::string& recipe) { return recipes.contains(recipe); });
+    if (recipes.contains(kQuick)) {
+      Family family = find_or_make(t, false);
+      if (family.finished) {
+        auto& into = family.stored;
+        into.variants.insert(into.variants.end(), old.stored.variants.begin(), old.stored.variants.end());
+        into.done.insert(into.done.end(), old.stored.done.begin(), old.stored.done.end());
+        family.others = std::move(old.others);
+      }
+      old = std::move(family);
+    }
+    families_[t] = std::move(old);
+    if (families_[t].finished) keep(task, families_[t]);
+    find_or_make_forms(t);
+    for (const SlimLevel& level : slim_levels(task.scale.widths, task.scale.depths))
+      if (recipes.contains(recipe_of(task, level)) && !done(families_[t], recipe_of(task, level)))
+        context_.warn(
+            fmt::format("{}: the files of {} are gone; `rtmdl scale` makes them again", task.name, level.id()));
   }
 
   std::vector<TaskVariants> deliver(const std::vector<bool>& keep) const {

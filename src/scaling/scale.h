@@ -1,10 +1,11 @@
 #pragma once
-/// A family of variants from one ONNX model: precision (fp32, int8 where it pays) × resolution. ONNX in, ONNX out.
-/// Every kept level was measured beside the source in one loop and scored by the caller; one that is not faster is no
-/// level.
+/// Variants of one ONNX model: precision (fp32, int8 where it pays) × resolution, of the source itself or of a narrower
+/// or shallower form of it (slim.h). ONNX in, ONNX out. Every kept level was measured beside the source in one loop and
+/// scored by the caller; one that is not faster is no level.
 
 #include "base/context.h"
 #include "engine/engine.h"
+#include "model/model.h"
 
 #include <rtmdl/tensor.h>
 #include <rtmdl/time.h>
@@ -28,8 +29,18 @@ using MeasureTimes = std::function<std::vector<std::vector<Duration>>(const std:
 /// Thrown by ScaleRequest::accuracy when the context was stopped before it had a result.
 struct Stopped {};
 
+/// A narrower or shallower form of the source, of which levels are made.
+struct SlimForm {
+  std::string id;  ///< "w0.5": begins the ids of its levels
+  double width = 1, depth = 1;
+  Model model;       ///< float
+  std::string note;  ///< what was done to it
+};
+
 struct ScaleRequest {
   std::filesystem::path model;
+  /// Null: levels of the source. Else levels of this form, compared with the source. Only has to live during the call.
+  const SlimForm* form = nullptr;
   Shapes shapes;                             ///< fixes free dimensions of inputs, as in LoadRequest
   std::map<std::string, std::string> state;  ///< as in LoadRequest
   std::map<std::string, double> constants;   ///< as in LoadRequest
@@ -43,7 +54,7 @@ struct ScaleRequest {
   std::filesystem::path folder;  ///< variants go to folder/<first 16 digits of their sha256>.onnx
   /// Calibration inputs at another shape of the (single) spatial input. Empty: the sets in `calibration` are resized.
   std::function<std::vector<InputSet>(const std::vector<std::int64_t>& shape)> calibration_at;
-  double speedup_min = 1.05;  ///< times faster than the fp32 level it replaces, or it is refused
+  double speedup_min = 1.05;  ///< times faster than what it replaces (a form: the source), or it is refused
   int levels_max = 2;         ///< int8 levels kept per resolution
   MeasureTimes measure;       ///< empty: the wall clock
 };
