@@ -59,6 +59,41 @@ AnchorGrid yolo_grid(int rows, int columns, const std::vector<float>& anchors) {
   return grid;
 }
 
+std::vector<float> cluster_sizes(std::vector<std::array<float, 2>> sizes, std::size_t k) {
+  constexpr int kMostRounds = 100;
+  const auto area = [](const std::array<float, 2>& s) { return s[0] * s[1]; };
+  const auto overlap = [&](const std::array<float, 2>& a, const std::array<float, 2>& b) {
+    const float common = std::min(a[0], b[0]) * std::min(a[1], b[1]);
+    return common / (area(a) + area(b) - common);
+  };
+  std::sort(sizes.begin(), sizes.end(),
+            [&](const auto& a, const auto& b) { return area(a) != area(b) ? area(a) < area(b) : a < b; });
+  std::vector<std::array<float, 2>> means;
+  for (std::size_t i = 0; i < k && !sizes.empty(); ++i) {
+    const auto& quantile = sizes[(2 * i + 1) * sizes.size() / (2 * k)];
+    if (std::find(means.begin(), means.end(), quantile) == means.end()) means.push_back(quantile);
+  }
+  for (int round = 0; round < kMostRounds; ++round) {
+    std::vector<std::array<double, 3>> sums(means.size(), {0, 0, 0});
+    for (const auto& size : sizes) {
+      std::size_t best = 0;
+      for (std::size_t m = 1; m < means.size(); ++m)
+        if (overlap(size, means[m]) > overlap(size, means[best])) best = m;
+      sums[best][0] += size[0];
+      sums[best][1] += size[1];
+      sums[best][2] += 1;
+    }
+    const auto before = means;
+    for (std::size_t m = 0; m < means.size(); ++m)
+      if (sums[m][2] > 0)
+        means[m] = {static_cast<float>(sums[m][0] / sums[m][2]), static_cast<float>(sums[m][1] / sums[m][2])};
+    if (means == before) break;
+  }
+  std::vector<float> flat;
+  for (const auto& mean : means) flat.insert(flat.end(), {rounded(mean[0]), rounded(mean[1])});
+  return flat;
+}
+
 std::vector<AnchorGrid> anchor_grids(const NetworkInfo& info, const NetworkOptions& options) {
   const NetworkOptions o = complete(info, options);
   if (info.kind == NetworkKind::ssd) return ssd_grids(o.rows, o.columns);

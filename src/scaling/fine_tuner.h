@@ -2,6 +2,8 @@
 /// What scaling needs of a training library: implemented by src/training (libtorch), which is optional.
 
 #include "base/context.h"
+#include "data/anchor_grid.h"
+#include "data/frame.h"
 #include "model/model.h"
 #include "scaling/channel_groups.h"
 #include "scaling/prune.h"
@@ -12,6 +14,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <set>
@@ -24,6 +27,7 @@ namespace rtmdl {
 struct Example {
   InputSet inputs;
   std::vector<std::int32_t> labels;  ///< one per element of the batch dimension; empty without labels
+  std::vector<LabelledBox> boxes;    ///< of detectors: what is in the picture, pixels of the input; batch of 1
 };
 
 /// Examples that no accuracy is measured on. Example i is the same bytes in every process. May read files: slow.
@@ -40,6 +44,7 @@ class TrainingData {
 enum class Objective {
   automatic,     ///< labels when there are some (with distillation beside them), else distillation
   labels,        ///< cross-entropy on the first output alone
+  boxes,         ///< what FineTuneRequest::detector says
   distillation,  ///< outputs of the teacher: Kullback-Leibler where they are classes, else squared error relative to
                  ///< the teacher's variance, output by output
 };
@@ -70,6 +75,19 @@ struct Student {
   SourceIndices shared;    ///< initializers that are slices of the first student's of the same name
   bool frozen_shared = false;    ///< shared weights stay as they are
   std::set<std::string> frozen;  ///< initializers that stay as they are (so that they remain slices of the source's)
+};
+
+/// What the outputs of a detector stand for, and the loss that teaches them boxes.
+struct DetectorTarget {
+  enum class Loss {
+    yolo,  ///< output 0: the raw grid [N, anchors · (5 + classes), rows, columns]; one entry in `grids`
+    ssd,   ///< output 0: offsets [N, places, 4]; output 1: scores [N, places, classes + 1], the last the background
+  };
+  Loss loss = Loss::yolo;
+  std::vector<AnchorGrid> grids;
+  int rows = 0, columns = 0;  ///< of the input, pixels
+  int classes = 0;
+  float variances[2] = {0.1F, 0.2F};  ///< of SSD's offsets: centres, sizes
 };
 
 struct FineTuneRequest {
