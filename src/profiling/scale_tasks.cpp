@@ -23,6 +23,7 @@
 #include <thread>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 namespace rtmdl {
 namespace {
@@ -197,6 +198,8 @@ class Scaling {
     ScaleRequest request = request_for(t, evaluator, until.context());
     SlimOptions options;
     options.shared = task.scale.shared;
+    for (const double width : task.scale.widths)
+      if (width < 1) options.widths.push_back(width);
     options.tuning = tuning_for(task.scale.tuning);
     options.tuning.seed = options_.seed;
     Slimmer slimmer(engine_, request, options_.tuner, data.get(), options,
@@ -303,12 +306,17 @@ class Scaling {
     return std::find(family.stored.done.begin(), family.stored.done.end(), recipe) != family.stored.done.end();
   }
 
+  /// What is shared, and by which widths: nothing by itself.
+  static std::string shared_by(const ScaleSpec& scale) {
+    return scale.shared > 0 ? fmt::format("{:g} of {}", scale.shared, fmt::join(scale.widths, " ")) : "0";
+  }
+
   /// Everything that a form depends on besides the family's key.
   static std::string recipe_of(const TaskSpec& task, const SlimLevel& level) {
     const TuningSpec& t = task.scale.tuning;
-    return fmt::format("{} shared {:g} learn_from {} epochs {:g} limit {} rate {:g} batch {} shift {} mirror {}",
-                       level.id(), task.scale.shared, t.learn_from, t.epochs, t.limit.count(), t.rate, t.batch, t.shift,
-                       t.mirror);
+    return fmt::format("{} shared {} learn_from {} epochs {:g} limit {} rate {:g} batch {} shift {} mirror {}",
+                       level.id(), shared_by(task.scale), t.learn_from, t.epochs, t.limit.count(), t.rate, t.batch,
+                       t.shift, t.mirror);
   }
 
   void make(std::size_t t, AccuracyEvaluator& evaluator, Family& family) {

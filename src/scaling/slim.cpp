@@ -2,9 +2,7 @@
 
 #include "base/units.h"
 #include "model/edit.h"
-#include "scaling/blocks.h"
 #include "scaling/calibrate.h"
-#include "scaling/precision.h"
 #include "scaling/source_indices.h"
 
 #include <rtmdl/error.h>
@@ -12,18 +10,12 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <numeric>
 #include <set>
 
 #include <fmt/format.h>
 
 namespace rtmdl {
 namespace {
-
-constexpr std::size_t kErrorSets = 4;
-constexpr std::size_t kErrorRuns = 160;  ///< of pruned candidates, at most: each is a load and kErrorSets runs
-constexpr std::size_t kTaylorExamples = 512;
-constexpr double kLeastWidth = 0.125;  ///< of a group
 
 /// Source with weights as initializers; batch normalisations stay nodes, since fine-tuning wants them.
 Model trainable(Engine& engine, const ScaleRequest& request) {
@@ -34,11 +26,7 @@ Model trainable(Engine& engine, const ScaleRequest& request) {
     const auto& outputs = model.graph().node(i).output();
     constants.insert(constants.end(), outputs.begin(), outputs.end());
   }
-  LoadRequest at;
-  at.shapes = request.shapes;
-  at.state = request.state;
-  at.constants = request.constants;
-  const auto values = values_of(engine, model, at, constants, request.folder);
+  const auto values = values_of(engine, model, load_request_of(request), constants, request.folder);
   fold_constants(model, [&](const std::string& name) -> const Tensor* {
     const auto it = values.find(name);
     return it == values.end() ? nullptr : &it->second;
@@ -46,27 +34,36 @@ Model trainable(Engine& engine, const ScaleRequest& request) {
   return model;
 }
 
-LoadRequest request_at(const ScaleRequest& request) {
-  LoadRequest at;
-  at.model = request.model;
-  at.shapes = request.shapes;
-  at.state = request.state;
-  at.constants = request.constants;
-  return at;
-}
-
 bool has_batch_normalisation(const Model& model) {
   const auto& nodes = model.graph().node();
   return std::any_of(nodes.begin(), nodes.end(), [](const auto& n) { return is_op(n, "BatchNormalization"); });
 }
 
-std::string counts(const ChannelGroups& groups, const Kept& kept) {
-  std::size_t before = 0, after = 0;
-  for (std::size_t g = 0; g < kept.size(); ++g) {
-    before += groups.groups[g].channels.size();
-    after += kept[g].size();
+/// Progress from `low` to `high` of the whole.
+Context part(const Context& whole, double low, double high) {
+  Context context = whole;
+  context.progress = [&whole, low, high](const std::string& what, double fraction) {
+    whole.report(what, low + (high - low) * fraction);
+  };
+  return context;
+}
+
+/// What `narrow` has of `wide`, both given by their positions in the source; of these initializers only.
+SourceIndices within(const SourceIndices& narrow, const SourceIndices& wide, const std::set<std::string>& names) {
+  SourceIndices found;
+  for (const std::string& name : names) {
+    const auto n = narrow.find(name);
+    auto& axes = found[name];  // with no axis listed: the same tensor
+    if (n == narrow.end()) continue;
+    const auto w = wide.find(name);
+    axes = n->second;
+    for (std::size_t a = 0; w != wide.end() && a < axes.size(); ++a) {
+      const auto& of = w->second.at(a);
+      if (of.empty()) continue;
+      for (std::int64_t& i : axes[a]) i = std::find(of.begin(), of.end(), i) - of.begin();
+    }
   }
-  return fmt::format("{} of {} channels", after, before);
+  return found;
 }
 
 /// Weight-carrying nodes in the order of the graph.
@@ -147,14 +144,51 @@ Slimmer::Slimmer(Engine& engine, const ScaleRequest& request, FineTuner* tuner, 
       options_(std::move(options)),
       folder_(std::move(folder)),
       source_(trainable(engine, request)) {
-  source_macs_ = model_cost(source_, specs_of(engine_, source_, request_at(request_), request_.folder)).macs;
+  source_macs_ = model_cost(source_, specs_of(engine_, source_, load_request_of(request_), request_.folder)).macs;
   if (tuner_ == nullptr) cannot_tune_ = "there is no training library";
   else if (data_ == nullptr) cannot_tune_ = "there are no inputs to learn from";
   else if (const auto why = tuner_->refuses(source_)) cannot_tune_ = *why;
+  cutter_ = std::make_unique<Cutter>(engine_, request_, source_, cannot_tune_.empty() ? tuner_ : nullptr, data_);
   std::filesystem::create_directories(folder_);
 }
 
 std::filesystem::path Slimmer::file_of(const SlimLevel& level) const { return folder_ / (level.id() + ".onnx"); }
+
+std::filesystem::path Slimmer::trunk_of(double width) const {
+  return folder_ / fmt::format("trunk-{}.onnx", SlimLevel{width, 1}.id());
+}
+
+bool Slimmer::shares(const SlimLevel& level) const {
+  return options_.shared > 0 && cannot_tune_.empty() && options_.widths.size() > 1 && level.depth == 1 &&
+         std::find(options_.widths.begin(), options_.widths.end(), level.width) != options_.widths.end();
+}
+
+std::string Slimmer::make_trunk(const Context& context) {
+  std::vector<double> widths = options_.widths;
+  std::sort(widths.begin(), widths.end(), std::greater<>());
+  if (std::all_of(widths.begin(), widths.end(), [&](double w) { return std::filesystem::exists(trunk_of(w)); }))
+    return {};
+  std::vector<double> shares;
+  for (const double w : widths) shares.push_back(w * w);
+  Cutter::Narrower narrower = cutter_->narrow(source_, shares, context);
+  std::vector<Pruned>& forms = narrower.forms;
+  if (!narrower.why_not.empty() || forms.empty()) return narrower.why_not;
+  FineTuneRequest request = tuning(forms.front().model);
+  const std::set<std::string> front = front_weights(source_, options_.shared);
+  for (Pruned& form : forms) {
+    Student student;
+    student.model = &form.model;
+    if (&form != &forms.front()) student.shared = within(form.indices, forms.front().indices, front);
+    request.students.push_back(std::move(student));
+  }
+  request.checkpoint = folder_ / "trunk.checkpoint";
+  if (!tuner_->tune(request, part(context, 0.1, 0.4)).finished) return {};
+  for (std::size_t i = forms.size(); i-- > 0;) {  // the widest last: when it is there, all are
+    write_indices(forms[i].model, forms[i].indices);
+    save_model(forms[i].model, trunk_of(widths[i]));
+  }
+  return {};
+}
 
 /// What differs least in size from the level among those that are wider and deeper; the source if none is.
 Slimmer::Start Slimmer::nearest(const SlimLevel& level) const {
@@ -171,96 +205,6 @@ Slimmer::Start Slimmer::nearest(const SlimLevel& level) const {
   return start;
 }
 
-double Slimmer::output_error(const Model& candidate) {
-  const std::size_t n = std::min(kErrorSets, request_.calibration.size());
-  LoadRequest at = request_at(request_);
-  if (!error_)
-    error_ = std::make_unique<OutputError>(
-        engine_, at,
-        std::vector<InputSet>(request_.calibration.begin(), request_.calibration.begin() + static_cast<long>(n)));
-  const ScratchModel file(candidate, request_.folder);
-  at.model = file.path();
-  return error_->of(at);
-}
-
-std::vector<std::vector<double>> Slimmer::importance_of(const Model& model, const ChannelGroups& groups,
-                                                        const Context& context) {
-  if (cannot_tune_.empty()) {
-    context.report("importance of channels", 0.05);
-    const Model* teacher = data_->labelled() ? nullptr : &source_;
-    return tuner_->taylor_importance(model, teacher, groups, *data_, kTaylorExamples, context);
-  }
-  return importance(model, groups, has_batch_normalisation(model) ? Importance::bn_scale : Importance::magnitude);
-}
-
-std::vector<std::vector<double>> Slimmer::harm_of(const Model& model, const TensorSpecs& specs,
-                                                  const ChannelGroups& groups,
-                                                  const std::vector<std::vector<double>>& importance,
-                                                  const std::vector<double>& steps, const Context& context) {
-  std::vector<std::vector<double>> harm(groups.groups.size(), std::vector<double>(steps.size(), 0));
-  for (std::size_t g = 0; g < groups.groups.size(); ++g)
-    for (std::size_t k = 0; k < steps.size() && !context.stopping(); ++k) {
-      context.report("sensitivity of layers", 0.05 + 0.1 * static_cast<double>(g) / static_cast<double>(harm.size()));
-      std::vector<double> ratio(groups.groups.size(), 1);
-      ratio[g] = steps[k];
-      const double error = output_error(prune(model, specs, groups, most_important(groups, importance, ratio)).model);
-      harm[g][k] = std::isfinite(error) ? error : 1;
-    }
-  return harm;
-}
-
-std::string Slimmer::shorten(Model& model, double depth, const Context& context) {
-  const TensorSpecs specs = specs_of(engine_, model, request_at(request_), request_.folder);
-  const std::vector<Block> blocks = find_blocks(model, specs);
-  if (blocks.empty()) return "no block of it can be left out";
-  std::vector<double> harm;
-  for (std::size_t b = 0; b < blocks.size() && !context.stopping(); ++b) {
-    context.report("harm of leaving out blocks",
-                   0.02 + 0.03 * static_cast<double>(b) / static_cast<double>(blocks.size()));
-    const double error = output_error(remove_blocks(model, blocks, {static_cast<int>(b)}));
-    harm.push_back((std::isfinite(error) ? error : 1) / static_cast<double>(std::max<std::int64_t>(1, blocks[b].macs)));
-  }
-  if (context.stopping()) return {};
-  std::vector<int> order(blocks.size());
-  std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(),
-                   [&](int a, int b) { return harm[static_cast<std::size_t>(a)] < harm[static_cast<std::size_t>(b)]; });
-  const double all = static_cast<double>(blocks.size());
-  order.resize(static_cast<std::size_t>(std::clamp(std::round((1 - depth) * all), 1.0, all)));
-  std::sort(order.begin(), order.end());
-  model = remove_blocks(model, blocks, order);
-  normalise(model);
-  note_ = fmt::format("{} of {} blocks", blocks.size() - order.size(), blocks.size());
-  return {};
-}
-
-std::string Slimmer::narrow(Model& model, double share, const Context& context) {
-  const ChannelGroups groups = verified_channel_groups(engine_, model, request_at(request_), request_.folder);
-  if (groups.groups.empty())
-    return groups.whole.empty() ? "it has no channels"
-                                : fmt::format("nothing can be narrower: '{}' keeps its channels because {}",
-                                              groups.whole.front().name, groups.whole.front().reason);
-  const TensorSpecs specs = specs_of(engine_, model, request_at(request_), request_.folder);
-  const auto important = importance_of(model, groups, context);
-  if (context.stopping()) return {};
-  std::vector<double> steps{0.75, 0.5, 0.25};
-  if (groups.groups.size() * steps.size() > kErrorRuns) steps = {0.5};
-  const auto harm = harm_of(model, specs, groups, important, steps, context);
-  if (context.stopping()) return {};
-  const std::vector<double> ratio = ratios_for(model, specs, groups, important, harm, steps, share, kLeastWidth);
-  const Kept kept = most_important(groups, important, ratio);
-  Pruned pruned = prune(model, specs, groups, kept);
-  const auto macs = static_cast<double>(model_cost(pruned.model, pruned.specs).macs);
-  if (macs > 0.98 * static_cast<double>(model_cost(model, specs).macs))
-    return fmt::format("its {} channel groups leave nothing to cut", groups.groups.size());
-  indices_ = compose(indices_, pruned.indices);
-  model = std::move(pruned.model);
-  if (!note_.empty()) note_ += ", ";
-  note_ += fmt::format("{}, {} of the multiply-accumulates", counts(groups, kept),
-                       format_percent(macs / static_cast<double>(std::max<std::int64_t>(1, source_macs_)), 0));
-  return {};
-}
-
 Slimmer::Outcome Slimmer::make(const SlimLevel& level, const Context& context) {
   Outcome outcome;
   const auto file = file_of(level);
@@ -272,21 +216,38 @@ Slimmer::Outcome Slimmer::make(const SlimLevel& level, const Context& context) {
     form.model = load_model(file);
     form.note = form.model.proto.doc_string();
   } else {
-    Start start = nearest(level);
+    Start start;
+    if (shares(level)) {
+      outcome.refused = make_trunk(context);
+      if (!outcome.refused.empty()) return outcome;
+      outcome.finished = !context.stopping() && std::filesystem::exists(trunk_of(level.width));
+      if (!outcome.finished) return outcome;
+      start = {load_model(trunk_of(level.width)), level};
+    } else {
+      start = nearest(level);
+    }
     form.model = std::move(start.model);
     indices_ = read_indices(form.model);
     note_.clear();
     if (level.depth != start.level.depth) {
-      outcome.refused = shorten(form.model, level.depth / start.level.depth, context);
+      Cutter::Shorter shorter = cutter_->shorten(form.model, level.depth / start.level.depth, part(context, 0, 0.05));
+      outcome.refused = shorter.why_not;
       if (!outcome.refused.empty()) return outcome;
+      note_ = shorter.note;
+      form.model = std::move(shorter.model);
     }
     if (level.width != start.level.width && !context.stopping()) {
       const double ratio = level.width / start.level.width;
-      outcome.refused = narrow(form.model, ratio * ratio, context);
+      Cutter::Narrower narrower = cutter_->narrow(form.model, {ratio * ratio}, part(context, 0.05, 0.15));
+      outcome.refused = narrower.why_not;
       if (!outcome.refused.empty()) return outcome;
+      for (Pruned& one : narrower.forms) {
+        indices_ = compose(indices_, one.indices);
+        form.model = std::move(one.model);
+      }
     }
-    if (!context.stopping()) tune(form.model, level, context);
-    if (context.stopping()) {
+    if (!context.stopping()) describe(form.model);
+    if (context.stopping() || !tune(form.model, level, context)) {
       outcome.finished = false;
       return outcome;
     }
@@ -300,33 +261,46 @@ Slimmer::Outcome Slimmer::make(const SlimLevel& level, const Context& context) {
   return outcome;
 }
 
-void Slimmer::tune(Model& model, const SlimLevel& level, const Context& context) {
-  if (!cannot_tune_.empty()) {
-    note_ += fmt::format(", not fine-tuned ({})", cannot_tune_);
-    return;
-  }
+/// How much of the source it is.
+void Slimmer::describe(const Model& model) {
+  const auto macs = model_cost(model, specs_of(engine_, model, load_request_of(request_), request_.folder)).macs;
+  if (!note_.empty()) note_ += ", ";
+  note_ += fmt::format(
+      "{} of the multiply-accumulates",
+      format_percent(static_cast<double>(macs) / static_cast<double>(std::max<std::int64_t>(1, source_macs_)), 0));
+}
+
+FineTuneRequest Slimmer::tuning(const Model& model) const {
   FineTuneRequest request;
   request.teacher = &source_;
-  Student student;
-  student.model = &model;
-  if (options_.shared > 0) student.frozen = front_weights(model, options_.shared);
-  request.students.push_back(std::move(student));
   request.data = data_;
   request.options = options_.tuning;
   if (!has_batch_normalisation(model)) {  // steps must be small where nothing keeps activations in range
     request.options.adamw = true;
     request.options.learning_rate = std::min(request.options.learning_rate, 1e-3);
   }
+  return request;
+}
+
+bool Slimmer::tune(Model& model, const SlimLevel& level, const Context& context) {
+  if (!cannot_tune_.empty()) {
+    note_ += fmt::format(", not fine-tuned ({})", cannot_tune_);
+    return true;
+  }
+  FineTuneRequest request = tuning(model);
+  Student student;
+  student.model = &model;
+  if (options_.shared > 0) student.frozen = front_weights(model, options_.shared);
+  request.students.push_back(std::move(student));
   request.checkpoint = folder_ / (level.id() + ".checkpoint");
-  Context inner = context;
-  inner.progress = [&context](const std::string& what, double fraction) {
-    context.report(what, 0.15 + 0.5 * fraction);
-  };
-  const FineTuneResult result = tuner_->tune(request, inner);
-  if (!result.finished) return;
+  const FineTuneResult result = tuner_->tune(request, part(context, 0.4, 0.65));
+  if (!result.finished) return false;
   note_ += fmt::format(", {} steps of fine-tuning{}", result.steps, result.stopped_early ? " (stopped early)" : "");
+  if (options_.shared > 0)
+    note_ += fmt::format(", the first {} of its layers shared", format_percent(options_.shared, 0));
   context.debug(fmt::format("{}: {}: held-out loss {:.4g} -> {:.4g} in {:.0f} s", source_.name, level.id(),
                             result.loss_before, result.loss_after, result.seconds));
+  return true;
 }
 
 }  // namespace rtmdl

@@ -2,8 +2,8 @@
 /// Narrower and shallower forms of a model: where to cut is measured, what remains is fine-tuned. The result is a float
 /// model whose own levels (fp32, int8, smaller inputs) scale() then makes.
 
+#include "scaling/cutter.h"
 #include "scaling/fine_tuner.h"
-#include "scaling/precision.h"
 #include "scaling/scale.h"
 
 #include <filesystem>
@@ -28,9 +28,11 @@ struct SlimLevel {
 
 struct SlimOptions {
   FineTuneOptions tuning;
-  /// Share of the weight-carrying layers, counted from the inputs, whose weights stay slices of the source's, so that
-  /// they need no storage of their own.
+  /// Share of the weight-carrying layers, counted from the inputs, that all widths have in common: a narrower form's
+  /// weights there are slices of the widest form's, so that they need no storage of their own. They are trained over
+  /// all widths together before each form's other layers are (with one width: they stay slices of the source's).
   double shared = 0;
+  std::vector<double> widths;  ///< that share
 };
 
 /// Makes forms of one source model. Keeps its own results in `folder` (one file a form, and the checkpoint of the one
@@ -40,6 +42,9 @@ class Slimmer {
   /// `tuner` and `data` may be null: forms are then only cut. All references must outlive it.
   Slimmer(Engine& engine, const ScaleRequest& request, FineTuner* tuner, TrainingData* data, SlimOptions options,
           std::filesystem::path folder);
+
+  Slimmer(const Slimmer&) = delete;
+  Slimmer& operator=(const Slimmer&) = delete;
 
   struct Outcome {
     std::optional<SlimForm> form;
@@ -54,18 +59,15 @@ class Slimmer {
     SlimLevel level;
   };
   [[nodiscard]] std::filesystem::path file_of(const SlimLevel& level) const;
+  [[nodiscard]] std::filesystem::path trunk_of(double width) const;
+  /// Cuts all widths from the source at once and trains what they share. Says why it cannot.
+  [[nodiscard]] std::string make_trunk(const Context& context);
+  [[nodiscard]] bool shares(const SlimLevel& level) const;
   [[nodiscard]] Start nearest(const SlimLevel& level) const;
-  [[nodiscard]] std::vector<std::vector<double>> importance_of(const Model& model, const ChannelGroups& groups,
-                                                               const Context& context);
-  [[nodiscard]] std::vector<std::vector<double>> harm_of(const Model& model, const TensorSpecs& specs,
-                                                         const ChannelGroups& groups,
-                                                         const std::vector<std::vector<double>>& importance,
-                                                         const std::vector<double>& steps, const Context& context);
-  [[nodiscard]] std::string shorten(Model& model, double depth, const Context& context);
-  [[nodiscard]] std::string narrow(Model& model, double share, const Context& context);
-  void tune(Model& model, const SlimLevel& level, const Context& context);
-  /// Against the source, on a few calibration inputs.
-  [[nodiscard]] double output_error(const Model& candidate);
+  void describe(const Model& model);
+  [[nodiscard]] FineTuneRequest tuning(const Model& model) const;
+  /// False if it was stopped.
+  [[nodiscard]] bool tune(Model& model, const SlimLevel& level, const Context& context);
 
   Engine& engine_;
   const ScaleRequest& request_;
@@ -77,7 +79,7 @@ class Slimmer {
   std::int64_t source_macs_ = 0;
   std::string cannot_tune_;  ///< why models of this kind are not fine-tuned; empty: they are
   std::vector<SlimLevel> made_;
-  std::unique_ptr<OutputError> error_;
+  std::unique_ptr<Cutter> cutter_;
   std::string note_;       ///< of the form in work
   SourceIndices indices_;  ///< likewise
 };
