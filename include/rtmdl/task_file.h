@@ -26,7 +26,7 @@ struct ProcessorSpec {
 };
 
 struct AccuracySpec {
-  std::string metric = "agreement";  ///< agreement, top1, top5
+  std::string metric = "agreement";  ///< agreement, top1, top5, map50
   double min = 0.95;                 ///< variants below are not used
   double weight = 1;
   double tolerance = 0.05;  ///< for scalars and raw tensors: what still counts as equal

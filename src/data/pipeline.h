@@ -41,6 +41,8 @@ class Pipeline {
   /// After post() failed: whether an output holds NaN.
   [[nodiscard]] bool gave_nan() const noexcept;
 
+  /// As Postprocess::classes().
+  [[nodiscard]] int classes() const noexcept { return post_->classes(); }
   [[nodiscard]] Executable& executable() noexcept { return *executable_; }
   /// Copies of what the caller-filled inputs hold now: a calibration sample.
   [[nodiscard]] std::vector<Tensor> inputs() const;

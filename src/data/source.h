@@ -28,8 +28,12 @@ class Source {
   /// Error(bad_input).
   [[nodiscard]] virtual Frame read(Split split, std::size_t i) = 0;
   [[nodiscard]] virtual bool labelled() const { return false; }
-  /// The largest label of any split + 1; 0 without labels.
+  /// Frames bring the boxes of what they show: ground truth of detectors.
+  [[nodiscard]] virtual bool has_boxes() const { return false; }
+  /// The largest label of any split (of a frame or of a box) + 1; 0 without labels.
   [[nodiscard]] virtual int classes() const { return 0; }
+  /// Drawn or computed by us: whatever rests on it says nothing of the world, and must be called synthetic.
+  [[nodiscard]] virtual bool synthetic() const { return false; }
   /// Changes whenever the frames would (paths, sizes, modification times, options): part of content keys.
   [[nodiscard]] virtual std::string fingerprint() const = 0;
 };

@@ -56,6 +56,7 @@ class SyntheticSource final : public Source {
     return frame;
   }
 
+  bool synthetic() const override { return true; }
   std::string fingerprint() const override { return fingerprint_; }
 
  private:

@@ -64,8 +64,8 @@ class VideoSource final : public Source {
     Frame frame;
     frame.index = static_cast<std::int64_t>(i);
     frame.restart = i == 0;
-    if (i < numbers.size()) frame.image = whole_view(picture, delivered_);
-    else frame.image = random_view(picture, delivered_, augment_, s, Random(seed_, purpose::of(s), i));
+    if (i < numbers.size()) frame.image = whole_view(picture, delivered_).image;
+    else frame.image = random_view(picture, delivered_, augment_, s, Random(seed_, purpose::of(s), i)).image;
     return frame;
   }
 

@@ -79,7 +79,7 @@ class FramesAsExamples final : public TrainingData {
   }
 
   bool labelled() const override { return source_->labelled(); }
-  int classes() const override { return source_->classes(); }
+  int classes() const override { return labelled() ? source_->classes() : 0; }
   std::string fingerprint() const override { return fingerprint_; }
 
  private:

@@ -108,7 +108,7 @@ AccuracySpec parse_accuracy(const ConfigNode& node) {
   if (!node.present()) return accuracy;
   node.require_map("a map such as {metric: agreement, min: 95 %}");
   node.allow({"metric", "min", "weight", "tolerance"});
-  if (node["metric"].present()) accuracy.metric = node["metric"].one_of({"agreement", "top1", "top5"});
+  if (node["metric"].present()) accuracy.metric = node["metric"].one_of({"agreement", "top1", "top5", "map50"});
   if (node["min"].present()) accuracy.min = node["min"].fraction();
   if (node["weight"].present()) accuracy.weight = node["weight"].number(0, 1e6);
   if (node["tolerance"].present()) accuracy.tolerance = node["tolerance"].number(0, 1e9);
