@@ -67,7 +67,7 @@ class Training {
     // What is learnt is the raw grid; its decoding has nothing to learn.
     Model student = yolo ? with_outputs(model_, {kYoloGrid}) : model_;
     FineTuneRequest request = this->request();
-    request.students = {{&student, {}, false}};
+    request.students.emplace_back().model = &student;
     begun_ = MonotonicClock::now();
     request.after_epoch = [&](int epoch, double loss) { say(student, epoch, loss); };
 

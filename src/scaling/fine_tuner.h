@@ -57,10 +57,13 @@ struct FineTuneOptions {
   double learning_rate = 0.02;  ///< at the top; cosine to zero
   double warm_up = 0.1;         ///< share of the steps
   double weight_decay = 1e-4;
-  bool adamw = false;         ///< else SGD with Nesterov momentum 0.9
-  double temperature = 4;     ///< of distillation (Hinton et al. 2015)
-  double distillation = 0.7;  ///< weight of the teacher beside labels
-  int augment_shift = 0;      ///< pixels, of 4-D inputs
+  bool adamw = false;          ///< else SGD with Nesterov momentum
+  double momentum = 0.9;       ///< of SGD
+  double label_smoothing = 0;  ///< of hard labels (Szegedy et al. 2016)
+  bool bfloat16 = false;       ///< activations in bfloat16, weights and sums in f32: twice as fast with AVX512_BF16
+  double temperature = 4;      ///< of distillation (Hinton et al. 2015)
+  double distillation = 0.7;   ///< weight of the teacher beside labels
+  int augment_shift = 0;       ///< pixels, of 4-D inputs
   bool augment_mirror = false;
   int patience = 0;   ///< evaluations on held-out training data without gain until it stops early; 0: never
   int threads = 0;    ///< 0: all cores
@@ -95,6 +98,10 @@ struct FineTuneRequest {
   std::vector<Student> students;   ///< the widest first
   TrainingData* data = nullptr;
   FineTuneOptions options;
+  std::optional<DetectorTarget> detector;  ///< with Objective::boxes
+  /// Called after every pass over the data with the mean loss of its steps. The students' models hold the weights of
+  /// then, so that they can be evaluated. Not called again for passes that a checkpoint has behind it.
+  std::function<void(int epoch, double loss)> after_epoch;
   std::filesystem::path
       checkpoint;  ///< written now and then, gone when done; a call with equal request goes on from it
 };
