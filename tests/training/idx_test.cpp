@@ -1,6 +1,6 @@
 #include "training/idx.h"
 
-#include "training/idx_files.h"
+#include "networks/idx_files.h"
 
 #include <gmock/gmock.h>
 #include <zlib.h>

@@ -1,7 +1,7 @@
 #include "training/train.h"
 
 #include "base/atomic_file.h"
-#include "training/idx_files.h"
+#include "networks/idx_files.h"
 
 #include <gmock/gmock.h>
 #include <rtmdl/error.h>
