@@ -96,8 +96,8 @@ TrainTask make_task(const TrainOptions& o, const NetworkInfo& info, std::uint64_
   t.network = complete(info, t.network);
 
   const bool sequence = info.name == "lstm";
-  if (sequence) t.task.shapes["sequence"] = {1, t.network.rows, t.network.columns};
-  else t.task.shapes["image"] = {1, t.network.channels, t.network.rows, t.network.columns};
+  if (sequence) t.task.shapes["sequence"] = {frame.batch, t.network.rows, t.network.columns};
+  else t.task.shapes["image"] = {frame.batch, t.network.channels, t.network.rows, t.network.columns};
   t.pre = !o.pre.empty() ? o.pre : picture ? "{scale: 1/255}" : "";
   if (!t.pre.empty()) t.task.pre = ConfigNode::parse("pre: " + t.pre, kWhere)["pre"];
   t.task.accuracy.metric = detector ? "map50" : "top1";
