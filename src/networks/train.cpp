@@ -42,6 +42,12 @@ void copy_weights(const Model& from, Model& to) {
     if (const auto found = weights.find(tensor.name()); found != weights.end()) tensor = *found->second;
 }
 
+/// What is fine-tuning to the tuner is training here.
+std::string renamed(const std::string& what) {
+  constexpr std::string_view kTuning = "fine-tuning";
+  return what.starts_with(kTuning) ? "training" + what.substr(kTuning.size()) : what;
+}
+
 class Training {
  public:
   Training(const TrainOptions& options, FineTuner& tuner, Engine& engine, const Context& context)
@@ -75,7 +81,9 @@ class Training {
     result.parameters = parameter_count(model_);
     result.synthetic = task_.synthetic;
     result.task = task_.lines;
-    const FineTuneResult tuned = tuner_.tune(request, context_);
+    Context told = context_;
+    told.progress = [&](const std::string& what, double fraction) { context_.report(renamed(what), fraction); };
+    const FineTuneResult tuned = tuner_.tune(request, told);
     result.seconds = tuned.seconds;
     if (!tuned.finished) {
       context_.info(fmt::format("stopped; the same command goes on from {}", request.checkpoint.string()));
@@ -115,7 +123,7 @@ class Training {
     f.warm_up = o.warm_up;
     f.augment_shift = task_.padding;
     f.augment_mirror = task_.mirror;
-    f.bfloat16 = o.mixed_precision;
+    f.mixed_precision = o.mixed_precision;
     f.threads = o.threads;
     f.seed = context_.seed;
     if (info_.kind != NetworkKind::classifier) {

@@ -3,7 +3,7 @@
 
 #include "base/context.h"
 #include "data/anchor_grid.h"
-#include "data/frame.h"
+#include "data/labelled_box.h"
 #include "model/model.h"
 #include "scaling/channel_groups.h"
 #include "scaling/prune.h"
@@ -60,7 +60,6 @@ struct FineTuneOptions {
   bool adamw = false;          ///< else SGD with Nesterov momentum
   double momentum = 0.9;       ///< of SGD
   double label_smoothing = 0;  ///< of hard labels (Szegedy et al. 2016)
-  bool bfloat16 = false;       ///< activations in bfloat16, weights and sums in f32: twice as fast with AVX512_BF16
   double temperature = 4;      ///< of distillation (Hinton et al. 2015)
   double distillation = 0.7;   ///< weight of the teacher beside labels
   int augment_shift = 0;       ///< pixels, of 4-D inputs
@@ -68,6 +67,8 @@ struct FineTuneOptions {
   int patience = 0;   ///< evaluations on held-out training data without gain until it stops early; 0: never
   int threads = 0;    ///< 0: all cores
   Duration budget{};  ///< zero: none; the schedule is fitted into it after the first steps are timed
+  bool mixed_precision =
+      false;  ///< activations in bfloat16 where the CPU multiplies them (AVX512_BF16), else no change
   std::uint64_t seed = 1;
 };
 
@@ -99,7 +100,7 @@ struct FineTuneRequest {
   TrainingData* data = nullptr;
   FineTuneOptions options;
   std::optional<DetectorTarget> detector;  ///< with Objective::boxes
-  /// Called after every pass over the data with the mean loss of its steps. The students' models hold the weights of
+  /// Called after every pass over the data with the running mean of the loss. The students' models hold the weights of
   /// then, so that they can be evaluated. Not called again for passes that a checkpoint has behind it.
   std::function<void(int epoch, double loss)> after_epoch;
   std::filesystem::path

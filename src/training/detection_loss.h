@@ -1,7 +1,7 @@
 #pragma once
 /// What detectors learn from boxes: the losses of YOLOv2 and SSD. Gradients flow into the outputs.
 
-#include "data/frame.h"
+#include "data/labelled_box.h"
 #include "scaling/fine_tuner.h"
 
 #include <ATen/ATen.h>

@@ -309,7 +309,7 @@ void GraphModule::run(Node& node, std::vector<at::Tensor>& values, const Pass& p
   }
   if (recording_ && !in.empty() && in[0].defined()) node.in_shape = in[0].sizes().vec();
   std::vector<at::Tensor> out(node.out.size());
-  Call call{node.proto, opset_, in, out, pass, recording_ ? 0 : model_batch_, batch, node.in_shape};
+  Call call{node.proto, opset_, in, out, pass, recording_ ? 0 : model_batch_, batch, node.in_shape, node.frozen};
   try {
     node.run(call);
   } catch (const c10::Error& e) {
@@ -318,6 +318,7 @@ void GraphModule::run(Node& node, std::vector<at::Tensor>& values, const Pass& p
     bad_input(fmt::format("{}: {}: {}", name_, describe(node.proto), e.what()));
   }
   for (std::size_t i = 0; i < out.size(); ++i) {
+    if (recording_ && out[i].defined()) activation_bytes_ += static_cast<std::int64_t>(out[i].nbytes());
     if (node.out[i] >= 0) values[static_cast<std::size_t>(node.out[i])] = std::move(out[i]);
   }
   for (const int s : node.released) values[static_cast<std::size_t>(s)].reset();
@@ -326,6 +327,7 @@ void GraphModule::run(Node& node, std::vector<at::Tensor>& values, const Pass& p
 void GraphModule::relax_batch(const NamedInputs& example) {
   const at::NoGradGuard no_grad;
   recording_ = true;
+  activation_bytes_ = 0;
   try {
     (void)forward(example, Pass{});
   } catch (...) {
@@ -351,6 +353,17 @@ void GraphModule::bind(const std::string& parameter, at::Tensor value) {
   if (!parameter_index_.contains(parameter))
     throw Error(ErrorCode::internal, fmt::format("{}: '{}' is no weight that is trained", name_, parameter));
   bound_[static_cast<std::size_t>(slots_.at(parameter))] = std::move(value);
+}
+
+void GraphModule::freeze_statistics(const std::set<std::string>& names) {
+  std::unordered_set<int> slots;
+  for (const NamedTensor& s : statistics_) {
+    if (names.contains(s.name)) slots.insert(slots_.at(s.name));
+  }
+  for (Node& node : nodes_) {
+    if (node.proto.op_type() == "BatchNormalization" && (slots.contains(node.in[3]) || slots.contains(node.in[4])))
+      node.frozen = true;
+  }
 }
 
 void GraphModule::write_back(Model& model) const {

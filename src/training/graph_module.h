@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -65,6 +66,8 @@ class GraphModule {
   /// Reads `value` (of the same shape) in place of that parameter until it is called again; an undefined tensor
   /// undoes it. Gradients flow into `value`. Throws Error(internal) if the model has no such parameter.
   void bind(const std::string& parameter, at::Tensor value);
+  /// Batch normalisations that read one of these statistics use their running ones, and leave them, in every pass.
+  void freeze_statistics(const std::set<std::string>& names);
 
   /// Puts parameters (bound values where there are some) and statistics into the model this module was made from (or
   /// one with the same initializers), in the types they have there. Statistics that several nodes shared get
@@ -74,6 +77,8 @@ class GraphModule {
   [[nodiscard]] const std::vector<std::string>& input_names() const noexcept { return inputs_; }
   [[nodiscard]] const std::vector<std::string>& output_names() const noexcept { return outputs_; }
   [[nodiscard]] at::Device device() const noexcept { return device_; }
+  /// Of everything that a pass computes for the example of relax_batch().
+  [[nodiscard]] std::int64_t activation_bytes() const noexcept { return activation_bytes_; }
 
  private:
   struct Node {
@@ -83,6 +88,7 @@ class GraphModule {
     std::vector<int> released;           ///< slots that nothing after this node reads
     std::vector<std::int64_t> in_shape;  ///< of the first input, at the batch size of relax_batch()
     bool constant = false;               ///< its outputs were computed once
+    bool frozen = false;                 ///< a normalisation that keeps its statistics
   };
 
   int slot(const std::string& tensor);
@@ -109,6 +115,7 @@ class GraphModule {
   };
   std::vector<OwnStatistic> own_statistics_;  ///< copies of initializers that several normalisations read
   std::int64_t model_batch_ = 0;              ///< of relax_batch(); 0: strict
+  std::int64_t activation_bytes_ = 0;
   bool recording_ = false;
 };
 

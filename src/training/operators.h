@@ -26,6 +26,8 @@ struct Call {
   std::int64_t batch = 0;                  ///< batch size of this pass
   std::span<const std::int64_t> in_shape;  ///< of in[0] at `model_batch`; empty: not known
 
+  bool frozen = false;  ///< a normalisation that keeps its statistics
+
   [[nodiscard]] bool has(std::size_t i) const { return i < in.size() && in[i].defined(); }
   [[nodiscard]] bool wants(std::size_t i) const { return i < out.size() && !node.output(static_cast<int>(i)).empty(); }
   [[nodiscard]] bool relaxed() const { return model_batch > 0 && batch != model_batch; }

@@ -96,7 +96,7 @@ void einsum(Call& c) {
 void batch_normalization(Call& c) {
   const at::Tensor& x = c.operand(0);
   // The variance of one value is none.
-  const bool own = c.pass.batch_statistics && x.numel() > x.size(1);
+  const bool own = c.pass.batch_statistics && !c.frozen && x.numel() > x.size(1);
   c.out[0] = at::batch_norm(x, c.operand(1), c.operand(2), c.operand(3), c.operand(4), own, c.pass.running_share,
                             attribute_or(c.node, "epsilon", 1e-5F), false);
 }

@@ -108,7 +108,7 @@ TEST_F(TrainNetwork, AsksForWhatTheOptionsSay) {
   EXPECT_EQ(tuner_.options.momentum, 0.8);
   EXPECT_EQ(tuner_.options.augment_shift, 2);
   EXPECT_TRUE(tuner_.options.augment_mirror);
-  EXPECT_TRUE(tuner_.options.bfloat16);
+  EXPECT_TRUE(tuner_.options.mixed_precision);
   EXPECT_EQ(tuner_.options.seed, 7U);
   EXPECT_EQ(tuner_.checkpoint, options_.output.string() + ".checkpoint");
   options_.learning_rate = 0.25;
