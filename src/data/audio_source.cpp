@@ -16,6 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr int kRate = 16000;
 constexpr std::size_t kCalibration = 64, kEvaluation = 200;                                // windows, at least
 constexpr std::size_t kMostCalibration = 512, kMostEvaluation = 4096, kMostStream = 8192;  // and at most
 constexpr std::size_t kTraining = 2048, kMostTraining = 65536;
@@ -46,12 +47,7 @@ class AudioSource final : public Source {
  public:
   AudioSource(const ConfigNode& data, std::uint64_t seed) : node_(data["path"]), seed_(seed) {
     data.allow({"source", "path", "labels", "classes", "rate", "window", "context"});
-    if (const auto rate = data["rate"]; rate.present()) {
-      const double hertz = rate.hertz();
-      if (hertz < 1000 || hertz > 768000 || hertz != std::floor(hertz))
-        rate.fail("expected a whole number of Hz from 1 kHz to 768 kHz");
-      rate_ = static_cast<int>(hertz);
-    }
+    rate_ = sampling_rate(data);
     if (const auto window = data["window"]; window.present()) window_ = window.integer(1, 1 << 24);
     if (const auto context = data["context"]; context.present()) context_ = context.integer(0, 1 << 24);
     else if (const auto labels = data["labels"]; labels.present() && labels.text() != "none") context_ = 0;
@@ -204,7 +200,7 @@ class AudioSource final : public Source {
 
   ConfigNode node_;
   std::uint64_t seed_;
-  int rate_ = 16000;
+  int rate_ = 0;
   std::int64_t window_ = 512, context_ = 64;
   SoundList list_;
   std::vector<Part> calibration_, evaluation_;
@@ -214,6 +210,16 @@ class AudioSource final : public Source {
 };
 
 }  // namespace
+
+int sampling_rate(const ConfigNode& data) {
+  if (!data.is_map() || !data["source"].present() || data["source"].text() != "audio") return 0;
+  const ConfigNode rate = data["rate"];
+  if (!rate.present()) return kRate;
+  const double hertz = rate.hertz();
+  if (hertz < 1000 || hertz > 768000 || hertz != std::floor(hertz))
+    rate.fail("expected a whole number of Hz from 1 kHz to 768 kHz");
+  return static_cast<int>(hertz);
+}
 
 std::unique_ptr<Source> open_audio(const ConfigNode& data, std::uint64_t seed) {
   return std::make_unique<AudioSource>(data, seed);

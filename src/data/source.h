@@ -42,4 +42,7 @@ class Source {
 /// unknown source, empty or unreadable folder.
 [[nodiscard]] std::unique_ptr<Source> open_source(const ConfigNode& data, std::uint64_t seed);
 
+/// Of the sounds that `data: {source: audio}` gives, in Hz; 0 for other sources.
+[[nodiscard]] int sampling_rate(const ConfigNode& data);
+
 }  // namespace rtmdl

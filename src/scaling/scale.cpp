@@ -193,7 +193,10 @@ class Scaling {
     v.accuracy = accuracy(v);
     const double source = outcome_.variants.front().accuracy;
     v.accuracy_loss = source > 0 ? std::max(0.0, (source - v.accuracy) / source) : 0;
-    return v.accuracy >= request_.accuracy_min;
+    const bool good = v.accuracy >= request_.accuracy_min;
+    auto& nearest = outcome_.nearest;
+    if (!good && (!nearest || v.accuracy > nearest->accuracy)) nearest = {v.id, v.accuracy};
+    return good;
   }
 
   std::string too_inaccurate(const Level& level) const {

@@ -14,6 +14,7 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -77,6 +78,12 @@ struct ScaleOutcome {
   std::vector<Variant> variants;     ///< "source" first
   std::vector<std::string> refused;  ///< one line each: "int8: 1.40x slower than fp32 (2.50 -> 3.50 ms)"
   bool finished = true;              ///< false: stopped by Context::stopping(); what is here is complete
+  /// The most accurate of those that are below accuracy_min.
+  struct Nearest {
+    std::string id;
+    double accuracy = 0;
+  };
+  std::optional<Nearest> nearest;
 };
 
 /// Throws Error(bad_input): model or inputs unusable. Files are content-addressed and atomic: a killed call leaves no
