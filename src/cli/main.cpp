@@ -1,4 +1,5 @@
 #include "base/excerpt.h"
+#include "cli/inspect.h"
 #include "cli/session.h"
 #include "planning/policies.h"
 
@@ -147,6 +148,7 @@ int run_main(int argc, char** argv) {
   add_plan_options(*compare, options);
   add_load(*compare, options);
   add_strict(*compare, options);
+  add_inspect_verb(app, chosen);
 #ifdef RTMDL_WITH_TRAINING
   add_train_verb(app, chosen);
 #endif
