@@ -19,6 +19,7 @@ namespace fs = std::filesystem;
 constexpr std::array<std::string_view, 8> kExtensions{".wav", ".flac", ".ogg", ".oga", ".aiff", ".aif", ".au", ".mp3"};
 constexpr std::size_t kCalibration = 64, kEvaluation = 200;                                // windows, at least
 constexpr std::size_t kMostCalibration = 512, kMostEvaluation = 4096, kMostStream = 8192;  // and at most
+constexpr std::size_t kTraining = 2048, kMostTraining = 65536;
 constexpr std::size_t kCacheSamples = 64u << 20;
 constexpr double kGain = 1.41;  // later passes play ± 3 dB
 
@@ -63,20 +64,22 @@ class AudioSource final : public Source {
       case Split::calibration: return std::clamp(windows_in(calibration_), kCalibration, kMostCalibration);
       case Split::evaluation: return std::clamp(windows_in(evaluation_), kEvaluation, kMostEvaluation);
       case Split::stream: return std::min(windows_in(evaluation_), kMostStream);
+      case Split::training: return std::clamp(windows_in(calibration_), kTraining, kMostTraining);
     }
     return 0;
   }
 
   Frame read(Split s, std::size_t i) override {
-    const auto& parts = s == Split::calibration ? calibration_ : evaluation_;
+    const bool calibrates = s == Split::calibration || s == Split::training;
+    const auto& parts = calibrates ? calibration_ : evaluation_;
     const std::size_t in_pass = windows_in(parts);
     const std::size_t pass = i / in_pass;
     std::size_t window = i % in_pass;
     std::size_t p = 0;
     while (window >= parts[p].windows) window -= parts[p++].windows;
-    return cut(parts[p], window, pass,
-               Random(seed_, s == Split::calibration ? purpose::calibration : purpose::evaluation, pass),
-               static_cast<std::int64_t>(i));
+    // What a run plays is what is evaluated.
+    const Random random(seed_, purpose::of(s == Split::stream ? Split::evaluation : s), pass);
+    return cut(parts[p], window, pass, random, static_cast<std::int64_t>(i));
   }
 
   std::string fingerprint() const override { return fingerprint_; }

@@ -10,8 +10,6 @@
 #include <fmt/ranges.h>
 
 namespace rtmdl {
-namespace {
-
 std::string described(std::span<const TensorSpec> tensors) {
   std::string text;
   for (const TensorSpec& t : tensors)
@@ -26,8 +24,6 @@ std::string described(const Frame& frame) {
   return fmt::format("{} of {} x {} pixels", frame.batch > 1 ? fmt::format("{} pictures", frame.batch) : "a picture",
                      frame.image.cols, frame.image.rows / frame.batch);
 }
-
-}  // namespace
 
 LoadRequest load_request(const TaskSpec& task, const std::filesystem::path& model,
                          const std::map<std::string, std::vector<std::int64_t>>& shapes) {

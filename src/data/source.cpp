@@ -19,6 +19,16 @@ std::unique_ptr<Source> open_source(const ConfigNode& data, std::uint64_t seed) 
   return open_synthetic(data, seed);
 }
 
+std::uint64_t purpose::of(Split s) noexcept {
+  switch (s) {
+    case Split::calibration: return calibration;
+    case Split::evaluation: return evaluation;
+    case Split::stream: return stream;
+    case Split::training: return training;
+  }
+  return 0;
+}
+
 std::vector<bool> choose_for_calibration(std::size_t count, std::uint64_t seed) {
   std::vector<std::size_t> order(count);
   std::iota(order.begin(), order.end(), std::size_t{0});
