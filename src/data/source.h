@@ -1,5 +1,5 @@
 #pragma once
-/// Where frames come from: image folder, video, WAV folder, IDX file, raw tensors, synthetic frames.
+/// Where frames come from: image folder, video, WAV folder, IDX files, CIFAR, GTSRB, raw tensors, synthetic frames.
 /// Configured by the task file's `data:`; see docs/task-file-data.md for the keys of each source.
 
 #include "base/context.h"
@@ -38,8 +38,11 @@ class Source {
   [[nodiscard]] virtual std::string fingerprint() const = 0;
 };
 
-/// Opens `data: {source: images|video|audio|idx|raw|synthetic, …}`. Throws Error(bad_input): unknown source, empty or
-/// unreadable folder.
+/// Opens `data: {source: images|video|audio|idx|cifar10|cifar100|gtsrb|raw|synthetic, …}`. Throws Error(bad_input):
+/// unknown source, empty or unreadable folder.
 [[nodiscard]] std::unique_ptr<Source> open_source(const ConfigNode& data, std::uint64_t seed);
+
+/// Of the sounds that `data: {source: audio}` gives, in Hz; 0 for other sources.
+[[nodiscard]] int sampling_rate(const ConfigNode& data);
 
 }  // namespace rtmdl

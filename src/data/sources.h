@@ -9,6 +9,11 @@ namespace rtmdl {
 [[nodiscard]] std::unique_ptr<Source> open_video(const ConfigNode& data, std::uint64_t seed);
 [[nodiscard]] std::unique_ptr<Source> open_audio(const ConfigNode& data, std::uint64_t seed);
 [[nodiscard]] std::unique_ptr<Source> open_idx(const ConfigNode& data, std::uint64_t seed);
+[[nodiscard]] std::unique_ptr<Source> open_cifar10(const ConfigNode& data, std::uint64_t seed);
+[[nodiscard]] std::unique_ptr<Source> open_cifar100(const ConfigNode& data, std::uint64_t seed);
+[[nodiscard]] std::unique_ptr<Source> open_gtsrb(const ConfigNode& data, std::uint64_t seed);
+[[nodiscard]] std::unique_ptr<Source> open_signs(const ConfigNode& data, std::uint64_t seed);
+[[nodiscard]] std::unique_ptr<Source> open_traffic_lights(const ConfigNode& data, std::uint64_t seed);
 [[nodiscard]] std::unique_ptr<Source> open_raw(const ConfigNode& data, std::uint64_t seed);
 [[nodiscard]] std::unique_ptr<Source> open_synthetic(const ConfigNode& data, std::uint64_t seed);
 

@@ -55,7 +55,7 @@ class FramesAsExamples final : public TrainingData {
   FramesAsExamples(const TaskSpec& task, const std::vector<TensorSpec>& model_inputs, std::uint64_t seed)
       : where_(task.where), input_(input_to_fill(task, model_inputs)), source_(open_source(task.data, seed)) {
     fix_dimensions(task, frame(0), input_);
-    pre_ = make_preprocess(task.pre, input_);
+    pre_ = make_preprocess(task.pre, input_, sampling_rate(task.data));
     fingerprint_ = sha256(fmt::format("training data 1\n{}\n{}\n{} {} [{}]\n", source_->fingerprint(),
                                       task.pre.present() ? task.pre.canonical() : "", input_.name,
                                       element_name(input_.type), fmt::join(input_.shape, ", ")));

@@ -60,6 +60,8 @@ struct FineTuneOptions {
   int patience = 0;   ///< evaluations on held-out training data without gain until it stops early; 0: never
   int threads = 0;    ///< 0: all cores
   Duration budget{};  ///< zero: none; the schedule is fitted into it after the first steps are timed
+  bool mixed_precision =
+      false;  ///< activations in bfloat16 where the CPU multiplies them (AVX512_BF16), else no change
   std::uint64_t seed = 1;
 };
 

@@ -2,6 +2,7 @@
 
 #include <rtmdl/error.h>
 
+#include <algorithm>
 #include <charconv>
 #include <string_view>
 
@@ -96,8 +97,8 @@ SourceIndices read_indices(const Model& model) {
       std::string_view line = take(text, '\n');
       std::string_view axes = take(line, ' ');
       auto& into = indices[std::string(line)];
-      do into.push_back(positions(take(axes, ';'), model.name));
-      while (!axes.empty());
+      for (std::ptrdiff_t more = std::count(axes.begin(), axes.end(), ';'); more >= 0; --more)
+        into.push_back(positions(take(axes, ';'), model.name));
     }
   }
   return indices;

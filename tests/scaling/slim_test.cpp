@@ -110,7 +110,8 @@ TEST_F(Slim, AFormHasTheShareOfTheMultiplicationsThatItsWidthAsksFor) {
   const double all = static_cast<double>(macs(load_model(request_.model)));
   EXPECT_NEAR(static_cast<double>(macs(half.form->model)) / all, 0.25, 0.06);
   EXPECT_EQ(half.form->id, "w0.5");
-  EXPECT_THAT(half.form->note, testing::AllOf(HasSubstr("channels"), HasSubstr("7 steps of fine-tuning")));
+  EXPECT_THAT(half.form->note,
+              testing::AllOf(HasSubstr("of the multiply-accumulates"), HasSubstr("7 steps of fine-tuning")));
   const auto quarter = s.make({0.25, 1}, Context());
   ASSERT_TRUE(quarter.form) << quarter.refused;
   EXPECT_NEAR(static_cast<double>(macs(quarter.form->model)) / all, 0.0625, 0.03);
