@@ -5,6 +5,7 @@
 #include "cli/session.h"
 #include "report/inspect_tables.h"
 #include "scaling/inspect.h"
+#include "scaling/load_fine_tuner.h"
 
 #include <rtmdl/error.h>
 
@@ -96,11 +97,13 @@ int inspect_verb(const InspectCommand& command) {
   Console console(command.verbose);
   Context context = console.context(1);
   context.progress = nullptr;  // it takes seconds
-  const auto requests = requests_of(command);
+  auto requests = requests_of(command);
   const auto engine = make_onnxruntime_engine();
+  const LoadedFineTuner fine_tuner = load_fine_tuner();
   std::vector<std::pair<std::string, Inspection>> seen;
   std::string text;
-  for (const auto& [name, request] : requests) {
+  for (auto& [name, request] : requests) {
+    request.tuner = fine_tuner.tuner.get();
     seen.emplace_back(name, inspect(*engine, request, context));
     if (context.stopping()) throw Interrupted("inspecting was interrupted");
     if (command.json) continue;

@@ -3,8 +3,8 @@
 #include "model/cut_points.h"
 #include "model/edit.h"
 #include "model/tensor_data.h"
-#include "scaling/calibrate.h"
 #include "scaling/prepare.h"
+#include "scaling/prune.h"
 #include "scaling/resolution.h"
 #include "scaling/units.h"
 
@@ -227,6 +227,9 @@ class Inspecting {
     normalise(model);
     const TensorSpecs specs = shapes_of_run(model);
     describe_model(model, specs, seen_);
+    if (context_.stopping()) return std::move(seen_);
+    describe_scaling(verified_channel_groups(engine_, model, at_, folder_.path()), find_blocks(model, specs), seen_);
+    if (context_.stopping()) return std::move(seen_);
     seen_.abilities.push_back(resolution(source));
     seen_.abilities.push_back(precision(source, specs));
     if (request_.tuner != nullptr) {
@@ -255,21 +258,10 @@ class Inspecting {
     const auto executable = engine_.load(at_);
     if (!executable->run()) bad_input(fmt::format("{}: {}", request_.model.string(), executable->last_error()));
     seen_.outputs.assign(executable->outputs().begin(), executable->outputs().end());
-    for (const TensorSpec& spec : executable->inputs()) zeros_.emplace_back(spec.type, spec.shape);
   }
 
   TensorSpecs shapes_of_run(const Model& model) {
-    static const std::set<std::string> kNoTensors{"SequenceConstruct", "SequenceEmpty",   "SequenceInsert",
-                                                  "SequenceErase",     "SplitToSequence", "SequenceMap",
-                                                  "Optional"};
-    std::vector<std::string> tensors;
-    for (const auto& node : model.graph().node()) {
-      if (kNoTensors.contains(node.op_type())) continue;
-      for (const auto& output : node.output()) {
-        if (!output.empty()) tensors.push_back(output);
-      }
-    }
-    TensorSpecs specs = observe(engine_, model, at_, tensors, {zeros_}, folder_.path(), context_).specs;
+    TensorSpecs specs = specs_of(engine_, model, at_, folder_.path());
     for (TensorSpec input : model_inputs(model)) {
       input.shape = at_.shapes.at(input.name);
       specs[input.name] = input;
@@ -337,7 +329,6 @@ class Inspecting {
   const Context& context_;
   const TemporaryFolder folder_;
   LoadRequest at_;
-  InputSet zeros_;
   Inspection seen_;
 };
 
