@@ -1,4 +1,5 @@
 #include "base/excerpt.h"
+#include "cli/inspect.h"
 #include "cli/session.h"
 #include "cli/train.h"
 #include "planning/policies.h"
@@ -151,6 +152,7 @@ int run_main(int argc, char** argv) {
   add_load(*compare, options);
   add_strict(*compare, options);
   add_train_verb(app, chosen, kExit);
+  add_inspect_verb(app, chosen);
 
   require_verb(app, argc > 1 ? argv[1] : "");
   try {

@@ -35,8 +35,9 @@ struct Model {
 [[nodiscard]] std::vector<std::filesystem::path> model_files(const std::filesystem::path& path);
 /// Bytes of all of them. Throws Error(bad_input) if one is not there.
 [[nodiscard]] std::int64_t model_bytes(const std::filesystem::path& path);
-/// One definition per name, nothing read that nothing defines, no cycle, weights as long as their shape says. Nodes are
-/// put into topological order (stable). Throws Error(bad_input).
+/// One definition per name (of weights defined twice the last is kept, as ONNX Runtime does), nothing read that nothing
+/// defines, no cycle, weights as long as their shape says, an output, no input of size 0. Nodes are put into
+/// topological order (stable). Throws Error(bad_input).
 void check_model(Model& model);
 /// Deterministic bytes: equal models give equal files.
 [[nodiscard]] std::string serialize(const Model& model);

@@ -1,6 +1,7 @@
 #include "profiling/check_tasks.h"
 
 #include "data/pipeline.h"
+#include "model/model.h"
 #include "profiling/accuracy.h"
 
 #include <rtmdl/error.h>
@@ -14,6 +15,7 @@ namespace {
 void try_model(Engine& engine, const TaskSpec& task, const std::filesystem::path& model, const ConfigNode& where,
                AccuracyEvaluator& evaluator) {
   try {
+    static_cast<void>(load_model(model));  // our own reading says better what is wrong with a file
     Pipeline pipeline(engine, task, load_request(task, model));
     evaluator.require_fitting_labels(pipeline);
     Result result;

@@ -58,6 +58,9 @@ const std::string& ContentHashes::of(const std::filesystem::path& model) {
     return known->second.hash;
   Entry now;
   for (const auto& file : model_files(model)) {
+    std::error_code error;
+    if (file != model && !std::filesystem::is_regular_file(file, error))
+      bad_input(fmt::format("{}: weights of it are in {}, which is not there", model.string(), file.string()));
     now.stamps.push_back(Stamp::of(file));
     const std::string hash = sha256_of_file(file);
     now.hash = now.hash.empty() ? hash : sha256(now.hash + hash);
