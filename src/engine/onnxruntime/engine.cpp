@@ -37,8 +37,9 @@ class OnnxRuntimeEngine final : public Engine {
     } catch (const Ort::Exception& e) {
       bad_input(fmt::format("{}: ONNX Runtime refuses this model: {}", request.model.string(), one_line(e.what())));
     } catch (const Error& e) {
-      if (e.code() == ErrorCode::bad_input) bad_input(fmt::format("{}: {}", request.model.string(), e.what()));
-      throw;
+      const std::string path = request.model.string() + ": ";
+      if (e.code() != ErrorCode::bad_input || std::string_view(e.what()).starts_with(path)) throw;
+      bad_input(path + e.what());
     }
   }
 
