@@ -116,6 +116,26 @@ std::vector<std::int64_t> parse_shape(std::string_view text) {
   }
 }
 
+/// The stored tensor.
+struct Extent {
+  std::int64_t offset = 0, length = 0;
+  std::size_t element = 0;
+  std::vector<std::int64_t> shape;
+};
+
+Extent parse_extent(const Reference& r, const onnx::TensorProto& tensor) {
+  const auto type = element_type(tensor.data_type());
+  if (!type) bad_input(fmt::format("elements of the type {} are not stored elsewhere", tensor.data_type()));
+  const auto offset = number(r.offset);
+  const auto length = number(r.length);
+  if (!offset || !length) bad_input("'offset' and 'length' must be numbers");
+  Extent extent{*offset, *length, element_size(*type), r.stored.empty() ? dims(tensor) : parse_shape(r.stored)};
+  if (const auto needed = tensor_bytes(extent.shape, extent.element); needed != *length)
+    bad_input(fmt::format("the stored tensor has {} bytes where its shape needs {}", *length, needed));
+  if (*length == 0) bad_input("nothing is stored of them");
+  return extent;
+}
+
 /// `shape` is that of the stored tensor, whose bytes are known to be there.
 TensorSlice parse_slice(const Reference& r, const onnx::TensorProto& tensor, std::vector<std::int64_t> shape) {
   TensorSlice slice{std::move(shape), {}};
@@ -151,22 +171,14 @@ class Reader {
  private:
   void take_in(onnx::TensorProto& tensor) {
     const Reference r = parse_reference(tensor);
-    const auto type = element_type(tensor.data_type());
-    if (!type) bad_input(fmt::format("elements of the type {} are not stored elsewhere", tensor.data_type()));
-    std::vector<std::int64_t> shape = r.stored.empty() ? dims(tensor) : parse_shape(r.stored);
-    const auto offset = number(r.offset);
-    const auto length = number(r.length);
-    if (!offset || !length) bad_input("'offset' and 'length' must be numbers");
-    if (const auto needed = tensor_bytes(shape, element_size(*type)); needed != *length)
-      bad_input(fmt::format("the stored tensor has {} bytes where its shape needs {}", *length, needed));
+    const Extent extent = parse_extent(r, tensor);
     const OpenFile& file = open(r.location);
-    if (*offset > file.file().bytes || *length > file.file().bytes - *offset)
-      bad_input(fmt::format("bytes {} to {} of {}, which has {}", *offset, *offset + *length, file.file().path.string(),
-                            file.file().bytes));
-    if (*length == 0) bad_input("nothing is stored of them");
-    const TensorSlice slice = parse_slice(r, tensor, std::move(shape));
-    std::string bytes = read_slice(slice, element_size(*type),
-                                   [&](std::int64_t at, std::span<char> to) { file.read(*offset + at, to); });
+    if (extent.offset > file.file().bytes || extent.length > file.file().bytes - extent.offset)
+      bad_input(fmt::format("bytes {} to {} of {}, which has {}", extent.offset, extent.offset + extent.length,
+                            file.file().path.string(), file.file().bytes));
+    const TensorSlice slice = parse_slice(r, tensor, extent.shape);
+    std::string bytes = read_slice(slice, extent.element,
+                                   [&](std::int64_t at, std::span<char> to) { file.read(extent.offset + at, to); });
     if (tensor_digest(bytes) != r.digest) explain(file.file(), r);
     tensor.set_raw_data(std::move(bytes));
     tensor.clear_external_data();
@@ -271,6 +283,9 @@ class Fields {
 
 }  // namespace
 
+std::string weights_location(const std::string& sha256) { return sha256.substr(0, 16) + ".weights"; }
+std::string source_location(const std::string& sha256) { return sha256.substr(0, 16) + ".source"; }
+
 std::string tensor_digest(std::string_view bytes) { return sha256(bytes).substr(0, kDigestDigits); }
 
 void refer_to_slice(onnx::TensorProto& tensor, const StoredSlice& stored, const std::string& digest) {
@@ -301,12 +316,18 @@ void set_weights_files(onnx::ModelProto& model, const std::vector<WeightsFile>& 
   add(std::string(kMark), std::string(kVersion));
   for (const WeightsFile& f : files)
     add(std::string(kFile) + f.location,
-        fmt::format("{} {}{}{}", f.bytes, f.sha256, f.path.empty() ? "" : " ", f.path.string()));
+        fmt::format("{:012} {}{}{}", f.bytes, f.sha256, f.path.empty() ? "" : " ", f.path.string()));
 }
 
 bool is_sliced(const onnx::ModelProto& model) {
   return std::any_of(model.metadata_props().begin(), model.metadata_props().end(),
                      [](const auto& entry) { return entry.key() == kMark; });
+}
+
+StoredSlice stored_slice(const onnx::TensorProto& tensor) {
+  const Reference r = parse_reference(tensor);
+  const Extent extent = parse_extent(r, tensor);
+  return {r.location, extent.offset, parse_slice(r, tensor, extent.shape), r.initializer};
 }
 
 bool refers_to_slice(const onnx::TensorProto& tensor) {
@@ -338,8 +359,9 @@ std::vector<WeightsFile> weights_files(const onnx::ModelProto& model, const std:
     } catch (const Error& e) {
       bad_input(fmt::format("{}: {}", name, e.what()));
     }
-    auto& path = files.back().path;
-    path = (folder / (path.empty() ? fs::path(files.back().location) : path)).lexically_normal();
+    WeightsFile& file = files.back();
+    // Physically: `folder` may lead through symbolic links, behind which ".." is another folder than it reads.
+    file.path = file.path.empty() ? folder / file.location : fs::weakly_canonical(folder / file.path);
   }
   return files;
 }

@@ -44,16 +44,23 @@ struct StoredSlice {
   std::string initializer;  ///< of the user's own model, for messages
 };
 
+/// The names of a weights file that is beside the models that use it, and of one that is elsewhere.
+[[nodiscard]] std::string weights_location(const std::string& sha256);
+[[nodiscard]] std::string source_location(const std::string& sha256);
 /// What makes `digest`: first 32 digits of the SHA-256.
 [[nodiscard]] std::string tensor_digest(std::string_view bytes);
 
 /// Replaces the data of a tensor (raw, of a type with elements of whole bytes) by the reference to it. How long that
 /// is in the file does not depend on the value of `offset`.
 void refer_to_slice(onnx::TensorProto& tensor, const StoredSlice& stored, const std::string& digest);
-/// Says which files the model's weights are in. `files` must have all locations that its tensors name.
+/// Says which files the model's weights are in. `files` must have all locations that its tensors name. How long that is
+/// in the file does not depend on the value of `bytes`.
 void set_weights_files(onnx::ModelProto& model, const std::vector<WeightsFile>& files);
 
 [[nodiscard]] bool is_sliced(const onnx::ModelProto& model);
+/// What refer_to_slice() wrote. Throws Error(bad_input) for what load_model() would not accept either, as far as that
+/// can be told without the file.
+[[nodiscard]] StoredSlice stored_slice(const onnx::TensorProto& tensor);
 /// Has a key that only this form knows.
 [[nodiscard]] bool refers_to_slice(const onnx::TensorProto& tensor);
 /// Looks at the file's outermost fields only. False for what cannot be read or is no model.
