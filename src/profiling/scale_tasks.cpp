@@ -6,7 +6,7 @@
 #include "profiling/check_tasks.h"
 #include "profiling/content_key.h"
 #include "profiling/machine.h"
-#include "profiling/storage_bound.h"
+#include "profiling/settle_family.h"
 #include "profiling/store.h"
 #include "scaling/calibrate.h"
 
@@ -15,8 +15,9 @@
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
+#include <limits>
 #include <mutex>
-#include <set>
+#include <optional>
 #include <thread>
 
 #include <fmt/format.h>
@@ -28,8 +29,6 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kCalibrationSets = 64;
 constexpr double kRounding = 1e-9;  // 95 of 100 inputs are 95 %, however the figures were rounded
-constexpr const char* kSourceLocation = "source";
-constexpr std::string_view kBroughtLocation = "brought ";  // and its place in the task's list
 
 /// A context that stops when the outer one does, or at a time.
 class StopAt {
@@ -58,6 +57,7 @@ class StopAt {
 struct Family {
   std::string key;
   StoredFamily stored;
+  std::vector<SourceIndices> indices;  ///< by variant: where its weights came from, if it was made just now
   bool reused = false;
   bool finished = true;
 };
@@ -78,18 +78,17 @@ class Scaling {
     remove_abandoned_scratch(workspace_.variants());
     for (std::size_t t = 0; t < file_.tasks.size(); ++t)
       families_.push_back(context_.stopping() ? unfinished() : find_or_make(t, true));
-    if (context_.stopping()) return deliver(std::vector<bool>(files().size(), true));
+    if (context_.stopping()) return deliver();
     StorageChoice choice = choose();
-    bool again = false;
-    for (std::size_t t = 0; t < families_.size(); ++t)
-      if (families_[t].reused && lacks_files(t, choice)) {
-        families_[t] = find_or_make(t, false);
-        again = true;
-      }
-    if (again) choice = choose();
-    std::vector<TaskVariants> tasks = deliver(choice.keep);
-    remove_dropped(choice);
-    return tasks;
+    const std::vector<bool> damaged = storage_->damaged(choice.keep);
+    if (std::find(damaged.begin(), damaged.end(), true) != damaged.end()) {
+      for (std::size_t t = 0; t < families_.size(); ++t)
+        if (damaged[t] && families_[t].reused) families_[t] = find_or_make(t, false);
+      if (context_.stopping()) return deliver();
+      choice = choose();
+    }
+    settle(choice);
+    return deliver(&choice);
   }
 
  private:
@@ -119,6 +118,7 @@ class Scaling {
     } catch (const Stopped&) {
       family.finished = false;
     }
+    if (!context_.stopping()) note_layout(task, workspace_, family.indices, family.stored);
     if (family.finished) store_.put_family(family.key, task.name, family.stored);
     return family;
   }
@@ -134,7 +134,7 @@ class Scaling {
     family.finished = outcome.finished;
     family.stored.refused = outcome.refused;
     for (const Variant& v : outcome.variants)
-      add(task, family, v, v.path == task.model ? kSourceLocation : location_of(v.path));
+      add(task, family, v, v.path == task.model ? std::string(kSourceLocation) : location_of(v.path));
     for (std::size_t i = 0; i < task.variants.size() && !context_.stopping(); ++i)
       bring(task, i, source, evaluator, family);
     log(task, family);
@@ -258,24 +258,12 @@ class Scaling {
     return path.lexically_relative(workspace_.folder()).string();
   }
 
-  [[nodiscard]] fs::path path_of(const TaskSpec& task, const std::string& location) const {
-    if (location == kSourceLocation) return task.model;
-    if (location.rfind(kBroughtLocation, 0) == 0)
-      return task.variants.at(std::stoul(location.substr(kBroughtLocation.size())));
-    return workspace_.folder() / location;
-  }
-
-  [[nodiscard]] std::vector<StoredFile> files() const {
-    std::vector<StoredFile> all;
+  [[nodiscard]] StorageChoice choose() {
+    std::vector<SettledFamily> all;
     for (std::size_t t = 0; t < families_.size(); ++t)
-      for (const StoredVariant& v : families_[t].stored.variants)
-        all.push_back({static_cast<int>(t), v.content, v.bytes, v.accuracy, v.median.count(), v.id == "source"});
-    return all;
-  }
-
-  [[nodiscard]] StorageChoice choose() const {
-    const std::vector<StoredFile> all = files();
-    StorageChoice choice = choose_within(all, file_.storage.value_or(std::numeric_limits<std::int64_t>::max()));
+      all.push_back({&file_.tasks[t], families_[t].key, &families_[t].stored});
+    storage_.emplace(workspace_, hashes_, std::move(all));
+    StorageChoice choice = storage_->choose(file_.storage.value_or(std::numeric_limits<std::int64_t>::max()));
     if (!choice.fits)
       throw Error(ErrorCode::infeasible,
                   fmt::format("{}: storage: {} cannot hold one variant of each task; the least possible is {}",
@@ -283,25 +271,29 @@ class Scaling {
     return choice;
   }
 
-  /// Made by us, in the workspace; the user's own files are part of the family's key.
-  static bool ours(const StoredVariant& v) {
-    return v.location != kSourceLocation && v.location.rfind(kBroughtLocation, 0) != 0;
-  }
-
-  /// Whether a file of a variant that is to be kept is not there any more, or is another.
-  [[nodiscard]] bool lacks_files(std::size_t task, const StorageChoice& choice) {
-    std::size_t i = 0;
-    for (std::size_t t = 0; t < task; ++t) i += families_[t].stored.variants.size();
-    for (const StoredVariant& v : families_[task].stored.variants) {
-      const fs::path path = workspace_.folder() / v.location;
-      if (choice.keep[i++] && ours(v) && !(fs::exists(path) && hashes_.of(path) == v.content)) return true;
+  /// New files first, then the store, then away with the old ones: a killed process leaves a store that is right.
+  void settle(const StorageChoice& choice) {
+    std::vector<std::string> before, keys;
+    for (const Family& family : families_) before.push_back(family.stored.settled);
+    storage_->settle(choice.keep);
+    for (std::size_t t = 0; t < families_.size(); ++t) {
+      const Family& family = families_[t];
+      keys.push_back(family.key);
+      if (family.finished && family.stored.settled != before[t])
+        store_.put_family(family.key, file_.tasks[t].name, family.stored);
     }
-    return false;
+    storage_->remove_unused(choice.keep, store_.locations_except(keys));
+    if (choice.hypervolume < choice.hypervolume_unbounded)
+      context_.info(fmt::format("storage: {} of {} are used; the accuracy-latency fronts lose {} of their hypervolume",
+                                format_bytes(choice.bytes), format_bytes(*file_.storage),
+                                format_percent(1 - choice.hypervolume / choice.hypervolume_unbounded, 1)));
   }
 
-  std::vector<TaskVariants> deliver(const std::vector<bool>& keep) const {
+  /// Without a choice (the work was stopped): all that there is.
+  std::vector<TaskVariants> deliver(const StorageChoice* choice = nullptr) const {
+    std::vector<LevelBytes> bytes;
+    if (choice != nullptr) bytes = storage_->bytes(choice->keep);
     std::vector<TaskVariants> tasks;
-    std::set<std::string> counted;
     std::size_t i = 0;
     for (std::size_t t = 0; t < families_.size(); ++t) {
       TaskVariants out;
@@ -310,9 +302,9 @@ class Scaling {
       out.reused = families_[t].reused;
       out.finished = families_[t].finished;
       for (const StoredVariant& s : families_[t].stored.variants) {
-        if (!keep[i++]) {
-          out.dropped.push_back(fmt::format("{}: dropped to stay within storage: {} ({})", s.id,
-                                            format_bytes(file_.storage.value_or(0)), format_bytes(s.bytes)));
+        const std::size_t level = i++;
+        if (choice != nullptr && !choice->keep[level]) {
+          out.dropped.push_back(why_dropped(s, choice->pointless[level]));
           context_.info(fmt::format("{}: {}", out.task, out.dropped.back()));
           continue;
         }
@@ -322,12 +314,12 @@ class Scaling {
         v.depth = s.depth;
         v.resolution = s.resolution;
         v.precision = s.precision;
-        v.bytes = s.bytes;
-        v.shared_bytes = counted.insert(s.content).second ? 0 : s.bytes;
+        v.bytes = bytes.empty() ? s.bytes : bytes[level].bytes;
+        v.shared_bytes = bytes.empty() ? 0 : bytes[level].shared;
         v.accuracy = s.accuracy;
         v.accuracy_loss = s.accuracy_loss;
         v.median = s.median;
-        v.path = path_of(file_.tasks[t], s.location);
+        v.path = path_of(file_.tasks[t], workspace_, s);
         v.shapes = s.shapes;
         v.note = s.note;
         out.variants.push_back(std::move(v));
@@ -337,17 +329,10 @@ class Scaling {
     return tasks;
   }
 
-  /// What the bound dropped leaves the disk too; the store remembers it, so that it is not tried again.
-  void remove_dropped(const StorageChoice& choice) const {
-    const std::vector<StoredFile> all = files();
-    std::set<std::string> kept;
-    for (std::size_t i = 0; i < all.size(); ++i)
-      if (choice.keep[i]) kept.insert(all[i].content);
-    for (std::size_t t = 0; t < families_.size(); ++t)
-      for (const StoredVariant& v : families_[t].stored.variants) {
-        std::error_code ignored;
-        if (ours(v) && !kept.contains(v.content)) fs::remove(workspace_.folder() / v.location, ignored);
-      }
+  [[nodiscard]] std::string why_dropped(const StoredVariant& v, const std::string& pointless) const {
+    if (!pointless.empty()) return fmt::format("{}: dropped: {}", v.id, pointless);
+    return fmt::format("{}: dropped to stay within storage: {} ({})", v.id, format_bytes(file_.storage.value_or(0)),
+                       format_bytes(v.bytes));
   }
 
   Engine& engine_;
@@ -359,6 +344,7 @@ class Scaling {
   ContentHashes hashes_;
   Time deadline_;
   std::vector<Family> families_;
+  std::optional<FamilyStorage> storage_;
   bool checked_ = false;
 };
 

@@ -10,12 +10,13 @@
 namespace rtmdl {
 namespace {
 
-constexpr std::int64_t kSchema = 1;                // PRAGMA user_version; raise with every change below
+constexpr std::int64_t kSchema = 2;                // PRAGMA user_version; raise with every change below
 constexpr std::int64_t kApplication = 0x72746d64;  // PRAGMA application_id: "rtmd"
 constexpr std::size_t kMostSamples = 2000;
 
 constexpr const char* kTables = R"(
-  CREATE TABLE families (key TEXT PRIMARY KEY, task TEXT NOT NULL, made TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP);
+  CREATE TABLE families (key TEXT PRIMARY KEY, task TEXT NOT NULL, made TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    layout TEXT NOT NULL DEFAULT '', settled TEXT NOT NULL DEFAULT '');
   CREATE TABLE variants (family TEXT NOT NULL REFERENCES families(key) ON DELETE CASCADE, position INTEGER NOT NULL,
     id TEXT NOT NULL, location TEXT NOT NULL, content TEXT NOT NULL, width REAL NOT NULL, depth REAL NOT NULL,
     resolution REAL NOT NULL, precision TEXT NOT NULL, bytes INTEGER NOT NULL, accuracy REAL NOT NULL,
@@ -28,6 +29,12 @@ constexpr const char* kTables = R"(
     stalls INTEGER NOT NULL, stalls_of INTEGER NOT NULL, stalls_worst_ns INTEGER NOT NULL, memory INTEGER NOT NULL,
     measured TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP);
 )";
+
+/// From each schema to the next; the first is that from 1 to 2.
+constexpr const char* kUpgrades[] = {R"(
+  ALTER TABLE families ADD COLUMN layout TEXT NOT NULL DEFAULT '';
+  ALTER TABLE families ADD COLUMN settled TEXT NOT NULL DEFAULT '';
+)"};
 
 /// "input=1,3,224,224;other=1,8"
 std::string shapes_text(const std::map<std::string, std::vector<std::int64_t>>& shapes) {
@@ -88,10 +95,14 @@ Store::Store(const std::filesystem::path& file) : database_(file) {
   while (check.step()) {
   }
   database_.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON");
-  if (!empty) return;
+  if (!empty && schema == kSchema) return;
   Transaction transaction(database_);
   // Another process may have been faster.
-  if (database_.value("SELECT count(*) FROM sqlite_master") == 0) {
+  if (!empty) {
+    for (std::int64_t from = std::max<std::int64_t>(database_.value("PRAGMA user_version"), 1); from < kSchema; ++from)
+      database_.execute(kUpgrades[from - 1]);
+    database_.execute(fmt::format("PRAGMA user_version = {}", kSchema).c_str());
+  } else if (database_.value("SELECT count(*) FROM sqlite_master") == 0) {
     database_.execute(kTables);
     database_.execute(
         fmt::format("PRAGMA user_version = {}; PRAGMA application_id = {}", kSchema, kApplication).c_str());
@@ -100,9 +111,11 @@ Store::Store(const std::filesystem::path& file) : database_(file) {
 }
 
 std::optional<StoredFamily> Store::family(const std::string& key) {
-  Statement known(database_, "SELECT 1 FROM families WHERE key = ?");
+  Statement known(database_, "SELECT layout, settled FROM families WHERE key = ?");
   if (!known.bind(key).step()) return std::nullopt;
   StoredFamily family;
+  family.layout = known.text(0);
+  family.settled = known.text(1);
   Statement variants(
       database_,
       "SELECT id, location, content, width, depth, resolution, precision, bytes, accuracy, accuracy_loss, median_ns, "
@@ -132,7 +145,12 @@ std::optional<StoredFamily> Store::family(const std::string& key) {
 void Store::put_family(const std::string& key, const std::string& task, const StoredFamily& family) {
   Transaction transaction(database_);
   Statement(database_, "DELETE FROM families WHERE key = ?").bind(key).step();
-  Statement(database_, "INSERT INTO families (key, task) VALUES (?, ?)").bind(key).bind(task).step();
+  Statement(database_, "INSERT INTO families (key, task, layout, settled) VALUES (?, ?, ?, ?)")
+      .bind(key)
+      .bind(task)
+      .bind(family.layout)
+      .bind(family.settled)
+      .step();
   Statement insert(database_,
                    "INSERT INTO variants (family, position, id, location, content, width, depth, resolution, "
                    "precision, bytes, accuracy, "
@@ -162,6 +180,15 @@ void Store::put_family(const std::string& key, const std::string& task, const St
     refuse.rewind();
   }
   transaction.commit();
+}
+
+std::vector<std::string> Store::locations_except(const std::vector<std::string>& keys) {
+  std::vector<std::string> locations;
+  Statement all(database_, "SELECT family, location FROM variants");
+  while (all.step()) {
+    if (std::find(keys.begin(), keys.end(), all.text(0)) == keys.end()) locations.push_back(all.text(1));
+  }
+  return locations;
 }
 
 std::optional<double> Store::accuracy(const std::string& key) {

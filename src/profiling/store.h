@@ -45,6 +45,8 @@ struct StoredVariant {
 struct StoredFamily {
   std::vector<StoredVariant> variants;
   std::vector<std::string> refused;
+  std::string layout;   ///< layout_text() of what the variants share; empty: not known
+  std::string settled;  ///< which of them are on disk, and how (profiling/settle_family.h); empty: all, each whole
 };
 
 /// One thread at a time; several processes may use one file. Each put is durable and whole, or throws and leaves
@@ -56,6 +58,8 @@ class Store {
 
   [[nodiscard]] std::optional<StoredFamily> family(const std::string& key);
   void put_family(const std::string& key, const std::string& task, const StoredFamily& family);
+  /// Of the variants of all other families.
+  [[nodiscard]] std::vector<std::string> locations_except(const std::vector<std::string>& keys);
 
   [[nodiscard]] std::optional<double> accuracy(const std::string& key);
   void put_accuracy(const std::string& key, double accuracy);

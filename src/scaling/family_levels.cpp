@@ -81,8 +81,8 @@ std::vector<int> shareable(const Model& model) {
 }
 
 std::string content_of(const std::filesystem::path& path) {
-  if (!is_sliced_file(path)) return sha256_of_file(path);
-  return sha256(serialize(load_model(path)));
+  const std::optional<Model> model = load_level(path);
+  return model ? sha256(serialize(*model)) : sha256_of_file(path);
 }
 
 }  // namespace rtmdl
