@@ -37,3 +37,16 @@ add_library(onnxruntime::onnxruntime SHARED IMPORTED)
 set_target_properties(onnxruntime::onnxruntime PROPERTIES
   IMPORTED_LOCATION ${ONNXRUNTIME_LIBRARY} IMPORTED_SONAME libonnxruntime.so.1
   INTERFACE_INCLUDE_DIRECTORIES ${ONNXRUNTIME_INCLUDE})
+
+# libtorch, for training only. An existing build finds it once it is installed.
+if(RTMDL_TRAINING STREQUAL "AUTO")
+  find_package(Torch QUIET)
+  if(Torch_FOUND)
+    set(RTMDL_TRAINING ON)
+  else()
+    message(STATUS "libtorch not found: no training (scripts/setup --training installs it)")
+    set(RTMDL_TRAINING OFF)
+  endif()
+elseif(RTMDL_TRAINING)
+  find_package(Torch REQUIRED)
+endif()

@@ -26,15 +26,33 @@ struct ProcessorSpec {
 };
 
 struct AccuracySpec {
-  std::string metric = "agreement";  ///< agreement, top1, top5
+  std::string metric = "agreement";  ///< agreement, top1, top5, map50
   double min = 0.95;                 ///< variants below are not used
   double weight = 1;
   double tolerance = 0.05;  ///< for scalars and raw tensors: what still counts as equal
 };
 
+/// How narrower and shallower forms are fine-tuned.
+struct TuningSpec {
+  std::string learn_from =
+      "auto";         ///< labels, source (distillation), auto: labels where there are some, and the source
+  double epochs = 3;  ///< passes over the training data per form
+  Duration limit = std::chrono::minutes(10);  ///< per form
+  double rate = 0.02;                         ///< at the top of the schedule
+  int batch = 128;
+  int shift = 0;        ///< pixels, random
+  bool mirror = false;  ///< half of the inputs left-right
+};
+
 struct ScaleSpec {
   std::vector<std::string> precisions{"fp32", "int8"};
   std::vector<double> resolutions{1.0};  ///< fractions of the source's spatial input; below 1 only where that is free
+  std::vector<double> widths{1.0, 0.75, 0.5, 0.35,
+                             0.25};  ///< of the channels; w asks for w² of the multiply-accumulates
+  std::vector<double> depths{1.0};   ///< of the blocks that can be left out
+  double shared = 0;     ///< share of the layers, from the inputs on, whose weights stay slices of the source's
+  double storage = 1.3;  ///< bytes of the whole family / bytes of the source, at most
+  TuningSpec tuning;
 };
 
 struct TaskSpec {

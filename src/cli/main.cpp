@@ -102,12 +102,20 @@ int run_main(int argc, char** argv) {
     return sub;
   };
 
-  CLI::App* scale =
-      verb("scale",
-           "Make each model's family of variants: int8 where it pays, resolution where it is free; measured and scored",
-           scale_verb,
-           "Example:\n  rtmdl scale tasks.yaml --budget 10min    what is not done by then is done by the next start\n");
+  CLI::App* scale = verb(
+      "scale",
+      "Make each model's family of variants: int8 where it pays, smaller inputs, narrower and shallower forms that "
+      "are fine-tuned on the task's data; each measured and scored, kept only if it is faster",
+      scale_verb,
+      "What is asked for is in each task's `scale:` (docs/task-file.md). Levels are stored as they are done: stop it "
+      "at "
+      "any moment,\nplan with what is there, start it again to go on.\n\n"
+      "Examples:\n"
+      "  rtmdl scale tasks.yaml --quick           a minute: precision and resolution of the source models\n"
+      "  rtmdl scale tasks.yaml                   and narrower forms, fine-tuned: minutes each (needs libtorch)\n"
+      "  rtmdl scale tasks.yaml --budget 10min    what is not done by then is done by the next start\n");
   add_budget(*scale, options, "no limit");
+  scale->add_flag("--quick", options.quick, "No narrower or shallower forms: nothing is fine-tuned");
   CLI::App* profile =
       verb("profile", "Measure every variant on every processor of this box: times, accuracy, bytes", profile_verb,
            "Example:\n  rtmdl profile tasks.yaml    leave the box alone meanwhile: what runs beside it is measured "

@@ -8,7 +8,7 @@ namespace rtmdl {
 
 int scale_verb(const Options& options) {
   Session session(options);
-  const auto& tasks = session.variants();
+  const auto& tasks = session.variants(!options.quick);
   const std::int64_t bytes = stored_bytes(tasks);
   session.print(scale_table(bytes, session.file().storage, tasks, isatty(STDOUT_FILENO) == 1));
   session.print_json(scale_json(bytes, session.file().storage, tasks));

@@ -2,6 +2,7 @@
 
 #include "base/units.h"
 #include "planning/source_load.h"
+#include "scaling/load_fine_tuner.h"
 
 #include <rtmdl/error.h>
 
@@ -118,9 +119,14 @@ Session::Session(const Options& options)
 
 Session::~Session() = default;
 
-const std::vector<TaskVariants>& Session::variants() {
+const std::vector<TaskVariants>& Session::variants(bool forms) {
   if (!variants_) {
     ScaleTasksOptions o;
+    LoadedFineTuner training;
+    if (forms) training = load_fine_tuner();
+    o.slim = forms;
+    o.tuner = training.tuner.get();
+    o.no_tuner = training.reason;
     o.budget = options_.budget.value_or(Duration::zero());
     o.seed = options_.seed;
     if (!lock_) lock_.emplace(*workspace_, context_);

@@ -38,6 +38,7 @@ struct Options {
   bool json = false;
   bool verbose = false;
   bool strict = false;
+  bool quick = false;  ///< scale: no narrower or shallower forms
   std::uint64_t seed = 1;
   std::optional<Duration> duration, budget;
   std::string method = "auto";
@@ -68,7 +69,8 @@ class Session {
   [[nodiscard]] const Workspace& workspace() const { return *workspace_; }
 
   // Each makes what it needs first; what is in the workspace already is not made again.
-  const std::vector<TaskVariants>& variants();
+  /// With `forms`, narrower and shallower forms as well, which takes long; else those that are in the workspace.
+  const std::vector<TaskVariants>& variants(bool forms = false);
   const std::vector<TaskProfile>& profile();
   /// With --load, the times in file() are stretched here: look at them after.
   const PlanProblem& problem();

@@ -1,10 +1,10 @@
 #include "data/input_files.h"
 #include "data/random.h"
 #include "data/resample.h"
+#include "data/sound_list.h"
 #include "data/sources.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <map>
 
@@ -16,9 +16,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::array<std::string_view, 8> kExtensions{".wav", ".flac", ".ogg", ".oga", ".aiff", ".aif", ".au", ".mp3"};
+constexpr int kRate = 16000;
 constexpr std::size_t kCalibration = 64, kEvaluation = 200;                                // windows, at least
 constexpr std::size_t kMostCalibration = 512, kMostEvaluation = 4096, kMostStream = 8192;  // and at most
+constexpr std::size_t kTraining = 2048, kMostTraining = 65536;
+constexpr std::size_t kMostLabelledStream = 512;  // a run plays no more, and classes lie one after another
 constexpr std::size_t kCacheSamples = 64u << 20;
 constexpr double kGain = 1.41;  // later passes play ± 3 dB
 
@@ -44,44 +46,65 @@ struct SoundFile {
 class AudioSource final : public Source {
  public:
   AudioSource(const ConfigNode& data, std::uint64_t seed) : node_(data["path"]), seed_(seed) {
-    data.allow({"source", "path", "rate", "window", "context"});
-    if (const auto rate = data["rate"]; rate.present()) {
-      const double hertz = rate.hertz();
-      if (hertz < 1000 || hertz > 768000 || hertz != std::floor(hertz))
-        rate.fail("expected a whole number of Hz from 1 kHz to 768 kHz");
-      rate_ = static_cast<int>(hertz);
-    }
+    data.allow({"source", "path", "labels", "classes", "rate", "window", "context"});
+    rate_ = sampling_rate(data);
     if (const auto window = data["window"]; window.present()) window_ = window.integer(1, 1 << 24);
     if (const auto context = data["context"]; context.present()) context_ = context.integer(0, 1 << 24);
-    files_ = list_files(node_, kExtensions, "sounds");
-    fingerprint_ = fingerprint_of(data, seed, files_);
+    else if (const auto labels = data["labels"]; labels.present() && labels.text() != "none") context_ = 0;
+    list_ = list_sounds(data, seed);
+    std::vector<fs::path> files = list_.files;
+    files.insert(files.end(), list_.texts.begin(), list_.texts.end());
+    fingerprint_ = fingerprint_of(data, seed, files);
     split();
   }
 
   std::size_t size(Split s) const override {
+    const std::size_t there = windows_in(parts_of(s));
     switch (s) {
-      case Split::calibration: return std::clamp(windows_in(calibration_), kCalibration, kMostCalibration);
-      case Split::evaluation: return std::clamp(windows_in(evaluation_), kEvaluation, kMostEvaluation);
-      case Split::stream: return std::min(windows_in(evaluation_), kMostStream);
+      case Split::calibration: return std::clamp(there, kCalibration, most(s));
+      case Split::evaluation: return std::clamp(there, kEvaluation, most(s));
+      case Split::stream: return std::min(there, most(s));
+      case Split::training: return std::clamp(there, kTraining, most(s));
     }
     return 0;
   }
 
   Frame read(Split s, std::size_t i) override {
-    const auto& parts = s == Split::calibration ? calibration_ : evaluation_;
-    const std::size_t in_pass = windows_in(parts);
+    const auto& parts = parts_of(s);
+    const std::size_t there = windows_in(parts);
+    // With labels windows are spread over all files, or some classes would be left out; without, they come in order.
+    const std::size_t in_pass = labelled() ? std::min(there, most(s)) : there;
     const std::size_t pass = i / in_pass;
-    std::size_t window = i % in_pass;
+    std::size_t window = i % in_pass * there / in_pass;
     std::size_t p = 0;
     while (window >= parts[p].windows) window -= parts[p++].windows;
-    return cut(parts[p], window, pass,
-               Random(seed_, s == Split::calibration ? purpose::calibration : purpose::evaluation, pass),
-               static_cast<std::int64_t>(i));
+    // What a run plays is what is evaluated.
+    const Random random(seed_, purpose::of(s == Split::stream ? Split::evaluation : s), pass);
+    Frame frame = cut(parts[p], window, pass, random, static_cast<std::int64_t>(i));
+    if (labelled()) frame.labels = {list_.labels[parts[p].file]};
+    frame.restart = frame.restart || in_pass < there;
+    return frame;
   }
 
+  bool labelled() const override { return !list_.labels.empty(); }
+  int classes() const override { return list_.classes; }
   std::string fingerprint() const override { return fingerprint_; }
 
  private:
+  const std::vector<Part>& parts_of(Split s) const {
+    return s == Split::calibration || s == Split::training ? calibration_ : evaluation_;
+  }
+
+  std::size_t most(Split s) const {
+    switch (s) {
+      case Split::calibration: return kMostCalibration;
+      case Split::evaluation: return kMostEvaluation;
+      case Split::stream: return labelled() ? kMostLabelledStream : kMostStream;
+      case Split::training: break;
+    }
+    return kMostTraining;
+  }
+
   static std::size_t windows_in(const std::vector<Part>& parts) {
     std::size_t sum = 0;
     for (const Part& p : parts) sum += p.windows;
@@ -94,7 +117,7 @@ class AudioSource final : public Source {
 
   void split() {
     std::vector<std::int64_t> lengths;
-    for (const fs::path& file : files_) {
+    for (const fs::path& file : list_.files) {
       const SoundFile sound(file);
       if (!sound.handle)
         node_.fail(fmt::format("'{}' is not a sound that libsndfile reads: {}", file.string(), sf_strerror(nullptr)));
@@ -102,18 +125,23 @@ class AudioSource final : public Source {
       const std::int64_t length = (sound.info.frames * rate_ + sound.info.samplerate / 2) / sound.info.samplerate;
       lengths.push_back(std::max<std::int64_t>(1, length));
     }
-    if (files_.size() == 1) {  // by time: the first third calibrates
+    if (labelled()) {
+      for (std::size_t f = 0; f < lengths.size(); ++f)
+        (list_.evaluates[f] ? evaluation_ : calibration_).push_back(part(f, 0, lengths[f]));
+      return;
+    }
+    if (list_.files.size() == 1) {  // by time: the first third calibrates
       if (lengths[0] < 2 * window_)
         node_.fail(fmt::format(
             "'{}' is too short: it holds {} samples at {} Hz, and one window to calibrate and one to evaluate need {}",
-            files_[0].string(), lengths[0], rate_, 2 * window_));
+            list_.files[0].string(), lengths[0], rate_, 2 * window_));
       const std::int64_t third = std::max(window_, lengths[0] / 3);
       calibration_ = {part(0, 0, third)};
       evaluation_ = {part(0, third, lengths[0] - third)};
       return;
     }
-    const std::vector<bool> to_calibration = choose_for_calibration(files_.size(), seed_);
-    for (std::size_t f = 0; f < files_.size(); ++f)
+    const std::vector<bool> to_calibration = choose_for_calibration(list_.files.size(), seed_);
+    for (std::size_t f = 0; f < list_.files.size(); ++f)
       (to_calibration[f] ? calibration_ : evaluation_).push_back(part(f, 0, lengths[f]));
   }
 
@@ -145,8 +173,9 @@ class AudioSource final : public Source {
 
   const std::vector<float>& samples_of(std::size_t f) {
     if (const auto found = cache_.find(f); found != cache_.end()) return found->second;
-    const SoundFile sound(files_[f]);
-    if (!sound.handle) node_.fail(fmt::format("'{}' cannot be read: {}", files_[f].string(), sf_strerror(nullptr)));
+    const SoundFile sound(list_.files[f]);
+    if (!sound.handle)
+      node_.fail(fmt::format("'{}' cannot be read: {}", list_.files[f].string(), sf_strerror(nullptr)));
     const auto channels = static_cast<std::size_t>(sound.info.channels);
     std::vector<float> mono;
     std::vector<float> block(4096 * channels);
@@ -159,7 +188,7 @@ class AudioSource final : public Source {
       }
     }
     if (!std::all_of(mono.begin(), mono.end(), [](float v) { return std::isfinite(v); }))
-      node_.fail(fmt::format("'{}' holds samples that are NaN or infinite", files_[f].string()));
+      node_.fail(fmt::format("'{}' holds samples that are NaN or infinite", list_.files[f].string()));
     std::vector<float> samples = resample(mono, sound.info.samplerate, rate_);
     if (cached_samples_ + samples.size() > kCacheSamples) {
       cache_.clear();
@@ -171,9 +200,9 @@ class AudioSource final : public Source {
 
   ConfigNode node_;
   std::uint64_t seed_;
-  int rate_ = 16000;
+  int rate_ = 0;
   std::int64_t window_ = 512, context_ = 64;
-  std::vector<fs::path> files_;
+  SoundList list_;
   std::vector<Part> calibration_, evaluation_;
   std::map<std::size_t, std::vector<float>> cache_;
   std::size_t cached_samples_ = 0;
@@ -181,6 +210,16 @@ class AudioSource final : public Source {
 };
 
 }  // namespace
+
+int sampling_rate(const ConfigNode& data) {
+  if (!data.is_map() || !data["source"].present() || data["source"].text() != "audio") return 0;
+  const ConfigNode rate = data["rate"];
+  if (!rate.present()) return kRate;
+  const double hertz = rate.hertz();
+  if (hertz < 1000 || hertz > 768000 || hertz != std::floor(hertz))
+    rate.fail("expected a whole number of Hz from 1 kHz to 768 kHz");
+  return static_cast<int>(hertz);
+}
 
 std::unique_ptr<Source> open_audio(const ConfigNode& data, std::uint64_t seed) {
   return std::make_unique<AudioSource>(data, seed);

@@ -10,6 +10,13 @@
 
 namespace rtmdl {
 
+/// A thing that a person marked in a picture: axis-aligned, in pixels of the frame.
+struct LabelledBox {
+  float x0 = 0, y0 = 0, x1 = 0, y1 = 0;
+  std::int32_t label = 0;
+  bool ignore = false;  ///< a crowd, or a fragment that a crop left: whether it is found counts neither way
+};
+
 /// Either an image (8-bit, 1 or 3 channels, BGR as OpenCV reads it), or a batch of images of one size (`image` holds
 /// them one below the other, `batch` > 1), or a tensor (audio window, raw input).
 struct Frame {
@@ -17,6 +24,7 @@ struct Frame {
   Tensor tensor;
   int batch = 1;
   std::vector<std::int32_t> labels;  ///< one an element of the batch; empty where there are none
+  std::vector<LabelledBox> boxes;    ///< of sources that have boxes; batch = 1
   std::int64_t index = 0;            ///< place in its source
   bool restart = false;              ///< first of a sequence: a stateful model starts afresh here
 };

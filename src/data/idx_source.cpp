@@ -1,6 +1,7 @@
 #include "data/idx_file.h"
 #include "data/input_files.h"
 #include "data/sources.h"
+#include "data/stored_pictures.h"
 
 #include <rtmdl/error.h>
 
@@ -14,125 +15,91 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::size_t kCalibrationFrames = 64;
-constexpr std::size_t kMostPictures = 65536;  // kept in memory
-
-/// Pictures of one size, one after another, and their labels.
-struct Pictures {
-  int width = 0, height = 0;
-  std::size_t count = 0;
-  std::size_t there = 0;  ///< in the file
-  std::vector<std::uint8_t> pixels;
-  std::vector<std::uint8_t> labels;
+struct IdxFiles {
+  fs::path images, labels;
 };
 
-class IdxSource final : public Source {
- public:
-  IdxSource(const ConfigNode& data, std::uint64_t seed) : node_(data["path"]) {
-    data.allow({"source", "path", "batch"});
-    if (const auto batch = data["batch"]; batch.present()) batch_ = static_cast<int>(batch.integer(1, 4096));
-    train_images_ = find("train-images");
-    train_labels_ = find("train-labels");
-    test_images_ = find("t10k-images");
-    test_labels_ = find("t10k-labels");
-    fingerprint_ = fingerprint_of(data, seed, std::array{train_images_, train_labels_, test_images_, test_labels_});
-    test_ = load(test_images_, test_labels_, kMostPictures);
-    train_count_ = load(train_images_, train_labels_, 0).there;
-    const auto needed = static_cast<std::size_t>(batch_);
-    if (test_.count < needed || train_count_ < needed)
-      data["batch"].fail(
-          fmt::format("{} is more than the {} pictures there are", batch_, std::min(test_.count, train_count_)));
-  }
-
-  std::size_t size(Split s) const override {
-    const auto batch = static_cast<std::size_t>(batch_);
-    return s == Split::calibration ? std::min(kCalibrationFrames, train_count_ / batch) : test_.count / batch;
-  }
-
-  Frame read(Split s, std::size_t i) override {
-    if (s == Split::calibration && train_.count == 0)
-      train_ = load(train_images_, train_labels_, size(s) * static_cast<std::size_t>(batch_));
-    const Pictures& from = s == Split::calibration ? train_ : test_;
-    const auto batch = static_cast<std::size_t>(batch_);
-    const auto bytes = static_cast<std::size_t>(from.width) * static_cast<std::size_t>(from.height);
-    Frame frame;
-    frame.index = static_cast<std::int64_t>(i);
-    frame.restart = i == 0;
-    frame.batch = batch_;
-    frame.image = cv::Mat(from.height * batch_, from.width, CV_8UC1);
-    std::copy_n(from.pixels.begin() + static_cast<std::ptrdiff_t>(i * batch * bytes), batch * bytes, frame.image.data);
-    for (std::size_t b = 0; b < batch; ++b) frame.labels.push_back(from.labels[i * batch + b]);
-    return frame;
-  }
-
-  bool labelled() const override { return true; }
-  std::string fingerprint() const override { return fingerprint_; }
-
- private:
-  fs::path find(const std::string& stem) const {
-    const fs::path folder = node_.path();
-    for (const char* tail : {"-idx3-ubyte", "-idx1-ubyte", ".idx3-ubyte", ".idx1-ubyte"})
-      for (const char* zip : {"", ".gz"}) {
-        const fs::path candidate = folder / (stem + tail + zip);
-        std::error_code ec;
-        if (fs::is_regular_file(candidate, ec)) return candidate;
-      }
-    node_.fail(
-        fmt::format("'{}' holds no {}-idx*-ubyte[.gz]: a folder with train-images, train-labels, t10k-images and "
-                    "t10k-labels is accepted",
-                    folder.string(), stem));
-  }
-
-  /// At most `most` pictures, spread evenly over the file.
-  Pictures load(const fs::path& images, const fs::path& labels, std::size_t most) const {
-    try {
-      return load_files(images, labels, most);
-    } catch (const Error& e) {
-      node_.fail(e.what());
+fs::path find(const ConfigNode& path, const std::string& stem) {
+  const fs::path folder = path.path();
+  for (const char* tail : {"-idx3-ubyte", "-idx1-ubyte", ".idx3-ubyte", ".idx1-ubyte"})
+    for (const char* zip : {"", ".gz"}) {
+      const fs::path candidate = folder / (stem + tail + zip);
+      std::error_code ec;
+      if (fs::is_regular_file(candidate, ec)) return candidate;
     }
-  }
+  path.fail(
+      fmt::format("'{}' holds no {}-idx*-ubyte[.gz]: a folder with train-images, train-labels, t10k-images and "
+                  "t10k-labels is accepted",
+                  folder.string(), stem));
+}
 
-  static Pictures load_files(const fs::path& images, const fs::path& labels, std::size_t most) {
-    IdxReader image(images), label(labels);
-    if (image.dimensions().size() != 3)
-      bad_input(fmt::format("'{}' has {} dimensions; count × height × width is accepted", images.string(),
-                            image.dimensions().size()));
-    const std::size_t there = image.dimensions()[0];
-    if (label.dimensions().size() != 1 || label.dimensions()[0] != there)
-      bad_input(fmt::format("'{}' does not hold one label for each of the {} pictures of '{}'", labels.string(), there,
-                            images.string()));
-    Pictures result;
-    result.height = static_cast<int>(image.dimensions()[1]);
-    result.width = static_cast<int>(image.dimensions()[2]);
-    result.there = there;
-    const std::size_t wanted = std::min(there, most);
-    for (std::size_t n = 0; n < there && result.count < wanted; ++n) {
-      if (n < result.count * there / wanted) {
-        image.skip();
-        label.skip();
-        continue;
-      }
-      result.pixels.resize((result.count + 1) * image.item_bytes());
-      image.read(result.pixels.data() + result.count * image.item_bytes());
-      result.labels.push_back(0);
-      label.read(&result.labels.back());
-      ++result.count;
+/// At most `most` pictures, spread evenly over the file.
+PictureSet load_files(const IdxFiles& files, std::size_t most) {
+  IdxReader image(files.images), label(files.labels);
+  if (image.dimensions().size() != 3)
+    bad_input(fmt::format("'{}' has {} dimensions; count × height × width is accepted", files.images.string(),
+                          image.dimensions().size()));
+  const std::size_t there = image.dimensions()[0];
+  if (label.dimensions().size() != 1 || label.dimensions()[0] != there)
+    bad_input(fmt::format("'{}' does not hold one label for each of the {} pictures of '{}'", files.labels.string(),
+                          there, files.images.string()));
+  PictureSet result;
+  result.height = static_cast<int>(image.dimensions()[1]);
+  result.width = static_cast<int>(image.dimensions()[2]);
+  result.there = there;
+  const std::size_t wanted = std::min(there, most);
+  for (std::size_t n = 0; n < there && result.count() < wanted; ++n) {
+    if (n < result.count() * there / wanted) {
+      image.skip();
+      label.skip();
+      continue;
     }
-    return result;
+    result.pixels.resize((result.count() + 1) * image.item_bytes());
+    image.read(result.pixels.data() + result.count() * image.item_bytes());
+    result.labels.push_back(0);
+    label.read(&result.labels.back());
   }
+  return result;
+}
 
-  ConfigNode node_;
-  int batch_ = 16;
-  fs::path train_images_, train_labels_, test_images_, test_labels_;
-  std::size_t train_count_ = 0;
-  Pictures train_, test_;
-  std::string fingerprint_;
-};
+int largest_label(const fs::path& file) {
+  IdxReader label(file);
+  if (label.item_bytes() != 1) return 0;  // no labels: load_files() says so
+  std::uint8_t most = 0, one = 0;
+  for (std::size_t n = 0; n < label.dimensions()[0]; ++n) {
+    label.read(&one);
+    most = std::max(most, one);
+  }
+  return most;
+}
+
+/// What is wrong with a file is said at the node that names the folder.
+template <typename Work>
+auto placed(const ConfigNode& path, Work work) {
+  try {
+    return work();
+  } catch (const Error& e) {
+    path.fail(e.what());
+  }
+}
 
 }  // namespace
 
 std::unique_ptr<Source> open_idx(const ConfigNode& data, std::uint64_t seed) {
-  return std::make_unique<IdxSource>(data, seed);
+  data.allow({"source", "path", "batch"});
+  int batch = 16;
+  if (const auto given = data["batch"]; given.present()) batch = static_cast<int>(given.integer(1, 4096));
+  const ConfigNode path = data["path"];
+  const IdxFiles train{find(path, "train-images"), find(path, "train-labels")};
+  const IdxFiles test{find(path, "t10k-images"), find(path, "t10k-labels")};
+  StoredPictures pictures;
+  pictures.fingerprint = fingerprint_of(data, seed, std::array{train.images, train.labels, test.images, test.labels});
+  pictures.train = [path, train](std::size_t most) { return placed(path, [&] { return load_files(train, most); }); };
+  pictures.test = [path, test](std::size_t most) { return placed(path, [&] { return load_files(test, most); }); };
+  pictures.train_count = pictures.train(0).there;
+  pictures.classes =
+      placed(path, [&] { return std::max(largest_label(train.labels), largest_label(test.labels)) + 1; });
+  return open_stored_pictures(data, batch, std::move(pictures));
 }
 
 }  // namespace rtmdl

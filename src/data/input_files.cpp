@@ -110,12 +110,14 @@ std::vector<fs::path> list_folders(const ConfigNode& node) {
   return found;
 }
 
-std::vector<std::string> read_lines(const ConfigNode& file) {
+std::vector<std::string> read_lines(const ConfigNode& file) { return read_lines(file, file.path()); }
+
+std::vector<std::string> read_lines(const ConfigNode& where, const fs::path& file) {
   std::string bytes;
   try {
-    bytes = read_file(file.path());
+    bytes = read_file(file);
   } catch (const Error& e) {
-    file.fail(e.what());
+    where.fail(e.what());
   }
   std::vector<std::string> lines;
   for (std::size_t at = 0; at < bytes.size();) {
@@ -128,7 +130,7 @@ std::vector<std::string> read_lines(const ConfigNode& file) {
 }
 
 std::string fingerprint_of(const ConfigNode& data, std::uint64_t seed, std::span<const fs::path> files) {
-  std::string text = fmt::format("data 1\n{}\nseed {}\n", data.canonical(), seed);
+  std::string text = fmt::format("data 2\n{}\nseed {}\n", data.canonical(), seed);
   for (const fs::path& file : files) {
     std::error_code ec;
     const auto size = fs::file_size(file, ec);

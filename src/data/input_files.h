@@ -31,6 +31,8 @@ namespace rtmdl {
 
 /// The lines of the text file that the node names, without what ends them. Fails at the node if it cannot be read.
 [[nodiscard]] std::vector<std::string> read_lines(const ConfigNode& file);
+/// The same for another file.
+[[nodiscard]] std::vector<std::string> read_lines(const ConfigNode& where, const std::filesystem::path& file);
 
 /// Hash over the options as written, the seed, and each file's name, size and modification time.
 [[nodiscard]] std::string fingerprint_of(const ConfigNode& data, std::uint64_t seed,

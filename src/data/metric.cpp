@@ -5,6 +5,9 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <map>
+#include <numeric>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -79,6 +82,85 @@ class DetectionF1 final : public Share {
     }
     add_share(2.0 * static_cast<double>(matched), static_cast<double>(candidate.boxes.size() + reference.boxes.size()));
   }
+};
+
+/// Mean over the classes that occur of the area under the precision-recall curve: every detection, best score first
+/// over all frames, takes the box of its class that it overlaps most, if by half and if none took it before; precision
+/// is the best at this recall or a higher one (Everingham et al. 2015, section 4.2, with all points as since VOC 2010).
+class MeanAveragePrecision final : public Metric {
+ public:
+  void add(const Result& candidate, const Result&, const Frame& frame) override {
+    ++frames_;
+    for (const LabelledBox& box : frame.boxes)
+      if (!box.ignore) ++curves_[box.label].boxes;
+    order_.resize(candidate.boxes.size());
+    std::iota(order_.begin(), order_.end(), std::size_t{0});
+    std::stable_sort(order_.begin(), order_.end(),
+                     [&](std::size_t a, std::size_t b) { return candidate.boxes[a].score > candidate.boxes[b].score; });
+    taken_.assign(frame.boxes.size(), false);
+    for (const std::size_t d : order_) {
+      const Box& found = candidate.boxes[d];
+      float best = 0;
+      std::size_t at = 0;
+      for (std::size_t t = 0; t < frame.boxes.size(); ++t) {
+        const LabelledBox& truth = frame.boxes[t];
+        if (truth.label != found.label) continue;
+        const float iou = intersection_over_union(found, {truth.x0, truth.y0, truth.x1, truth.y1, 1, truth.label});
+        if (iou > best) best = iou, at = t;
+      }
+      const bool matches = best >= 0.5f;
+      if (matches && frame.boxes[at].ignore) continue;
+      curves_[found.label].found.push_back({found.score, matches && !taken_[at]});
+      if (matches) taken_[at] = true;
+    }
+  }
+
+  double value() const override {
+    double sum = 0, classes = 0;
+    bool any_found = false;
+    for (const auto& [label, curve] : curves_) {
+      any_found = any_found || !curve.found.empty();
+      if (curve.boxes == 0) continue;
+      sum += average_precision(curve);
+      ++classes;
+    }
+    if (classes > 0) return sum / classes;
+    return any_found ? 0 : 1;  // there was nothing to find
+  }
+  std::size_t count() const override { return frames_; }
+  void reset() override { *this = MeanAveragePrecision(); }
+
+ private:
+  struct Found {
+    float score;
+    bool right;
+  };
+  struct Curve {
+    std::vector<Found> found;
+    std::size_t boxes = 0;  ///< that are there
+  };
+
+  static double average_precision(const Curve& curve) {
+    std::vector<Found> found = curve.found;
+    std::stable_sort(found.begin(), found.end(), [](const Found& a, const Found& b) { return a.score > b.score; });
+    std::vector<double> precision(found.size());
+    double right = 0;
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      right += found[i].right;
+      precision[i] = right / static_cast<double>(i + 1);
+    }
+    double best = 0, area = 0;
+    for (std::size_t i = found.size(); i-- > 0;) {
+      best = std::max(best, precision[i]);
+      if (found[i].right) area += best;  // recall grows by one box here
+    }
+    return area / static_cast<double>(curve.boxes);
+  }
+
+  std::map<std::int32_t, Curve> curves_;  // by class
+  std::size_t frames_ = 0;
+  std::vector<std::size_t> order_;  // scratch of add()
+  std::vector<bool> taken_;
 };
 
 class LineF1 final : public Share {
@@ -233,8 +315,15 @@ std::unique_ptr<Metric> make_metric(const std::string& metric, const std::string
                       metric, post_kind));
     return std::make_unique<TopK>(metric == "top1" ? 1 : 5, true);
   }
+  if (metric == "map50") {
+    if (post_kind != "detections")
+      bad_input(fmt::format(
+          "the metric 'map50' is for `post: {{kind: detections}}`, not for '{}'; 'agreement' fits every kind",
+          post_kind));
+    return std::make_unique<MeanAveragePrecision>();
+  }
   if (metric != "agreement")
-    bad_input(fmt::format("the metric '{}' is not accepted; accepted are top1, top5, agreement", metric));
+    bad_input(fmt::format("the metric '{}' is not accepted; accepted are agreement, top1, top5, map50", metric));
   if (post_kind == "classes") return std::make_unique<TopK>(1, false);
   if (post_kind == "detections") return std::make_unique<DetectionF1>();
   if (post_kind == "score_map") return std::make_unique<MaskF1>();

@@ -1,5 +1,6 @@
 #pragma once
-/// How right results are: against labels (top-k) or against the source model's results on the same inputs (agreement).
+/// How right results are: against labels (top-k, mean average precision) or against the source model's results on the
+/// same inputs (agreement).
 
 #include "data/frame.h"
 #include "data/postprocess.h"
@@ -13,7 +14,8 @@ namespace rtmdl {
 class Metric {
  public:
   virtual ~Metric() = default;
-  /// `reference`: the source model's result on the same frame (labels win where the metric is top-k).
+  /// `reference`: the source model's result on the same frame (labels win where the metric is top-k, the
+  /// frame's boxes where it is map50).
   virtual void add(const Result& candidate, const Result& reference, const Frame& frame) = 0;
   /// 0..1; 1 if nothing was added.
   [[nodiscard]] virtual double value() const = 0;
@@ -21,7 +23,8 @@ class Metric {
   virtual void reset() = 0;
 };
 
-/// metric: "top1" or "top5" (needs labels), or "agreement", which means by kind of post-processing: equality of the
+/// metric: "top1" or "top5" (needs labels), "map50" (needs boxes: mean average precision at IoU 0.5 of detections
+/// against Frame::boxes), or "agreement", which means by kind of post-processing: equality of the
 /// best class (classes); F1 of boxes at IoU 0.5, greedy by score (detections); F1 of the binarised map (score_map);
 /// mean intersection over union of the classes (segmentation); F1 of lines whose end points are within 5 % of the
 /// frame's diagonal (lines); share of values within `tolerance` (scalar, tensor); 1 − normalised edit distance (ctc).

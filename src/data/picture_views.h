@@ -4,6 +4,9 @@
 #include "data/random.h"
 #include "data/source.h"
 
+#include <span>
+#include <vector>
+
 #include <opencv2/core/mat.hpp>
 
 namespace rtmdl {
@@ -19,15 +22,28 @@ struct Augment {
 /// `size: [w, h]`; absent: {0, 0}, pictures keep their own size.
 [[nodiscard]] cv::Size parse_size(const ConfigNode& size);
 
+/// What is seen of a picture.
+struct View {
+  cv::Mat image;
+  cv::Rect crop;  ///< in pixels of the picture; `image` is this, resized
+  bool flipped = false;
+};
+
 /// The whole picture; with a `delivered` size, its largest centred crop of that aspect, resized.
-[[nodiscard]] cv::Mat whole_view(const cv::Mat& picture, cv::Size delivered);
-/// A seeded variation. Crops for calibration have a width of the other parity than those for evaluation (and than the
-/// whole picture), so that one picture can serve both and no input does.
-[[nodiscard]] cv::Mat random_view(const cv::Mat& picture, cv::Size delivered, const Augment& augment, Split split,
-                                  Random random);
+[[nodiscard]] View whole_view(const cv::Mat& picture, cv::Size delivered);
+/// A seeded variation. Crops for calibration and training have a width of the other parity than those for evaluation
+/// (and than the whole picture), so that one picture can serve both and no input does.
+[[nodiscard]] View random_view(const cv::Mat& picture, cv::Size delivered, const Augment& augment, Split split,
+                               Random random);
 /// Step `step` of `steps` of a camera that sways over the picture (crops of 90 %, resized to the size of the whole
 /// view); step 0 is the whole view.
-[[nodiscard]] cv::Mat moving_view(const cv::Mat& picture, cv::Size delivered, std::size_t step, std::size_t steps,
-                                  Random random);
+[[nodiscard]] View moving_view(const cv::Mat& picture, cv::Size delivered, std::size_t step, std::size_t steps,
+                               Random random);
+
+/// Boxes of the picture (in shares of its sides, 0 to 1) as they lie in the view (in its pixels), cut at its borders.
+/// Those without a part in it are left out; of those that show less than 30 % of themselves, none can be expected to
+/// be found: they are marked to be ignored.
+[[nodiscard]] std::vector<LabelledBox> boxes_in(const View& view, cv::Size picture,
+                                                std::span<const LabelledBox> shares);
 
 }  // namespace rtmdl

@@ -1,6 +1,7 @@
 #include "data/pipeline.h"
 
 #include "data/postprocess_kinds.h"
+#include "data/source.h"
 
 #include <rtmdl/error.h>
 
@@ -10,8 +11,6 @@
 #include <fmt/ranges.h>
 
 namespace rtmdl {
-namespace {
-
 std::string described(std::span<const TensorSpec> tensors) {
   std::string text;
   for (const TensorSpec& t : tensors)
@@ -26,8 +25,6 @@ std::string described(const Frame& frame) {
   return fmt::format("{} of {} x {} pixels", frame.batch > 1 ? fmt::format("{} pictures", frame.batch) : "a picture",
                      frame.image.cols, frame.image.rows / frame.batch);
 }
-
-}  // namespace
 
 LoadRequest load_request(const TaskSpec& task, const std::filesystem::path& model,
                          const std::map<std::string, std::vector<std::int64_t>>& shapes) {
@@ -51,7 +48,7 @@ Pipeline::Pipeline(Engine& engine, const TaskSpec& task, const LoadRequest& requ
         executable_->inputs().size(), names));
   }
   crops_ = task.pre.is_map() && task.pre["crop"].is_list();
-  pre_ = make_preprocess(task.pre, executable_->inputs()[0]);
+  pre_ = make_preprocess(task.pre, executable_->inputs()[0], sampling_rate(task.data));
   post_ = make_postprocess(task.post, executable_->outputs());
   outputs_.resize(executable_->outputs().size());
 }
@@ -81,9 +78,9 @@ void Pipeline::run(const Frame& frame, Result& result) {
 
 void Pipeline::fail_at_pre(const Frame& frame) const {
   where_["data"].fail(
-      fmt::format("frame {}, {}, does not fit the input of {}, {}{}; `pre`, `shapes` or other data may change that",
-                  frame.index, described(frame), model_.filename().string(), described(executable_->inputs()),
-                  crops_ ? ", or `crop` reaches beyond it" : ""));
+      fmt::format("frame {}, {}{}, does not fit the input of {}, {}{}; `pre`, `shapes` or other data may change that",
+                  frame.index, described(frame), pre_->what_it_gives(frame), model_.filename().string(),
+                  described(executable_->inputs()), crops_ ? ", or `crop` reaches beyond it" : ""));
 }
 
 bool Pipeline::gave_nan() const noexcept {

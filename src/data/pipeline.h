@@ -13,6 +13,10 @@
 
 namespace rtmdl {
 
+/// For messages: "'x' f32 [1, 3, 32, 32]", and "a picture of 640 x 480 pixels" or "a tensor f32 [1, 512]".
+[[nodiscard]] std::string described(std::span<const TensorSpec> tensors);
+[[nodiscard]] std::string described(const Frame& frame);
+
 /// How to load a variant of `task`: its shapes, state and constants filled in from the task file. `shapes` (of a
 /// resolution variant) win over the task's.
 [[nodiscard]] LoadRequest load_request(const TaskSpec& task, const std::filesystem::path& model,
@@ -37,6 +41,8 @@ class Pipeline {
   /// After post() failed: whether an output holds NaN.
   [[nodiscard]] bool gave_nan() const noexcept;
 
+  /// As Postprocess::classes().
+  [[nodiscard]] int classes() const noexcept { return post_->classes(); }
   [[nodiscard]] Executable& executable() noexcept { return *executable_; }
   /// Copies of what the caller-filled inputs hold now: a calibration sample.
   [[nodiscard]] std::vector<Tensor> inputs() const;

@@ -17,6 +17,7 @@ class Classes final : public Postprocess {
     require_floats(post, outputs[output_]);
     const auto& shape = outputs[output_].shape;
     batch_ = shape.size() > 1 && shape[0] > 0 ? static_cast<std::size_t>(shape[0]) : 1;
+    classes_ = static_cast<int>(known_count(outputs[output_]) / batch_);
   }
 
   bool run(OutputViews outputs, const Geometry&, Result& result) noexcept override {
@@ -32,6 +33,8 @@ class Classes final : public Postprocess {
     for (std::size_t b = 0; b < batch; ++b) add_best(values.subspan(b * classes, classes), k, result);
     return true;
   }
+
+  int classes() const noexcept override { return classes_; }
 
   void prepare(Result& result) const override {
     result.classes.reserve(batch_ * static_cast<std::size_t>(k_));
@@ -65,6 +68,7 @@ class Classes final : public Postprocess {
   bool softmax_ = true;
   std::size_t output_ = 0;
   std::size_t batch_ = 1;
+  int classes_ = 0;  // 0: the shape does not say
 };
 
 }  // namespace

@@ -158,6 +158,7 @@ class Detections final : public Postprocess {
       if (in_rows && !outputs[i].shape.empty() && outputs[i].shape.back() < 5)
         post.fail(fmt::format("the model's output '{}' [{}] holds no scores, and no other does", outputs[i].name,
                               fmt::join(outputs[i].shape, ", ")));
+    classes_ = classes_of(outputs);
     for (const std::size_t i : boxes_) candidates_.reserve(candidates_.capacity() + known_count(outputs[i]) / 4);
   }
 
@@ -180,9 +181,24 @@ class Detections final : public Postprocess {
     return true;
   }
 
+  int classes() const noexcept override { return classes_; }
   void prepare(Result& result) const override { result.boxes.reserve(o_.most); }
 
  private:
+  /// As far as the shapes tell: 0 where the model names classes itself, or dimensions are free.
+  int classes_of(OutputSpecs outputs) const {
+    if (o_.classes > 0) return static_cast<int>(o_.classes);
+    if (o_.decoder == Decoder::yolo) {
+      const auto& shape = outputs[boxes_[0]].shape;
+      if (shape.size() != 3 || shape[1] < 1 || shape[2] < 1) return 0;
+      const bool across = shape[1] < shape[2];  // as decode_yolo()
+      const std::int64_t others = o_.objectness.value_or(!across) ? 5 : 4;
+      return static_cast<int>(std::max<std::int64_t>(0, std::min(shape[1], shape[2]) - others));
+    }
+    if (!labels_.empty() || scores_.empty() || outputs[scores_[0]].shape.size() < 2) return 0;
+    return static_cast<int>(std::max<std::int64_t>(0, outputs[scores_[0]].shape.back()));
+  }
+
   /// By name, else by the last dimension: 4 (or 16, with key points) is boxes, 1 is scores. Whole numbers are labels.
   void tell_apart(OutputSpecs outputs) {
     for (std::size_t i = 0; i < outputs.size(); ++i) {
@@ -342,6 +358,7 @@ class Detections final : public Postprocess {
   }
 
   DetectionOptions o_;
+  int classes_ = 0;
   std::vector<std::size_t> boxes_, scores_, labels_;  // places of the outputs, by twos or threes
   std::vector<Anchor> anchors_;
   int laid_width_ = 0, laid_height_ = 0;

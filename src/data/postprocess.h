@@ -48,6 +48,8 @@ class Postprocess {
   /// `outputs` in the order of the model's outputs. Does not allocate after warm-up. False if shapes do not fit, or a
   /// value is NaN.
   virtual bool run(std::span<const TensorView> outputs, const Geometry& geometry, Result& result) noexcept = 0;
+  /// Classes that results can name: labels below it fit the model. 0 if there are none, or the outputs do not say.
+  [[nodiscard]] virtual int classes() const noexcept { return 0; }
   /// Reserves what a result can need at most, so that the first job does not allocate.
   virtual void prepare(Result& result) const = 0;
 };

@@ -19,17 +19,43 @@ T converted(float v) noexcept {
 
 class StepPreprocess final : public Preprocess {
  public:
-  StepPreprocess(const ConfigNode& pre, const TensorSpec& input) : plan_(plan_preprocess(pre, input)) {}
+  StepPreprocess(const ConfigNode& pre, const TensorSpec& input, int rate) : plan_(plan_preprocess(pre, input, rate)) {
+    if (plan_.mel) mel_.emplace(*plan_.mel, pre[plan_.mel->coefficients > 0 ? "mfcc" : "mel"]);
+  }
 
   bool run(const Frame& frame, TensorView input, Geometry& geometry) noexcept override {
     try {
+      if (mel_) return run_sound(frame, input, geometry);
       return frame.image.empty() ? copy_tensor(frame, input, geometry) : run_picture(frame, input, geometry);
     } catch (...) {  // out of memory on the first frame of a size
       return false;
     }
   }
 
+  std::string what_it_gives(const Frame& frame) const override {
+    if (!mel_) return "";
+    if (frame.tensor.type != ElementType::f32 || frame.tensor.bytes.empty()) return ", which holds no samples in f32";
+    return fmt::format(", which gives {} frames of {} {}", mel_->frames(frame.tensor.as<float>().size()), mel_->rows(),
+                       plan_.mel->coefficients > 0 ? "coefficients" : "bands");
+  }
+
  private:
+  bool run_sound(const Frame& frame, const TensorView& input, Geometry& geometry) noexcept {
+    if (frame.tensor.type != ElementType::f32 || frame.tensor.bytes.empty() || input.type != ElementType::f32)
+      return false;
+    const auto samples = frame.tensor.as<float>();
+    const auto to = input.as<float>();
+    const std::size_t frames = mel_->frames(samples.size()), rows = static_cast<std::size_t>(mel_->rows());
+    if (frames == 0 || frames * rows != to.size()) return false;
+    geometry = Geometry{};
+    const bool frames_first = plan_.mel->frames_first;
+    mel_->run(samples, to.data(), frames_first ? 1 : static_cast<std::ptrdiff_t>(frames),
+              frames_first ? static_cast<std::ptrdiff_t>(rows) : 1);
+    if (!plan_.keeps_values())
+      for (float& v : to) v = plan_.gain[0] * v + plan_.bias[0];
+    return true;
+  }
+
   bool copy_tensor(const Frame& frame, const TensorView& input, Geometry& geometry) const noexcept {
     if (frame.tensor.bytes.empty() || frame.tensor.type != input.type ||
         frame.tensor.bytes.size() != input.bytes.size() || !same_order(frame.tensor.shape, input.shape))
@@ -174,12 +200,13 @@ class StepPreprocess final : public Preprocess {
 
   PreprocessPlan plan_;
   PictureResize resize_;
+  std::optional<MelSpectrogram> mel_;  // of sounds
 };
 
 }  // namespace
 
-std::unique_ptr<Preprocess> make_preprocess(const ConfigNode& pre, const TensorSpec& input) {
-  return std::make_unique<StepPreprocess>(pre, input);
+std::unique_ptr<Preprocess> make_preprocess(const ConfigNode& pre, const TensorSpec& input, int rate) {
+  return std::make_unique<StepPreprocess>(pre, input, rate);
 }
 
 }  // namespace rtmdl

@@ -73,6 +73,30 @@ TensorLayout guess_layout(const TensorSpec& input) {
   return TensorLayout::nchw;
 }
 
+/// A spectrogram fills an input of two dimensions, besides those of 1; which is which is found by the number of bands.
+void place_spectrogram(const ConfigNode& pre, const TensorSpec& input, PreprocessPlan& plan) {
+  MelOptions& mel = *plan.mel;
+  const ConfigNode step = pre[mel.coefficients > 0 ? "mfcc" : "mel"];
+  for (const char* other : {"resize", "letterbox", "crop", "pad", "interpolation", "colour", "layout", "alpha"})
+    if (pre[other].present()) pre[other].fail(fmt::format("is for pictures; `{}` is for sounds", step.key()));
+  if (!plan.same_for_all()) step.fail("has no channels: steps with a value for each do not go with it");
+  const std::int64_t rows = mel.coefficients > 0 ? mel.coefficients : mel.bands;
+  std::vector<std::int64_t> sides;
+  for (const std::int64_t d : input.shape)
+    if (d != 1) sides.push_back(d);
+  const bool first = !sides.empty() && sides.front() == rows, second = sides.size() == 2 && sides.back() == rows;
+  if (sides.size() > 2 || !(first || second) || input.type != ElementType::f32)
+    step.fail(
+        fmt::format("the model's input '{}' {} [{}] takes no spectrogram: f32 [{}, frames] or [frames, {}], "
+                    "dimensions of 1 besides, is accepted",
+                    input.name, element_name(input.type), fmt::join(input.shape, ", "), rows, rows));
+  if (!mel.order_given) mel.frames_first = !first;
+  else if (sides.size() == 2 && !(mel.frames_first ? second : first))
+    step["order"].fail(fmt::format("the model's input '{}' [{}] has the {} {} in the other place", input.name,
+                                   fmt::join(input.shape, ", "), rows,
+                                   mel.coefficients > 0 ? "coefficients" : "bands"));
+}
+
 void check_input(const ConfigNode& pre, const TensorSpec& input, const PreprocessPlan& plan) {
   if (input.shape.size() != 4) {  // not for pictures: frames are copied, and run() checks their size
     for (const char* step : {"resize", "letterbox", "crop", "colour", "layout", "alpha"})
@@ -98,7 +122,7 @@ void check_input(const ConfigNode& pre, const TensorSpec& input, const Preproces
 
 }  // namespace
 
-PreprocessPlan plan_preprocess(const ConfigNode& pre, const TensorSpec& input) {
+PreprocessPlan plan_preprocess(const ConfigNode& pre, const TensorSpec& input, int rate) {
   PreprocessPlan plan;
   plan.layout = guess_layout(input);
   const auto takes_gray = [&] {
@@ -111,7 +135,7 @@ PreprocessPlan plan_preprocess(const ConfigNode& pre, const TensorSpec& input) {
   }
   pre.require_map("a map of steps such as {resize: [128, 128], scale: 1/255}");
   pre.allow({"resize", "letterbox", "crop", "pad", "interpolation", "colour", "layout", "alpha", "scale", "shift",
-             "mean", "std"});
+             "mean", "std", "mel", "mfcc"});
 
   // What the other steps depend on comes first; the order among the steps below is that of the file.
   if (const auto layout = pre["layout"]; layout.present())
@@ -125,6 +149,10 @@ PreprocessPlan plan_preprocess(const ConfigNode& pre, const TensorSpec& input) {
   if (pre["resize"].present() && pre["letterbox"].present())
     pre["letterbox"].fail("either resize or letterbox is accepted, not both");
 
+  if (pre["mel"].present() && pre["mfcc"].present())
+    pre["mfcc"].fail("either mel or mfcc is accepted, not both: mfcc takes the keys of mel, too");
+  if (pre["mel"].present() || pre["mfcc"].present()) plan.colour = Colour::gray;  // no channels
+
   bool sized = false;
   for (const auto& [name, step] : pre.members()) {
     if (name == "resize" || name == "letterbox") {
@@ -134,6 +162,8 @@ PreprocessPlan plan_preprocess(const ConfigNode& pre, const TensorSpec& input) {
     } else if (name == "crop") {
       if (sized) step.fail("must stand before resize or letterbox: it is cut from the frame");
       read_crop(step, plan);
+    } else if (name == "mel" || name == "mfcc") {
+      plan.mel = parse_mel(step, name == "mfcc", rate);
     } else if (name == "pad") {
       plan.pad = step.number(0, 255);
     } else if (name == "interpolation") {
@@ -153,7 +183,8 @@ PreprocessPlan plan_preprocess(const ConfigNode& pre, const TensorSpec& input) {
     }
   }
   if (pre["pad"].present() && !plan.letterbox) pre["pad"].fail("is for letterbox only");
-  check_input(pre, input, plan);
+  if (plan.mel) place_spectrogram(pre, input, plan);
+  else check_input(pre, input, plan);
   return plan;
 }
 

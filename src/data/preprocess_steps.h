@@ -1,6 +1,7 @@
 #pragma once
-/// The steps of `pre:` as a plan: one geometry, then one affine function per channel.
+/// The steps of `pre:` as a plan: one geometry (or, for sounds, one spectrogram), then one affine function per channel.
 
+#include "data/mel.h"
 #include "data/picture_resize.h"
 #include "task/config_node.h"
 
@@ -25,6 +26,9 @@ struct PreprocessPlan {
   double pad = 114;  ///< 0..255, before the values' steps
   Interpolation interpolation = Interpolation::linear;
 
+  /// Sounds: the tensor of samples becomes one of `mel` values, bands (or coefficients) × frames.
+  std::optional<MelOptions> mel;
+
   // Values: written = gain[c] × value + bias[c], c in the order of the model's channels.
   Colour colour = Colour::rgb;
   TensorLayout layout = TensorLayout::nchw;
@@ -42,7 +46,7 @@ struct PreprocessPlan {
   [[nodiscard]] int channels() const noexcept { return colours() + (alpha ? 1 : 0); }
 };
 
-/// Reads `pre:` (may be absent) for a model's input. Throws Error(bad_input).
-[[nodiscard]] PreprocessPlan plan_preprocess(const ConfigNode& pre, const TensorSpec& input);
+/// Reads `pre:` (may be absent) for a model's input. `rate`: as for make_preprocess(). Throws Error(bad_input).
+[[nodiscard]] PreprocessPlan plan_preprocess(const ConfigNode& pre, const TensorSpec& input, int rate);
 
 }  // namespace rtmdl

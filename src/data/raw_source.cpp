@@ -102,12 +102,10 @@ class RawSource final : public Source {
     for (std::size_t i = 0; i < items_.size(); ++i) (to_calibration[i] ? calibration_ : evaluation_).push_back(i);
   }
 
-  std::size_t size(Split s) const override {
-    return s == Split::calibration ? calibration_.size() : evaluation_.size();
-  }
+  std::size_t size(Split s) const override { return chosen(s).size(); }
 
   Frame read(Split s, std::size_t i) override {
-    const Item& item = items_[(s == Split::calibration ? calibration_ : evaluation_)[i]];
+    const Item& item = items_[chosen(s)[i]];
     Frame frame;
     frame.index = static_cast<std::int64_t>(i);
     frame.restart = i == 0;
@@ -121,6 +119,10 @@ class RawSource final : public Source {
   std::string fingerprint() const override { return fingerprint_; }
 
  private:
+  const std::vector<std::size_t>& chosen(Split s) const {
+    return s == Split::calibration || s == Split::training ? calibration_ : evaluation_;
+  }
+
   struct Item {
     std::size_t file;
     std::size_t offset;

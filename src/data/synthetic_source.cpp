@@ -9,7 +9,7 @@
 namespace rtmdl {
 namespace {
 
-constexpr std::size_t kCalibration = 64, kEvaluation = 200;
+constexpr std::size_t kCalibration = 64, kEvaluation = 200, kTraining = 2048;
 
 /// A gradient with noise and moving rectangles, or uniform noise in −1..1 where a tensor is wanted.
 class SyntheticSource final : public Source {
@@ -32,16 +32,20 @@ class SyntheticSource final : public Source {
   }
 
   std::size_t size(Split s) const override {
-    return s == Split::calibration ? kCalibration : s == Split::evaluation ? kEvaluation : frames_;
+    switch (s) {
+      case Split::calibration: return kCalibration;
+      case Split::evaluation: return kEvaluation;
+      case Split::stream: return frames_;
+      case Split::training: return kTraining;
+    }
+    return 0;
   }
 
   Frame read(Split s, std::size_t i) override {
     Frame frame;
     frame.index = static_cast<std::int64_t>(i);
     frame.restart = i == 0;
-    const std::uint64_t why = s == Split::calibration  ? purpose::calibration
-                              : s == Split::evaluation ? purpose::evaluation
-                                                       : purpose::stream;
+    const std::uint64_t why = purpose::of(s);
     Random noise(seed_, why, i);
     if (!shape_.empty()) {
       frame.tensor = Tensor(ElementType::f32, shape_);
@@ -52,6 +56,7 @@ class SyntheticSource final : public Source {
     return frame;
   }
 
+  bool synthetic() const override { return true; }
   std::string fingerprint() const override { return fingerprint_; }
 
  private:

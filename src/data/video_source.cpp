@@ -18,6 +18,8 @@ constexpr std::array<std::string_view, 8> kExtensions{".mp4", ".avi", ".mkv", ".
 constexpr std::size_t kBlocks = 12;  // of time; every third calibrates
 constexpr std::size_t kCalibration = 64, kEvaluation = 200;
 constexpr std::size_t kMostCalibration = 256, kMostEvaluation = 1024, kMostStream = 512;
+constexpr std::size_t kTraining = 2048;             // views
+constexpr std::size_t kTrainingBytes = 256u << 20;  // of decoded frames, kept: they are asked for in any order
 
 class VideoSource final : public Source {
  public:
@@ -34,9 +36,13 @@ class VideoSource final : public Source {
     for (rewind(); capture_.grab(); ++count) {
     }
     rewind();
+    if (count >= kBlocks) static_cast<void>(frame_at(0));
     if (count < kBlocks)
       node_.fail(fmt::format("'{}' gives {} frames; at least {} are needed", file_.string(), count, kBlocks));
     for (std::size_t n = 0; n < count; ++n) (n * kBlocks / count % 3 == 0 ? calibration_ : evaluation_).push_back(n);
+    const std::size_t bytes = std::max<std::size_t>(1, current_.total() * current_.elemSize());
+    training_ = calibration_;
+    thin(training_, std::max<std::size_t>(1, kTrainingBytes / bytes));
     for (std::size_t n = 0; n < std::min(evaluation_.size(), kMostStream); ++n) stream_.push_back(evaluation_[n]);
     thin(calibration_, kMostCalibration);
     thin(evaluation_, kMostEvaluation);
@@ -47,26 +53,40 @@ class VideoSource final : public Source {
       case Split::calibration: return std::max(calibration_.size(), kCalibration);
       case Split::evaluation: return std::max(evaluation_.size(), kEvaluation);
       case Split::stream: return stream_.size();
+      case Split::training: return std::max(training_.size(), kTraining);
     }
     return 0;
   }
 
   Frame read(Split s, std::size_t i) override {
-    const auto& chosen = s == Split::calibration ? calibration_ : s == Split::evaluation ? evaluation_ : stream_;
-    const cv::Mat& picture = frame_at(chosen[i % chosen.size()]);
+    const auto& numbers = chosen(s);
+    const cv::Mat& picture = s == Split::training ? taught(i % numbers.size()) : frame_at(numbers[i % numbers.size()]);
     Frame frame;
     frame.index = static_cast<std::int64_t>(i);
     frame.restart = i == 0;
-    if (i < chosen.size()) frame.image = whole_view(picture, delivered_);
-    else
-      frame.image = random_view(picture, delivered_, augment_, s,
-                                Random(seed_, s == Split::calibration ? purpose::calibration : purpose::evaluation, i));
+    if (i < numbers.size()) frame.image = whole_view(picture, delivered_).image;
+    else frame.image = random_view(picture, delivered_, augment_, s, Random(seed_, purpose::of(s), i)).image;
     return frame;
   }
 
   std::string fingerprint() const override { return fingerprint_; }
 
  private:
+  const std::vector<std::size_t>& chosen(Split s) const {
+    switch (s) {
+      case Split::calibration: return calibration_;
+      case Split::evaluation: return evaluation_;
+      case Split::stream: return stream_;
+      case Split::training: break;
+    }
+    return training_;
+  }
+
+  const cv::Mat& taught(std::size_t i) {
+    while (taught_.size() < training_.size()) taught_.push_back(frame_at(training_[taught_.size()]));
+    return taught_[i];
+  }
+
   void rewind() {
     capture_.release();
     // FFmpeg first: the other back-ends complain at length on stderr about what they cannot open.
@@ -97,7 +117,8 @@ class VideoSource final : public Source {
   cv::VideoCapture capture_;
   std::size_t next_ = 0;  // frames grabbed since the start
   cv::Mat current_;
-  std::vector<std::size_t> calibration_, evaluation_, stream_;  // frame numbers
+  std::vector<std::size_t> calibration_, evaluation_, stream_, training_;  // frame numbers
+  std::vector<cv::Mat> taught_;                                            // the frames of training_, once asked for
   std::string fingerprint_;
 };
 

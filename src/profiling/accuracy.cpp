@@ -56,13 +56,16 @@ AccuracyEvaluator::AccuracyEvaluator(Engine& engine, const TaskSpec& task, std::
       task.post["k"].integer() < 5)
     task.post["k"].fail(
         fmt::format("{} is too few for the metric top5: at least 5 are accepted", task.post["k"].integer()));
-  if (!against_source() && !source_->labelled())
-    task.where["accuracy"]["metric"].fail(fmt::format(
-        "{} needs labels, and the data has none; accepted without labels is agreement", task.accuracy.metric));
-  if (!against_source() && task.post_kind != "classes")
+  const bool boxes = task.accuracy.metric == "map50";
+  if (!against_source() && !(boxes ? source_->has_boxes() : source_->labelled()))
     task.where["accuracy"]["metric"].fail(
-        fmt::format("{} is for `post: {{kind: classes}}`, not for '{}'; agreement fits every kind",
-                    task.accuracy.metric, task.post_kind));
+        fmt::format("{0} needs {1}, and the data has none; accepted without {1} is "
+                    "agreement",
+                    task.accuracy.metric, boxes ? "boxes" : "labels"));
+  if (!against_source() && task.post_kind != (boxes ? "detections" : "classes"))
+    task.where["accuracy"]["metric"].fail(
+        fmt::format("{} is for `post: {{kind: {}}}`, not for '{}'; agreement fits every kind", task.accuracy.metric,
+                    boxes ? "detections" : "classes", task.post_kind));
   for (auto& split : references_) split = std::make_unique<References>();
 }
 
@@ -125,6 +128,7 @@ double AccuracyEvaluator::operator()(const LoadRequest& request, const Context& 
       request.device == source.device)
     return 1;
   Pipeline pipeline(engine_, task_, with_all_cores(request));
+  require_fitting_labels(pipeline);
   const std::unique_ptr<Metric> score = metric();
   const Result none;
   Result result;
@@ -162,6 +166,15 @@ std::vector<InputSet> AccuracyEvaluator::calibration_inputs(std::size_t n, const
     sets.push_back(pipeline.inputs());
   }
   return sets;
+}
+
+void AccuracyEvaluator::require_fitting_labels(const Pipeline& pipeline) const {
+  const int known = pipeline.classes(), wanted = source_->classes();
+  if (against_source() || known == 0 || wanted <= known) return;
+  task_.data.fail(
+      fmt::format("the label {} is none of the model's {} classes (0 to {}); accepted are data of the "
+                  "model's classes, numbered in its order",
+                  wanted - 1, known, known - 1));
 }
 
 std::unique_ptr<Metric> AccuracyEvaluator::metric() const {

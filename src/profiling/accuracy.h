@@ -46,6 +46,10 @@ class AccuracyEvaluator {
   [[nodiscard]] const Frame& frame(Split split, std::size_t i);
   [[nodiscard]] std::size_t size(Split split) const { return source_->size(split); }
 
+  /// Throws Error(bad_input) if the metric looks at labels and the data have some that are none of the model's classes:
+  /// they would count as wrong whatever it says.
+  void require_fitting_labels(const Pipeline& pipeline) const;
+
   /// An empty one of the task's kind, to score live results with.
   [[nodiscard]] std::unique_ptr<Metric> metric() const;
   [[nodiscard]] const TaskSpec& task() const { return task_; }
@@ -62,8 +66,8 @@ class AccuracyEvaluator {
   Engine& engine_;
   const TaskSpec& task_;
   std::unique_ptr<Source> source_;
-  std::unique_ptr<Pipeline> pipeline_;                     // of the source model; loaded when first needed
-  std::array<std::unique_ptr<References>, 3> references_;  // by split
+  std::unique_ptr<Pipeline> pipeline_;                           // of the source model; loaded when first needed
+  std::array<std::unique_ptr<References>, kSplits> references_;  // by split
   struct Frames;
   std::unique_ptr<Frames> frames_;
   struct Expected;

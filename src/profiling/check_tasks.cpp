@@ -12,11 +12,12 @@ namespace {
 
 /// Puts the place in the task file before what the engine says of a model.
 void try_model(Engine& engine, const TaskSpec& task, const std::filesystem::path& model, const ConfigNode& where,
-               const Frame& frame) {
+               AccuracyEvaluator& evaluator) {
   try {
     Pipeline pipeline(engine, task, load_request(task, model));
+    evaluator.require_fitting_labels(pipeline);
     Result result;
-    pipeline.run(frame, result);
+    pipeline.run(evaluator.frame(Split::evaluation, 0), result);
   } catch (const Error& e) {
     const bool placed = std::string_view(e.what()).starts_with(where.file().string() + ':');
     if (placed || e.code() != ErrorCode::bad_input) throw;
@@ -29,10 +30,9 @@ void try_model(Engine& engine, const TaskSpec& task, const std::filesystem::path
 void check_tasks(Engine& engine, const TaskFile& file, std::uint64_t seed) {
   for (const TaskSpec& task : file.tasks) {
     AccuracyEvaluator evaluator(engine, task, seed);
-    const Frame& frame = evaluator.frame(Split::evaluation, 0);
     const ConfigNode model = task.where["model"], variants = task.where["variants"];
-    try_model(engine, task, task.model, model.present() ? model : variants, frame);
-    for (const std::filesystem::path& brought : task.variants) try_model(engine, task, brought, variants, frame);
+    try_model(engine, task, task.model, model.present() ? model : variants, evaluator);
+    for (const std::filesystem::path& brought : task.variants) try_model(engine, task, brought, variants, evaluator);
   }
   for (const ProcessorSpec& processor : file.processors) {
     if (processor.device == "cpu") continue;

@@ -74,7 +74,7 @@ std::string layout_text(const FamilyLayout& layout) {
   for (const Piece& p : layout.pieces) {
     Json in = Json::array();
     for (const Containment& c : p.in) in.push_back(json_of(c));
-    j["pieces"].push_back({p.digest, p.bytes, p.reference, in});
+    j["pieces"].push_back({p.digest, p.bytes, p.reference, in, p.shape});
   }
   for (const SourceTensor& s : layout.sources) j["sources"].push_back({s.initializer, s.file, s.offset});
   for (const SourceFile& f : layout.source_files) j["of"].push_back({f.name, f.bytes, f.sha256});
@@ -91,7 +91,7 @@ std::optional<FamilyLayout> parse_layout(const std::string& text) {
     FamilyLayout layout;
     for (const Json& f : j.at("files")) layout.files.push_back(family_file(f));
     for (const Json& p : j.at("pieces")) {
-      layout.pieces.push_back({p.at(0), p.at(1), p.at(2), {}});
+      layout.pieces.push_back({p.at(0), p.at(4).get<std::vector<std::int64_t>>(), p.at(1), p.at(2), {}});
       for (const Json& c : p.at(3)) layout.pieces.back().in.push_back(containment(c));
     }
     for (const Json& s : j.at("sources")) layout.sources.push_back({s.at(0), s.at(1), s.at(2)});

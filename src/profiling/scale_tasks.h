@@ -3,6 +3,7 @@
 
 #include "base/context.h"
 #include "engine/engine.h"
+#include "scaling/fine_tuner.h"
 #include "scaling/scale.h"
 #include "task/workspace.h"
 
@@ -18,7 +19,12 @@ namespace rtmdl {
 struct ScaleTasksOptions {
   Duration budget{};       ///< for all tasks together; zero: none. Tasks begun after it get no new levels
   std::uint64_t seed = 1;  ///< of the data's splits and crops
-  /// Makes one task's family; empty: scale(). Tests put their own.
+  /// Also makes narrower and shallower forms, which takes minutes each. False: those that are in the workspace are
+  /// used, no others are made.
+  bool slim = false;
+  FineTuner* tuner = nullptr;  ///< for them; null: they cannot be fine-tuned, and none are made
+  std::string no_tuner;        ///< why it is null, for people
+  /// Makes one model's levels; empty: scale(). Tests put their own.
   std::function<ScaleOutcome(Engine&, const ScaleRequest&, const Context&)> scale;
 };
 

@@ -48,18 +48,27 @@ fs::path path_of(const TaskSpec& task, const Workspace& workspace, const StoredV
   return workspace.folder() / location;
 }
 
-void note_layout(const TaskSpec& task, const Workspace& workspace, const std::vector<SourceIndices>& indices,
-                 StoredFamily& family) {
+void note_layout(const TaskSpec& task, const Workspace& workspace, StoredFamily& family) {
+  std::optional<FamilyLayout> layout = parse_layout(family.layout);
+  const auto known = [&](const StoredVariant& v) {
+    return layout && std::any_of(layout->files.begin(), layout->files.end(),
+                                 [&](const FamilyFile& f) { return f.content == v.content; });
+  };
+  const auto& variants = family.variants;
+  if (std::all_of(variants.begin(), variants.end(), [&](const auto& v) { return !is_ours(v) || known(v); })) return;
   std::vector<FamilyLevel> levels;
-  for (std::size_t i = 0; i < family.variants.size(); ++i) {
-    StoredVariant& v = family.variants[i];
+  for (StoredVariant& v : family.variants) {
     if (!is_ours(v)) continue;
     const fs::path path = path_of(task, workspace, v);
-    v.content = content_of(path);
-    levels.push_back({path, v.content, i < indices.size() ? indices[i] : SourceIndices{}});
+    try {
+      levels.push_back({path, content_of(path), {}});
+    } catch (const Error&) {  // dropped, or lost: what is known of it stays
+      continue;
+    }
+    v.content = levels.back().content;
   }
-  family.layout = layout_text(analyse_family(levels, task.model));
-  family.settled.clear();
+  const FamilyLayout found = analyse_family(levels, task.model);
+  family.layout = layout_text(layout ? merge(*layout, found) : found);
 }
 
 FamilyStorage::FamilyStorage(const Workspace& workspace, ContentHashes& hashes, std::vector<SettledFamily> families)
@@ -70,7 +79,7 @@ FamilyStorage::FamilyStorage(const Workspace& workspace, ContentHashes& hashes, 
     if (fresh) {
       shared_.emplace_back();
       auto layout = parse_layout(families_[f].stored->layout);
-      shared_.back().known = layout.has_value();
+      shared_.back().layout_digest = sha256(families_[f].stored->layout);
       if (layout) shared_.back().layout = std::move(*layout);
     }
     add(f, at->second);
@@ -94,7 +103,6 @@ void FamilyStorage::add(std::size_t family, std::size_t shared_index) {
       auto& files = shared.layout.files;
       auto file = std::find_if(files.begin(), files.end(), [&](const FamilyFile& x) { return x.content == v.content; });
       if (file == files.end()) {  // nothing is known of what it shares: it is left as it is
-        shared.known = false;
         FamilyFile whole;
         whole.content = v.content;
         whole.whole = true;
@@ -112,12 +120,8 @@ fs::path FamilyStorage::path(const Level& level) const {
 }
 
 std::vector<bool> FamilyStorage::damaged(const std::vector<bool>& keep) const {
-  std::vector<bool> damaged(families_.size(), false);
-  for (std::size_t i = 0; i < levels_.size(); ++i) {
-    const Level& level = levels_[i];
-    if (level.file < 0 || damaged[level.family]) continue;
-    damaged[level.family] = !shared_[level.shared].known || (keep[i] && !intact(level));
-  }
+  std::vector<bool> damaged(levels_.size(), false);
+  for (std::size_t i = 0; i < levels_.size(); ++i) damaged[i] = keep[i] && levels_[i].file >= 0 && !intact(levels_[i]);
   return damaged;
 }
 
@@ -207,10 +211,8 @@ void FamilyStorage::settle(const std::vector<bool>& keep) {
   for (std::size_t s = 0; s < shared_.size(); ++s) {
     const Shared& shared = shared_[s];
     const Kept of = kept(s, keep);
-    const std::string settled = sha256(fmt::format("{} | {}", of.files, names(s, of)));
-    const bool done = std::all_of(shared.families.begin(), shared.families.end(),
-                                  [&](std::size_t f) { return families_[f].stored->settled == settled; });
-    if (done) continue;
+    const auto is_settled = [&](std::size_t f) { return families_[f].stored->settled == state(s, of, keep); };
+    if (std::all_of(shared.families.begin(), shared.families.end(), is_settled)) continue;
     std::vector<fs::path> paths(shared.layout.files.size());
     for (std::size_t i = 0; i < levels_.size(); ++i) {
       const Level& level = levels_[i];
@@ -223,8 +225,18 @@ void FamilyStorage::settle(const std::vector<bool>& keep) {
       const fs::path& now = packed.files[static_cast<std::size_t>(level.file)];
       if (!now.empty()) level.variant->location = now.lexically_relative(workspace_.folder()).string();
     }
-    for (const std::size_t f : shared.families) families_[f].stored->settled = settled;
+    for (const std::size_t f : shared.families) families_[f].stored->settled = state(s, of, keep);
   }
+}
+
+std::string FamilyStorage::state(std::size_t shared, const Kept& kept, const std::vector<bool>& keep) const {
+  std::string text = fmt::format("{} {}", shared_[shared].layout_digest, fmt::join(names(shared, kept), " "));
+  for (std::size_t i = 0; i < levels_.size(); ++i) {
+    const Level& level = levels_[i];
+    if (level.shared == shared && level.file >= 0 && keep[i])
+      text += fmt::format("\n{} {}", level.variant->content, level.variant->location);
+  }
+  return sha256(text);
 }
 
 std::vector<LevelBytes> FamilyStorage::bytes(const std::vector<bool>& keep) const {

@@ -6,7 +6,6 @@
 #include "profiling/storage_bound.h"
 #include "profiling/store.h"
 #include "scaling/family_layout.h"
-#include "scaling/prune.h"
 #include "task/workspace.h"
 
 #include <rtmdl/task_file.h>
@@ -44,10 +43,10 @@ struct LevelBytes {
   std::int64_t shared = 0;  ///< of those, what the source or a level before it counts already
 };
 
-/// Finds out what a newly made family shares and notes it in `family.layout`; the contents of its variants become those
-/// that they have however they are stored (content_of() in scaling/pack_family.h). `indices`: by variant; may be empty.
-void note_layout(const TaskSpec& task, const Workspace& workspace, const std::vector<SourceIndices>& indices,
-                 StoredFamily& family);
+/// Finds out what the variants share, if there are some of which that is not known, and adds it to `family.layout`. The
+/// contents of new variants become those that they have however they are stored (content_of() in
+/// scaling/pack_family.h).
+void note_layout(const TaskSpec& task, const Workspace& workspace, StoredFamily& family);
 
 /// The levels of all tasks: one flag, or entry, per level, task by task. Not thread-safe. `families` must not change
 /// but by settle().
@@ -55,7 +54,7 @@ class FamilyStorage {
  public:
   FamilyStorage(const Workspace& workspace, ContentHashes& hashes, std::vector<SettledFamily> families);
 
-  /// Which families have files that are missing or others, as far as `keep` needs them; or whose layout is not known.
+  /// Which of the levels that are to stay lack a file, or have another.
   [[nodiscard]] std::vector<bool> damaged(const std::vector<bool>& keep) const;
   [[nodiscard]] StorageChoice choose(std::int64_t limit) const;
   /// Writes the files of the levels that stay and gives them their new locations; does nothing for families that are so
@@ -77,7 +76,7 @@ class FamilyStorage {
   struct Shared {
     std::vector<std::size_t> families;
     FamilyLayout layout;
-    bool known = false;
+    std::string layout_digest;
     std::string source;                                     ///< content of the tasks' model
     std::map<std::size_t, std::vector<std::string>> names;  ///< of the source's files, by the family whose model it is
   };
@@ -92,6 +91,8 @@ class FamilyStorage {
   [[nodiscard]] Kept kept(std::size_t shared, const std::vector<bool>& keep) const;
   [[nodiscard]] const std::vector<std::string>& names(std::size_t shared, const Kept& kept) const;
   [[nodiscard]] std::int64_t bytes_of(const std::vector<std::size_t>& levels, const std::vector<bool>& keep) const;
+  /// Whatever the files of what stays depend on, and where they are.
+  [[nodiscard]] std::string state(std::size_t shared, const Kept& kept, const std::vector<bool>& keep) const;
   [[nodiscard]] std::filesystem::path path(const Level& level) const;
   [[nodiscard]] bool intact(const Level& level) const;
 

@@ -4,23 +4,26 @@
 
 #include <algorithm>
 #include <charconv>
+#include <sstream>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 namespace rtmdl {
 namespace {
 
-constexpr std::int64_t kSchema = 2;                // PRAGMA user_version; raise with every change below
+constexpr std::int64_t kSchema = 3;                // PRAGMA user_version; raise with every change below
 constexpr std::int64_t kApplication = 0x72746d64;  // PRAGMA application_id: "rtmd"
 constexpr std::size_t kMostSamples = 2000;
 
 constexpr const char* kTables = R"(
-  CREATE TABLE families (key TEXT PRIMARY KEY, task TEXT NOT NULL, made TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP,
-    layout TEXT NOT NULL DEFAULT '', settled TEXT NOT NULL DEFAULT '');
+  CREATE TABLE families (key TEXT PRIMARY KEY, task TEXT NOT NULL, done TEXT NOT NULL DEFAULT '',
+    layout TEXT NOT NULL DEFAULT '', settled TEXT NOT NULL DEFAULT '', made TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP);
   CREATE TABLE variants (family TEXT NOT NULL REFERENCES families(key) ON DELETE CASCADE, position INTEGER NOT NULL,
     id TEXT NOT NULL, location TEXT NOT NULL, content TEXT NOT NULL, width REAL NOT NULL, depth REAL NOT NULL,
     resolution REAL NOT NULL, precision TEXT NOT NULL, bytes INTEGER NOT NULL, accuracy REAL NOT NULL,
     accuracy_loss REAL NOT NULL, median_ns INTEGER NOT NULL, shapes TEXT NOT NULL, note TEXT NOT NULL,
+    recipe TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (family, position));
   CREATE TABLE refused (family TEXT NOT NULL REFERENCES families(key) ON DELETE CASCADE, position INTEGER NOT NULL,
     reason TEXT NOT NULL, PRIMARY KEY (family, position));
@@ -30,11 +33,12 @@ constexpr const char* kTables = R"(
     measured TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP);
 )";
 
-/// From each schema to the next; the first is that from 1 to 2.
-constexpr const char* kUpgrades[] = {R"(
-  ALTER TABLE families ADD COLUMN layout TEXT NOT NULL DEFAULT '';
-  ALTER TABLE families ADD COLUMN settled TEXT NOT NULL DEFAULT '';
-)"};
+/// From each schema to the next, beginning with the first.
+constexpr const char* kUpgrades[kSchema - 1] = {
+    "ALTER TABLE families ADD COLUMN done TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE variants ADD COLUMN recipe TEXT NOT NULL DEFAULT '';",
+    "ALTER TABLE families ADD COLUMN layout TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE families ADD COLUMN settled TEXT NOT NULL DEFAULT '';"};
 
 /// "input=1,3,224,224;other=1,8"
 std::string shapes_text(const std::map<std::string, std::vector<std::int64_t>>& shapes) {
@@ -63,6 +67,13 @@ std::map<std::string, std::vector<std::int64_t>> parse_shapes(std::string_view t
     }
   }
   return shapes;
+}
+
+std::vector<std::string> lines(const std::string& text) {
+  std::vector<std::string> all;
+  std::istringstream in(text);
+  for (std::string line; std::getline(in, line);) all.push_back(line);
+  return all;
 }
 
 std::vector<std::int64_t> counts(const std::vector<Duration>& times) {
@@ -97,12 +108,13 @@ Store::Store(const std::filesystem::path& file) : database_(file) {
   database_.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON");
   if (!empty && schema == kSchema) return;
   Transaction transaction(database_);
-  // Another process may have been faster.
   if (!empty) {
-    for (std::int64_t from = std::max<std::int64_t>(database_.value("PRAGMA user_version"), 1); from < kSchema; ++from)
+    for (std::int64_t from = database_.value("PRAGMA user_version"); from >= 1 && from < kSchema; ++from)
       database_.execute(kUpgrades[from - 1]);
     database_.execute(fmt::format("PRAGMA user_version = {}", kSchema).c_str());
-  } else if (database_.value("SELECT count(*) FROM sqlite_master") == 0) {
+  }
+  // Another process may have been faster.
+  if (database_.value("SELECT count(*) FROM sqlite_master") == 0) {
     database_.execute(kTables);
     database_.execute(
         fmt::format("PRAGMA user_version = {}; PRAGMA application_id = {}", kSchema, kApplication).c_str());
@@ -111,15 +123,16 @@ Store::Store(const std::filesystem::path& file) : database_(file) {
 }
 
 std::optional<StoredFamily> Store::family(const std::string& key) {
-  Statement known(database_, "SELECT layout, settled FROM families WHERE key = ?");
+  Statement known(database_, "SELECT done, layout, settled FROM families WHERE key = ?");
   if (!known.bind(key).step()) return std::nullopt;
   StoredFamily family;
-  family.layout = known.text(0);
-  family.settled = known.text(1);
+  family.done = lines(known.text(0));
+  family.layout = known.text(1);
+  family.settled = known.text(2);
   Statement variants(
       database_,
       "SELECT id, location, content, width, depth, resolution, precision, bytes, accuracy, accuracy_loss, median_ns, "
-      "shapes, note FROM variants WHERE family = ? ORDER BY position");
+      "shapes, note, recipe FROM variants WHERE family = ? ORDER BY position");
   for (variants.bind(key); variants.step();) {
     StoredVariant v;
     v.id = variants.text(0);
@@ -135,6 +148,7 @@ std::optional<StoredFamily> Store::family(const std::string& key) {
     v.median = Duration(variants.integer(10));
     v.shapes = parse_shapes(variants.text(11));
     v.note = variants.text(12);
+    v.recipe = variants.text(13);
     family.variants.push_back(std::move(v));
   }
   Statement refused(database_, "SELECT reason FROM refused WHERE family = ? ORDER BY position");
@@ -145,16 +159,18 @@ std::optional<StoredFamily> Store::family(const std::string& key) {
 void Store::put_family(const std::string& key, const std::string& task, const StoredFamily& family) {
   Transaction transaction(database_);
   Statement(database_, "DELETE FROM families WHERE key = ?").bind(key).step();
-  Statement(database_, "INSERT INTO families (key, task, layout, settled) VALUES (?, ?, ?, ?)")
+  Statement(database_, "INSERT INTO families (key, task, done, layout, settled) VALUES (?, ?, ?, ?, ?)")
       .bind(key)
       .bind(task)
+      .bind(fmt::format("{}", fmt::join(family.done, "\n")))
       .bind(family.layout)
       .bind(family.settled)
       .step();
-  Statement insert(database_,
-                   "INSERT INTO variants (family, position, id, location, content, width, depth, resolution, "
-                   "precision, bytes, accuracy, "
-                   "accuracy_loss, median_ns, shapes, note) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+  Statement insert(
+      database_,
+      "INSERT INTO variants (family, position, id, location, content, width, depth, resolution, "
+      "precision, bytes, accuracy, "
+      "accuracy_loss, median_ns, shapes, note, recipe) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
   std::int64_t position = 0;
   for (const StoredVariant& v : family.variants) {
     insert.bind(key)
@@ -170,7 +186,7 @@ void Store::put_family(const std::string& key, const std::string& task, const St
         .bind(v.accuracy)
         .bind(v.accuracy_loss)
         .bind(static_cast<std::int64_t>(v.median.count()));
-    insert.bind(shapes_text(v.shapes)).bind(v.note).step();
+    insert.bind(shapes_text(v.shapes)).bind(v.note).bind(v.recipe).step();
     insert.rewind();
   }
   Statement refuse(database_, "INSERT INTO refused (family, position, reason) VALUES (?, ?, ?)");

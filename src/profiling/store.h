@@ -35,6 +35,7 @@ struct StageTimes {
 /// A variant as the store keeps it. `location` is told apart by the caller: the store moves with its workspace.
 struct StoredVariant {
   std::string id, location, content, precision, note;
+  std::string recipe;  ///< of those in StoredFamily::done, what made it
   double width = 1, depth = 1, resolution = 1;
   std::int64_t bytes = 0;
   double accuracy = 1, accuracy_loss = 0;
@@ -45,8 +46,9 @@ struct StoredVariant {
 struct StoredFamily {
   std::vector<StoredVariant> variants;
   std::vector<std::string> refused;
-  std::string layout;   ///< layout_text() of what the variants share; empty: not known
-  std::string settled;  ///< which of them are on disk, and how (profiling/settle_family.h); empty: all, each whole
+  std::vector<std::string> done;  ///< what was tried to its end, in this order; caller's words, without newlines
+  std::string layout;             ///< layout_text() of what the variants share; empty: not known
+  std::string settled;  ///< which variants' files are there, and how (settle_family.h); empty: as they were made
 };
 
 /// One thread at a time; several processes may use one file. Each put is durable and whole, or throws and leaves

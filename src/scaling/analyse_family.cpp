@@ -5,6 +5,7 @@
 #include "model/tensor_data.h"
 #include "scaling/family_levels.h"
 #include "scaling/pack_family.h"
+#include "scaling/source_indices.h"
 
 #include <rtmdl/error.h>
 
@@ -120,7 +121,8 @@ class Analysis {
     }
     find_equals();
     for (auto& [name, forms] : forms_) find_slices(forms);
-    sort_pieces();
+    note_sources();
+    sort_pieces(layout_);
     return std::move(layout_);
   }
 
@@ -135,12 +137,13 @@ class Analysis {
       layout_.files.push_back(std::move(file));
       return;
     }
+    const SourceIndices indices = level.indices.empty() ? read_indices(*model) : level.indices;
     std::map<std::string, StoredTensor> stored;
     for (StoredTensor& tensor : stored_tensors(level.path)) stored.emplace(tensor.name, std::move(tensor));
     for (const int i : shareable(*model)) {
       onnx::TensorProto& tensor = *model->graph().mutable_initializer(i);
       const int piece = piece_of(tensor);
-      if (const auto at = stored.find(tensor.name()); at != stored.end()) add_form(piece, level, at->second);
+      if (const auto at = stored.find(tensor.name()); at != stored.end()) add_form(piece, indices, at->second);
       tensor.clear_raw_data();
       file.uses.push_back({i, piece, static_cast<std::int64_t>(tensor.ByteSizeLong())});
     }
@@ -157,28 +160,30 @@ class Analysis {
     const std::string& data = tensor.raw_data();
     Piece piece;
     piece.digest = tensor_digest(data);
+    piece.shape = dims(tensor);
     piece.bytes = static_cast<std::int64_t>(data.size());
-    const auto [at, fresh] = known_.try_emplace({piece.digest, dims(tensor)}, static_cast<int>(layout_.pieces.size()));
+    const auto [at, fresh] = known_.try_emplace({piece.digest, piece.shape}, static_cast<int>(layout_.pieces.size()));
     if (!fresh) return at->second;
-    kinds_.emplace_back();
-    kinds_.back().set_data_type(tensor.data_type());
-    *kinds_.back().mutable_dims() = tensor.dims();
-    piece.reference = reference_bytes(at->second, {weights_location(std::string(64, '0')), 0, {dims(tensor), {}}, {}});
+    types_.push_back(tensor.data_type());
     layout_.pieces.push_back(std::move(piece));
+    layout_.pieces.back().reference =
+        reference_bytes(at->second, {weights_location(std::string(64, '0')), 0, whole_of(at->second), {}});
     return at->second;
   }
 
   /// Bytes that a tensor's message grows by when it has the reference instead of its data.
   [[nodiscard]] std::int64_t reference_bytes(int piece, const StoredSlice& stored) const {
-    onnx::TensorProto bare = kinds_[static_cast<std::size_t>(piece)];
+    onnx::TensorProto bare;
+    bare.set_data_type(types_[static_cast<std::size_t>(piece)]);
+    for (const std::int64_t d : layout_.pieces[static_cast<std::size_t>(piece)].shape) bare.add_dims(d);
     const auto before = bare.ByteSizeLong();
     refer_to_slice(bare, stored, std::string(32, '0'));
     return static_cast<std::int64_t>(bare.ByteSizeLong() - before);
   }
 
-  void add_form(int piece, const FamilyLevel& level, const StoredTensor& stored) {
-    const auto indices = level.indices.find(stored.name);
-    Form form{piece, -1, stored, indices == level.indices.end() ? std::vector<Positions>{} : indices->second};
+  void add_form(int piece, const SourceIndices& indices_of_level, const StoredTensor& stored) {
+    const auto indices = indices_of_level.find(stored.name);
+    Form form{piece, -1, stored, indices == indices_of_level.end() ? std::vector<Positions>{} : indices->second};
     auto& forms = forms_[stored.name];
     const bool known = std::any_of(forms.begin(), forms.end(),
                                    [&](const Form& f) { return f.piece == piece && f.origin == form.origin; });
@@ -200,7 +205,9 @@ class Analysis {
     }
   }
 
-  [[nodiscard]] TensorSlice whole_of(int piece) const { return {dims(kinds_[static_cast<std::size_t>(piece)]), {}}; }
+  [[nodiscard]] TensorSlice whole_of(int piece) const {
+    return {layout_.pieces[static_cast<std::size_t>(piece)].shape, {}};
+  }
 
   void find_slices(const std::vector<Form>& forms) {
     if (std::none_of(forms.begin(), forms.end(), [](const Form& f) { return f.piece >= 0; })) return;
@@ -242,27 +249,13 @@ class Analysis {
     if (reference < p.bytes) p.in.push_back({source, container, std::move(at.slice), reference});
   }
 
-  void sort_pieces() {
-    std::vector<int> order(layout_.pieces.size());
-    std::iota(order.begin(), order.end(), 0);
-    std::stable_sort(order.begin(), order.end(), [&](int a, int b) {
-      return layout_.pieces[static_cast<std::size_t>(a)].bytes > layout_.pieces[static_cast<std::size_t>(b)].bytes;
-    });
-    std::vector<int> place(order.size());
-    for (std::size_t i = 0; i < order.size(); ++i) place[static_cast<std::size_t>(order[i])] = static_cast<int>(i);
-    std::vector<Piece> sorted;
-    for (const int p : order) sorted.push_back(std::move(layout_.pieces[static_cast<std::size_t>(p)]));
-    layout_.pieces = std::move(sorted);
-    for (FamilyFile& file : layout_.files) {
-      for (auto& use : file.uses) use.piece = place[static_cast<std::size_t>(use.piece)];
-    }
-    std::map<int, int> needed;  // of the source's tensors, those that anything is a slice of
+  /// Of the source's tensors only those that anything is a slice of are written down.
+  void note_sources() {
+    std::map<int, int> needed;
     for (Piece& p : layout_.pieces) {
-      for (Containment& c : p.in)
-        c.container = c.source ? source_tensor(needed, c.container) : place[static_cast<std::size_t>(c.container)];
-      std::sort(p.in.begin(), p.in.end(), [](const Containment& a, const Containment& b) {
-        return std::tuple(!a.source, a.container) < std::tuple(!b.source, b.container);
-      });
+      for (Containment& c : p.in) {
+        if (c.source) c.container = source_tensor(needed, c.container);
+      }
     }
   }
 
@@ -288,7 +281,7 @@ class Analysis {
   fs::path source_;
   std::vector<StoredTensor> sources_;
   std::map<std::pair<std::string, std::vector<std::int64_t>>, int> known_;  ///< pieces by digest and shape
-  std::vector<onnx::TensorProto> kinds_;                                    ///< type and shape by piece
+  std::vector<int> types_;                                                  ///< by piece
   std::map<std::string, std::vector<Form>> forms_;                          ///< by the origin's name
   FamilyLayout layout_;
 };

@@ -14,9 +14,9 @@ namespace rtmdl {
 /// with the activation that follows left in place), or a run convolution – normalisation – activation whose input and
 /// output have equal shapes.
 struct Block {
-  std::string name;     ///< of its first weight-carrying node
-  std::string input;    ///< tensor
-  std::string output;   ///< tensor of the same shape, which `input` replaces
+  std::string name;                ///< of its first weight-carrying node
+  std::string input;               ///< tensor
+  std::string output;              ///< tensor of the same shape, which `input` replaces
   std::vector<std::string> nodes;  ///< what goes, by name
   bool residual = false;
   std::int64_t macs = 0;

@@ -15,6 +15,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <string_view>
 
 namespace rtmdl {
@@ -129,6 +130,40 @@ Range Histogram::least_squares() const {
   return best;
 }
 
+void ChannelStats::add(std::span<const float> values, std::span<const std::int64_t> shape, int axis) {
+  const auto rank = static_cast<int>(shape.size());
+  const int dimension = axis < 0 ? axis + rank : axis;
+  if (values.empty() || dimension < 0 || dimension >= rank) return;
+  const auto at = static_cast<std::size_t>(dimension);
+  const auto channels = static_cast<std::size_t>(shape[at]);
+  const std::size_t inner = element_count(shape.subspan(at + 1));
+  if (low.empty()) {
+    low.assign(channels, std::numeric_limits<float>::infinity());
+    high.assign(channels, -std::numeric_limits<float>::infinity());
+    mean.assign(channels, 0);
+  }
+  if (low.size() != channels) return;
+  std::vector<double> sum(channels, 0);
+  for (std::size_t begin = 0, c = 0; begin < values.size(); begin += inner, c = c + 1 == channels ? 0 : c + 1) {
+    float least = low[c];
+    float most = high[c];
+    double row = 0;
+    for (const float v : values.subspan(begin, inner)) {
+      least = v < least ? v : least;
+      most = v > most ? v : most;
+      row += v;
+    }
+    low[c] = least;
+    high[c] = most;
+    sum[c] += row;
+  }
+  const std::uint64_t fresh = values.size() / channels;
+  for (std::size_t c = 0; c < channels; ++c) {
+    mean[c] += (sum[c] - mean[c] * static_cast<double>(fresh)) / static_cast<double>(per_channel_ + fresh);
+  }
+  per_channel_ += fresh;
+}
+
 void feed(Executable& executable, const InputSet& set) {
   if (set.size() != executable.inputs().size()) {
     bad_input(
@@ -206,8 +241,14 @@ std::vector<std::size_t> sizes_of(Engine& engine, const Model& model, const Load
 }  // namespace
 
 Observed observe(Engine& engine, const Model& model, const LoadRequest& at, const std::vector<std::string>& wanted,
-                 const std::vector<InputSet>& sets, const std::filesystem::path& folder, const Context& context) {
+                 const std::vector<InputSet>& sets, const std::filesystem::path& folder, const Context& context,
+                 const ChannelAxes& axes) {
   Observed observed;
+  const auto note = [&](const TensorSpec& spec, std::span<const float> values) {
+    observed.histograms[spec.name].add(values);
+    const auto axis = axes.find(spec.name);
+    if (axis != axes.end()) observed.channels[spec.name].add(values, spec.shape, axis->second);
+  };
   std::vector<std::string> tensors;  // an input that is an output, too, is not copied: inputs are taken from the sets
   const auto inputs = model_inputs(model);
   for (const auto& name : wanted) {
@@ -233,12 +274,12 @@ Observed observe(Engine& engine, const Model& model, const LoadRequest& at, cons
       for (std::size_t i = 0; begin == 0 && i < set.size(); ++i) {
         const TensorSpec& spec = executable->inputs()[i];
         observed.specs[spec.name] = spec;
-        if (spec.type == ElementType::f32) observed.histograms[spec.name].add(set[i].as<float>());
+        if (spec.type == ElementType::f32) note(spec, set[i].as<float>());
       }
       for (std::size_t i = 0; i < executable->outputs().size(); ++i) {
         const TensorSpec& spec = executable->outputs()[i];
         observed.specs[spec.name] = spec;
-        if (spec.type == ElementType::f32) observed.histograms[spec.name].add(executable->output(i).as<float>());
+        if (spec.type == ElementType::f32) note(spec, executable->output(i).as<float>());
       }
     }
     begin = end;

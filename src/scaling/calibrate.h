@@ -5,6 +5,7 @@
 #include "model/cost.h"
 #include "scaling/scale.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -44,16 +45,33 @@ class Histogram {
   bool finite_ = true;
 };
 
+/// Values seen channel by channel.
+struct ChannelStats {
+  std::vector<float> low, high;  ///< exact extremes
+  std::vector<double> mean;
+
+  void add(std::span<const float> values, std::span<const std::int64_t> shape, int axis);
+  [[nodiscard]] float peak(std::size_t c) const { return low[c] < 0 ? std::max(-low[c], high[c]) : high[c]; }
+
+ private:
+  std::uint64_t per_channel_ = 0;  ///< values behind the means
+};
+
+/// Which dimension of a tensor its channels lie in; negative from the end.
+using ChannelAxes = std::unordered_map<std::string, int>;
+
 struct Observed {
-  std::unordered_map<std::string, Histogram> histograms;  ///< of the tensors asked for
-  TensorSpecs specs;                                      ///< of the same tensors
+  std::unordered_map<std::string, Histogram> histograms;   ///< of the tensors asked for
+  std::unordered_map<std::string, ChannelStats> channels;  ///< of those that `axes` names
+  TensorSpecs specs;                                       ///< of the tensors asked for
 };
 
 /// Runs the model on every set with the tensors as extra outputs, a part of them at a time so that memory stays
 /// bounded. `at` gives shapes, state and constants; its model is ignored. Scratch files go to `folder` and are removed.
 [[nodiscard]] Observed observe(Engine& engine, const Model& model, const LoadRequest& at,
                                const std::vector<std::string>& tensors, const std::vector<InputSet>& sets,
-                               const std::filesystem::path& folder, const Context& context);
+                               const std::filesystem::path& folder, const Context& context,
+                               const ChannelAxes& axes = {});
 
 /// Values of these tensors in one run on the first set.
 [[nodiscard]] std::unordered_map<std::string, Tensor> values_of(Engine& engine, const Model& model,

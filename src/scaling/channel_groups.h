@@ -1,7 +1,7 @@
 #pragma once
 /// Which channels of a graph have to go together: found by propagating every index of every tensor axis through the
-/// operators (dependency groups as in DepGraph, Fang et al. 2023, but at the level of single indices, so that offsets of
-/// Concat and Split, flattened maps, channel shuffles and grouped convolutions need no cases of their own). Pure.
+/// operators (dependency groups as in DepGraph, Fang et al. 2023, but at the level of single indices, so that offsets
+/// of Concat and Split, flattened maps, channel shuffles and grouped convolutions need no cases of their own). Pure.
 
 #include "model/cost.h"
 #include "model/model.h"

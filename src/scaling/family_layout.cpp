@@ -3,7 +3,10 @@
 #include "model/sliced_weights.h"
 
 #include <algorithm>
+#include <map>
 #include <numeric>
+#include <tuple>
+#include <utility>
 
 #include <google/protobuf/io/coded_stream.h>
 
@@ -140,7 +143,93 @@ class Placer {
   std::vector<int> uses_;  ///< by piece, in the set
 };
 
+/// Adds layouts to one another.
+class Merger {
+ public:
+  void add(const FamilyLayout& from) {
+    std::vector<int> files, sources, pieces;
+    for (const SourceFile& f : from.source_files)
+      files.push_back(find_or_add(into_.source_files, f, [&](const SourceFile& x) { return x.sha256 == f.sha256; }));
+    for (SourceTensor s : from.sources) {
+      s.file = files[static_cast<std::size_t>(s.file)];
+      sources.push_back(find_or_add(into_.sources, s, [&](const SourceTensor& x) {
+        return x.file == s.file && x.offset == s.offset && x.initializer == s.initializer;
+      }));
+    }
+    for (const Piece& p : from.pieces) {
+      const auto [at, fresh] = known_.try_emplace({p.digest, p.shape}, static_cast<int>(into_.pieces.size()));
+      if (fresh) {
+        into_.pieces.push_back(p);
+        into_.pieces.back().in.clear();
+      }
+      pieces.push_back(at->second);
+      for (Containment c : p.in) {
+        c.container =
+            c.source ? sources[static_cast<std::size_t>(c.container)] : pieces[static_cast<std::size_t>(c.container)];
+        auto& in = into_.pieces[static_cast<std::size_t>(at->second)].in;
+        (void)find_or_add(in, c,
+                          [&](const Containment& x) { return x.source == c.source && x.container == c.container; });
+      }
+    }
+    for (FamilyFile f : from.files) {
+      for (auto& use : f.uses) use.piece = pieces[static_cast<std::size_t>(use.piece)];
+      (void)find_or_add(into_.files, f, [&](const FamilyFile& x) { return x.content == f.content; });
+    }
+  }
+
+  FamilyLayout merged() {
+    sort_pieces(into_);
+    return std::move(into_);
+  }
+
+ private:
+  template <typename T, typename Same>
+  static int find_or_add(std::vector<T>& list, const T& one, Same same) {
+    const auto at = std::find_if(list.begin(), list.end(), same);
+    const auto place = static_cast<int>(at - list.begin());
+    if (at == list.end()) list.push_back(one);
+    return place;
+  }
+
+  std::map<std::pair<std::string, std::vector<std::int64_t>>, int> known_;  ///< pieces
+  FamilyLayout into_;
+};
+
 }  // namespace
+
+FamilyLayout merge(const FamilyLayout& a, const FamilyLayout& b) {
+  Merger merger;
+  merger.add(a);
+  merger.add(b);
+  return merger.merged();
+}
+
+void sort_pieces(FamilyLayout& layout) {
+  // Equally large ones: the container first, which is the one that was there first.
+  std::vector<int> order(layout.pieces.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](int a, int b) {
+    return layout.pieces[static_cast<std::size_t>(a)].bytes > layout.pieces[static_cast<std::size_t>(b)].bytes;
+  });
+  std::vector<int> place(order.size());
+  for (std::size_t i = 0; i < order.size(); ++i) place[static_cast<std::size_t>(order[i])] = static_cast<int>(i);
+  std::vector<Piece> sorted;
+  for (const int p : order) sorted.push_back(std::move(layout.pieces[static_cast<std::size_t>(p)]));
+  layout.pieces = std::move(sorted);
+  for (FamilyFile& file : layout.files) {
+    for (auto& use : file.uses) use.piece = place[static_cast<std::size_t>(use.piece)];
+  }
+  for (std::size_t p = 0; p < layout.pieces.size(); ++p) {
+    auto& in = layout.pieces[p].in;
+    for (Containment& c : in) {
+      if (!c.source) c.container = place[static_cast<std::size_t>(c.container)];
+    }
+    std::erase_if(in, [&](const Containment& c) { return !c.source && c.container >= static_cast<int>(p); });
+    std::sort(in.begin(), in.end(), [](const Containment& a, const Containment& b) {
+      return std::tuple(!a.source, a.container) < std::tuple(!b.source, b.container);
+    });
+  }
+}
 
 std::int64_t Placement::bytes() const { return std::accumulate(files.begin(), files.end(), weights); }
 

@@ -29,6 +29,7 @@ struct Containment {
 /// A distinct tensor: equal bytes and shape.
 struct Piece {
   std::string digest;
+  std::vector<std::int64_t> shape;
   std::int64_t bytes = 0;
   std::int64_t reference = 0;   ///< bytes that a reference to the whole of it takes in a graph file
   std::vector<Containment> in;  ///< the source first, then by index
@@ -68,6 +69,12 @@ struct FamilyLayout {
   std::vector<SourceTensor> sources;
   std::vector<SourceFile> source_files;
 };
+
+/// Brings the pieces into their order. Of two equally large ones that are slices of each other the first is the
+/// container.
+void sort_pieces(FamilyLayout& layout);
+/// All files of both, with what is known of them in either.
+[[nodiscard]] FamilyLayout merge(const FamilyLayout& a, const FamilyLayout& b);
 
 /// Where a set of files has its pieces.
 struct Placement {

@@ -14,6 +14,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -39,26 +40,28 @@ class TrainingData {
 enum class Objective {
   automatic,     ///< labels when there are some (with distillation beside them), else distillation
   labels,        ///< cross-entropy on the first output alone
-  distillation,  ///< outputs of the teacher: Kullback-Leibler where they are classes, else squared error relative to the
-                 ///< teacher's variance, output by output
+  distillation,  ///< outputs of the teacher: Kullback-Leibler where they are classes, else squared error relative to
+                 ///< the teacher's variance, output by output
 };
 
 struct FineTuneOptions {
   Objective objective = Objective::automatic;
-  double epochs = 3;             ///< passes over the data; 0: batch normalisation statistics only
-  std::int64_t steps_max = 0;    ///< 0: as epochs say
-  int batch = 128;               ///< examples' elements per step, as far as the model's batch dimension allows
-  double learning_rate = 0.02;   ///< at the top; cosine to zero
-  double warm_up = 0.1;          ///< share of the steps
+  double epochs = 3;            ///< passes over the data; 0: batch normalisation statistics only
+  std::int64_t steps_max = 0;   ///< 0: as epochs say
+  int batch = 128;              ///< examples' elements per step, as far as the model's batch dimension allows
+  double learning_rate = 0.02;  ///< at the top; cosine to zero
+  double warm_up = 0.1;         ///< share of the steps
   double weight_decay = 1e-4;
-  bool adamw = false;            ///< else SGD with Nesterov momentum 0.9
-  double temperature = 4;        ///< of distillation (Hinton et al. 2015)
-  double distillation = 0.7;     ///< weight of the teacher beside labels
-  int augment_shift = 0;         ///< pixels, of 4-D inputs
+  bool adamw = false;         ///< else SGD with Nesterov momentum 0.9
+  double temperature = 4;     ///< of distillation (Hinton et al. 2015)
+  double distillation = 0.7;  ///< weight of the teacher beside labels
+  int augment_shift = 0;      ///< pixels, of 4-D inputs
   bool augment_mirror = false;
-  int patience = 0;              ///< evaluations on held-out training data without gain until it stops early; 0: never
-  int threads = 0;               ///< 0: all cores
-  Duration budget{};             ///< zero: none; the schedule is fitted into it after the first steps are timed
+  int patience = 0;   ///< evaluations on held-out training data without gain until it stops early; 0: never
+  int threads = 0;    ///< 0: all cores
+  Duration budget{};  ///< zero: none; the schedule is fitted into it after the first steps are timed
+  bool mixed_precision =
+      false;  ///< activations in bfloat16 where the CPU multiplies them (AVX512_BF16), else no change
   std::uint64_t seed = 1;
 };
 
@@ -67,24 +70,26 @@ struct FineTuneOptions {
 struct Student {
   Model* model = nullptr;  ///< float; its weights are replaced when training ends. Batch normalisations unfolded if any
   SourceIndices shared;    ///< initializers that are slices of the first student's of the same name
-  bool frozen_shared = false;  ///< shared weights stay as they are
+  bool frozen_shared = false;    ///< shared weights stay as they are
+  std::set<std::string> frozen;  ///< initializers that stay as they are (so that they remain slices of the source's)
 };
 
 struct FineTuneRequest {
-  const Model* teacher = nullptr;     ///< distillation's target; may be null with Objective::labels
-  std::vector<Student> students;      ///< the widest first
+  const Model* teacher = nullptr;  ///< distillation's target; may be null with Objective::labels
+  std::vector<Student> students;   ///< the widest first
   TrainingData* data = nullptr;
   FineTuneOptions options;
-  std::filesystem::path checkpoint;   ///< written now and then, gone when done; a call with equal request goes on from it
+  std::filesystem::path
+      checkpoint;  ///< written now and then, gone when done; a call with equal request goes on from it
 };
 
 struct FineTuneResult {
-  bool finished = false;       ///< false: the context was stopped; the checkpoint was kept, models are as they were
+  bool finished = false;  ///< false: the context was stopped; the checkpoint was kept, models are as they were
   double loss_before = 0, loss_after = 0;  ///< on held-out training data, mean over students
   std::int64_t steps = 0;
   double seconds = 0;
   bool stopped_early = false;
-  int halvings = 0;            ///< of the learning rate after a loss that was no number
+  int halvings = 0;  ///< of the learning rate after a loss that was no number
 };
 
 /// One call at a time.

@@ -11,14 +11,22 @@
 namespace rtmdl {
 namespace {
 
-constexpr int kProfileRuns = 8;
-constexpr int kSensitivityEvaluations = 40;
-constexpr std::size_t kLadderSteps = 20;
+constexpr int kProfileRunsMin = 8, kProfileRunsMax = 30;
+constexpr Duration kProfileTime = std::chrono::milliseconds(100);  ///< about, of one profile
+/// Output errors of mixtures: for sensitivities, and for the ladder of candidates half as many. As many as the time is
+/// enough for, within these limits.
+constexpr std::int64_t kEvaluationsMin = 18, kEvaluationsMax = 60;
+constexpr Duration kEvaluationTime = std::chrono::seconds(30);
 constexpr double kHarmless = 5e-4;  ///< output error below which nothing is gained by keeping more in float
 
 double elements(const TensorSpecs& specs, const std::string& tensor) {
   const auto it = specs.find(tensor);
   return it == specs.end() ? 0 : static_cast<double>(element_count(it->second.shape));
+}
+
+void keep_least(UnitTimes& times, const UnitTimes& again) {
+  for (std::size_t u = 0; u < times.unit.size(); ++u) times.unit[u] = std::min(times.unit[u], again.unit[u]);
+  times.total = std::min(times.total, again.total);
 }
 
 /// Where a mixed model was profiled: its integer units' and conversions' real times replace what was assumed.
@@ -146,20 +154,42 @@ std::vector<Int8Candidate> find_candidates(Engine& engine, const Int8Builder& bu
   const auto& units = builder.units();
   const std::vector<bool>& all = builder.possible();
   std::vector<Int8Candidate> found;
+  const int evaluations = builder.evaluations();
+  int profiles = 0;
+  int profiled_runs = 0;
+  int runs = kProfileRunsMin;
   const auto profile = [&](const std::vector<bool>& integer) {
-    return profile_units(engine, builder.build(integer), at, units.size(), input, kProfileRuns, folder);
+    ++profiles;
+    profiled_runs += runs;
+    const UnitTimes times =
+        profile_units(engine, builder.build(integer), at, units.size(), input, runs, folder, context);
+    const auto affordable = kProfileTime / std::max<Duration>(Duration(std::llround(times.total * 1e3)), Duration(1));
+    runs = static_cast<int>(std::clamp<std::int64_t>(affordable, kProfileRunsMin, kProfileRunsMax));
+    return times;
+  };
+  const auto log_effort = [&] {
+    const int tried = builder.evaluations() - evaluations;
+    context.debug(fmt::format("{}: the search loaded {} models and ran them {} times", builder.model().name,
+                              profiles + tried, profiled_runs + tried * static_cast<int>(error.runs())));
   };
   const auto propose = [&](const std::vector<bool>& integer, double predicted) {
     const bool known = std::any_of(found.begin(), found.end(), [&](const auto& c) { return c.integer == integer; });
-    if (known || builder.count_linear(integer) == 0) return;
+    if (known || builder.count_linear(integer) == 0 || context.stopping()) return;
     const double e = builder.error(integer, error);
     if (std::isfinite(e)) found.push_back({integer, e, predicted});
   };
 
-  const UnitTimes in_float = profile(std::vector<bool>(units.size(), false));
-  const UnitTimes in_integer = profile(all);
+  UnitTimes in_float = profile(std::vector<bool>(units.size(), false));
+  if (context.stopping()) return found;
+  UnitTimes in_integer = profile(all);
+  // Once more, in turn: what slowed one of them down may have been another process.
+  keep_least(in_float, profile(std::vector<bool>(units.size(), false)));
+  keep_least(in_integer, profile(all));
   RegionTimes times{in_float.unit, in_integer.unit};
+  const auto begin = MonotonicClock::now();
   propose(all, in_integer.total);
+  const Duration evaluation = std::max<Duration>(MonotonicClock::now() - begin, std::chrono::milliseconds(1));
+  const auto affordable = std::clamp<std::int64_t>(kEvaluationTime / evaluation, kEvaluationsMin, kEvaluationsMax);
   std::vector<bool> fastest = all;
   for (int round = 0; round < 4 && !context.stopping(); ++round) {
     const RegionProblem problem = region_problem(builder.model(), units, all, builder.specs(), times);
@@ -173,12 +203,16 @@ std::vector<Int8Candidate> find_candidates(Engine& engine, const Int8Builder& bu
     learn(times, measured, fastest, builder.specs());
   }
   const bool harmless = std::any_of(found.begin(), found.end(), [](const auto& c) { return c.error < kHarmless; });
-  if (builder.count_linear(fastest) == 0 || harmless) return found;
+  if (builder.count_linear(fastest) == 0 || harmless || context.stopping()) {
+    log_effort();
+    return found;
+  }
 
   const RegionProblem problem = region_problem(builder.model(), units, all, builder.specs(), times);
   std::vector<double> faster(units.size());
   for (std::size_t u = 0; u < units.size(); ++u) faster[u] = std::max(0.0, times.float_time[u] - times.integer_time[u]);
-  const std::vector<double> sensitive = sensitivities(builder, all, faster, error, kSensitivityEvaluations, context);
+  const std::vector<double> sensitive =
+      sensitivities(builder, all, faster, error, static_cast<int>(affordable * 2 / 3), context);
   const double harm = std::accumulate(sensitive.begin(), sensitive.end(), 0.0);
   const double gain = region_cost(problem, std::vector<bool>(units.size(), false)) - region_cost(problem, fastest);
   std::vector<std::vector<bool>> ladder;
@@ -189,11 +223,13 @@ std::vector<Int8Candidate> find_candidates(Engine& engine, const Int8Builder& bu
     if (builder.count_linear(integer) == 0) break;
     if (ladder.empty() || ladder.back() != integer) ladder.push_back(std::move(integer));
   }
+  const auto steps = static_cast<std::size_t>(affordable / 3);
   for (std::size_t i = 0; i < ladder.size() && !context.stopping(); ++i) {
-    const std::size_t step = i * kLadderSteps / ladder.size();  // the last of each step: about evenly spread
-    if (i + 1 == ladder.size() || (i + 1) * kLadderSteps / ladder.size() != step)
+    const std::size_t step = i * steps / ladder.size();  // the last of each step: about evenly spread
+    if (i + 1 == ladder.size() || (i + 1) * steps / ladder.size() != step)
       propose(ladder[i], region_cost(problem, ladder[i]));
   }
+  log_effort();
   for (const Int8Candidate& c : found) {
     context.debug(fmt::format("{}: {} of {} linear units integer, predicted {:.3f} ms, output error {:.5f}",
                               builder.model().name, builder.count_linear(c.integer), builder.count_linear(all),

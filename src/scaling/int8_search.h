@@ -35,7 +35,9 @@ struct RegionTimes {
                                                 const std::vector<double>& gain, const OutputError& error,
                                                 int evaluations, const Context& context);
 
-/// Distinct candidates: the all-integer model, the fastest cut, and cuts that give up speed for a smaller error.
+/// Distinct candidates: the all-integer model, the fastest cut, and cuts that give up speed for a smaller error. Loads
+/// at most about 70 models, fewer of slow ones (the number goes to the log), and ends between two runs when the context
+/// says stop.
 [[nodiscard]] std::vector<Int8Candidate> find_candidates(Engine& engine, const Int8Builder& builder,
                                                          const LoadRequest& at, const InputSet& input,
                                                          const OutputError& error, const std::filesystem::path& folder,

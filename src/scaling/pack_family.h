@@ -14,7 +14,7 @@ namespace rtmdl {
 struct FamilyLevel {
   std::filesystem::path path;
   std::string content;    ///< content_of(path)
-  SourceIndices indices;  ///< where its initializers were taken from; those not listed are taken to be whole
+  SourceIndices indices;  ///< where its initializers were taken from, those not listed whole; empty: as the file says
 };
 
 /// SHA-256 of a model as load_model() gives it: the same however its weights are stored. Of a file that is no ONNX

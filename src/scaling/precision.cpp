@@ -1,12 +1,13 @@
 #include "scaling/precision.h"
 
-#include "model/edit.h"
+#include "scaling/channel_padding.h"
 
 #include <rtmdl/error.h>
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -18,7 +19,9 @@ namespace rtmdl {
 namespace {
 
 constexpr int kCalibrationParts = 6;
+constexpr std::size_t kCorrectionSets = 8;
 constexpr double kHarmless = 5e-4;  ///< an output error that no metric will see
+constexpr double kClearly = 0.95;   ///< times the error of what is simpler, or the simpler form stays
 
 std::vector<Tensor> run(Executable& executable, const InputSet& set, const std::string& name) {
   feed(executable, set);
@@ -77,12 +80,13 @@ OutputError::OutputError(Engine& engine, const LoadRequest& reference, std::vect
   for (const InputSet& set : sets_) outputs_.push_back(run(*executable, set, reference.model.string()));
 }
 
-double OutputError::of(const LoadRequest& candidate) const {
+double OutputError::of(const LoadRequest& candidate, const Context& context) const {
   const auto executable = engine_.load(candidate);
   const std::size_t n = executable->outputs().size();
   std::vector<Channels> noise(n);
   std::vector<Channels> power(n);
   for (std::size_t s = 0; s < sets_.size(); ++s) {
+    if (context.stopping()) return std::numeric_limits<double>::infinity();
     const auto outputs = run(*executable, sets_[s], candidate.model.string());
     for (std::size_t i = 0; i < n; ++i) {
       if (outputs[i].type != ElementType::f32 || outputs[i].bytes.size() != outputs_[s][i].bytes.size()) continue;
@@ -99,33 +103,58 @@ double OutputError::of(const LoadRequest& candidate) const {
 }
 
 Int8Builder::Int8Builder(Engine& engine, const Model& prepared, const LoadRequest& at,
-                         const std::vector<InputSet>& sets, std::filesystem::path folder, const Context& context)
-    : engine_(engine), model_(prepared), at_(at), folder_(std::move(folder)), units_(find_units(prepared)) {
-  const Links links(model_);
+                         const std::vector<InputSet>& sets, std::filesystem::path folder, const Context& context,
+                         Int8Options options)
+    : engine_(engine),
+      prepared_(prepared),
+      sets_(sets),
+      options_(std::move(options)),
+      at_(at),
+      folder_(std::move(folder)),
+      context_(context),
+      units_(find_units(prepared)) {
+  auto padded = options_.edit_weights ? std::make_unique<Model>(prepared) : nullptr;
+  if (padded && pad_depthwise_channels(*padded) > 0) padded_ = std::move(padded);
+  form_.methods.assign(units_.size(), Calibration::min_max);
+  observe_form(form_, context);
+  set_params(form_);
+  const auto known = [&](const auto& names) {
+    return std::all_of(names.begin(), names.end(), [&](const auto& name) { return form_.params.contains(name); });
+  };
+  for (const Unit& unit : units_) {
+    possible_.push_back(unit.can_be_integer() && known(unit.inputs) && known(unit.outputs));
+  }
+  form_.scales = rtmdl::weight_scales(model(), units_, possible_, form_.params, false);
+  judged_ = judged_tensors();
+  for (const auto& [output, input] : at.state) {
+    if (std::find(judged_.begin(), judged_.end(), output) == judged_.end()) judged_.push_back(output);
+  }
+}
+
+/// Every tensor that a unit could quantise; those around linear units channel by channel.
+void Int8Builder::observe_form(Form& form, const Context& context) const {
+  const Model& model = of(form);
+  const Links links(model);
   std::set<std::string> wanted;
+  ChannelAxes axes;
   for (const Unit& unit : units_) {
     if (!unit.can_be_integer()) continue;
     wanted.insert(unit.outputs.begin(), unit.outputs.end());
     for (const auto& input : unit.inputs) {
       if (links.constant(input) == nullptr) wanted.insert(input);
     }
+    if (unit.kind != UnitKind::linear) continue;
+    const int axis = is_op(model.graph().node(unit.node), "Conv") ? 1 : -1;
+    axes.emplace(unit.inputs.front(), axis);
+    axes.emplace(unit.outputs.front(), axis);
   }
-  observed_ = observe(engine, model_, at, {wanted.begin(), wanted.end()}, sets, folder_, context);
-  methods_.assign(units_.size(), Calibration::min_max);
-  params_ = choose_params(model_, units_, observed_.histograms, methods_);
-  const auto known = [&](const auto& names) {
-    return std::all_of(names.begin(), names.end(), [&](const auto& name) { return params_.contains(name); });
-  };
-  for (const Unit& unit : units_) {
-    possible_.push_back(unit.can_be_integer() && known(unit.inputs) && known(unit.outputs));
-  }
-  judged_ = model_;
-  const auto judged = judged_tensors();
-  judged_.graph().mutable_output()->Clear();
-  for (const auto& name : judged) judged_.graph().add_output()->set_name(name);
-  for (const auto& [output, input] : at.state) {
-    if (std::find(judged.begin(), judged.end(), output) == judged.end()) judged_.graph().add_output()->set_name(output);
-  }
+  form.observed = observe(engine_, model, at_, {wanted.begin(), wanted.end()}, sets_, folder_, context, axes);
+}
+
+void Int8Builder::set_params(Form& form) const {
+  const Model& model = of(form);
+  form.params = choose_params(model, units_, form.observed.histograms, form.methods);
+  if (!possible_.empty()) form.scales = rtmdl::weight_scales(model, units_, possible_, form.params, form.clipped);
 }
 
 int Int8Builder::count_linear(const std::vector<bool>& integer) const {
@@ -135,12 +164,58 @@ int Int8Builder::count_linear(const std::vector<bool>& integer) const {
 }
 
 void Int8Builder::choose_calibration(const OutputError& error, const Context& context) {
-  if (this->error(possible_, error) < kHarmless) return;
+  if (this->error(possible_, error) < kHarmless || context.stopping()) return;
+  if (options_.edit_weights) choose_equalisation(error, context);
+  choose_ranges(error, context);
+  choose_weights(error, context);
+}
+
+/// Each form at the calibration that suits it best of two, all integer.
+void Int8Builder::choose_equalisation(const OutputError& error, const Context& context) {
+  const auto least_error = [&] {
+    double least = std::numeric_limits<double>::infinity();
+    for (const Calibration method : {Calibration::min_max, Calibration::mse}) {
+      std::fill(form_.methods.begin(), form_.methods.end(), method);
+      set_params(form_);
+      least = std::min(least, this->error(possible_, error));
+    }
+    return least;
+  };
+  double least = least_error();
+  Form best = std::move(form_);
+  const auto seen = best.observed.channels;
+  for (const Equalisation method : {Equalisation::activations, Equalisation::weights}) {
+    if (context.stopping()) break;
+    Equalised equalised = equalise(base(), seen, method);
+    if (equalised.scaled + equalised.absorbed == 0) continue;
+    form_ = Form();
+    form_.equalisation = method;
+    form_.equalised = std::make_unique<Model>(std::move(equalised.model));
+    form_.methods.resize(units_.size());
+    observe_form(form_, context);
+    if (context.stopping()) break;
+    const double e = least_error();
+    context.debug(fmt::format("{}: {} in {} layers: output error {:.5f} (best so far {:.5f})", prepared_.name,
+                              equalisation_name(method), equalised.scaled, e, least));
+    if (e < kClearly * least) least = e, best = std::move(form_);
+  }
+  form_ = std::move(best);
+  std::fill(form_.methods.begin(), form_.methods.end(), Calibration::min_max);
+  set_params(form_);
+}
+
+void Int8Builder::choose_ranges(const OutputError& error, const Context& context) {
+  constexpr std::array kMethods{Calibration::min_max, Calibration::percentile_9999, Calibration::percentile_999,
+                                Calibration::mse};
+  const auto use = [&](std::size_t begin, std::size_t end, Calibration method) {
+    std::fill(form_.methods.begin() + static_cast<std::ptrdiff_t>(begin),
+              form_.methods.begin() + static_cast<std::ptrdiff_t>(end), method);
+    set_params(form_);
+  };
   const int linear = count_linear(possible_);
   const int parts = std::min(kCalibrationParts, linear);
   std::size_t end = 0;
   int seen = 0;
-  parts_.clear();
   for (int part = 0; part < parts && !context.stopping(); ++part) {
     std::vector<bool> alone(units_.size(), false);
     const std::size_t begin = end;
@@ -150,38 +225,84 @@ void Int8Builder::choose_calibration(const OutputError& error, const Context& co
     }
     double least = std::numeric_limits<double>::infinity();
     Calibration best = Calibration::min_max;
-    const auto use = [&](Calibration method) {
-      std::fill(methods_.begin() + static_cast<std::ptrdiff_t>(begin),
-                methods_.begin() + static_cast<std::ptrdiff_t>(end), method);
-      params_ = choose_params(model_, units_, observed_.histograms, methods_);
-    };
-    for (const Calibration method :
-         {Calibration::min_max, Calibration::percentile_9999, Calibration::percentile_999, Calibration::mse}) {
-      use(method);
+    for (const Calibration method : kMethods) {
+      if (context.stopping()) break;
+      use(begin, end, method);
       if (const double e = this->error(alone, error); e < least) least = e, best = method;
     }
-    use(best);
-    parts_.push_back(best);
+    use(begin, end, best);
+    form_.parts.push_back(best);
   }
+  std::vector<Calibration> best = form_.methods;
+  double least = this->error(possible_, error);
+  for (const Calibration method : kMethods) {
+    if (context.stopping()) break;
+    use(0, units_.size(), method);
+    const double e = this->error(possible_, error);
+    if (e >= least) continue;
+    least = e;
+    best = form_.methods;
+    form_.parts = {method};
+  }
+  form_.methods = std::move(best);
+  set_params(form_);
+}
+
+void Int8Builder::choose_weights(const OutputError& error, const Context& context) {
+  if (context.stopping()) return;
+  double least = this->error(possible_, error);
+  const auto note = [&](const char* what, double e) {
+    context.debug(fmt::format("{}: {}: output error {:.5f} (before {:.5f})", prepared_.name, what, e, least));
+  };
+  form_.clipped = true;
+  set_params(form_);
+  const double clipped = this->error(possible_, error);
+  note("weights clipped", clipped);
+  if (clipped < kClearly * least) {
+    least = clipped;
+  } else {
+    form_.clipped = false;
+    set_params(form_);
+  }
+  if (context.stopping()) return;
+  const auto n = std::min<std::size_t>(sets_.size(), kCorrectionSets);
+  form_.shifts = measure_bias_shifts(engine_, model(), at_, units_, possible_, form_.params, weight_scales(),
+                                     {sets_.begin(), sets_.begin() + static_cast<std::ptrdiff_t>(n)}, folder_, context);
+  const double corrected = this->error(possible_, error);
+  note("biases corrected", corrected);
+  if (context.stopping() || corrected >= kClearly * least) form_.shifts.clear();
 }
 
 std::string Int8Builder::calibration() const {
   std::map<Calibration, int> count;
-  for (const Calibration method : parts_) ++count[method];
-  if (count.size() <= 1) return calibration_name(count.empty() ? Calibration::min_max : count.begin()->first);
+  for (const Calibration method : form_.parts) ++count[method];
   std::string text;
-  for (const auto& [method, n] : count) {
-    text += fmt::format("{}{}x {}", text.empty() ? "" : ", ", n, calibration_name(method));
+  if (count.size() <= 1) text = calibration_name(count.empty() ? Calibration::min_max : count.begin()->first);
+  else {
+    for (const auto& [method, n] : count) {
+      text += fmt::format("{}{}x {}", text.empty() ? "" : ", ", n, calibration_name(method));
+    }
   }
+  if (form_.equalised) text += fmt::format(", {}", equalisation_name(form_.equalisation));
+  if (form_.clipped) text += ", weights clipped";
+  if (!form_.shifts.empty()) text += ", biases corrected";
   return text;
 }
 
+WeightForm Int8Builder::weight_form() const {
+  WeightForm form{form_.scales, form_.shifts};
+  for (const auto& [name, scales] : options_.weight_scales) form.scales[name] = scales;
+  return form;
+}
+
+WeightScales Int8Builder::weight_scales() const { return weight_form().scales; }
+
 Model Int8Builder::build(const std::vector<bool>& integer) const {
-  return quantize(model_, units_, integer, params_, observed_.specs);
+  return quantize(model(), units_, integer, form_.params, form_.observed.specs, weight_form());
 }
 
 std::vector<std::string> Int8Builder::judged_tensors() const {
-  const auto& nodes = model_.graph().node();
+  const auto& nodes = prepared_.graph().node();
   std::set<std::string> jumping;  // tensors that a jump, or what depends on one, writes
   std::set<std::string> smooth;   // float tensors that the integer form can disturb and no jump has
   std::vector<std::string> judged;
@@ -205,25 +326,39 @@ std::vector<std::string> Int8Builder::judged_tensors() const {
       smooth.insert(node.output().begin(), node.output().end());
     }
   }
-  for (const auto& output : model_.graph().output()) {
-    if (!jumping.contains(output.name())) add(output.name());
+  const Links links(prepared_);
+  for (const auto& output : prepared_.graph().output()) {
+    if (jumping.contains(output.name())) continue;
+    const int p = links.producer(output.name());  // of another type than errors are measured in
+    const bool cast = p >= 0 && is_op(nodes[p], "Cast") && smooth.contains(nodes[p].input(0));
+    add(cast ? nodes[p].input(0) : output.name());
   }
   return judged;
 }
 
+/// With all nodes, so that units keep their places.
+Model Int8Builder::judged_form(const Model& model) const {
+  Model judged = model;
+  judged.graph().clear_output();
+  for (const auto& name : judged_) judged.graph().add_output()->set_name(name);
+  return judged;
+}
+
 OutputError Int8Builder::judge(std::vector<InputSet> sets) const {
-  const ScratchModel file(judged_, folder_);
+  const ScratchModel file(judged_form(prepared_), folder_);
   LoadRequest request = at_;
   request.model = file.path();
   return {engine_, request, std::move(sets)};
 }
 
 double Int8Builder::error(const std::vector<bool>& integer, const OutputError& error) const {
-  const ScratchModel file(quantize(judged_, units_, integer, params_, observed_.specs), folder_);
+  ++evaluations_;
+  const ScratchModel file(
+      quantize(judged_form(model()), units_, integer, form_.params, form_.observed.specs, weight_form()), folder_);
   LoadRequest request = at_;
   request.model = file.path();
   try {
-    return error.of(request);
+    return error.of(request, context_);
   } catch (const Error&) {  // the back-end refuses this form: it is no candidate
     return std::numeric_limits<double>::infinity();
   }

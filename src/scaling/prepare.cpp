@@ -4,6 +4,9 @@
 #include "model/fold.h"
 #include "model/opset.h"
 #include "scaling/calibrate.h"
+#include "scaling/decompose.h"
+
+#include <algorithm>
 
 namespace rtmdl {
 
@@ -12,6 +15,7 @@ Prepared prepare(Engine& engine, const Model& source, const LoadRequest& at, con
   p.model = source;
   normalise(p.model);
   const int before = p.model.graph().node_size();
+  p.widened = widen_halves(p.model);
   p.not_upgraded = upgrade_opset(p.model);
   normalise(p.model);
   std::vector<std::string> constants;
@@ -26,7 +30,11 @@ Prepared prepare(Engine& engine, const Model& source, const LoadRequest& at, con
   });
   fold_all(p.model);
   check_model(p.model);
-  p.folded = before - p.model.graph().node_size();
+  p.folded = std::max(0, before - p.model.graph().node_size());
+  if (!p.not_upgraded && decompose(p.model) > 0) {
+    normalise(p.model);
+    check_model(p.model);
+  }
   return p;
 }
 

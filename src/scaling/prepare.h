@@ -1,5 +1,6 @@
 #pragma once
-/// From the user's model to the one that precision scaling starts from: normalised, opset ≥ 13, folded. Same outputs.
+/// From the user's model to the one that precision scaling starts from: normalised, opset ≥ 13, weights in 32 bits,
+/// folded, spelt in operators that have integer forms. Same outputs.
 
 #include "engine/engine.h"
 #include "model/model.h"
@@ -13,6 +14,7 @@ namespace rtmdl {
 struct Prepared {
   Model model;
   int folded = 0;                           ///< operators that went
+  int widened = 0;                          ///< weights that were in 16-bit floating point and are in 32 now
   std::optional<std::string> not_upgraded;  ///< why the operator set is still the old one: no int8 then
 };
 

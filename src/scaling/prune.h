@@ -30,15 +30,16 @@ struct Pruned {
 
 /// Slices weights, rewrites attributes and shape constants (`group`, `hidden_size`, Split sizes, Reshape targets, Slice
 /// bounds, Gather indices, Pad amounts, Resize sizes, Expand shapes …). Constants that two nodes use differently are
-/// split in two. With keep_all() the result is bit for bit the model that was given. Throws Error(internal) for `kept` that is not as said.
+/// split in two. With keep_all() the result is bit for bit the model that was given. Throws Error(internal) for `kept`
+/// that is not as said.
 [[nodiscard]] Pruned prune(const Model& model, const TensorSpecs& specs, const ChannelGroups& groups, const Kept& kept);
 
 /// Type and shape of every tensor, from one run on zeros (or on `input`). `at` gives shapes, state and constants.
 [[nodiscard]] TensorSpecs specs_of(Engine& engine, const Model& model, const LoadRequest& at,
                                    const std::filesystem::path& folder);
 
-/// find_channel_groups(), then every group tried alone: half of it is removed and the result run. Groups with which that
-/// fails, or whose predicted shapes differ from those of the run, become whole, with what the back-end said as the
+/// find_channel_groups(), then every group tried alone: half of it is removed and the result run. Groups with which
+/// that fails, or whose predicted shapes differ from those of the run, become whole, with what the back-end said as the
 /// reason. So whatever it returns can be pruned.
 [[nodiscard]] ChannelGroups verified_channel_groups(Engine& engine, const Model& model, const LoadRequest& at,
                                                     const std::filesystem::path& folder);

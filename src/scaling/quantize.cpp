@@ -1,6 +1,7 @@
 #include "scaling/quantize.h"
 
 #include "model/edit.h"
+#include "model/scale_shift.h"
 
 #include <fmt/format.h>
 #include <rtmdl/error.h>
@@ -15,13 +16,14 @@ namespace {
 class Quantizer {
  public:
   Quantizer(const Model& model, const std::vector<Unit>& units, const std::vector<bool>& integer, const Params& params,
-            const TensorSpecs& specs, int weight_limit)
+            const TensorSpecs& specs, const WeightForm& weights, int weight_limit)
       : from_(model),
         links_(model),
         units_(units),
         integer_(integer),
         params_(params),
         specs_(specs),
+        weights_(weights),
         limit_(weight_limit) {
     for (std::size_t u = 0; u < units.size(); ++u) {
       for (const auto& output : units[u].outputs) producer_[output] = static_cast<int>(u);
@@ -139,15 +141,15 @@ class Quantizer {
     return kTogether - w.dims(1);
   }
 
+  /// Quantised first: bytes are quicker to copy.
   std::string read_padded(const std::string& name, int rank, std::int64_t extra) {
     const std::string stem = fmt::format("{}/padded/{}", name, unit_);
     std::vector<std::int64_t> pads(2 * static_cast<std::size_t>(rank), 0);
     pads[static_cast<std::size_t>(rank) + 1] = extra;
     const auto count = static_cast<std::int64_t>(pads.size());
     tensor(make_tensor(stem + "/pads", Dims(&count, 1), std::span<const std::int64_t>(pads)));
-    add("Pad", stem, {name, stem + "/pads"}, stem);
     const auto [s, z] = grid(name + "/read", params(name).read);
-    add("QuantizeLinear", kConversionMark + name, {stem, s, z}, stem + "/q");
+    add("Pad", stem, {bytes(name), stem + "/pads", z}, stem + "/q");
     add("DequantizeLinear", stem + "/dq", {stem + "/q", s, z}, stem + "/dq");
     return stem + "/dq";
   }
@@ -156,9 +158,14 @@ class Quantizer {
     const TensorParams p = params(name);
     const auto [s, z] = grid(name + "/written", p.written);
     add("QuantizeLinear", name + "/quantize", {computed, s, z}, name + "/q");
+    give_float(name);
+  }
+
+  /// Where a float unit or the caller reads it.
+  void give_float(const std::string& name) {
     if (!read_as_float_.contains(name)) return;
-    const auto [rs, rz] = grid(name + "/read", p.read);
-    add("DequantizeLinear", kConversionMark + name, {name + "/q", rs, rz}, name);
+    const auto [s, z] = grid(name + "/read", params(name).read);
+    add("DequantizeLinear", kConversionMark + name, {name + "/q", s, z}, name);
   }
 
   /// What a float Conv, ConvTranspose or Gemm reads instead of an integer unit's output: the same, dequantised per
@@ -185,7 +192,10 @@ class Quantizer {
     const auto& node = from_.graph().node(unit.node);
     if (unit.kind == UnitKind::linear) return emit_linear(unit);
     if (unit.kind == UnitKind::hard_sigmoid) return emit_hard_sigmoid(unit);
+    if (is_op(node, "Pad")) return emit_pad(unit);
+    if ((is_op(node, "DepthToSpace") || is_op(node, "SpaceToDepth")) && emit_blocks(unit)) return;
     onnx::NodeProto made = node;
+    if (is_op(node, "Relu") || is_op(node, "Clip")) become_leaky(made);
     std::vector<std::string> inputs;
     for (const auto& name : unit.inputs) inputs.push_back(read(name));
     for (std::size_t i = 0; i < inputs.size(); ++i) made.set_input(static_cast<int>(i), inputs[i]);
@@ -198,6 +208,58 @@ class Quantizer {
     }
     *made_.graph().add_node() = std::move(made);
     for (const auto& output : outputs) write(output + "/f", output);
+  }
+
+  /// Relu and Clip have no integer kernels, LeakyRelu has; upper limits are those of the output's range, too.
+  void become_leaky(onnx::NodeProto& node) const {
+    const bool below = is_op(node, "Clip") && (node.input_size() < 2 || node.input(1).empty() ||
+                                               scalar_constant(links_, node.input(1)).value_or(0) < 0);
+    node.set_op_type("LeakyRelu");
+    while (node.input_size() > 1) node.mutable_input()->RemoveLast();
+    set_attribute(node, "alpha", below ? 1.0F : 0.0F);
+  }
+
+  /// Moves bytes as they are: ONNX Runtime knows no QDQ form of it.
+  void emit_pad(const Unit& unit) {
+    const auto& y = unit.outputs.front();
+    onnx::NodeProto made = from_.graph().node(unit.node);
+    made.set_name(unit_mark(unit_) + made.name());
+    made.set_input(0, bytes(unit.inputs[0]));
+    while (made.input_size() < 3) made.add_input();
+    made.set_input(2, grid(unit.inputs[0] + "/read", params(unit.inputs[0]).read).second);
+    made.set_output(0, y + "/q");
+    *made_.graph().add_node() = std::move(made);
+    give_float(y);
+  }
+
+  /// DepthToSpace and SpaceToDepth have no 8-bit kernels: as Reshape, Transpose, Reshape. False where the shape is not
+  /// known.
+  bool emit_blocks(const Unit& unit) {
+    const auto& node = from_.graph().node(unit.node);
+    const std::string& y = unit.outputs.front();
+    const bool to_space = is_op(node, "DepthToSpace");
+    const auto spec = specs_.find(to_space ? unit.inputs[0] : y);  // the deep one
+    const std::int64_t b = attribute_or(node, "blocksize", std::int64_t{0});
+    if (spec == specs_.end() || spec->second.shape.size() != 4 || b < 1) return false;
+    const auto& deep = spec->second.shape;
+    const std::int64_t depth = deep[1] / (b * b);
+    const bool crd = to_space && attribute_or(node, "mode", "DCR") == "CRD";
+    using Shape = std::vector<std::int64_t>;
+    const Shape split = !to_space ? Shape{deep[0], depth, deep[2], b, deep[3], b}
+                        : crd     ? Shape{deep[0], depth, b, b, deep[2], deep[3]}
+                                  : Shape{deep[0], b, b, depth, deep[2], deep[3]};
+    const Shape order = !to_space ? Shape{0, 3, 5, 1, 2, 4} : crd ? Shape{0, 1, 4, 2, 5, 3} : Shape{0, 3, 4, 1, 5, 2};
+    const Shape whole = to_space ? Shape{deep[0], depth, deep[2] * b, deep[3] * b} : deep;
+    const auto shape = [&](const std::string& name, const Shape& values) {
+      const auto n = static_cast<std::int64_t>(values.size());
+      return tensor(make_tensor(name, Dims(&n, 1), std::span<const std::int64_t>(values)));
+    };
+    add("Reshape", node.name() + "/split", {bytes(unit.inputs[0]), shape(y + "/split/shape", split)}, y + "/split");
+    set_attribute(add("Transpose", node.name(), {y + "/split"}, y + "/moved"), "perm",
+                  std::span<const std::int64_t>(order));
+    add("Reshape", node.name() + "/whole", {y + "/moved", shape(y + "/whole/shape", whole)}, y + "/q");
+    give_float(y);
+    return true;
   }
 
   /// clip(alpha · x + beta, 0, 1): x read alpha times as large, and an addition that saturates.
@@ -217,49 +279,39 @@ class Quantizer {
     write(y + "/f", y);
   }
 
+  const std::vector<float>* given_scales(const LinearWeights& w) const {
+    const auto it = weights_.scales.find(w.name);
+    if (it == weights_.scales.end()) return nullptr;
+    if (it->second.size() != w.channels) {
+      throw Error(ErrorCode::internal, fmt::format("{} scales for weights '{}' of {} output channels",
+                                                   it->second.size(), w.name, w.channels));
+    }
+    return &it->second;
+  }
+
   void emit_linear(const Unit& unit) {
     const auto& node = from_.graph().node(unit.node);
     const std::string& y = unit.outputs.front();
-    const auto& w = *links_.constant(node.input(1));
-    const std::int64_t extra = thin_input(unit, node, w);
-    const std::string x = extra > 0 ? read_padded(unit.inputs[0], w.dims_size(), extra) : read(unit.inputs[0]);
+    const auto weights = linear_weights(node, links_);
+    if (!weights) throw Error(ErrorCode::internal, "weights of " + describe(node) + " are no f32 constant");
+    const LinearWeights& w = *weights;
+    const std::int64_t extra = thin_input(unit, node, *links_.constant(node.input(1)));
+    const std::string x =
+        extra > 0 ? read_padded(unit.inputs[0], static_cast<int>(w.shape.size()), extra) : read(unit.inputs[0]);
     const double sx = params(unit.inputs[0]).read.scale;
-    const auto weights = floats(w).value_or(std::vector<float>());
-    const auto b = node.input_size() > 2 && !node.input(2).empty()
-                       ? floats(*links_.constant(node.input(2))).value_or(std::vector<float>())
-                       : std::vector<float>();
-    const bool columns =
-        is_op(node, "MatMul") || (is_op(node, "Gemm") && attribute_or(node, "transB", std::int64_t{0}) == 0);
-    const auto channels = static_cast<std::size_t>(w.dims(columns ? 1 : 0));
-    const std::size_t row = weights.size() / std::max<std::size_t>(channels, 1);
-    const auto channel = [&](std::size_t i) { return columns ? i % channels : i / row; };
-
-    const bool bias = !b.empty();
-
-    std::vector<float> magnitude(channels, 0);
-    for (std::size_t i = 0; i < weights.size(); ++i) {
-      magnitude[channel(i)] = std::max(magnitude[channel(i)], std::fabs(weights[i]));
-    }
-    std::vector<float> scales(channels);
-    for (std::size_t c = 0; c < channels; ++c) {
-      // The bias is counted in steps of sx · scale, in 32 bits with room for the sum.
-      const double room = bias ? std::fabs(b[c]) / (sx * 1e9) : 0;
-      scales[c] =
-          representable_scale(std::max({static_cast<double>(magnitude[c]) / limit_, room, 1e-9 / std::max(sx, 1e-9)}));
-    }
-    std::vector<std::int8_t> q(weights.size());
-    for (std::size_t i = 0; i < weights.size(); ++i) {
-      const float limit = static_cast<float>(limit_);
-      q[i] = static_cast<std::int8_t>(std::clamp(std::nearbyint(weights[i] / scales[channel(i)]), -limit, limit));
-    }
-    const auto n = static_cast<std::int64_t>(channels);
-    const std::vector<std::int8_t> zeros(channels, 0);
+    const auto* given = given_scales(w);
+    const std::vector<float> scales = given != nullptr ? *given : covering_scales(w, sx, limit_);
+    std::vector<std::int8_t> q = round_weights(w, scales, limit_);
+    const std::vector<float> b = corrected_bias(unit, w);
+    const auto n = static_cast<std::int64_t>(w.channels);
+    const std::vector<std::int8_t> zeros(w.channels, 0);
     const std::string stem = y + "/weights";
-    std::vector<std::int64_t> shape(w.dims().begin(), w.dims().end());
+    std::vector<std::int64_t> shape = w.shape;
     if (extra > 0) {
+      const std::size_t row = q.size() / w.channels;
       const std::size_t filter = row + static_cast<std::size_t>(extra) * (row / static_cast<std::size_t>(shape[1]));
-      std::vector<std::int8_t> padded(channels * filter, 0);
-      for (std::size_t c = 0; c < channels; ++c) {
+      std::vector<std::int8_t> padded(w.channels * filter, 0);
+      for (std::size_t c = 0; c < w.channels; ++c) {
         std::copy_n(q.begin() + static_cast<std::ptrdiff_t>(c * row), row,
                     padded.begin() + static_cast<std::ptrdiff_t>(c * filter));
       }
@@ -270,15 +322,27 @@ class Quantizer {
     tensor(make_tensor(stem + "/scale", Dims(&n, 1), std::span<const float>(scales)));
     tensor(make_tensor(stem + "/zero", Dims(&n, 1), std::span<const std::int8_t>(zeros)));
     set_attribute(add("DequantizeLinear", stem + "/dq", {stem, stem + "/scale", stem + "/zero"}, stem + "/dq"), "axis",
-                  std::int64_t{columns ? 1 : 0});
+                  std::int64_t{w.columns ? 1 : 0});
     onnx::NodeProto made = node;
     made.set_name(unit_mark(unit_) + node.name());
     made.set_input(0, x);
     made.set_input(1, stem + "/dq");
-    if (bias) made.set_input(2, quantized_bias(y, b, scales, sx));
+    if (!b.empty()) {
+      while (made.input_size() < 3) made.add_input();
+      made.set_input(2, quantized_bias(y, b, scales, sx));
+    }
     made.set_output(0, y + "/f");
     *made_.graph().add_node() = std::move(made);
     write(y + "/f", y);
+  }
+
+  std::vector<float> corrected_bias(const Unit& unit, const LinearWeights& w) const {
+    std::vector<float> bias = w.bias;
+    const auto shift = weights_.shifts.find(unit.outputs.front());
+    if (shift == weights_.shifts.end() || shift->second.size() != w.channels) return bias;
+    bias.resize(w.channels, 0);
+    for (std::size_t c = 0; c < w.channels; ++c) bias[c] = static_cast<float>(bias[c] - shift->second[c]);
+    return bias;
   }
 
   std::string quantized_bias(const std::string& y, const std::vector<float>& b, const std::vector<float>& scales,
@@ -307,6 +371,7 @@ class Quantizer {
   const std::vector<bool>& integer_;
   const Params& params_;
   const TensorSpecs& specs_;
+  const WeightForm& weights_;
   int limit_;
   int unit_ = 0;
   Model made_;
@@ -318,18 +383,26 @@ class Quantizer {
 
 std::string unit_mark(int unit) { return fmt::format("~{}~", unit); }
 
-int exact_weight_limit() noexcept {
-#if defined(__x86_64__)
-  __builtin_cpu_init();
-  return __builtin_cpu_supports("avx512vnni") ? 127 : 63;
-#else
-  return 127;
-#endif
+Model quantize(const Model& model, const std::vector<Unit>& units, const std::vector<bool>& integer,
+               const Params& params, const TensorSpecs& specs, const WeightForm& weights, int weight_limit) {
+  return Quantizer(model, units, integer, params, specs, weights, weight_limit).run();
 }
 
-Model quantize(const Model& model, const std::vector<Unit>& units, const std::vector<bool>& integer,
-               const Params& params, const TensorSpecs& specs, int weight_limit) {
-  return Quantizer(model, units, integer, params, specs, weight_limit).run();
+WeightScales weight_scales(const Model& model, const std::vector<Unit>& units, const std::vector<bool>& which,
+                           const Params& params, bool clipped, int weight_limit) {
+  const Links links(model);
+  WeightScales scales;
+  for (std::size_t u = 0; u < units.size(); ++u) {
+    if (!which[u] || units[u].kind != UnitKind::linear) continue;
+    const auto w = linear_weights(model.graph().node(units[u].node), links);
+    const auto input = params.find(units[u].inputs[0]);
+    if (!w || input == params.end()) continue;
+    const double step = input->second.read.scale;
+    auto own = clipped ? clipping_scales(*w, step, weight_limit) : covering_scales(*w, step, weight_limit);
+    const auto [it, fresh] = scales.try_emplace(w->name, own);
+    for (std::size_t c = 0; !fresh && c < own.size(); ++c) it->second[c] = std::max(it->second[c], own[c]);
+  }
+  return scales;
 }
 
 }  // namespace rtmdl

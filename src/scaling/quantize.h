@@ -5,16 +5,20 @@
 
 #include "model/cost.h"
 #include "model/model.h"
+#include "scaling/bias_correction.h"
 #include "scaling/quant_params.h"
+#include "scaling/quant_weights.h"
 
 #include <string>
 #include <vector>
 
 namespace rtmdl {
 
-/// Largest magnitude of int8 weights that this machine's kernels add up exactly: 127, or 63 on x86 without VNNI, whose
-/// 8-bit products saturate at 16 bits in pairs.
-[[nodiscard]] int exact_weight_limit() noexcept;
+/// How weights and biases of integer units are made.
+struct WeightForm {
+  WeightScales scales;  ///< of the weights that it names; the others' cover their largest weight
+  BiasShifts shifts;    ///< taken away from the biases
+};
 
 /// Begins the name of every node that quantize() writes for the unit: profiles are read by it.
 [[nodiscard]] std::string unit_mark(int unit);
@@ -29,6 +33,11 @@ inline constexpr const char* kConversionMark = "convert~";
 /// tensor, which ruins depthwise layers. It leaves alone those that read a per-channel DequantizeLinear, so float ones
 /// are given one (all its scales equal); `specs` tells the number of channels.
 [[nodiscard]] Model quantize(const Model& model, const std::vector<Unit>& units, const std::vector<bool>& integer,
-                             const Params& params, const TensorSpecs& specs, int weight_limit = exact_weight_limit());
+                             const Params& params, const TensorSpecs& specs, const WeightForm& weights = {},
+                             int weight_limit = exact_weight_limit());
+/// The scales that quantize() takes for the weights of every linear unit in `which`.
+[[nodiscard]] WeightScales weight_scales(const Model& model, const std::vector<Unit>& units,
+                                         const std::vector<bool>& which, const Params& params, bool clipped,
+                                         int weight_limit = exact_weight_limit());
 
 }  // namespace rtmdl

@@ -64,9 +64,10 @@ class Scaling {
 
  private:
   void make() {
-    source_ = load_model(request_.model);
+    source_ = request_.form != nullptr ? request_.form->model : load_model(request_.model);
     context_.report("source", 0);
     add_source();
+    if (request_.form != nullptr && !add_form()) return;
     if ((wants("fp32") || wants("int8")) && !context_.stopping()) {
       attempt(wants("int8") ? "int8" : "fp32", [&] {
         context_.report("folding", 0.05);
@@ -77,6 +78,8 @@ class Scaling {
     }
     if (!context_.stopping()) add_resolutions();
     if (!context_.stopping() && outcome_.variants.size() > 1) confirm();
+    if (request_.form != nullptr && !wants("fp32"))
+      std::erase_if(outcome_.variants, [](const Variant& v) { return v.id != "source" && v.precision == "fp32"; });
   }
 
   /// What a level uses gets its name for good; the rest of what this call wrote goes.
@@ -159,6 +162,10 @@ class Scaling {
     v.id = id;
     v.precision = precision;
     v.note = note;
+    if (request_.form != nullptr) {
+      v.width = request_.form->width;
+      v.depth = request_.form->depth;
+    }
     v.shapes = request_.shapes;
     v.bytes = static_cast<std::int64_t>(bytes.size());
     v.path = scratch_path(request_.folder, sha256(bytes).substr(0, 16) + ".onnx");
@@ -186,7 +193,10 @@ class Scaling {
     v.accuracy = accuracy(v);
     const double source = outcome_.variants.front().accuracy;
     v.accuracy_loss = source > 0 ? std::max(0.0, (source - v.accuracy) / source) : 0;
-    return v.accuracy >= request_.accuracy_min;
+    const bool good = v.accuracy >= request_.accuracy_min;
+    auto& nearest = outcome_.nearest;
+    if (!good && (!nearest || v.accuracy > nearest->accuracy)) nearest = {v.id, v.accuracy};
+    return good;
   }
 
   std::string too_inaccurate(const Level& level) const {
@@ -194,19 +204,50 @@ class Scaling {
                        format_percent(request_.accuracy_min, 2), level.variant.note);
   }
 
-  void add_fp32() {
-    if (!wants("fp32") || prepared_.folded == 0) return;
-    std::vector<Level> one{
-        write("fp32", "fp32", prepared_.model, fmt::format("{} operators folded", prepared_.folded))};
+  /// The float form itself. False if it is no level: then nothing that is made of it will be.
+  bool add_form() {
+    const SlimForm& form = *request_.form;
+    std::vector<Level> one{write(form.id, "fp32", form.model, form.note)};
     measure(base_, one);
     Level& level = one.front();
-    if (!fast_enough(level)) return refuse(level, too_slow(level));
-    if (!score(level)) return refuse(level, too_inaccurate(level));
+    if (!fast_enough(level)) {
+      refuse(level, too_slow(level));
+      return false;
+    }
+    if (!score(level)) {
+      refuse(level, too_inaccurate(level));
+      return false;
+    }
+    outcome_.variants.push_back(level.variant);
+    base_ = level.variant;
+    return true;
+  }
+
+  void add_fp32() {
+    if (!wants("fp32") || prepared_.folded == 0) return;
+    const std::string folded = fmt::format("{} operators folded", prepared_.folded);
+    std::vector<Level> one{request_.form == nullptr ? write("fp32", "fp32", prepared_.model, folded)
+                                                    : write(request_.form->id, "fp32", prepared_.model,
+                                                            fmt::format("{}, {}", request_.form->note, folded))};
+    measure(base_, one);
+    Level& level = one.front();
+    if (request_.form != nullptr) {  // another file of the same level: the faster one stays
+      if (!fast_enough(level) || !score(level)) return;
+      outcome_.variants.pop_back();
+    } else {
+      if (!fast_enough(level)) return refuse(level, too_slow(level));
+      if (!score(level)) return refuse(level, too_inaccurate(level));
+    }
     outcome_.variants.push_back(level.variant);
     base_ = level.variant;
   }
 
-  void refuse_int8(const std::string& reason) { outcome_.refused.push_back("int8: " + reason); }
+  /// "int8", of a form "w0.5-int8".
+  std::string named(const std::string& id) const {
+    return request_.form == nullptr ? id : request_.form->id + "-" + id;
+  }
+
+  void refuse_int8(const std::string& reason) { outcome_.refused.push_back(named("int8") + ": " + reason); }
 
   void add_int8() {
     if (prepared_.not_upgraded) return refuse_int8(*prepared_.not_upgraded);
@@ -245,9 +286,10 @@ class Scaling {
     std::vector<Level> levels;
     for (const Int8Candidate& c : worth_measuring(std::move(candidates), kMeasuredCandidates)) {
       const int whole = builder.count_linear(builder.possible());
-      levels.push_back(write("int8", "int8", builder.build(c.integer),
-                             fmt::format("{} of {} convolutions and matrix products integer, {}",
-                                         builder.count_linear(c.integer), whole, builder.calibration())));
+      std::string note = fmt::format("{} of {} convolutions and matrix products integer, {}",
+                                     builder.count_linear(c.integer), whole, builder.calibration());
+      if (request_.form != nullptr) note = request_.form->note + ", " + note;
+      levels.push_back(write(named("int8"), "int8", builder.build(c.integer), note));
       levels.back().error = c.error;
     }
     measure(base_, levels);
@@ -276,7 +318,7 @@ class Scaling {
       context_.report("scoring int8", 0.7 + 0.04 * calls++);
       known[i] = 1;
       good[i] = score(*front[i]) ? 1 : 0;
-      if (good[i] == 0) outcome_.refused.push_back("int8: " + too_inaccurate(*front[i]));
+      if (good[i] == 0) refuse_int8(too_inaccurate(*front[i]));
       return good[i] != 0;
     };
     std::size_t low = !front.empty() && !passes(0) ? 1 : 0;  // most often the fastest will do
@@ -299,7 +341,7 @@ class Scaling {
         kept.pop_back();
         outcome_.variants.pop_back();
       }
-      v.id = kept.empty() ? "int8" : kept.size() == 1 ? "int8-mixed" : fmt::format("int8-mixed{}", kept.size());
+      v.id = named(kept.empty() ? "int8" : kept.size() == 1 ? "int8-mixed" : fmt::format("int8-mixed{}", kept.size()));
       kept.push_back(i);
       outcome_.variants.push_back(v);
     }
@@ -342,7 +384,8 @@ class Scaling {
       outcome_.refused.push_back("resolution: the model's spatial input is not free");
       return;
     }
-    const std::vector<Variant> whole = outcome_.variants;
+    std::vector<Variant> whole = outcome_.variants;
+    if (request_.form != nullptr) whole.erase(whole.begin());  // smaller inputs of the source are levels of the source
     const std::vector<std::int64_t>& full = request_.shapes.at(spatial->name);
     for (const double fraction : request_.resolutions) {
       if (fraction == 1) continue;

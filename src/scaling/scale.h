@@ -1,10 +1,11 @@
 #pragma once
-/// A family of variants from one ONNX model: precision (fp32, int8 where it pays) × resolution. ONNX in, ONNX out.
-/// Every kept level was measured beside the source in one loop and scored by the caller; one that is not faster is no
-/// level.
+/// Variants of one ONNX model: precision (fp32, int8 where it pays) × resolution, of the source itself or of a narrower
+/// or shallower form of it (slim.h). ONNX in, ONNX out. Every kept level was measured beside the source in one loop and
+/// scored by the caller; one that is not faster is no level.
 
 #include "base/context.h"
 #include "engine/engine.h"
+#include "model/model.h"
 
 #include <rtmdl/tensor.h>
 #include <rtmdl/time.h>
@@ -13,6 +14,7 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,8 +30,18 @@ using MeasureTimes = std::function<std::vector<std::vector<Duration>>(const std:
 /// Thrown by ScaleRequest::accuracy when the context was stopped before it had a result.
 struct Stopped {};
 
+/// A narrower or shallower form of the source, of which levels are made.
+struct SlimForm {
+  std::string id;  ///< "w0.5": begins the ids of its levels
+  double width = 1, depth = 1;
+  Model model;       ///< float
+  std::string note;  ///< what was done to it
+};
+
 struct ScaleRequest {
   std::filesystem::path model;
+  /// Null: levels of the source. Else levels of this form, compared with the source. Only has to live during the call.
+  const SlimForm* form = nullptr;
   Shapes shapes;                             ///< fixes free dimensions of inputs, as in LoadRequest
   std::map<std::string, std::string> state;  ///< as in LoadRequest
   std::map<std::string, double> constants;   ///< as in LoadRequest
@@ -43,7 +55,7 @@ struct ScaleRequest {
   std::filesystem::path folder;  ///< variants go to folder/<first 16 digits of their sha256>.onnx
   /// Calibration inputs at another shape of the (single) spatial input. Empty: the sets in `calibration` are resized.
   std::function<std::vector<InputSet>(const std::vector<std::int64_t>& shape)> calibration_at;
-  double speedup_min = 1.05;  ///< times faster than the fp32 level it replaces, or it is refused
+  double speedup_min = 1.05;  ///< times faster than what it replaces (a form: the source), or it is refused
   int levels_max = 2;         ///< int8 levels kept per resolution
   MeasureTimes measure;       ///< empty: the wall clock
 };
@@ -66,6 +78,12 @@ struct ScaleOutcome {
   std::vector<Variant> variants;     ///< "source" first
   std::vector<std::string> refused;  ///< one line each: "int8: 1.40x slower than fp32 (2.50 -> 3.50 ms)"
   bool finished = true;              ///< false: stopped by Context::stopping(); what is here is complete
+  /// The most accurate of those that are below accuracy_min.
+  struct Nearest {
+    std::string id;
+    double accuracy = 0;
+  };
+  std::optional<Nearest> nearest;
 };
 
 /// Throws Error(bad_input): model or inputs unusable. Files are content-addressed and atomic: a killed call leaves no

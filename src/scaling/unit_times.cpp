@@ -118,13 +118,13 @@ UnitTimes read_profile(std::string_view text, const Model& model, std::size_t un
 }
 
 UnitTimes profile_units(Engine& engine, const Model& model, LoadRequest at, std::size_t units, const InputSet& input,
-                        int runs, const std::filesystem::path& folder) {
+                        int runs, const std::filesystem::path& folder, const Context& context) {
   const ScratchModel file(model, folder);
   at.model = file.path();
   at.profile = file.path().string() + ".profile";
   const auto executable = engine.load(at);
   if (!input.empty()) feed(*executable, input);
-  for (int r = 0; r < runs; ++r) {
+  for (int r = 0; r < runs && (r == 0 || !context.stopping()); ++r) {
     if (!executable->run()) bad_input(model.name + ": " + executable->last_error());
   }
   const auto path = executable->finish_profile();

@@ -26,8 +26,9 @@ struct UnitTimes {
 /// ("relu1_nchwc"). Throws Error(internal) if the text is not JSON.
 [[nodiscard]] UnitTimes read_profile(std::string_view json, const Model& model, std::size_t units);
 
-/// Runs the model under the profiler.
+/// Runs the model under the profiler, at least once and at most `runs` times: fewer where the context says stop.
 [[nodiscard]] UnitTimes profile_units(Engine& engine, const Model& model, LoadRequest at, std::size_t units,
-                                      const InputSet& input, int runs, const std::filesystem::path& folder);
+                                      const InputSet& input, int runs, const std::filesystem::path& folder,
+                                      const Context& context = {});
 
 }  // namespace rtmdl

@@ -61,15 +61,25 @@ class Finder {
   void absorb_activation(Unit& unit) {
     const int i = only_reader(unit.outputs.front());
     if (i < 0 || node(i).output_size() != 1 || node(i).input(0) != unit.outputs.front()) return;
-    if (is_op(node(i), "Relu")) return take(unit, i);
-    if (!is_op(node(i), "Clip")) return;
+    if (is_op(node(i), "Relu") || (is_op(node(i), "Clip") && clips_around_zero(node(i)))) take(unit, i);
+  }
+
+  bool clips_around_zero(const onnx::NodeProto& n) const {
     const auto limit = [&](int k) -> std::optional<double> {
-      if (node(i).input_size() <= k || node(i).input(k).empty()) return 0;
-      return scalar_constant(links_, node(i).input(k));
+      if (n.input_size() <= k || n.input(k).empty()) return 0;
+      return scalar_constant(links_, n.input(k));
     };
     const auto low = limit(1);
     const auto high = limit(2);
-    if (low && high && *low <= 0 && *high >= 0) take(unit, i);
+    return low && high && *low <= 0 && *high >= 0;
+  }
+
+  /// Or with what is there already.
+  bool pads_with_zeros(const onnx::NodeProto& n) const {
+    if (attribute_or(n, "mode", "constant") != "constant") return true;
+    if (n.input_size() < 3 || n.input(2).empty()) return true;
+    const auto value = scalar_constant(links_, n.input(2));
+    return value && *value == 0;
   }
 
   /// Where saturation does the clipping, zero must stay where it is: no shift then.
@@ -99,7 +109,8 @@ class Finder {
 
   UnitKind kind(const onnx::NodeProto& n) const {
     static const std::set<std::string> kSame{"MaxPool",   "Reshape", "Flatten", "Transpose",    "Squeeze",
-                                             "Unsqueeze", "Slice",   "Split",   "DepthToSpace", "Resize"};
+                                             "Unsqueeze", "Slice",   "Split",   "DepthToSpace", "SpaceToDepth",
+                                             "Resize",    "Gather",  "Expand",  "Tile",         "Pad"};
     static const std::set<std::string> kOwn{"GlobalAveragePool", "AveragePool", "Sigmoid", "LeakyRelu", "Softmax"};
     if ((!n.domain().empty() && n.domain() != "ai.onnx") || n.input_size() < 1 || n.output_size() < 1 ||
         n.input(0).empty() || n.output(0).empty() || has_subgraph(n)) {
@@ -107,11 +118,14 @@ class Finder {
     }
     const std::string& op = n.op_type();
     if (op == "Concat") return is_float_data(n) ? UnitKind::concat : UnitKind::fixed;
+    if (op == "MatMul" && n.input_size() == 2 && !constant(n.input(0)) && !constant(n.input(1)))
+      return UnitKind::binary;
     if (op == "Conv" || op == "Gemm" || op == "MatMul") return linear(n) ? UnitKind::linear : UnitKind::fixed;
     if (op == "Add" || op == "Mul") return binary(n) ? UnitKind::binary : UnitKind::fixed;
     if (constant(n.input(0))) return UnitKind::fixed;
     if (op == "HardSigmoid") return attribute_or(n, "alpha", 0.2F) > 0 ? UnitKind::hard_sigmoid : UnitKind::fixed;
-    if (kOwn.contains(op)) return UnitKind::own;
+    if (kOwn.contains(op) || op == "Relu" || (op == "Clip" && clips_around_zero(n))) return UnitKind::own;
+    if (op == "Pad" && !pads_with_zeros(n)) return UnitKind::fixed;
     if (!kSame.contains(op)) return UnitKind::fixed;
     if (op == "MaxPool" && n.output_size() > 1) return UnitKind::fixed;
     if (op == "Resize") {

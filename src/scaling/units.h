@@ -11,13 +11,15 @@
 namespace rtmdl {
 
 enum class UnitKind {
-  fixed,         ///< no integer kernel: always float
-  linear,        ///< Conv, Gemm, MatMul with constant weights
-  binary,        ///< Add, Mul of two tensors
-  own,           ///< one input, a range of its own: GlobalAveragePool, AveragePool, Sigmoid, LeakyRelu, Softmax
+  fixed,   ///< no integer kernel: always float
+  linear,  ///< Conv, Gemm, MatMul with constant weights
+  binary,  ///< Add, Mul, MatMul of two tensors
+  own,     ///< one input, a range of its own: GlobalAveragePool, AveragePool, Sigmoid, LeakyRelu, Softmax; Relu and
+           ///< Clip that no unit has absorbed (in integers a LeakyRelu whose output saturates)
   hard_sigmoid,  ///< in integers: an addition whose saturation is the clipping
   concat,
-  same,  ///< moves data only, its output is read as its input is: MaxPool, Resize, Reshape, Transpose, …
+  same,  ///< moves data only, its output is read as its input is: MaxPool, Resize, Reshape, Transpose, Pad with zeros,
+         ///< …
 };
 
 struct Unit {

@@ -288,9 +288,10 @@ std::int64_t ConfigNode::bytes() const {
   return with_place(*this, [](const std::string& s) { return parse_bytes(s); });
 }
 
-double ConfigNode::fraction() const {
+double ConfigNode::fraction(double most) const {
   const double value = with_place(*this, [](const std::string& s) { return parse_fraction(s); });
-  if (value < 0 || value > 1) fail(fmt::format("{} is out of range: 0 % to 100 % is accepted", excerpt(text())));
+  if (value < 0 || value > most)
+    fail(fmt::format("{} is out of range: 0 % to {:.0f} % is accepted", excerpt(text()), most * 100));
   return value;
 }
 

@@ -49,11 +49,11 @@ class ConfigNode {
   [[nodiscard]] double number(double least = -1e300, double most = 1e300) const;  ///< finite; no unit
   [[nodiscard]] std::vector<double> numbers() const;  ///< a list, or one number as a list of one
   [[nodiscard]] std::vector<std::int64_t> integers() const;
-  [[nodiscard]] Duration duration() const;           ///< "33.3 ms"
-  [[nodiscard]] std::int64_t bytes() const;          ///< "60 MB"
-  [[nodiscard]] double fraction() const;             ///< "95 %" -> 0.95, within 0 % .. 100 %
-  [[nodiscard]] double hertz() const;                ///< "16 kHz" -> 16000
-  [[nodiscard]] std::filesystem::path path() const;  ///< relative to the file's folder
+  [[nodiscard]] Duration duration() const;               ///< "33.3 ms"
+  [[nodiscard]] std::int64_t bytes() const;              ///< "60 MB"
+  [[nodiscard]] double fraction(double most = 1) const;  ///< "95 %" -> 0.95, within 0 % .. 100 % (or more)
+  [[nodiscard]] double hertz() const;                    ///< "16 kHz" -> 16000
+  [[nodiscard]] std::filesystem::path path() const;      ///< relative to the file's folder
 
   /// file:line: key: message
   [[noreturn]] void fail(const std::string& message) const;

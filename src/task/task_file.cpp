@@ -108,29 +108,57 @@ AccuracySpec parse_accuracy(const ConfigNode& node) {
   if (!node.present()) return accuracy;
   node.require_map("a map such as {metric: agreement, min: 95 %}");
   node.allow({"metric", "min", "weight", "tolerance"});
-  if (node["metric"].present()) accuracy.metric = node["metric"].one_of({"agreement", "top1", "top5"});
+  if (node["metric"].present()) accuracy.metric = node["metric"].one_of({"agreement", "top1", "top5", "map50"});
   if (node["min"].present()) accuracy.min = node["min"].fraction();
   if (node["weight"].present()) accuracy.weight = node["weight"].number(0, 1e6);
   if (node["tolerance"].present()) accuracy.tolerance = node["tolerance"].number(0, 1e9);
   return accuracy;
 }
 
+TuningSpec parse_tuning(const ConfigNode& node) {
+  TuningSpec tuning;
+  if (!node.present()) return tuning;
+  node.require_map("a map such as {epochs: 3, learn_from: source, limit: 10 min}");
+  node.allow({"learn_from", "epochs", "limit", "rate", "batch", "shift", "mirror"});
+  if (node["learn_from"].present()) tuning.learn_from = node["learn_from"].one_of({"auto", "labels", "source"});
+  if (node["epochs"].present()) tuning.epochs = node["epochs"].number(0, 1000);
+  if (node["limit"].present()) tuning.limit = node["limit"].duration();
+  if (tuning.limit <= Duration::zero()) node["limit"].fail("must be longer than nothing, such as 10 min");
+  if (node["rate"].present()) tuning.rate = node["rate"].number(1e-7, 10);
+  if (node["batch"].present()) tuning.batch = static_cast<int>(node["batch"].integer(1, 4096));
+  if (node["shift"].present()) tuning.shift = static_cast<int>(node["shift"].integer(0, 64));
+  if (node["mirror"].present()) tuning.mirror = node["mirror"].boolean();
+  return tuning;
+}
+
+/// Fractions of the whole, which is always one of them and the first.
+std::vector<double> fractions(const ConfigNode& node, double least) {
+  std::vector<double> all{1.0};
+  for (const ConfigNode& item : node.items()) {
+    const double fraction = item.number(least, 1.0);
+    if (std::find(all.begin(), all.end(), fraction) == all.end()) all.push_back(fraction);
+  }
+  return all;
+}
+
 ScaleSpec parse_scale(const ConfigNode& node) {
   ScaleSpec scale;
   if (!node.present()) return scale;
-  node.require_map("a map such as {precision: [fp32, int8], resolution: [1.0, 0.75]}");
-  node.allow({"precision", "resolution"});
+  node.require_map("a map such as {precision: [fp32, int8], width: [1.0, 0.5], resolution: [1.0, 0.75]}");
+  node.allow({"precision", "resolution", "width", "depth", "shared", "storage", "tuning"});
   if (const ConfigNode precision = node["precision"]; precision.present()) {
     scale.precisions.clear();
     for (const ConfigNode& p : precision.items()) scale.precisions.push_back(p.one_of({"fp32", "int8"}));
     if (scale.precisions.empty()) precision.fail("an empty list; accepted are fp32, int8");
   }
   if (const ConfigNode resolution = node["resolution"]; resolution.present()) {
-    scale.resolutions.clear();
-    for (const ConfigNode& r : resolution.items()) scale.resolutions.push_back(r.number(0.1, 1.0));
-    if (std::find(scale.resolutions.begin(), scale.resolutions.end(), 1.0) == scale.resolutions.end())
-      scale.resolutions.insert(scale.resolutions.begin(), 1.0);
+    scale.resolutions = fractions(resolution, 0.1);
   }
+  if (node["width"].present()) scale.widths = fractions(node["width"], 0.05);
+  if (node["depth"].present()) scale.depths = fractions(node["depth"], 0.0);
+  if (node["shared"].present()) scale.shared = node["shared"].fraction();
+  if (node["storage"].present()) scale.storage = node["storage"].fraction(100);
+  scale.tuning = parse_tuning(node["tuning"]);
   return scale;
 }
 

@@ -57,7 +57,7 @@ TEST(EdgeBoxAtHalfLoad, RunsEndToEnd) {
   const std::string tasks =
       fmt::format("'{}' --workspace '{}'", (kSource / "examples/edge-box/tasks.yaml").string(), kWorkspace.string());
 
-  const Json scaled = json_of(run_rtmdl("scale --json " + tasks));
+  const Json scaled = json_of(run_rtmdl("scale --quick --json " + tasks));
   EXPECT_LE(scaled["storage"]["bytes"].get<std::int64_t>(), scaled["storage"]["limit"].get<std::int64_t>());
   for (const Json& task : scaled["tasks"])
     for (const Json& v : task["variants"]) {
@@ -128,7 +128,7 @@ TEST(Kill, AtAnyMomentTheNextStartGoesOn) {
     kill(child, SIGKILL);
     waitpid(child, nullptr, 0);
   }
-  const Json scaled = json_of(run_rtmdl("scale --json " + tasks));
+  const Json scaled = json_of(run_rtmdl("scale --quick --json " + tasks));
   EXPECT_EQ(scaled["tasks"][0]["variants"][0]["id"], "source");
   const Json profile = json_of(run_rtmdl("profile --json " + tasks));
   std::set<std::string> made, measured;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <numbers>
 #include <set>
 
@@ -164,6 +165,120 @@ TEST(AudioSource, MixesChannelsAndResamples) {
   const Frame frame = source->read(Split::calibration, 0);
   const auto wanted = sine(440, 16000, 4000, 0.25);
   for (std::size_t i = 200; i < 4000; ++i) ASSERT_NEAR(frame.tensor.as<float>()[i], wanted[i], 2e-3);
+}
+
+/// Each file holds one value throughout; what it is tells the file.
+void write_constant(const Folder& folder, const std::string& name, float value, std::size_t samples = 30) {
+  std::filesystem::create_directories(folder.path(name).parent_path());
+  write_wav(folder.path(name), std::vector<float>(samples, value), 16000);
+}
+
+/// Values of the frames of a split -> their labels. Later passes are a little louder or softer: they are rounded.
+std::map<int, int> labels_by_value(Source& source, Split split) {
+  std::map<int, int> found;
+  for (std::size_t i = 0; i < source.size(split); ++i) {
+    const Frame frame = source.read(split, i);
+    const auto value = static_cast<int>(std::lround(std::log(frame.tensor.as<float>()[0]) / std::log(2.0)));
+    EXPECT_TRUE(found.try_emplace(value, frame.labels.at(0)).first->second == frame.labels.at(0));
+  }
+  return found;
+}
+float coded(int value) { return std::exp2(static_cast<float>(value)); }
+
+TEST(AudioSource, OfUrbanSound8kEvaluatesFoldTenAndReadsTheClassFromTheName) {
+  for (const char* at : {"", "audio/"}) {
+    Folder folder;
+    write_constant(folder, std::string(at) + "fold1/100032-3-0-0.wav", coded(1));
+    write_constant(folder, std::string(at) + "fold9/7-9-12-3.wav", coded(2), 95);
+    write_constant(folder, std::string(at) + "fold10/8-5-0-0.wav", coded(3));
+    const auto source = open_source(folder.config("{source: audio, path: ., labels: urbansound8k, window: 10}"), 1);
+    EXPECT_TRUE(source->labelled());
+    EXPECT_EQ(source->classes(), 10);
+    EXPECT_EQ(source->read(Split::training, 0).tensor.shape, (std::vector<std::int64_t>{1, 10}));  // no context
+    EXPECT_EQ(labels_by_value(*source, Split::training), (std::map<int, int>{{1, 3}, {2, 9}}));
+    EXPECT_EQ(labels_by_value(*source, Split::calibration), (std::map<int, int>{{1, 3}, {2, 9}}));
+    EXPECT_EQ(labels_by_value(*source, Split::evaluation), (std::map<int, int>{{3, 5}}));
+    EXPECT_EQ(labels_by_value(*source, Split::stream), (std::map<int, int>{{3, 5}}));
+  }
+}
+
+TEST(AudioSource, OfRavdessEvaluatesTheLastActorsAndReadsTheEmotionFromTheName) {
+  Folder folder;
+  write_constant(folder, "Actor_12/03-01-06-01-02-01-12.wav", coded(1));
+  write_constant(folder, "Actor_20/03-01-08-01-02-01-20.wav", coded(2));
+  write_constant(folder, "Actor_21/03-01-01-01-02-01-21.wav", coded(3));
+  write_constant(folder, "Actor_24/03-02-06-01-02-01-24.wav", coded(4));
+  const auto source = open_source(folder.config("{source: audio, path: ., labels: ravdess, window: 10}"), 1);
+  EXPECT_EQ(source->classes(), 8);
+  EXPECT_EQ(labels_by_value(*source, Split::training), (std::map<int, int>{{1, 5}, {2, 7}}));
+  EXPECT_EQ(labels_by_value(*source, Split::evaluation), (std::map<int, int>{{3, 0}, {4, 5}}));
+}
+
+TEST(AudioSource, FoldersAreClassesAndAFifthOfEachEvaluates) {
+  Folder folder;
+  folder.write("names.txt", std::string("no\nyes\ngo\n"));
+  for (int i = 0; i < 10; ++i) {
+    write_constant(folder, "p/go/" + std::to_string(i) + ".wav", coded(i));
+    write_constant(folder, "p/yes/" + std::to_string(i) + ".wav", coded(20 + i));
+  }
+  write_constant(folder, "p/yes/copy.wav", coded(20));
+  for (const auto& [more, go] : {std::pair{"", 0}, std::pair{", classes: names.txt", 2}}) {
+    const auto source =
+        open_source(folder.config("{source: audio, path: p, labels: folders, window: 10" + std::string(more) + "}"), 3);
+    const auto learnt = labels_by_value(*source, Split::training),
+               evaluated = labels_by_value(*source, Split::evaluation);
+    EXPECT_EQ(learnt.size(), 16u);
+    EXPECT_EQ(evaluated.size(), 4u);
+    for (const auto* seen : {&learnt, &evaluated})
+      for (const auto& [value, label] : *seen) EXPECT_EQ(label, value < 20 ? go : 1);
+    for (const auto& [value, label] : learnt) EXPECT_FALSE(evaluated.count(value));
+  }
+}
+
+TEST(AudioSource, SpreadsLabelledWindowsOverAllClasses) {
+  Folder folder;
+  for (int i = 0; i < 40; ++i) {
+    write_constant(folder, "a/" + std::to_string(i) + ".wav", coded(1) + static_cast<float>(i) / 1000, 4000);
+    write_constant(folder, "b/" + std::to_string(i) + ".wav", coded(3) + static_cast<float>(i) / 1000, 4000);
+  }
+  const auto source = open_source(folder.config("{source: audio, path: ., labels: folders, window: 10}"), 1);
+  for (const auto& [split, size] :
+       {std::pair{Split::calibration, 512u}, std::pair{Split::evaluation, 4096u}, std::pair{Split::stream, 512u}}) {
+    ASSERT_EQ(source->size(split), size);
+    std::size_t first = 0;
+    for (std::size_t i = 0; i < size; ++i) {
+      const Frame frame = source->read(split, i);
+      first += frame.labels.at(0) == 0;
+      EXPECT_TRUE(frame.restart);
+    }
+    EXPECT_EQ(first, size / 2);
+  }
+}
+
+TEST(AudioSource, NamesTheLabelledFileThatIsWrong) {
+  Folder folder;
+  const auto said = [&](const char* labels) {
+    return test::complaint([&] {
+      (void)open_source(folder.config("source: audio\npath: p\nwindow: 10\nlabels: " + std::string(labels)), 1);
+    });
+  };
+  write_constant(folder, "p/fold1/1-2-0-0.wav", 1);
+  EXPECT_THAT(said("urbansound8k"), AllOf(HasSubstr("no sounds that evaluate"), HasSubstr("fold10")));
+  write_constant(folder, "p/fold10/1-2-0.wav", 1);
+  EXPECT_THAT(said("urbansound8k"),
+              AllOf(HasSubstr("tasks.yaml:4: labels: "), HasSubstr("1-2-0.wav' is not named fsID")));
+  std::filesystem::remove(folder.path("p/fold10/1-2-0.wav"));
+  write_constant(folder, "p/fold10/1-10-0-0.wav", 1);
+  EXPECT_THAT(said("urbansound8k"), HasSubstr("has the class 10; 0 to 9 is accepted"));
+  EXPECT_THAT(said("ravdess"), HasSubstr("holds no sounds, nor do folders Actor_01"));
+  write_constant(folder, "p/03-01-09-01-02-01-12.wav", 1);
+  EXPECT_THAT(said("ravdess"), HasSubstr("has the class 9; 1 to 8 is accepted"));
+  std::filesystem::remove(folder.path("p/03-01-09-01-02-01-12.wav"));
+  write_constant(folder, "p/03-01-08-01-02-01-25.wav", 1);
+  EXPECT_THAT(said("ravdess"), HasSubstr("has the actor 25; 1 to 24"));
+  EXPECT_THAT(said("folders"), HasSubstr("two files of a class"));
+  EXPECT_THAT(said("urbansounds"), HasSubstr("'urbansound8k'"));
+  EXPECT_THAT(said("none\nclasses: x.txt"), HasSubstr("is for sounds with `labels: folders`"));
 }
 
 TEST(AudioSource, RefusesWhatIsNoSound) {

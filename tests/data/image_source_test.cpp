@@ -157,7 +157,9 @@ TEST(ImageSource, SubFoldersAreClasses) {
 TEST(ImageSource, EverySplitOfManyPicturesHasAllClasses) {
   Folder folder;
   for (const char* name : {"a", "b", "c"})
-    for (int i = 0; i < 300; ++i) folder.write(fmt::format("{}/{}.ppm", name, i), test::textured(2, 2, 1));
+    for (int i = 0; i < 300; ++i)
+      folder.write(fmt::format("{}/{}.ppm", name, i),
+                   test::textured(2, 2, static_cast<std::uint64_t>(1000 * name[0] + i)));
   const auto source = open_source(folder.config("{source: images, path: ., labels: folders}"), 1);
   EXPECT_EQ(source->size(Split::calibration), 256u);
   EXPECT_EQ(source->size(Split::stream), 256u);

@@ -207,7 +207,7 @@ TEST(Agreement, WithOneselfIsOne) {
 
 TEST(Metric, RefusesWhatDoesNotExistOrFit) {
   EXPECT_THAT(test::complaint([] { (void)make_metric("top2", "classes", 0); }),
-              HasSubstr("'top2' is not accepted; accepted are top1, top5, agreement"));
+              HasSubstr("'top2' is not accepted; accepted are agreement, top1, top5, map50"));
   EXPECT_THAT(test::complaint([] { (void)make_metric("top1", "lines", 0); }), HasSubstr("not for 'lines'"));
   EXPECT_THAT(test::complaint([] { (void)make_metric("agreement", "pictures", 0); }), HasSubstr("'pictures'"));
 }

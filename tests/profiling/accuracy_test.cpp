@@ -71,6 +71,40 @@ TEST_F(AccuracyTest, TopFiveNeedsFiveClassesKept) {
               AllOf(HasSubstr("post.k: 3 is too few"), HasSubstr("top5")));
 }
 
+TEST_F(AccuracyTest, LabelsThatAreNoneOfTheModelsClassesAreRefused) {
+  folder.write("picture.model", "1 0 picture");  // 2 x 2 outputs: 4 classes
+  const auto idx = [](const std::string& dimensions, const std::string& items) {
+    return std::string("\0\0\x08", 3) + static_cast<char>(dimensions.size()) + [&] {
+      std::string words;
+      for (const char d : dimensions) words += std::string(3, '\0') + d;
+      return words;
+    }() + items;
+  };
+  for (const char* stem : {"train", "t10k"}) {
+    folder.write(std::string(stem) + "-images-idx3-ubyte", idx("\2\2\2", "abcdefgh"));
+    folder.write(std::string(stem) + "-labels-idx1-ubyte", idx("\2", stem[1] == 'r' ? "\1\4" : "\1\3"));
+  }
+  const auto spec = [&](const std::string& metric) {
+    TaskSpec t =
+        task(", post: {kind: classes}, accuracy: {metric: " + metric + "}", "{source: idx, path: ., batch: 1}");
+    t.model = folder.path() / "picture.model";
+    return t;
+  };
+  const TaskSpec by_labels = spec("top1"), by_agreement = spec("agreement");
+  AccuracyEvaluator evaluator(engine, by_labels, 1);
+  EXPECT_THAT(
+      error_of([&] { static_cast<void>(evaluator(model(by_labels, "picture.model"))); }),
+      AllOf(HasSubstr("tasks.yaml:1: "), HasSubstr("data: the label 4 is none of the model's 4 classes (0 to 3)")));
+  AccuracyEvaluator agreement(engine, by_agreement, 1);
+  EXPECT_EQ(agreement(model(by_agreement, "picture.model")), 1);  // nobody looks at the labels
+}
+
+TEST_F(AccuracyTest, MeanAveragePrecisionNeedsBoxesAndDetections) {
+  const TaskSpec no_boxes = task(", post: {kind: detections}, accuracy: {metric: map50}");
+  EXPECT_THAT(error_of([&] { AccuracyEvaluator evaluator(engine, no_boxes, 1); }),
+              AllOf(HasSubstr("accuracy.metric: map50 needs boxes, and the data has none"), HasSubstr("agreement")));
+}
+
 TEST_F(AccuracyTest, AVariantThatGivesNanAgreesWithNothingAndASourceThatDoesIsBadInput) {
   folder.write("nan.model", "nan 0");
   const TaskSpec spec = task();

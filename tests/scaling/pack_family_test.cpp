@@ -6,6 +6,7 @@
 #include "model/models.h"
 #include "model/sliced_weights.h"
 #include "scaling/family_levels.h"
+#include "scaling/source_indices.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -314,6 +315,52 @@ TEST_F(PackFamily, LevelsOfRealModelsShareTheirSourceAndGiveTheSameOutputs) {
     RecordProperty(name, fmt::format("{} of {} bytes", packed.placement.bytes(), fs::file_size(levels[0].path)));
     fmt::print("{}: {} of {} bytes\n", name, packed.placement.bytes(), fs::file_size(levels[0].path));
   }
+}
+
+/// A family of widths as `rtmdl scale` makes one: pruned by magnitude, the layers of the first half as they are, those
+/// of the second half changed as by training.
+TEST_F(PackFamily, WidthsOfARealModelShareTheirFrontLayersWithTheSource) {
+  if (!fs::exists(kModels)) GTEST_SKIP() << "run scripts/setup to fetch models";
+  const auto engine = make_onnxruntime_engine();
+  const fs::path source = kModels / "mlsd_320.onnx";
+  Model tidy = load_model(source);
+  normalise(tidy);
+  LoadRequest at;
+  at.model = source;
+  const TensorSpecs specs = specs_of(*engine, tidy, at, folder_);
+  const ChannelGroups groups = find_channel_groups(tidy, specs);
+  const auto ranks = importance(tidy, groups, Importance::magnitude);
+  std::vector<FamilyLevel> levels;
+  std::int64_t apart = 0, trained = 0;
+  for (const double width : {0.75, 0.5, 0.25}) {
+    const Kept kept = most_important(groups, ranks, std::vector<double>(groups.groups.size(), width));
+    Pruned pruned = prune(tidy, specs, groups, kept);
+    write_indices(pruned.model, pruned.indices);
+    auto& tensors = *pruned.model.graph().mutable_initializer();
+    for (int i = tensors.size() / 2; i < tensors.size(); ++i) {
+      if (tensors[i].data_type() != onnx::TensorProto::FLOAT || !tensors[i].has_raw_data()) continue;
+      std::string& raw = *tensors[i].mutable_raw_data();
+      for (std::size_t b = 1; b < raw.size(); b += 4) raw[b] = static_cast<char>(raw[b] ^ 16);
+      trained += static_cast<std::int64_t>(raw.size());
+    }
+    levels.push_back(level(pruned.model));
+    apart += static_cast<std::int64_t>(fs::file_size(levels.back().path));
+  }
+  const FamilyLayout layout = analyse_family(levels, source);
+  const PackedFamily with = pack(layout, all(layout), levels, source);
+  for (std::size_t i = 0; i < levels.size(); ++i) {
+    LoadRequest whole, light;
+    whole.model = levels[i].path;
+    light.model = with.files[i];
+    EXPECT_EQ(outputs(*engine, whole), outputs(*engine, light));
+  }
+  EXPECT_TRUE(with.weights.empty());  // what is shared is in the source
+  EXPECT_LT(with.placement.bytes(), trained + (apart - trained) / 2);
+  const PackedFamily without = pack(layout, all(layout), levels, {});
+  EXPECT_FALSE(without.weights.empty());
+  EXPECT_LT(without.placement.bytes(), apart);
+  fmt::print("three widths of {} bytes, {} of them trained: {} beside the source ({} bytes), {} without it\n", apart,
+             trained, with.placement.bytes(), fs::file_size(source), without.placement.bytes());
 }
 
 }  // namespace

@@ -253,5 +253,52 @@ TEST(ScaledShape, SnapsToMultiplesOf32) {
   EXPECT_EQ(scaled_shape({1, 50, 70, 3}, nhwc, 1), (std::vector<std::int64_t>{1, 50, 70, 3}));
 }
 
+/// A narrower form, as far as the made-up times tell.
+class ScaleForm : public Scale {
+ protected:
+  ScaleForm() {
+    form_.id = "w0.5";
+    form_.width = 0.5;
+    form_.model = test::resnet18(1);
+    form_.note = "half of it";
+    request_.form = &form_;
+    fp32_ = microseconds(600);
+    int8_ = microseconds(300);
+  }
+  SlimForm form_;
+};
+
+TEST_F(ScaleForm, GivesItsOwnLevelsBesideTheSource) {
+  const ScaleOutcome o = run();
+  ASSERT_THAT(ids(o), testing::ElementsAre("source", "w0.5", "w0.5-int8")) << testing::PrintToString(o.refused);
+  EXPECT_EQ(o.variants[1].width, 0.5);
+  EXPECT_EQ(o.variants[1].precision, "fp32");
+  EXPECT_EQ(o.variants[2].width, 0.5);
+  EXPECT_EQ(o.variants[2].precision, "int8");
+  EXPECT_THAT(o.variants[2].note, testing::AllOf(HasSubstr("half of it"), HasSubstr("integer")));
+  EXPECT_EQ(files(), 2U);
+}
+
+TEST_F(ScaleForm, OneThatIsNotFasterThanTheSourceIsNoLevelAndNothingIsMadeOfIt) {
+  fp32_ = microseconds(990);
+  const ScaleOutcome o = run();
+  EXPECT_THAT(ids(o), testing::ElementsAre("source"));
+  EXPECT_THAT(o.refused, testing::ElementsAre(HasSubstr("w0.5: only 1.01x faster than source")));
+  EXPECT_EQ(files(), 0U);
+}
+
+TEST_F(ScaleForm, OneThatIsNotGoodEnoughSaysHowGoodItIs) {
+  request_.accuracy_min = 0.9;
+  accuracy_ = 0.8;
+  const ScaleOutcome o = run();
+  EXPECT_THAT(ids(o), testing::ElementsAre("source"));
+  EXPECT_THAT(o.refused, testing::ElementsAre(HasSubstr("w0.5: accuracy 80.00 % is below the 90.00 % asked for")));
+}
+
+TEST_F(ScaleForm, WithoutFp32OnlyItsIntegerLevelsStay) {
+  request_.precisions = {"int8"};
+  EXPECT_THAT(ids(run()), testing::ElementsAre("source", "w0.5-int8"));
+}
+
 }  // namespace
 }  // namespace rtmdl

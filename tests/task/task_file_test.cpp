@@ -90,7 +90,9 @@ TEST_F(TaskFileTest, EverythingThatItDescribesArrives) {
       "%\n    hard: true\n"
       "    shapes: {x: [1, 3, 320, 320]}\n    state: {out: in}\n    inputs: {sr: 16000}\n    accuracy: {metric: top1, "
       "min: 80 %, weight: 2}\n"
-      "    scale: {precision: [int8], resolution: [0.5]}\n",
+      "    scale: {precision: [int8], resolution: [0.5], width: [0.5, 0.25, 0.5], depth: [0.75], shared: 40 %, "
+      "storage: "
+      "200 %, tuning: {epochs: 2, learn_from: source, limit: 5 min, rate: 0.1, batch: 64, shift: 2, mirror: true}}\n",
       "storage: 60 MB\nmemory: 1 GB\nprocessors:\n  cpu: {cores: [0]}\n  gpu: {device: webgpu, slots: 2, options: {a: "
       "b}}\n");
   const TaskSpec& t = file.tasks[0];
@@ -109,6 +111,17 @@ TEST_F(TaskFileTest, EverythingThatItDescribesArrives) {
   EXPECT_EQ(t.accuracy.metric, "top1");
   EXPECT_DOUBLE_EQ(t.accuracy.min, 0.8);
   EXPECT_EQ(t.scale.resolutions, (std::vector<double>{1.0, 0.5}));
+  EXPECT_EQ(t.scale.widths, (std::vector<double>{1.0, 0.5, 0.25}));
+  EXPECT_EQ(t.scale.depths, (std::vector<double>{1.0, 0.75}));
+  EXPECT_DOUBLE_EQ(t.scale.shared, 0.4);
+  EXPECT_DOUBLE_EQ(t.scale.storage, 2);
+  EXPECT_EQ(t.scale.tuning.learn_from, "source");
+  EXPECT_DOUBLE_EQ(t.scale.tuning.epochs, 2);
+  EXPECT_EQ(t.scale.tuning.limit, std::chrono::minutes(5));
+  EXPECT_DOUBLE_EQ(t.scale.tuning.rate, 0.1);
+  EXPECT_EQ(t.scale.tuning.batch, 64);
+  EXPECT_EQ(t.scale.tuning.shift, 2);
+  EXPECT_TRUE(t.scale.tuning.mirror);
 }
 
 TEST_F(TaskFileTest, AnUnknownKeyIsRefusedAndTheNearestNamed) {
@@ -242,6 +255,14 @@ TEST_F(TaskFileTest, ValuesOutOfRangeAreRefusedWithWhatIsAccepted) {
       {"accuracy: {weight: nan}", "'nan' is not a finite number"},
       {"accuracy: {metric: topp1}", "did you mean 'top1'?"},
       {"scale: {resolution: [2]}", "2 is out of range: 0.1 to 1 is accepted"},
+      {"scale: {width: [0]}", "0 is out of range: 0.05 to 1 is accepted"},
+      {"scale: {depth: [1.5]}", "1.5 is out of range: 0 to 1 is accepted"},
+      {"scale: {widths: [0.5]}", "did you mean 'width'?"},
+      {"scale: {shared: 0.5}", "'0.5' is not a percentage"},
+      {"scale: {storage: -1 %}", "-1 % is out of range: 0 % to 10000 % is accepted"},
+      {"scale: {tuning: {epochs: nan}}", "'nan' is not a finite number"},
+      {"scale: {tuning: {limit: 0 s}}", "must be longer than nothing"},
+      {"scale: {tuning: {learn_from: teacher}}", "accepted are auto, labels, source"},
       {"scale: {precision: int8}", "expected a list, found 'int8'"},
       {"shapes: {x: [0]}", "the dimension 0 is out of range"},
       {"shapes: [1]", "expected a map, found a list"},
