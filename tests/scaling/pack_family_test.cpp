@@ -3,7 +3,7 @@
 #include "base/atomic_file.h"
 #include "base/hash.h"
 #include "model/edit.h"
-#include "model/models.h"
+#include "model/families.h"
 #include "model/sliced_weights.h"
 #include "scaling/family_levels.h"
 #include "scaling/source_indices.h"
@@ -23,45 +23,14 @@ namespace rtmdl {
 namespace {
 
 namespace fs = std::filesystem;
+using test::every;
+using test::Narrow;
+using test::narrow;
+using test::small_net;
 using testing::AnyOf;
 using testing::HasSubstr;
 
 const fs::path kModels = fs::path(RTMDL_SOURCE_DIR) / "assets" / "models";
-
-/// Two convolutions and a classifier.
-Model small_net(std::int64_t first, std::int64_t second, std::uint32_t seed = 1) {
-  test::ModelMaker m(17, seed);
-  std::string x = m.node("Relu", {m.conv(m.input("x", {1, 3, 16, 16}), 3, first, 3, 2)});
-  x = m.node("Relu", {m.conv(x, first, second, 3, 2)});
-  x = m.node("Flatten", {m.node("GlobalAveragePool", {x})});
-  m.node("Gemm", {x, m.weights({10, second}), m.weights({10})});
-  set_attribute(m.last(), "transB", std::int64_t{1});
-  m.last().set_output(0, "y");
-  m.output("y");
-  return m.model();
-}
-
-struct Narrow {
-  Model model;
-  SourceIndices indices;
-};
-
-/// small_net() with the given channels only, as prune() would make it.
-Narrow narrow(const Model& net, const Positions& first, const Positions& second) {
-  Narrow out{net, {}};
-  auto& tensors = *out.model.graph().mutable_initializer();
-  const std::vector<std::vector<Positions>> taken{
-      {first, {}, {}, {}}, {first}, {second, first, {}, {}}, {second}, {{}, second}};
-  for (std::size_t i = 0; i < taken.size(); ++i) {
-    onnx::TensorProto& tensor = tensors[static_cast<int>(i)];
-    const TensorSlice slice{dims(tensor), taken[i]};
-    out.indices[tensor.name()] = taken[i];
-    tensor.set_raw_data(cut_slice(slice, 4, tensor.raw_data()));
-    const auto shape = shape_of(slice);
-    tensor.mutable_dims()->Assign(shape.begin(), shape.end());
-  }
-  return out;
-}
 
 class PackFamily : public testing::Test {
  protected:
@@ -121,12 +90,6 @@ class PackFamily : public testing::Test {
   fs::path folder_;
   fs::path packed_ = folder_ / "variants";
 };
-
-Positions every(std::int64_t step, std::int64_t from, std::int64_t to) {
-  Positions p;
-  for (std::int64_t i = from; i < to; i += step) p.push_back(i);
-  return p;
-}
 
 TEST_F(PackFamily, SlicesOfTheSourceCostOnlyTheirGraph) {
   const Model net = small_net(64, 96);
