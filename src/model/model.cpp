@@ -2,6 +2,7 @@
 
 #include "base/atomic_file.h"
 #include "base/excerpt.h"
+#include "model/sliced_weights.h"
 #include "model/tensor_data.h"
 
 #include <fmt/format.h>
@@ -82,6 +83,9 @@ std::size_t number(const std::string& text, std::size_t otherwise) {
 
 void pull_in_external_data(onnx::TensorProto& tensor, const std::string& model, const std::filesystem::path& folder) {
   if (tensor.data_location() != onnx::TensorProto_DataLocation_EXTERNAL) return;
+  if (refers_to_slice(tensor))
+    bad_input(
+        fmt::format("{}: weights '{}' are a slice, but the model does not say of which form", model, tensor.name()));
   const std::filesystem::path location = entry(tensor, "location").value_or("");
   const bool escapes = std::any_of(location.begin(), location.end(), [](const auto& part) { return part == ".."; });
   if (location.empty() || location.is_absolute() || escapes) {
@@ -109,19 +113,7 @@ void pull_in_external_data(onnx::TensorProto& tensor, const std::string& model, 
     bad_input(fmt::format("{}: weights '{}' cannot be read from {}", model, shown(tensor.name()), path.string()));
   }
   tensor.clear_external_data();
-  tensor.set_data_location(onnx::TensorProto_DataLocation_DEFAULT);
-}
-
-/// Calls `visit` for every tensor that holds weights, in subgraphs too.
-void for_each_weights(onnx::GraphProto& graph, const std::function<void(onnx::TensorProto&)>& visit) {
-  for (auto& tensor : *graph.mutable_initializer()) visit(tensor);
-  for (auto& node : *graph.mutable_node()) {
-    for (auto& attribute : *node.mutable_attribute()) {
-      if (attribute.has_t()) visit(*attribute.mutable_t());
-      if (attribute.has_g()) for_each_weights(*attribute.mutable_g(), visit);
-      for (auto& inner : *attribute.mutable_graphs()) for_each_weights(inner, visit);
-    }
-  }
+  tensor.clear_data_location();
 }
 
 void collect_reads(const onnx::NodeProto& node, std::vector<std::string>& names) {
@@ -216,6 +208,17 @@ std::int64_t Model::opset() const {
   return 0;
 }
 
+void for_each_weights(onnx::GraphProto& graph, const std::function<void(onnx::TensorProto&)>& visit) {
+  for (auto& tensor : *graph.mutable_initializer()) visit(tensor);
+  for (auto& node : *graph.mutable_node()) {
+    for (auto& attribute : *node.mutable_attribute()) {
+      if (attribute.has_t()) visit(*attribute.mutable_t());
+      if (attribute.has_g()) for_each_weights(*attribute.mutable_g(), visit);
+      for (auto& inner : *attribute.mutable_graphs()) for_each_weights(inner, visit);
+    }
+  }
+}
+
 Model load_model(const std::filesystem::path& path) {
   require_readable_size(path);
   return parse_model(read_file(path), path.string(), path.parent_path());
@@ -232,6 +235,7 @@ Model parse_model(std::string_view bytes, const std::string& name, const std::fi
   if (!model.proto.has_graph() || (model.graph().node().empty() && model.graph().output().empty())) {
     bad_input(fmt::format("{}: not an ONNX model: it holds no graph", name));
   }
+  if (is_sliced(model.proto)) take_in_slices(model.proto, name, folder);
   for_each_weights(model.graph(), [&](onnx::TensorProto& tensor) { pull_in_external_data(tensor, name, folder); });
   check_model(model);
   return model;
@@ -244,6 +248,14 @@ std::vector<std::filesystem::path> model_files(const std::filesystem::path& path
   onnx::ModelProto proto;
   const std::string bytes = read_file(path);
   if (bytes.size() > kProtobufLimit || !proto.ParseFromString(bytes)) return files;
+  if (is_sliced(proto)) {
+    try {
+      for (WeightsFile& file : weights_files(proto, path.string(), path.parent_path()))
+        files.push_back(std::move(file.path));
+    } catch (const Error&) {  // load_model() says what is wrong
+    }
+    return files;
+  }
   for_each_weights(*proto.mutable_graph(), [&](const onnx::TensorProto& tensor) {
     if (tensor.data_location() != onnx::TensorProto_DataLocation_EXTERNAL) return;
     auto file = path.parent_path() / entry(tensor, "location").value_or("");

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -25,16 +26,19 @@ struct Model {
   [[nodiscard]] std::int64_t opset() const;
 };
 
-/// Reads, pulls in external data, checks and sorts. Throws Error(bad_input), one line that begins with the path:
-/// missing, empty, truncated, not ONNX, external data missing, and whatever check() finds.
+/// Reads, pulls in external data (slices of it too: model/sliced_weights.h), checks and sorts. Throws Error(bad_input),
+/// one line that begins with the path: missing, empty, truncated, not ONNX, external data missing, and whatever check()
+/// finds.
 [[nodiscard]] Model load_model(const std::filesystem::path& path);
 /// The same from memory. External data is looked for in `folder`.
 [[nodiscard]] Model parse_model(std::string_view bytes, const std::string& name,
                                 const std::filesystem::path& folder = {});
-/// The file itself, then those beside it that hold weights of it. Never throws for what is no model: one file then.
+/// The file itself, then those that hold weights of it. Never throws for what is no model: one file then.
 [[nodiscard]] std::vector<std::filesystem::path> model_files(const std::filesystem::path& path);
 /// Bytes of all of them. Throws Error(bad_input) if one is not there.
 [[nodiscard]] std::int64_t model_bytes(const std::filesystem::path& path);
+/// Calls `visit` for every tensor that holds weights, in subgraphs too.
+void for_each_weights(onnx::GraphProto& graph, const std::function<void(onnx::TensorProto&)>& visit);
 /// One definition per name (of weights defined twice the last is kept, as ONNX Runtime does), nothing read that nothing
 /// defines, no cycle, weights as long as their shape says, an output, no input of size 0. Nodes are put into
 /// topological order (stable). Throws Error(bad_input).

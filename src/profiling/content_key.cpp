@@ -2,6 +2,8 @@
 
 #include "base/hash.h"
 #include "model/model.h"
+#include "model/sliced_weights.h"
+#include "scaling/pack_family.h"
 
 #include <rtmdl/error.h>
 
@@ -57,11 +59,14 @@ const std::string& ContentHashes::of(const std::filesystem::path& model) {
   if (known != known_.end() && std::all_of(known->second.stamps.begin(), known->second.stamps.end(), unchanged))
     return known->second.hash;
   Entry now;
+  const bool sliced = is_sliced_file(model);
+  if (sliced) now.hash = content_of(model);
   for (const auto& file : model_files(model)) {
     std::error_code error;
     if (file != model && !std::filesystem::is_regular_file(file, error))
       bad_input(fmt::format("{}: weights of it are in {}, which is not there", model.string(), file.string()));
     now.stamps.push_back(Stamp::of(file));
+    if (sliced) continue;
     const std::string hash = sha256_of_file(file);
     now.hash = now.hash.empty() ? hash : sha256(now.hash + hash);
   }

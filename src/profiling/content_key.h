@@ -28,10 +28,10 @@ class ContentKey {
 };
 
 /// SHA-256 of models, weights in other files included; each is read once (again when the size or modification time of
-/// one of its files changes). Not thread-safe.
+/// one of its files changes). However a level's weights are stored, its hash is that of the model. Not thread-safe.
 class ContentHashes {
  public:
-  /// Throws Error(bad_input) if a file cannot be read.
+  /// Throws Error(bad_input) if a file cannot be read, or is not the one that a light level needs.
   [[nodiscard]] const std::string& of(const std::filesystem::path& model);
 
  private:

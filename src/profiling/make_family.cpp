@@ -6,6 +6,7 @@
 #include "profiling/check_tasks.h"
 #include "profiling/content_key.h"
 #include "profiling/machine.h"
+#include "profiling/settle_family.h"
 #include "profiling/training_data.h"
 #include "scaling/measure.h"
 #include "scaling/slim.h"
@@ -29,8 +30,6 @@ namespace fs = std::filesystem;
 constexpr std::size_t kCalibrationSets = 64;
 constexpr double kRounding = 1e-9;        // 95 of 100 inputs are 95 %, however the figures were rounded
 constexpr const char* kQuick = "source";  // the recipe of the source's own levels
-constexpr const char* kSourceLocation = "source";
-constexpr std::string_view kBroughtLocation = "brought ";  // and its place in the task's list
 
 /// A context that stops when the outer one does, or at a time.
 class StopAt {
@@ -147,17 +146,24 @@ class FamilyMaker::Work {
         context_.warn(
             fmt::format("{}: the files of {} are gone; `rtmdl scale` makes them again", task.name, level.id()));
   }
-  bool has_file(const StoredVariant& v) {
-    const fs::path path = workspace_.folder() / v.location;
-    return fs::exists(path) && hashes_.of(path) == v.content;
+
+  /// What is not done with its quick part is made anew by the next start.
+  void keep(std::size_t t, const Family& family) {
+    if (done(family, kQuick)) keep(file_.tasks[t], family);
   }
 
-  [[nodiscard]] fs::path path_of(const TaskSpec& task, const std::string& location) const {
-    if (location == kSourceLocation) return task.model;
-    if (location.rfind(kBroughtLocation, 0) == 0)
-      return task.variants.at(std::stoul(location.substr(kBroughtLocation.size())));
-    return workspace_.folder() / location;
+  std::vector<std::string> other_locations(const std::vector<Family>& families) {
+    std::vector<std::string> keys, locations;
+    for (const Family& family : families) {
+      keys.push_back(family.key);
+      for (const StoredVariant& v : family.others) locations.push_back(v.location);
+    }
+    const auto more = store_.locations_except(keys);
+    locations.insert(locations.end(), more.begin(), more.end());
+    return locations;
   }
+
+  ContentHashes& hashes() { return hashes_; }
 
  private:
   void keep(const TaskSpec& task, const Family& family) {
@@ -225,13 +231,16 @@ class FamilyMaker::Work {
   void measure_together(const TaskSpec& task, Family& family, const std::vector<InputSet>& calibration) {
     std::vector<LoadRequest> requests;
     std::vector<InputSet> inputs;
-    for (const StoredVariant& v : family.stored.variants) {
-      requests.push_back(load_request(task, path_of(task, v.location), v.shapes));
+    std::vector<StoredVariant*> timed;
+    for (StoredVariant& v : family.stored.variants) {
+      if (!fs::exists(path_of(task, workspace_, v))) continue;  // the storage bound dropped it
+      timed.push_back(&v);
+      requests.push_back(load_request(task, path_of(task, workspace_, v), v.shapes));
       const bool whole = v.resolution == 1 && !calibration.empty();
       inputs.push_back(whole ? calibration.front() : InputSet());
     }
     const auto times = measure_times(engine_, requests, inputs);
-    for (std::size_t i = 0; i < times.size(); ++i) family.stored.variants[i].median = quantile(times[i], 0.5);
+    for (std::size_t i = 0; i < times.size(); ++i) timed[i]->median = quantile(times[i], 0.5);
     keep(task, family);
   }
 
@@ -330,7 +339,7 @@ class FamilyMaker::Work {
     family.finished = outcome.finished;
     family.stored.refused = outcome.refused;
     for (const Variant& v : outcome.variants)
-      add(task, family, v, v.path == task.model ? kSourceLocation : location_of(v.path));
+      add(task, family, v, v.path == task.model ? std::string(kSourceLocation) : location_of(v.path));
     for (std::size_t i = 0; i < task.variants.size() && !context_.stopping(); ++i)
       bring(task, i, source, evaluator, family);
     log(task, family.stored.variants.front(), family.stored.variants, family.stored.refused);
@@ -491,12 +500,10 @@ void FamilyMaker::find_or_make_forms(std::size_t task, Family& family) { work_->
 void FamilyMaker::make_again(std::size_t task, Family& family, const std::set<std::string>& recipes) {
   work_->make_again(task, family, recipes);
 }
-bool FamilyMaker::ours(const StoredVariant& v) {
-  return v.location != kSourceLocation && v.location.rfind(kBroughtLocation, 0) != 0;
+void FamilyMaker::keep(std::size_t task, const Family& family) { work_->keep(task, family); }
+std::vector<std::string> FamilyMaker::other_locations(const std::vector<Family>& families) {
+  return work_->other_locations(families);
 }
-bool FamilyMaker::has_file(const StoredVariant& variant) { return work_->has_file(variant); }
-fs::path FamilyMaker::path_of(const TaskSpec& task, const StoredVariant& variant) const {
-  return work_->path_of(task, variant.location);
-}
+ContentHashes& FamilyMaker::hashes() { return work_->hashes(); }
 
 }  // namespace rtmdl

@@ -2,11 +2,11 @@
 /// One task's family of variants: made, or found in the workspace and completed. What is done is stored at once.
 
 #include "engine/engine.h"
+#include "profiling/content_key.h"
 #include "profiling/scale_tasks.h"
 #include "profiling/store.h"
 #include "task/workspace.h"
 
-#include <filesystem>
 #include <memory>
 #include <set>
 #include <string>
@@ -38,11 +38,11 @@ class FamilyMaker {
   /// Makes again what these recipes made; forms only if the options allow it, with a warning where not.
   void make_again(std::size_t task, Family& family, const std::set<std::string>& recipes);
 
-  /// Made by us, in the workspace; the user's own files are part of the family's key.
-  [[nodiscard]] static bool ours(const StoredVariant& variant);
-  /// Whether the variant's file is there and the same.
-  [[nodiscard]] bool has_file(const StoredVariant& variant);
-  [[nodiscard]] std::filesystem::path path_of(const TaskSpec& task, const StoredVariant& variant) const;
+  /// Writes the family to the store, if it is one that the next start may go on with.
+  void keep(std::size_t task, const Family& family);
+  /// Of all variants in the store that are not of these families' own.
+  [[nodiscard]] std::vector<std::string> other_locations(const std::vector<Family>& families);
+  [[nodiscard]] ContentHashes& hashes();
 
  private:
   class Work;

@@ -2,20 +2,20 @@
 
 #include "base/units.h"
 #include "profiling/make_family.h"
-#include "profiling/storage_bound.h"
+#include "profiling/settle_family.h"
 #include "scaling/calibrate.h"
 
 #include <rtmdl/error.h>
 
+#include <algorithm>
 #include <limits>
+#include <optional>
 #include <set>
 
 #include <fmt/format.h>
 
 namespace rtmdl {
 namespace {
-
-namespace fs = std::filesystem;
 
 class Scaling {
  public:
@@ -28,19 +28,12 @@ class Scaling {
     for (std::size_t t = 0; t < file_.tasks.size(); ++t)
       families_.push_back(context_.stopping() ? unfinished() : maker_.find_or_make(t));
     for (std::size_t t = 0; t < families_.size(); ++t) maker_.find_or_make_forms(t, families_[t]);
-    if (context_.stopping()) return deliver(std::vector<bool>(files().size(), true));
+    if (context_.stopping()) return deliver();
     StorageChoice choice = choose();
-    bool again = false;
-    for (std::size_t t = 0; t < families_.size(); ++t)
-      if (const auto lacking = families_[t].reused ? lacks_files(t, choice) : std::set<std::string>();
-          !lacking.empty()) {
-        maker_.make_again(t, families_[t], lacking);
-        again = true;
-      }
-    if (again) choice = choose();
-    std::vector<TaskVariants> tasks = deliver(choice.keep);
-    remove_dropped(choice);
-    return tasks;
+    if (make_lost_again(choice.keep)) choice = choose();
+    if (context_.stopping()) return deliver();
+    settle(choice);
+    return deliver(&choice);
   }
 
  private:
@@ -50,17 +43,14 @@ class Scaling {
     return family;
   }
 
-  [[nodiscard]] std::vector<StoredFile> files() const {
-    std::vector<StoredFile> all;
-    for (std::size_t t = 0; t < families_.size(); ++t)
-      for (const StoredVariant& v : families_[t].stored.variants)
-        all.push_back({static_cast<int>(t), v.content, v.bytes, v.accuracy, v.median.count(), v.id == "source"});
-    return all;
-  }
-
-  [[nodiscard]] StorageChoice choose() const {
-    const std::vector<StoredFile> all = files();
-    StorageChoice choice = choose_within(all, file_.storage.value_or(std::numeric_limits<std::int64_t>::max()));
+  [[nodiscard]] StorageChoice choose() {
+    std::vector<SettledFamily> all;
+    for (std::size_t t = 0; t < families_.size(); ++t) {
+      note_layout(file_.tasks[t], workspace_, families_[t].stored);
+      all.push_back({&file_.tasks[t], families_[t].key, &families_[t].stored});
+    }
+    storage_.emplace(workspace_, maker_.hashes(), std::move(all));
+    StorageChoice choice = storage_->choose(file_.storage.value_or(std::numeric_limits<std::int64_t>::max()));
     if (!choice.fits)
       throw Error(ErrorCode::infeasible,
                   fmt::format("{}: storage: {} cannot hold one variant of each task; the least possible is {}",
@@ -68,20 +58,45 @@ class Scaling {
     return choice;
   }
 
-  /// Recipes of variants that are to be kept and whose file is not there any more, or is another.
-  [[nodiscard]] std::set<std::string> lacks_files(std::size_t task, const StorageChoice& choice) {
-    std::set<std::string> recipes;
+  /// Variants that are to be kept and whose files are not there any more, or are others. False: there are none.
+  bool make_lost_again(const std::vector<bool>& keep) {
+    const std::vector<bool> damaged = storage_->damaged(keep);
+    bool again = false;
     std::size_t i = 0;
-    for (std::size_t t = 0; t < task; ++t) i += families_[t].stored.variants.size();
-    for (const StoredVariant& v : families_[task].stored.variants) {
-      if (choice.keep[i++] && FamilyMaker::ours(v) && !maker_.has_file(v)) recipes.insert(v.recipe);
+    for (std::size_t t = 0; t < families_.size(); ++t) {
+      Family& family = families_[t];
+      std::set<std::string> recipes;
+      for (const StoredVariant& v : family.stored.variants)
+        if (damaged[i++] && family.reused) recipes.insert(v.recipe);
+      if (recipes.empty()) continue;
+      std::string layout =
+          family.stored.layout;  // of levels that are dropped: what they share is known from there only
+      maker_.make_again(t, family, recipes);
+      if (family.stored.layout.empty()) family.stored.layout = std::move(layout);
+      again = true;
     }
-    return recipes;
+    return again;
   }
 
-  std::vector<TaskVariants> deliver(const std::vector<bool>& keep) const {
+  /// New files first, then the store, then away with the old ones: a killed process leaves a store that is right.
+  void settle(const StorageChoice& choice) {
+    std::vector<std::string> before;
+    for (const Family& family : families_) before.push_back(family.stored.settled);
+    storage_->settle(choice.keep);
+    for (std::size_t t = 0; t < families_.size(); ++t)
+      if (families_[t].stored.settled != before[t]) maker_.keep(t, families_[t]);
+    storage_->remove_unused(choice.keep, maker_.other_locations(families_));
+    if (choice.hypervolume < choice.hypervolume_unbounded)
+      context_.info(fmt::format("storage: {} of {} are used; the accuracy-latency fronts lose {} of their hypervolume",
+                                format_bytes(choice.bytes), format_bytes(*file_.storage),
+                                format_percent(1 - choice.hypervolume / choice.hypervolume_unbounded, 1)));
+  }
+
+  /// Without a choice (the work was stopped): all that there is.
+  std::vector<TaskVariants> deliver(const StorageChoice* choice = nullptr) const {
+    std::vector<LevelBytes> bytes;
+    if (choice != nullptr) bytes = storage_->bytes(choice->keep);
     std::vector<TaskVariants> tasks;
-    std::set<std::string> counted;
     std::size_t i = 0;
     for (std::size_t t = 0; t < families_.size(); ++t) {
       TaskVariants out;
@@ -90,9 +105,9 @@ class Scaling {
       out.reused = families_[t].reused;
       out.finished = families_[t].finished;
       for (const StoredVariant& s : families_[t].stored.variants) {
-        if (!keep[i++]) {
-          out.dropped.push_back(fmt::format("{}: dropped to stay within storage: {} ({})", s.id,
-                                            format_bytes(file_.storage.value_or(0)), format_bytes(s.bytes)));
+        const std::size_t level = i++;
+        if (choice != nullptr && !choice->keep[level]) {
+          out.dropped.push_back(why_dropped(s, choice->pointless[level]));
           context_.info(fmt::format("{}: {}", out.task, out.dropped.back()));
           continue;
         }
@@ -102,12 +117,12 @@ class Scaling {
         v.depth = s.depth;
         v.resolution = s.resolution;
         v.precision = s.precision;
-        v.bytes = s.bytes;
-        v.shared_bytes = counted.insert(s.content).second ? 0 : s.bytes;
+        v.bytes = bytes.empty() ? s.bytes : bytes[level].bytes;
+        v.shared_bytes = bytes.empty() ? 0 : bytes[level].shared;
         v.accuracy = s.accuracy;
         v.accuracy_loss = s.accuracy_loss;
         v.median = s.median;
-        v.path = maker_.path_of(file_.tasks[t], s);
+        v.path = path_of(file_.tasks[t], workspace_, s);
         v.shapes = s.shapes;
         v.note = s.note;
         out.variants.push_back(std::move(v));
@@ -117,17 +132,10 @@ class Scaling {
     return tasks;
   }
 
-  /// What the bound dropped leaves the disk too; the store remembers it, so that it is not tried again.
-  void remove_dropped(const StorageChoice& choice) const {
-    const std::vector<StoredFile> all = files();
-    std::set<std::string> kept;
-    for (std::size_t i = 0; i < all.size(); ++i)
-      if (choice.keep[i]) kept.insert(all[i].content);
-    for (std::size_t t = 0; t < families_.size(); ++t)
-      for (const StoredVariant& v : families_[t].stored.variants) {
-        std::error_code ignored;
-        if (FamilyMaker::ours(v) && !kept.contains(v.content)) fs::remove(workspace_.folder() / v.location, ignored);
-      }
+  [[nodiscard]] std::string why_dropped(const StoredVariant& v, const std::string& pointless) const {
+    if (!pointless.empty()) return fmt::format("{}: dropped: {}", v.id, pointless);
+    return fmt::format("{}: dropped to stay within storage: {} ({})", v.id, format_bytes(file_.storage.value_or(0)),
+                       format_bytes(v.bytes));
   }
 
   const TaskFile& file_;
@@ -135,6 +143,7 @@ class Scaling {
   const Context& context_;
   FamilyMaker maker_;
   std::vector<Family> families_;
+  std::optional<FamilyStorage> storage_;
 };
 
 }  // namespace

@@ -1,35 +1,58 @@
 #pragma once
-/// The bound on storage over all variants of all tasks: which files stay. Pure.
+/// The bound on storage over all levels of all tasks: which of them stay. Pure: what a set of levels needs is a
+/// function that the caller gives, for levels share weights (scaling/family_layout.h).
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
 namespace rtmdl {
 
-/// A variant as the bound sees it. Variants with the same `content` share one file, which counts once.
-struct StoredFile {
-  int task = 0;
-  std::string content;
-  std::int64_t bytes = 0;
+/// A level as the bound sees it.
+struct StoredLevel {
+  std::size_t task = 0;
+  std::string id;
+  std::int64_t bytes = 0;  ///< that it needs if it is kept alone
   double accuracy = 1;
-  std::int64_t median = 0;  ///< nanoseconds; 0: unknown
+  std::int64_t median = 0;  ///< nanoseconds; 0: unknown, taken to be the source's
   bool source = false;
 };
 
-struct StorageChoice {
-  std::vector<bool> keep;  ///< one per file given
-  std::int64_t bytes = 0;  ///< of what is kept
-  std::int64_t least = 0;  ///< the smallest variant of each task: no bound below this can be met
-  bool fits = true;        ///< false: not even the least fits; `keep` is the least
+/// Levels that may share bytes; no byte is shared between groups. Each level is in one group, and all levels of a task
+/// in the same.
+struct SharingGroup {
+  std::vector<std::size_t> levels;
+  /// Bytes on disk of those of `levels` that are kept (one flag each), whatever they share counted once.
+  std::function<std::int64_t(const std::vector<bool>& keep)> bytes;
 };
 
-/// Drops as few variants as it needs to: first those that another of their task beats in bytes, accuracy and time
-/// (sources excepted), then whatever frees most bytes, sources last among equals. Each task keeps at least its
-/// smallest. The same input gives the same choice.
-[[nodiscard]] StorageChoice choose_within(const std::vector<StoredFile>& files, std::int64_t limit);
+struct StorageChoice {
+  std::vector<bool> keep;              ///< by level
+  std::vector<std::string> pointless;  ///< by level: why it is no level beside the others; empty: it is one
+  std::int64_t bytes = 0;              ///< of what is kept
+  std::int64_t least = 0;              ///< no bound below this can be met; 0 where everything fits
+  bool fits = true;                    ///< false: not even the least fits; `keep` is the least
+  double hypervolume = 0;              ///< of what is kept: weighted sum over tasks
+  double hypervolume_unbounded = 0;    ///< of what would be kept without a bound
+};
 
-/// Bytes of the distinct contents.
-[[nodiscard]] std::int64_t distinct_bytes(const std::vector<StoredFile>& files);
+/// Levels whose times are closer than this are one level.
+inline constexpr double kDistinctTimes = 1.05;
+
+/// First drops levels that another of their task is no worse than in bytes, accuracy and time, and of two whose times
+/// are less than 5 % apart the less accurate one (while the bound is exceeded, not if it is the smaller one). Sources
+/// stay.
+///
+/// Of the rest, chooses the set that fits into `limit` and whose accuracy–latency fronts have the largest weighted sum
+/// of hypervolumes (hypervolume.h; times and accuracies as shares of the source's, against 1.1 times its latency and no
+/// accuracy). Each task keeps at least one level. By enumeration within groups of at most 16 levels, which gives each
+/// its front of (bytes, hypervolume), and a multiple-choice knapsack over groups: exact. Larger groups are thinned out
+/// and filled greedily. What adds nothing but fits stays, sources first.
+///
+/// `weights`: by task. Each task must have a level. The same input gives the same choice.
+[[nodiscard]] StorageChoice choose_within(const std::vector<StoredLevel>& levels, const std::vector<double>& weights,
+                                          const std::vector<SharingGroup>& groups, std::int64_t limit);
 
 }  // namespace rtmdl

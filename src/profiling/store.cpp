@@ -12,13 +12,13 @@
 namespace rtmdl {
 namespace {
 
-constexpr std::int64_t kSchema = 2;                // PRAGMA user_version; raise with every change below
+constexpr std::int64_t kSchema = 3;                // PRAGMA user_version; raise with every change below
 constexpr std::int64_t kApplication = 0x72746d64;  // PRAGMA application_id: "rtmd"
 constexpr std::size_t kMostSamples = 2000;
 
 constexpr const char* kTables = R"(
   CREATE TABLE families (key TEXT PRIMARY KEY, task TEXT NOT NULL, done TEXT NOT NULL DEFAULT '',
-    made TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP);
+    layout TEXT NOT NULL DEFAULT '', settled TEXT NOT NULL DEFAULT '', made TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP);
   CREATE TABLE variants (family TEXT NOT NULL REFERENCES families(key) ON DELETE CASCADE, position INTEGER NOT NULL,
     id TEXT NOT NULL, location TEXT NOT NULL, content TEXT NOT NULL, width REAL NOT NULL, depth REAL NOT NULL,
     resolution REAL NOT NULL, precision TEXT NOT NULL, bytes INTEGER NOT NULL, accuracy REAL NOT NULL,
@@ -32,6 +32,13 @@ constexpr const char* kTables = R"(
     stalls INTEGER NOT NULL, stalls_of INTEGER NOT NULL, stalls_worst_ns INTEGER NOT NULL, memory INTEGER NOT NULL,
     measured TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP);
 )";
+
+/// From each schema to the next, beginning with the first.
+constexpr const char* kUpgrades[kSchema - 1] = {
+    "ALTER TABLE families ADD COLUMN done TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE variants ADD COLUMN recipe TEXT NOT NULL DEFAULT '';",
+    "ALTER TABLE families ADD COLUMN layout TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE families ADD COLUMN settled TEXT NOT NULL DEFAULT '';"};
 
 /// "input=1,3,224,224;other=1,8"
 std::string shapes_text(const std::map<std::string, std::vector<std::int64_t>>& shapes) {
@@ -101,10 +108,9 @@ Store::Store(const std::filesystem::path& file) : database_(file) {
   database_.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON");
   if (!empty && schema == kSchema) return;
   Transaction transaction(database_);
-  if (!empty && database_.value("PRAGMA user_version") == 1) {
-    database_.execute(
-        "ALTER TABLE families ADD COLUMN done TEXT NOT NULL DEFAULT '';"
-        "ALTER TABLE variants ADD COLUMN recipe TEXT NOT NULL DEFAULT '';");
+  if (!empty) {
+    for (std::int64_t from = database_.value("PRAGMA user_version"); from >= 1 && from < kSchema; ++from)
+      database_.execute(kUpgrades[from - 1]);
     database_.execute(fmt::format("PRAGMA user_version = {}", kSchema).c_str());
   }
   // Another process may have been faster.
@@ -117,10 +123,12 @@ Store::Store(const std::filesystem::path& file) : database_(file) {
 }
 
 std::optional<StoredFamily> Store::family(const std::string& key) {
-  Statement known(database_, "SELECT done FROM families WHERE key = ?");
+  Statement known(database_, "SELECT done, layout, settled FROM families WHERE key = ?");
   if (!known.bind(key).step()) return std::nullopt;
   StoredFamily family;
   family.done = lines(known.text(0));
+  family.layout = known.text(1);
+  family.settled = known.text(2);
   Statement variants(
       database_,
       "SELECT id, location, content, width, depth, resolution, precision, bytes, accuracy, accuracy_loss, median_ns, "
@@ -151,10 +159,12 @@ std::optional<StoredFamily> Store::family(const std::string& key) {
 void Store::put_family(const std::string& key, const std::string& task, const StoredFamily& family) {
   Transaction transaction(database_);
   Statement(database_, "DELETE FROM families WHERE key = ?").bind(key).step();
-  Statement(database_, "INSERT INTO families (key, task, done) VALUES (?, ?, ?)")
+  Statement(database_, "INSERT INTO families (key, task, done, layout, settled) VALUES (?, ?, ?, ?, ?)")
       .bind(key)
       .bind(task)
       .bind(fmt::format("{}", fmt::join(family.done, "\n")))
+      .bind(family.layout)
+      .bind(family.settled)
       .step();
   Statement insert(
       database_,
@@ -186,6 +196,15 @@ void Store::put_family(const std::string& key, const std::string& task, const St
     refuse.rewind();
   }
   transaction.commit();
+}
+
+std::vector<std::string> Store::locations_except(const std::vector<std::string>& keys) {
+  std::vector<std::string> locations;
+  Statement all(database_, "SELECT family, location FROM variants");
+  while (all.step()) {
+    if (std::find(keys.begin(), keys.end(), all.text(0)) == keys.end()) locations.push_back(all.text(1));
+  }
+  return locations;
 }
 
 std::optional<double> Store::accuracy(const std::string& key) {

@@ -47,6 +47,8 @@ struct StoredFamily {
   std::vector<StoredVariant> variants;
   std::vector<std::string> refused;
   std::vector<std::string> done;  ///< what was tried to its end, in this order; caller's words, without newlines
+  std::string layout;             ///< layout_text() of what the variants share; empty: not known
+  std::string settled;  ///< which variants' files are there, and how (settle_family.h); empty: as they were made
 };
 
 /// One thread at a time; several processes may use one file. Each put is durable and whole, or throws and leaves
@@ -58,6 +60,8 @@ class Store {
 
   [[nodiscard]] std::optional<StoredFamily> family(const std::string& key);
   void put_family(const std::string& key, const std::string& task, const StoredFamily& family);
+  /// Of the variants of all other families.
+  [[nodiscard]] std::vector<std::string> locations_except(const std::vector<std::string>& keys);
 
   [[nodiscard]] std::optional<double> accuracy(const std::string& key);
   void put_accuracy(const std::string& key, double accuracy);

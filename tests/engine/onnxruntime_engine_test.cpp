@@ -1,6 +1,9 @@
 #include "base/atomic_file.h"
+#include "base/hash.h"
 #include "engine/engine.h"
 #include "engine/fake/fake_engine.h"
+#include "model/models.h"
+#include "model/sliced_weights.h"
 
 #include <rtmdl/error.h>
 
@@ -47,6 +50,71 @@ class OnnxRuntimeEngineTest : public ::testing::Test {
   fs::path folder_ = fs::temp_directory_path() / ("rtmdl-engine-" + std::to_string(::getpid()));
   void TearDown() override { fs::remove_all(folder_); }
 };
+
+/// Writes `model` twice into a folder: whole, and with the weights of its convolutions in a file of their own, in which
+/// they have more channels.
+std::pair<fs::path, fs::path> whole_and_sliced(const Model& model, const fs::path& folder) {
+  save_model(model, folder / "whole.onnx");
+  Model light = model;
+  std::string weights;
+  std::vector<std::pair<onnx::TensorProto*, StoredSlice>> slices;
+  for (onnx::TensorProto& tensor : *light.graph().mutable_initializer()) {
+    if (tensor.dims_size() != 4) continue;
+    StoredSlice at{"", static_cast<std::int64_t>(weights.size()), {dims(tensor), {{}}}, ""};
+    const std::size_t row = tensor.raw_data().size() / static_cast<std::size_t>(tensor.dims(0));
+    at.slice.stored[0] = 2 * tensor.dims(0);
+    for (std::int64_t i = 0; i < tensor.dims(0); ++i) {
+      at.slice.taken[0].push_back(2 * i + 1);
+      weights += std::string(row, '?') + tensor.raw_data().substr(static_cast<std::size_t>(i) * row, row);
+    }
+    slices.emplace_back(&tensor, at);
+  }
+  const WeightsFile file{"conv.weights", static_cast<std::int64_t>(weights.size()), sha256(weights), {}};
+  write_file_atomically(folder / file.location, weights);
+  for (auto& [tensor, at] : slices) {
+    at.location = file.location;
+    const std::string digest = tensor_digest(tensor->raw_data());
+    refer_to_slice(*tensor, at, digest);
+  }
+  set_weights_files(light.proto, {file});
+  write_file_atomically(folder / "sliced.onnx", light.proto.SerializeAsString());
+  return {folder / "whole.onnx", folder / "sliced.onnx"};
+}
+
+TEST_F(OnnxRuntimeEngineTest, RunsAModelOfSlicedWeightsAsIfItWereWhole) {
+  const auto [whole, sliced] = whole_and_sliced(test::resnet18(-1), folder_);
+  EXPECT_LT(2 * fs::file_size(sliced), fs::file_size(whole));
+  for (const bool defaults : {false, true}) {
+    std::vector<std::vector<std::byte>> results;
+    for (const fs::path& path : {whole, sliced}) {
+      LoadRequest r;
+      r.model = path;
+      r.threads = 2;
+      r.defaults = defaults;
+      r.shapes = {{"image", {2, 1, 28, 28}}};
+      r.profile = folder_ / "profile";
+      const auto model = engine_->load(r);
+      float x = 0;
+      for (float& v : model->input(0).as<float>()) v = x += 0.001F;
+      ASSERT_TRUE(model->run());
+      const auto out = model->output(0);
+      EXPECT_THAT(out.shape, ::testing::ElementsAre(2, 10));
+      results.emplace_back(out.bytes.begin(), out.bytes.end());
+      EXPECT_THAT(read_file(model->finish_profile()), HasSubstr("Conv"));
+    }
+    EXPECT_EQ(results[0], results[1]);
+  }
+}
+
+TEST_F(OnnxRuntimeEngineTest, SaysOnceWhichFileLacksItsWeights) {
+  const auto [whole, sliced] = whole_and_sliced(test::resnet18(1), folder_);
+  fs::remove(folder_ / "conv.weights");
+  LoadRequest r;
+  r.model = sliced;
+  EXPECT_EQ(refusal(*engine_, r), sliced.string() + ": weights 'w0': they are in " +
+                                      (folder_ / "conv.weights").string() +
+                                      ", which cannot be read: No such file or directory");
+}
 
 TEST_F(OnnxRuntimeEngineTest, BindsInputsAndOutputsOnceAndRunsRepeatably) {
   LoadRequest r;

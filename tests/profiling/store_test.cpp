@@ -117,7 +117,7 @@ TEST_F(StoreTest, RefusesANewerSchemaAndNamesBothVersions) {
   { Store store(file); }
   { Database(file).execute("PRAGMA user_version = 7"); }
   EXPECT_THAT(error_of([&] { Store store(file); }),
-              AllOf(HasSubstr(file.string()), HasSubstr("schema 7"), HasSubstr("up to 2"), HasSubstr("newer")));
+              AllOf(HasSubstr(file.string()), HasSubstr("schema 7"), HasSubstr("up to 3"), HasSubstr("newer")));
 }
 
 TEST_F(StoreTest, TakesOverAStoreOfTheFirstSchema) {
@@ -125,7 +125,8 @@ TEST_F(StoreTest, TakesOverAStoreOfTheFirstSchema) {
   {
     Database old(file);
     old.execute(
-        "ALTER TABLE families DROP COLUMN done; ALTER TABLE variants DROP COLUMN recipe; PRAGMA user_version = 1");
+        "ALTER TABLE families DROP COLUMN done; ALTER TABLE variants DROP COLUMN recipe;"
+        "ALTER TABLE families DROP COLUMN layout; ALTER TABLE families DROP COLUMN settled; PRAGMA user_version = 1");
     old.execute("INSERT INTO families (key, task) VALUES ('old', 'faces')");
   }
   Store store(file);
@@ -134,11 +135,19 @@ TEST_F(StoreTest, TakesOverAStoreOfTheFirstSchema) {
   EXPECT_TRUE(store.family("old")->done.empty());
   StoredFamily family;
   family.done = {"source", "w0.5 with options"};
+  family.layout = "what they share";
+  family.settled = "all of them";
   family.variants.resize(1);
   family.variants[0].recipe = "w0.5 with options";
   store.put_family("old", "faces", family);
   EXPECT_EQ(store.family("old")->done, family.done);
   EXPECT_EQ(store.family("old")->variants[0].recipe, family.done[1]);
+  EXPECT_EQ(store.family("old")->layout, family.layout);
+  EXPECT_EQ(store.family("old")->settled, family.settled);
+  family.variants[0].location = "variants/a.onnx";
+  store.put_family("old", "faces", family);
+  EXPECT_THAT(store.locations_except({"other"}), testing::ElementsAre("variants/a.onnx"));
+  EXPECT_TRUE(store.locations_except({"old"}).empty());
 }
 
 TEST_F(StoreTest, RefusesAFileThatIsNoDatabase) {

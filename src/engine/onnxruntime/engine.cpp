@@ -63,8 +63,9 @@ class OnnxRuntimeEngine final : public Engine {
     } catch (const std::bad_alloc&) {
       bad_input(fmt::format("{}: there is not enough memory to run this model", request.model.string()));
     } catch (const Error& e) {
-      if (e.code() == ErrorCode::bad_input) bad_input(fmt::format("{}: {}", request.model.string(), e.what()));
-      throw;
+      const std::string path = request.model.string() + ": ";
+      if (e.code() != ErrorCode::bad_input || std::string_view(e.what()).starts_with(path)) throw;
+      bad_input(path + e.what());
     }
   }
 

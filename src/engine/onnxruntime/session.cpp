@@ -1,6 +1,8 @@
 #include "engine/onnxruntime/session.h"
 
 #include "engine/onnxruntime/provider.h"
+#include "model/model.h"
+#include "model/sliced_weights.h"
 
 #include <rtmdl/error.h>
 
@@ -112,6 +114,13 @@ std::vector<std::string> names_of(const Bindings& bindings) {
   return names;
 }
 
+/// ONNX Runtime knows nothing of weights that are slices of others': it gets such a model whole, from memory.
+Ort::Session open(const Ort::Env& env, const std::filesystem::path& model, const Ort::SessionOptions& options) {
+  if (!is_sliced_file(model)) return {env, model.c_str(), options};
+  const std::string bytes = serialize(load_model(model));
+  return {env, bytes.data(), bytes.size(), options};
+}
+
 std::vector<std::int64_t> fixed_shape(const TensorSpec& declared, const LoadRequest& request) {
   std::vector<std::int64_t> shape = declared.shape;
   if (const auto given = request.shapes.find(declared.name); given != request.shapes.end()) {
@@ -137,7 +146,7 @@ std::vector<std::int64_t> fixed_shape(const TensorSpec& declared, const LoadRequ
 
 OnnxRuntimeSession::OnnxRuntimeSession(const Ort::Env& env, const LoadRequest& request) : pool_(request.pool) {
   configure(request);
-  session_ = Ort::Session(env, request.model.c_str(), options_);
+  session_ = open(env, request.model, options_);
   bind_inputs(request);
   learn_outputs();
   link_state(request);
