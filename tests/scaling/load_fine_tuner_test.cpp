@@ -40,8 +40,9 @@ TEST(LoadFineTuner, SaysWhatIsMissing) {
   EXPECT_THAT(load_fine_tuner().reason,
               testing::AllOf(HasSubstr("broken.so cannot be loaded: "), testing::Not(HasSubstr("\n"))));
   ::setenv("RTMDL_TRAINING_LIBRARY", "/lib/x86_64-linux-gnu/libm.so.6", 1);
-  if (std::filesystem::exists("/lib/x86_64-linux-gnu/libm.so.6"))
+  if (std::filesystem::exists("/lib/x86_64-linux-gnu/libm.so.6")) {
     EXPECT_THAT(load_fine_tuner().reason, HasSubstr("has version 'none', this program needs '"));
+  }
 }
 
 TEST(LoadFineTuner, ModelsResultsAndErrorsCross) {
