@@ -1,12 +1,11 @@
 #include "profiling/settle_family.h"
 
-#include "model/model.h"
-#include "scaling/source_indices.h"
-
 #include "base/hash.h"
+#include "base/units.h"
 #include "model/model.h"
 #include "profiling/layout_text.h"
 #include "scaling/pack_family.h"
+#include "scaling/source_indices.h"
 
 #include <rtmdl/error.h>
 
@@ -212,15 +211,84 @@ std::int64_t FamilyStorage::bytes_of(const std::vector<std::size_t>& levels, con
   return sum;
 }
 
+StoredLevel FamilyStorage::as_stored(std::size_t i) const {
+  const StoredVariant& v = *levels_[i].variant;
+  return {levels_[i].family, v.id, v.bytes, v.accuracy, v.median.count(), v.id == "source"};
+}
+
+/// By level: why it is beyond what the task grants its family; empty: it is not.
+std::vector<std::string> FamilyStorage::beyond_own_limits() const {
+  std::vector<std::string> beyond(levels_.size());
+  for (std::size_t f = 0; f < families_.size(); ++f) {
+    std::vector<std::size_t> of;  // variants that the user brings are the user's matter
+    std::vector<StoredLevel> levels;
+    double source = 0;
+    for (std::size_t i = 0; i < levels_.size(); ++i) {
+      if (levels_[i].family != f || levels_[i].variant->location.starts_with(kBroughtLocation)) continue;
+      of.push_back(i);
+      levels.push_back(as_stored(i));
+      levels.back().task = 0;
+      if (levels.back().source) source = static_cast<double>(levels.back().bytes);
+    }
+    const auto spread = [this, of](const std::vector<bool>& keep) {
+      std::vector<bool> all(levels_.size(), false);
+      for (std::size_t k = 0; k < of.size(); ++k) all[of[k]] = keep[k];
+      return all;
+    };
+    SharingGroup group;
+    for (std::size_t k = 0; k < of.size(); ++k) group.levels.push_back(k);
+    group.bytes = [this, of, spread](const std::vector<bool>& keep) { return bytes_of(of, spread(keep)); };
+    const double share = families_[f].task->scale.storage;
+    const auto limit = static_cast<std::int64_t>(share * source);
+    if (of.size() < 2 || source == 0 || group.bytes(std::vector<bool>(of.size(), true)) <= limit) continue;
+    const StorageChoice choice = choose_within(levels, {1.0}, {group}, limit);
+    for (std::size_t k = 0; choice.fits && k < of.size(); ++k)
+      if (!choice.keep[k])
+        beyond[of[k]] = !choice.pointless[k].empty()
+                            ? choice.pointless[k]
+                            : fmt::format("beyond scale.storage: {} of the source", format_percent(share, 0));
+  }
+  return beyond;
+}
+
 StorageChoice FamilyStorage::choose(std::int64_t limit) const {
+  const std::vector<std::string> beyond = beyond_own_limits();
+  std::vector<std::size_t> left,
+      place(levels_.size());  // levels within their own limits, and where they are among them
   std::vector<StoredLevel> levels;
+  for (std::size_t i = 0; i < levels_.size(); ++i) {
+    if (!beyond[i].empty()) continue;
+    place[i] = left.size();
+    left.push_back(i);
+    levels.push_back(as_stored(i));
+  }
   std::vector<double> weights;
   for (const SettledFamily& family : families_) weights.push_back(family.task->accuracy.weight);
-  for (const Level& level : levels_) {
-    const StoredVariant& v = *level.variant;
-    levels.push_back({level.family, v.id, v.bytes, v.accuracy, v.median.count(), v.id == "source"});
+  std::vector<SharingGroup> within;
+  for (const SharingGroup& group : groups()) {
+    SharingGroup rest;
+    std::vector<bool> there;
+    for (const std::size_t i : group.levels) {
+      there.push_back(beyond[i].empty());
+      if (there.back()) rest.levels.push_back(place[i]);
+    }
+    rest.bytes = [of = group.bytes, there](const std::vector<bool>& keep) {
+      std::vector<bool> all = there;
+      for (std::size_t i = 0, k = 0; i < all.size(); ++i)
+        if (there[i]) all[i] = keep[k++];
+      return of(all);
+    };
+    within.push_back(std::move(rest));
   }
-  return choose_within(levels, weights, groups(), limit);
+  StorageChoice choice = choose_within(levels, weights, within, limit);
+  StorageChoice whole = choice;
+  whole.keep.assign(levels_.size(), false);
+  whole.pointless = beyond;
+  for (std::size_t k = 0; k < left.size(); ++k) {
+    whole.keep[left[k]] = choice.keep[k];
+    whole.pointless[left[k]] = choice.pointless[k];
+  }
+  return whole;
 }
 
 void FamilyStorage::settle(const std::vector<bool>& keep) {
