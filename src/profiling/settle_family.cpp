@@ -5,7 +5,6 @@
 #include "model/model.h"
 #include "profiling/layout_text.h"
 #include "scaling/pack_family.h"
-#include "scaling/source_indices.h"
 
 #include <rtmdl/error.h>
 
@@ -50,19 +49,6 @@ fs::path path_of(const TaskSpec& task, const Workspace& workspace, const StoredV
   return workspace.folder() / location;
 }
 
-namespace {
-
-/// Where the weights of a narrower form came from, as its file says.
-SourceIndices origin_of(const fs::path& path) {
-  try {
-    return read_indices(load_model(path));
-  } catch (const Error&) {  // no ONNX model: a level of another back-end's
-    return {};
-  }
-}
-
-}  // namespace
-
 void note_layout(const TaskSpec& task, const Workspace& workspace, StoredFamily& family) {
   std::optional<FamilyLayout> layout = parse_layout(family.layout);
   const auto known = [&](const StoredVariant& v) {
@@ -76,7 +62,7 @@ void note_layout(const TaskSpec& task, const Workspace& workspace, StoredFamily&
     if (!is_ours(v)) continue;
     const fs::path path = path_of(task, workspace, v);
     try {
-      levels.push_back({path, content_of(path), origin_of(path)});
+      levels.push_back({path, content_of(path), {}});
     } catch (const Error&) {  // dropped, or lost: what is known of it stays
       continue;
     }
@@ -230,20 +216,21 @@ std::vector<std::string> FamilyStorage::beyond_own_limits() const {
       levels.back().task = 0;
       if (levels.back().source) source = static_cast<double>(levels.back().bytes);
     }
-    const auto spread = [this, of](const std::vector<bool>& keep) {
-      std::vector<bool> all(levels_.size(), false);
-      for (std::size_t k = 0; k < of.size(); ++k) all[of[k]] = keep[k];
-      return all;
-    };
     SharingGroup group;
     for (std::size_t k = 0; k < of.size(); ++k) group.levels.push_back(k);
-    group.bytes = [this, of, spread](const std::vector<bool>& keep) { return bytes_of(of, spread(keep)); };
+    // The source is there anyway, unless the family is to be smaller than it.
     const double share = families_[f].task->scale.storage;
-    const auto limit = static_cast<std::int64_t>(share * source);
+    const auto given = static_cast<std::int64_t>(share >= 1 ? source : 0);
+    group.bytes = [this, of, levels, given](const std::vector<bool>& keep) {
+      std::vector<bool> all(levels_.size(), false);
+      for (std::size_t k = 0; k < of.size(); ++k) all[of[k]] = keep[k] || (levels[k].source && given > 0);
+      return bytes_of(of, all) - given;
+    };
+    const auto limit = static_cast<std::int64_t>(share * source) - given;
     if (of.size() < 2 || source == 0 || group.bytes(std::vector<bool>(of.size(), true)) <= limit) continue;
     const StorageChoice choice = choose_within(levels, {1.0}, {group}, limit);
     for (std::size_t k = 0; choice.fits && k < of.size(); ++k)
-      if (!choice.keep[k])
+      if (!choice.keep[k] && !(levels[k].source && given > 0))
         beyond[of[k]] = !choice.pointless[k].empty()
                             ? choice.pointless[k]
                             : fmt::format("beyond scale.storage: {} of the source", format_percent(share, 0));
