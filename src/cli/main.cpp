@@ -1,5 +1,7 @@
 #include "base/excerpt.h"
+#include "cli/inspect.h"
 #include "cli/session.h"
+#include "cli/train.h"
 #include "planning/policies.h"
 
 #include <rtmdl/error.h>
@@ -15,10 +17,6 @@
 
 #include <fcntl.h>
 #include <unistd.h>
-
-#ifdef RTMDL_WITH_TRAINING
-#include "cli/train.h"
-#endif
 
 namespace rtmdl {
 namespace {
@@ -69,8 +67,6 @@ void require_verb(const CLI::App& app, const std::string& first) {
     bad_input(fmt::format("the verb comes first: rtmdl VERB TASKS.yaml {}; see `rtmdl --help`", excerpt(first)));
   }
   if (std::find(verbs.begin(), verbs.end(), first) != verbs.end()) return;
-  if (first == "train")
-    bad_input("this build has no verb 'train': it needs libtorch (HACKING.md says how to build it)");
   bad_input(fmt::format("unknown verb '{}'; {}; see `rtmdl --help`", excerpt(first), did_you_mean(first, verbs)));
 }
 
@@ -155,9 +151,8 @@ int run_main(int argc, char** argv) {
   add_plan_options(*compare, options);
   add_load(*compare, options);
   add_strict(*compare, options);
-#ifdef RTMDL_WITH_TRAINING
-  add_train_verb(app, chosen);
-#endif
+  add_train_verb(app, chosen, kExit);
+  add_inspect_verb(app, chosen);
 
   require_verb(app, argc > 1 ? argv[1] : "");
   try {

@@ -83,12 +83,12 @@ class Session {
   void print(const std::string& text) const;
   /// One JSON object on stdout, if --json.
   void print_json(const std::string& json) const;
+  /// To stdout, with a newline at the end. Throws as print() does.
+  static void write(const std::string& text);
   /// Throws Interrupted if ctrl-C ended the work before it was complete.
   void check_complete(const std::string& what) const;
 
  private:
-  static void write(const std::string& text);
-
   Options options_;
   Console console_;
   Context context_;

@@ -1,18 +1,20 @@
 #include "cli/train.h"
 
-#ifdef RTMDL_WITH_TRAINING
-
 #include "base/units.h"
 #include "cli/console.h"
 #include "cli/session.h"
-#include "training/train.h"
+#include "networks/networks.h"
+#include "networks/train.h"
+#include "scaling/load_fine_tuner.h"
+
+#include <rtmdl/error.h>
 
 #include <cstdint>
-#include <cstdio>
 #include <memory>
 
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
 
 namespace rtmdl {
 namespace {
@@ -25,45 +27,82 @@ struct TrainCommand {
 
 int train_verb(const TrainCommand& command) {
   Console console(command.verbose);
-  const TrainResult result = train(command.options, console.context(command.seed));
-  if (!result.finished)
+  const LoadedFineTuner loaded = load_fine_tuner();
+  if (!loaded.tuner) throw Error(ErrorCode::missing_device, "training needs libtorch: " + loaded.reason);
+  const auto engine = make_onnxruntime_engine();
+  const TrainResult r = train(command.options, *loaded.tuner, *engine, console.context(command.seed));
+  if (!r.finished)
     throw Interrupted("training was interrupted; its checkpoint is kept, and the same command goes on from there");
-  if (command.json)
-    std::printf(
-        "{\"output\": \"%s\", \"test_accuracy\": %.6g, \"parameters\": %lld, \"bytes\": %lld, \"seconds\": %.6g}\n",
-        command.options.output.filename().c_str(), result.test_accuracy, static_cast<long long>(result.parameters),
-        static_cast<long long>(result.bytes), result.seconds);
-  else
-    fmt::print("{}: {} right on the test images, {} parameters, {}, {} of training\n", command.options.output.string(),
-               format_percent(result.test_accuracy, 2), result.parameters, format_bytes(result.bytes),
-               format_duration(from_seconds(result.seconds)));
+  if (command.json) {
+    const nlohmann::ordered_json result = {{"output", command.options.output.filename().string()},
+                                           {"test_accuracy", r.test_accuracy},
+                                           {"synthetic", r.synthetic},
+                                           {"parameters", r.parameters},
+                                           {"bytes", r.bytes},
+                                           {"seconds", r.seconds},
+                                           {"task", r.task}};
+    using Json = nlohmann::ordered_json;
+    fmt::print("{}\n", result.dump(2, ' ', false, Json::error_handler_t::replace));
+    return 0;
+  }
+  fmt::print("{}: {} of the test data{}, {} parameters, {}, {} of training\nIn a task file: {}\n",
+             command.options.output.string(), format_percent(r.test_accuracy, 2), r.synthetic ? " (synthetic)" : "",
+             r.parameters, format_bytes(r.bytes), format_duration(from_seconds(r.seconds)), r.task);
   return 0;
 }
 
+std::string networks_help() {
+  std::string text = "Networks (parameters with their standard input and classes):\n";
+  for (const NetworkInfo& n : network_catalogue())
+    text += fmt::format("  {:<12} {:>9}  {}\n{:26}{}\n", n.name,
+                        fmt::format("{}x{}x{}", n.input[0], n.input[1], n.input[2]), n.purpose, "", n.paper);
+  return text;
+}
+
+constexpr const char* kExamples =
+    "Examples:\n"
+    "  rtmdl train --source idx --data assets/data/fashion-mnist --widths 64,64,48,48 --epochs 6 --output r.onnx\n"
+    "  rtmdl train --network vgg11 --width 0.5 --source cifar10 --data cifar-10-batches-bin --epochs 30 --output "
+    "v.onnx\n"
+    "  rtmdl train --network mobilenetv2 --source gtsrb --data GTSRB --output signs.onnx\n"
+    "  rtmdl train --network tiny-yolo --data '{source: images, path: lights, labels: yolo}' --output lights.onnx\n"
+    "It prints the lines with which a task file uses the model. docs/training.md says which network is for which "
+    "data.\n";
+
 }  // namespace
 
-void add_train_verb(CLI::App& app, std::function<int()>& chosen) {
+void add_train_verb(CLI::App& app, std::function<int()>& chosen, const std::string& exit_help) {
   auto command = std::make_shared<TrainCommand>();
   TrainOptions& o = command->options;
-  CLI::App* sub = app.add_subcommand("train", "Train a small classifier on an IDX data set and write it as ONNX");
-  sub->add_option("--data", o.data, "Folder of train- and t10k-{images,labels}-idx*-ubyte files, plain or .gz")
-      ->required();
+  CLI::App* sub = app.add_subcommand("train", "Train a network from its initial weights and write it as ONNX");
+  sub->footer(fmt::format("{}\n{}\n{}", networks_help(), kExamples, exit_help));
+  sub->add_option("--data", o.data, "Folder of the data, or in braces what a task file says in `data:`")->required();
   sub->add_option("--output", o.output, "The ONNX file to write")->required();
-  sub->add_option("--network", o.network, "Layout")->capture_default_str();
-  sub->add_option("--widths", o.widths, "Channels of the stages")->delimiter(',')->capture_default_str();
+  sub->add_option("--source", o.source,
+                  "What the folder holds, as in a task file: idx, cifar10, gtsrb, images, audio, …")
+      ->capture_default_str();
+  sub->add_option("--pre", o.pre, "As a task file's `pre:`, in braces [pictures: pixel/255]");
+  sub->add_option("--network", o.network, "Which, see below")->capture_default_str();
+  sub->add_option("--width", o.width, "Multiplies channels, rounded to multiples of 8")->capture_default_str();
+  sub->add_option("--depth", o.depth, "Multiplies the repetitions in each stage")->capture_default_str();
+  sub->add_option("--widths", o.widths, "Channels of a ResNet's four stages [the paper's times --width]")
+      ->delimiter(',');
+  sub->add_option("--input", o.input, "channels,rows,columns [the data's if they all have one size, else as below]")
+      ->delimiter(',');
   sub->add_option("--epochs", o.epochs)->capture_default_str();
   sub->add_option("--batch", o.batch)->capture_default_str();
-  sub->add_option("--learning-rate", o.learning_rate, "At the top of the cycle")->capture_default_str();
+  sub->add_option("--learning-rate", o.learning_rate, "At the top of the cycle [as the network likes it]");
   sub->add_option("--momentum", o.momentum)->capture_default_str();
   sub->add_option("--weight-decay", o.weight_decay)->capture_default_str();
   sub->add_option("--label-smoothing", o.label_smoothing)->capture_default_str();
   sub->add_option("--warm-up", o.warm_up, "Share of the steps over which the rate rises")->capture_default_str();
-  sub->add_option("--padding", o.padding, "Random shift in pixels")->capture_default_str();
-  sub->add_flag("--no-mirror{false}", o.mirror, "No random horizontal flips");
+  sub->add_option("--padding", o.padding, "Random shift in pixels [2 for pictures of less than 128]");
+  sub->add_flag("--mirror,!--no-mirror", o.mirror,
+                "Random horizontal flips, or none [where things have no left and right]");
   sub->add_flag("--mixed-precision", o.mixed_precision, "Activations in bfloat16: twice as fast with AVX512_BF16");
   sub->add_option("--threads", o.threads, "0: as many as cores. The weights' last bits depend on it")
       ->capture_default_str();
-  sub->add_option("--checkpoint", o.checkpoint, "Where to keep the state between epochs [OUTPUT.checkpoint]");
+  sub->add_option("--checkpoint", o.checkpoint, "Where to keep the state meanwhile [OUTPUT.checkpoint]");
   add_seed(*sub, command->seed, "Of initial weights, shuffling and shifts");
   sub->add_flag("--json", command->json, "Print one JSON object on stdout and nothing else");
   sub->add_flag("-v,--verbose", command->verbose, "Say more");
@@ -71,5 +110,3 @@ void add_train_verb(CLI::App& app, std::function<int()>& chosen) {
 }
 
 }  // namespace rtmdl
-
-#endif

@@ -1,6 +1,8 @@
 #pragma once
 /// One input as it comes from the world, before pre-processing.
 
+#include "data/labelled_box.h"
+
 #include <rtmdl/tensor.h>
 
 #include <cstdint>
@@ -9,13 +11,6 @@
 #include <opencv2/core/mat.hpp>
 
 namespace rtmdl {
-
-/// A thing that a person marked in a picture: axis-aligned, in pixels of the frame.
-struct LabelledBox {
-  float x0 = 0, y0 = 0, x1 = 0, y1 = 0;
-  std::int32_t label = 0;
-  bool ignore = false;  ///< a crowd, or a fragment that a crop left: whether it is found counts neither way
-};
 
 /// Either an image (8-bit, 1 or 3 channels, BGR as OpenCV reads it), or a batch of images of one size (`image` holds
 /// them one below the other, `batch` > 1), or a tensor (audio window, raw input).

@@ -2,6 +2,8 @@
 
 #include "model/tensor_data.h"
 
+#include <limits>
+
 namespace rtmdl {
 namespace {
 
@@ -22,31 +24,50 @@ std::int64_t bytes_of(const std::string& name, const Links& links, const TensorS
   return static_cast<std::int64_t>(element_count(it->second.shape) * element_size(it->second.type));
 }
 
+/// As large as an integer gets rather than overflowing: shapes may come from a damaged file.
+std::int64_t times(std::int64_t a, std::int64_t b) {
+  std::int64_t n = 0;
+  return __builtin_mul_overflow(a, b, &n) ? std::numeric_limits<std::int64_t>::max() : n;
+}
+
 std::int64_t product(const std::vector<std::int64_t>& shape) {
   std::int64_t n = 1;
-  for (const std::int64_t d : shape) n *= d;
+  for (const std::int64_t d : shape) n = times(n, d);
   return n;
+}
+
+std::int64_t plus(std::int64_t a, std::int64_t b) {
+  std::int64_t n = 0;
+  return __builtin_add_overflow(a, b, &n) ? std::numeric_limits<std::int64_t>::max() : n;
+}
+
+bool is_recurrent(const onnx::NodeProto& node) {
+  return is_op(node, "LSTM") || is_op(node, "GRU") || is_op(node, "RNN");
 }
 
 }  // namespace
 
 NodeCost node_cost(const onnx::NodeProto& node, const Links& links, const TensorSpecs& specs) {
   NodeCost cost;
-  for (const auto& name : reads(node)) cost.bytes += bytes_of(name, links, specs);
-  for (const auto& name : node.output()) cost.bytes += bytes_of(name, links, specs);
+  for (const auto& name : reads(node)) cost.bytes = plus(cost.bytes, bytes_of(name, links, specs));
+  for (const auto& name : node.output()) cost.bytes = plus(cost.bytes, bytes_of(name, links, specs));
   if (node.input_size() < 2 || node.output_size() < 1) return cost;
   const auto x = shape_of(node.input(0), links, specs);
   const auto w = shape_of(node.input(1), links, specs);
   const auto y = shape_of(node.output(0), links, specs);
-  if (x.empty() || w.empty() || y.empty()) return cost;
+  if (x.empty() || w.empty() || (y.empty() && !is_recurrent(node)))
+    return cost;  // of an LSTM often the last state only
   if (is_op(node, "Conv") && w.size() > 2 && w[0] > 0) {
-    cost.macs = product(y) * (product(w) / w[0]);
+    cost.macs = times(product(y), product(w) / w[0]);
   } else if (is_op(node, "ConvTranspose") && w.size() > 2 && w[0] > 0) {
-    cost.macs = product(x) * (product(w) / w[0]);
+    cost.macs = times(product(x), product(w) / w[0]);
   } else if (is_op(node, "Gemm") && x.size() == 2) {
-    cost.macs = product(y) * (attribute_or(node, "transA", std::int64_t{0}) != 0 ? x[0] : x[1]);
+    cost.macs = times(product(y), attribute_or(node, "transA", std::int64_t{0}) != 0 ? x[0] : x[1]);
   } else if (is_op(node, "MatMul")) {
-    cost.macs = product(y) * x.back();
+    cost.macs = times(product(y), x.back());
+  } else if (is_recurrent(node) && node.input_size() > 2 && x.size() == 3) {  // every gate's weights, each step
+    const std::int64_t weights = plus(product(w), product(shape_of(node.input(2), links, specs)));
+    cost.macs = times(times(x[0], x[1]), weights);
   }
   return cost;
 }
@@ -56,8 +77,8 @@ NodeCost model_cost(const Model& model, const TensorSpecs& specs) {
   NodeCost total;
   for (const auto& node : model.graph().node()) {
     const NodeCost cost = node_cost(node, links, specs);
-    total.macs += cost.macs;
-    total.bytes += cost.bytes;
+    total.macs = plus(total.macs, cost.macs);
+    total.bytes = plus(total.bytes, cost.bytes);
   }
   return total;
 }

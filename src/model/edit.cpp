@@ -1,5 +1,7 @@
 #include "model/edit.h"
 
+#include "base/excerpt.h"
+
 #include <fmt/format.h>
 #include <rtmdl/error.h>
 
@@ -217,7 +219,7 @@ std::vector<TensorSpec> model_inputs(const Model& model) {
   for (const auto& input : model.graph().input()) {
     if (links.constant(input.name()) != nullptr) continue;
     if (!input.type().has_tensor_type()) {
-      bad_input(fmt::format("{}: input '{}' is not a tensor", model.name, input.name()));
+      bad_input(fmt::format("{}: input '{}' is not a tensor", model.name, excerpt(input.name(), 160)));
     }
     TensorSpec spec;
     spec.name = input.name();

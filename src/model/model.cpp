@@ -1,6 +1,7 @@
 #include "model/model.h"
 
 #include "base/atomic_file.h"
+#include "base/excerpt.h"
 #include "model/sliced_weights.h"
 #include "model/tensor_data.h"
 
@@ -19,10 +20,18 @@
 namespace rtmdl {
 namespace {
 
+/// A name from the file, for a message: a damaged one may be long and no text.
+std::string shown(const std::string& name) { return excerpt(name, 160); }
+
 using google::protobuf::io::ArrayInputStream;
 using google::protobuf::io::CodedInputStream;
 
 constexpr std::size_t kProtobufLimit = std::numeric_limits<int>::max();
+
+[[noreturn]] void refuse_size(const std::string& name) {
+  bad_input(
+      fmt::format("{}: larger than 2 GB, which the format cannot hold: store its weights as external data", name));
+}
 
 /// What is wrong with bytes that protobuf refuses: walks the outermost fields, which are few.
 std::string diagnose(std::string_view bytes) {
@@ -75,32 +84,33 @@ std::size_t number(const std::string& text, std::size_t otherwise) {
 void pull_in_external_data(onnx::TensorProto& tensor, const std::string& model, const std::filesystem::path& folder) {
   if (tensor.data_location() != onnx::TensorProto_DataLocation_EXTERNAL) return;
   if (refers_to_slice(tensor))
-    bad_input(
-        fmt::format("{}: weights '{}' are a slice, but the model does not say of which form", model, tensor.name()));
+    bad_input(fmt::format("{}: weights '{}' are a slice, but the model does not say of which form", model,
+                          shown(tensor.name())));
   const std::filesystem::path location = entry(tensor, "location").value_or("");
   const bool escapes = std::any_of(location.begin(), location.end(), [](const auto& part) { return part == ".."; });
   if (location.empty() || location.is_absolute() || escapes) {
     bad_input(fmt::format("{}: weights '{}' are in the file '{}'; a name relative to the model's folder is needed",
-                          model, tensor.name(), location.string()));
+                          model, shown(tensor.name()), shown(location.string())));
   }
   const auto path = folder / location;
   if (!std::filesystem::is_regular_file(path)) {
-    bad_input(fmt::format("{}: weights '{}' are in {}, which is not there", model, tensor.name(), path.string()));
+    bad_input(fmt::format("{}: weights '{}' are in {}, which is not there", model, shown(tensor.name()),
+                          shown(path.string())));
   }
   const std::size_t size = std::filesystem::file_size(path);
   const std::size_t offset = number(entry(tensor, "offset").value_or("0"), size + 1);
   const std::size_t rest = offset <= size ? size - offset : 0;
   const std::size_t length = number(entry(tensor, "length").value_or(std::to_string(rest)), rest + 1);
   if (offset > size || length > rest) {
-    bad_input(fmt::format("{}: weights '{}' are bytes {} to {} of {}, which has {}", model, tensor.name(), offset,
-                          offset + length, path.string(), size));
+    bad_input(fmt::format("{}: weights '{}' are bytes {} to {} of {}, which has {}", model, shown(tensor.name()),
+                          offset, offset + length, path.string(), size));
   }
   std::ifstream file(path, std::ios::binary);  // all tensors may be in one large file: only this part of it
   auto& bytes = *tensor.mutable_raw_data();
   bytes.resize(length);
   file.seekg(static_cast<std::streamoff>(offset));
   if (!file.read(bytes.data(), static_cast<std::streamsize>(length))) {
-    bad_input(fmt::format("{}: weights '{}' cannot be read from {}", model, tensor.name(), path.string()));
+    bad_input(fmt::format("{}: weights '{}' cannot be read from {}", model, shown(tensor.name()), path.string()));
   }
   tensor.clear_external_data();
   tensor.clear_data_location();
@@ -171,6 +181,24 @@ void sort_nodes(Model& model) {
   nodes.Swap(&sorted);
 }
 
+/// Without reading it: 2 GB and more would fill the memory for nothing.
+void require_readable_size(const std::filesystem::path& path) {
+  std::error_code error;
+  const auto size = std::filesystem::file_size(path, error);
+  if (!error && size > kProtobufLimit) refuse_size(path.string());
+}
+
+/// Of weights with the same name the last counts, as it does for ONNX Runtime.
+void drop_overridden_weights(onnx::GraphProto& graph) {
+  std::unordered_set<std::string> seen;
+  auto& weights = *graph.mutable_initializer();
+  std::vector<int> gone;
+  for (int i = weights.size() - 1; i >= 0; --i) {
+    if (!seen.insert(weights[i].name()).second) gone.push_back(i);
+  }
+  for (const int i : gone) weights.DeleteSubrange(i, 1);  // highest first
+}
+
 }  // namespace
 
 std::int64_t Model::opset() const {
@@ -192,15 +220,13 @@ void for_each_weights(onnx::GraphProto& graph, const std::function<void(onnx::Te
 }
 
 Model load_model(const std::filesystem::path& path) {
+  require_readable_size(path);
   return parse_model(read_file(path), path.string(), path.parent_path());
 }
 
 Model parse_model(std::string_view bytes, const std::string& name, const std::filesystem::path& folder) {
   if (bytes.empty()) bad_input(fmt::format("{}: not an ONNX model: the file is empty", name));
-  if (bytes.size() > kProtobufLimit) {
-    bad_input(
-        fmt::format("{}: larger than 2 GB, which the format cannot hold: store its weights as external data", name));
-  }
+  if (bytes.size() > kProtobufLimit) refuse_size(name);
   Model model;
   model.name = name;
   if (!model.proto.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
@@ -217,6 +243,8 @@ Model parse_model(std::string_view bytes, const std::string& name, const std::fi
 
 std::vector<std::filesystem::path> model_files(const std::filesystem::path& path) {
   std::vector<std::filesystem::path> files{path};
+  std::error_code error;
+  if (const auto size = std::filesystem::file_size(path, error); !error && size > kProtobufLimit) return files;
   onnx::ModelProto proto;
   const std::string bytes = read_file(path);
   if (bytes.size() > kProtobufLimit || !proto.ParseFromString(bytes)) return files;
@@ -252,11 +280,18 @@ void check_model(Model& model) {
   std::unordered_set<std::string> known;
   for (const auto& input : model.graph().input()) {
     if (!known.insert(input.name()).second)
-      bad_input(fmt::format("{}: two inputs named '{}'", model.name, input.name()));
+      bad_input(fmt::format("{}: two inputs named '{}'", model.name, shown(input.name())));
+    const auto& dimensions = input.type().tensor_type().shape().dim();
+    for (int d = 0; d < dimensions.size(); ++d) {
+      if (dimensions[d].has_dim_value() && dimensions[d].dim_value() == 0)
+        bad_input(fmt::format("{}: input '{}': dimension {} is 0, which leaves nothing to compute", model.name,
+                              shown(input.name()), d));
+    }
   }
+  drop_overridden_weights(model.graph());
   for (const auto& tensor : model.graph().initializer()) {
     if (const auto wrong = wrong_size(tensor); !wrong.empty()) {
-      bad_input(fmt::format("{}: weights '{}': {}", model.name, tensor.name(), wrong));
+      bad_input(fmt::format("{}: weights '{}': {}", model.name, shown(tensor.name()), wrong));
     }
     known.insert(tensor.name());
   }
@@ -264,22 +299,29 @@ void check_model(Model& model) {
   for (const auto& node : model.graph().node()) {
     for (const auto& output : node.output()) {
       if (!output.empty() && !known.insert(output).second) {
-        bad_input(fmt::format("{}: node {} writes '{}', which is defined before", model.name, describe(node), output));
+        bad_input(
+            fmt::format("{}: node {} writes '{}', which is defined before", model.name, describe(node), shown(output)));
       }
     }
   }
   for (const auto& node : model.graph().node()) {
     for (const auto& name : reads(node)) {
       if (!known.contains(name)) {
-        bad_input(fmt::format("{}: node {} reads '{}', which nothing defines", model.name, describe(node), name));
+        bad_input(
+            fmt::format("{}: node {} reads '{}', which nothing defines", model.name, describe(node), shown(name)));
       }
     }
   }
+  std::unordered_set<std::string> outputs;
   for (const auto& output : model.graph().output()) {
     if (!known.contains(output.name())) {
-      bad_input(fmt::format("{}: output '{}' is made by no node", model.name, output.name()));
+      bad_input(fmt::format("{}: output '{}' is made by no node", model.name, shown(output.name())));
+    }
+    if (!outputs.insert(output.name()).second) {
+      bad_input(fmt::format("{}: two outputs named '{}'", model.name, shown(output.name())));
     }
   }
+  if (outputs.empty()) bad_input(fmt::format("{}: has no output", model.name));
   sort_nodes(model);
 }
 
@@ -350,7 +392,7 @@ bool is_op(const onnx::NodeProto& node, std::string_view type) {
 
 std::string describe(const onnx::NodeProto& node) {
   const std::string& name = !node.name().empty() || node.output().empty() ? node.name() : node.output(0);
-  return fmt::format("'{}' ({})", name, node.op_type());
+  return fmt::format("'{}' ({})", shown(name), excerpt(node.op_type()));
 }
 
 }  // namespace rtmdl

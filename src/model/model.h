@@ -39,8 +39,9 @@ struct Model {
 [[nodiscard]] std::int64_t model_bytes(const std::filesystem::path& path);
 /// Calls `visit` for every tensor that holds weights, in subgraphs too.
 void for_each_weights(onnx::GraphProto& graph, const std::function<void(onnx::TensorProto&)>& visit);
-/// One definition per name, nothing read that nothing defines, no cycle, weights as long as their shape says. Nodes are
-/// put into topological order (stable). Throws Error(bad_input).
+/// One definition per name (of weights defined twice the last is kept, as ONNX Runtime does), nothing read that nothing
+/// defines, no cycle, weights as long as their shape says, an output, no input of size 0. Nodes are put into
+/// topological order (stable). Throws Error(bad_input).
 void check_model(Model& model);
 /// Deterministic bytes: equal models give equal files.
 [[nodiscard]] std::string serialize(const Model& model);

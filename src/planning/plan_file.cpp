@@ -1,11 +1,14 @@
 #include "planning/plan_file.h"
 
 #include "base/atomic_file.h"
+#include "base/excerpt.h"
 #include "base/hash.h"
 
 #include <rtmdl/error.h>
 
 #include <cmath>
+#include <cstdint>
+#include <set>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -35,6 +38,14 @@ Json task_json(const PlannedTask& t, const PlanTask& task) {
   return j;
 }
 
+/// A float would be cast, whatever it is.
+std::int64_t whole_number(const Json& j, const char* key) {
+  const Json& value = j.at(key);
+  if (!value.is_number_integer() || (value.is_number_unsigned() && value.get<std::uint64_t>() > INT64_MAX))
+    bad_input(fmt::format("its {} is not a whole number", key));
+  return value.get<std::int64_t>();
+}
+
 PlannedTask task_from(const Json& j, const PlanTask& task) {
   PlannedTask t;
   t.choice.option = -1;
@@ -45,13 +56,24 @@ PlannedTask task_from(const Json& j, const PlanTask& task) {
   }
   if (t.choice.option < 0)
     bad_input(fmt::format("the plan names the variant '{}' of task '{}', which the profile does not have",
-                          j.at("variant").get<std::string>(), task.name));
-  t.choice.priority = j.at("priority");
+                          excerpt(j.at("variant").get<std::string>()), task.name));
+  const std::int64_t priority = whole_number(j, "priority");
+  if (priority < 1 || priority > INT32_MAX)
+    bad_input(fmt::format("the priority of task '{}' is {}", task.name, priority));
+  t.choice.priority = static_cast<int>(priority);
   t.miss_rate = j.at("miss_rate");
   t.accuracy_loss = j.at("accuracy_loss");
   t.utilisation = j.at("utilisation").get<std::vector<double>>();
-  if (j.contains("response_bound_ns")) t.response_bound = Duration(j.at("response_bound_ns").get<std::int64_t>());
+  if (j.contains("response_bound_ns")) t.response_bound = Duration(whole_number(j, "response_bound_ns"));
   return t;
+}
+
+/// 1 to n, each once, as planning gives them.
+void require_priorities(const Plan& plan) {
+  std::set<int> seen;
+  for (const PlannedTask& t : plan.tasks) seen.insert(t.choice.priority);
+  if (seen.size() != plan.tasks.size() || (!seen.empty() && *seen.rbegin() != static_cast<int>(plan.tasks.size())))
+    bad_input(fmt::format("its priorities are not 1 to {}, each once", plan.tasks.size()));
 }
 
 }  // namespace
@@ -109,15 +131,16 @@ std::optional<Plan> load_plan(const std::filesystem::path& path, const PlanProbl
     plan.reason = j.at("reason");
     plan.accuracy_loss = j.at("accuracy_loss");
     plan.miss_rate = j.at("miss_rate");
-    plan.bytes = j.at("bytes");
+    plan.bytes = whole_number(j, "bytes");
     plan.method = j.at("method");
     plan.space = j.at("space");
-    plan.evaluated = j.at("evaluated");
+    plan.evaluated = whole_number(j, "evaluated");
     plan.seconds = j.at("seconds");
     plan.proven_optimal = j.at("proven_optimal");
     if (j.at("tasks").size() != problem.tasks.size()) bad_input("it has another number of tasks");
     for (std::size_t t = 0; t < problem.tasks.size(); ++t)
       plan.tasks.push_back(task_from(j.at("tasks")[t], problem.tasks[t]));
+    require_priorities(plan);
     for (const Json& p : j.at("pareto")) plan.pareto.push_back({p.at("accuracy_loss"), p.at("miss_rate")});
     return plan;
   } catch (const Json::exception& e) {

@@ -1,14 +1,27 @@
 #include "profiling/check_tasks.h"
 
 #include "data/pipeline.h"
+#include "model/model.h"
 #include "profiling/accuracy.h"
 
 #include <rtmdl/error.h>
 
+#include <optional>
+#include <string>
 #include <string_view>
 
 namespace rtmdl {
 namespace {
+
+/// Our own reading says better what is wrong with a file, if that is what is wrong.
+std::optional<std::string> better_reason(const std::filesystem::path& model) {
+  try {
+    static_cast<void>(load_model(model));
+    return std::nullopt;
+  } catch (const Error& e) {
+    return e.what();
+  }
+}
 
 /// Puts the place in the task file before what the engine says of a model.
 void try_model(Engine& engine, const TaskSpec& task, const std::filesystem::path& model, const ConfigNode& where,
@@ -21,7 +34,7 @@ void try_model(Engine& engine, const TaskSpec& task, const std::filesystem::path
   } catch (const Error& e) {
     const bool placed = std::string_view(e.what()).starts_with(where.file().string() + ':');
     if (placed || e.code() != ErrorCode::bad_input) throw;
-    where.fail(e.what());
+    where.fail(better_reason(model).value_or(e.what()));
   }
 }
 

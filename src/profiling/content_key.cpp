@@ -62,6 +62,9 @@ const std::string& ContentHashes::of(const std::filesystem::path& model) {
   const bool sliced = is_sliced_file(model);
   if (sliced) now.hash = content_of(model);
   for (const auto& file : model_files(model)) {
+    std::error_code error;
+    if (file != model && !std::filesystem::is_regular_file(file, error))
+      bad_input(fmt::format("{}: weights of it are in {}, which is not there", model.string(), file.string()));
     now.stamps.push_back(Stamp::of(file));
     if (sliced) continue;
     const std::string hash = sha256_of_file(file);

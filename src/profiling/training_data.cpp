@@ -75,6 +75,13 @@ class FramesAsExamples final : public TrainingData {
                       "may change that",
                       i, described(from), described(std::span(&input_, 1))));
     example.labels = from.labels;
+    for (LabelledBox box : from.boxes) {
+      box.x0 = box.x0 * geometry.scale_x + geometry.offset_x;
+      box.x1 = box.x1 * geometry.scale_x + geometry.offset_x;
+      box.y0 = box.y0 * geometry.scale_y + geometry.offset_y;
+      box.y1 = box.y1 * geometry.scale_y + geometry.offset_y;
+      example.boxes.push_back(box);
+    }
     return example;
   }
 

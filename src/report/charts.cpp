@@ -2,6 +2,7 @@
 
 #include "report/describe.h"
 #include "report/html.h"
+#include "report/svg.h"
 #include "report/utf8.h"
 
 #include <algorithm>
@@ -17,20 +18,6 @@ constexpr double kWidth = 720, kLabels = 118, kValues = 84, kRow = 15, kGap = 14
 constexpr double kPlot = kWidth - kLabels - kValues;
 
 double finite(double x) { return std::isfinite(x) ? x : 0; }
-
-std::string open_svg(double width, double height, const std::string& label) {
-  return fmt::format("<svg viewBox=\"0 0 {:.0f} {:.0f}\" role=\"img\" aria-label=\"{}\">\n", width, height,
-                     escape_html(label));
-}
-
-std::string text(double x, double y, std::string_view what, std::string_view attributes = "") {
-  return fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" {}>{}</text>\n", x, y, attributes, escape_html(what));
-}
-
-std::string line(double x1, double y1, double x2, double y2, std::string_view style) {
-  return fmt::format("<line x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\" class=\"{}\"/>\n", x1, y1, x2, y2,
-                     style);
-}
 
 /// The end of an axis that holds `most`: 1, 2 or 5 times a power of ten.
 double axis_end(double most, double least_end, double greatest_end) {
@@ -50,8 +37,8 @@ std::string grid_percent(double end, double top, double bottom) {
   std::string svg;
   for (int i = 0; i <= 4; ++i) {
     const double x = kLabels + kPlot * i / 4;
-    svg += line(x, top, x, bottom, "grid") +
-           text(x, bottom + 14, fmt::format("{:.3g} %", end * 100 * i / 4), "class=\"axis\" text-anchor=\"middle\"");
+    svg += svg_line(x, top, x, bottom, "grid") + svg_text(x, bottom + 14, fmt::format("{:.3g} %", end * 100 * i / 4),
+                                                          "class=\"axis\" text-anchor=\"middle\"");
   }
   return svg;
 }
@@ -91,10 +78,10 @@ std::string miss_chart(const std::vector<RunReport>& runs, const std::vector<Tas
       open_svg(kWidth, bottom + 22, "Share of jobs missed, per task and policy") + grid_percent(end, 4, bottom);
   double y = 8;
   const auto bars = [&](const std::string& name, const TaskInfo* info, bool strong, const auto& rate_of) {
-    svg += text(kLabels - 8, y + (group - kGap) / 2 + 4, shortened(name, 16),
-                strong ? "class=\"strong\" text-anchor=\"end\"" : "text-anchor=\"end\"");
+    svg += svg_text(kLabels - 8, y + (group - kGap) / 2 + 4, shortened(name, 16),
+                    strong ? "class=\"strong\" text-anchor=\"end\"" : "text-anchor=\"end\"");
     const double limit = info && info->miss_rate_limit <= end ? kLabels + kPlot * info->miss_rate_limit / end : 0;
-    if (limit > 0) svg += line(limit, y - 3, limit, y + group - kGap + 3, "limit");
+    if (limit > 0) svg += svg_line(limit, y - 3, limit, y + group - kGap + 3, "limit");
     for (std::size_t r = 0; r < runs.size(); ++r) {
       const double rate = rate_of(runs[r]);
       if (std::isfinite(rate)) {
@@ -106,8 +93,8 @@ std::string miss_chart(const std::vector<RunReport>& runs, const std::vector<Tas
             kLabels, at + 1, width, kRow - 3, policy_class(runs, r), escape_html(name), escape_html(runs[r].policy),
             percent(rate));
         const bool over = info && rate > info->miss_rate_limit;
-        svg += text(std::max(kLabels + width, limit) + 5, at + kRow - 4.5, percent(rate),
-                    over ? "class=\"value over\"" : "class=\"value\"");
+        svg += svg_text(std::max(kLabels + width, limit) + 5, at + kRow - 4.5, percent(rate),
+                        over ? "class=\"value over\"" : "class=\"value\"");
       }
     }
     y += group;
@@ -140,13 +127,14 @@ std::string trade_chart(const std::vector<RunReport>& runs, const std::vector<Pa
   std::string svg = open_svg(width, height, "Accuracy loss against miss rate, per policy");
   for (int i = 0; i <= 4; ++i) {
     const double x = x_of(x_end * i / 4), y = y_of(y_end * i / 4);
-    svg += line(x, top, x, height - bottom, "grid") + line(left, y, width - right, y, "grid");
-    svg += text(x, height - bottom + 15, fmt::format("{:.3g} %", x_end * 100 * i / 4),
-                "class=\"axis\" text-anchor=\"middle\"");
-    svg += text(left - 6, y + 4, fmt::format("{:.3g} %", y_end * 100 * i / 4), "class=\"axis\" text-anchor=\"end\"");
+    svg += svg_line(x, top, x, height - bottom, "grid") + svg_line(left, y, width - right, y, "grid");
+    svg += svg_text(x, height - bottom + 15, fmt::format("{:.3g} %", x_end * 100 * i / 4),
+                    "class=\"axis\" text-anchor=\"middle\"");
+    svg +=
+        svg_text(left - 6, y + 4, fmt::format("{:.3g} %", y_end * 100 * i / 4), "class=\"axis\" text-anchor=\"end\"");
   }
-  svg += text((left + width - right) / 2, height - 8, "accuracy loss, summed over tasks",
-              "class=\"axis\" text-anchor=\"middle\"");
+  svg += svg_text((left + width - right) / 2, height - 8, "accuracy loss, summed over tasks",
+                  "class=\"axis\" text-anchor=\"middle\"");
   svg += fmt::format(
       "<text transform=\"translate(13 {:.0f}) rotate(-90)\" class=\"axis\" text-anchor=\"middle\">jobs missed</text>\n",
       (top + height - bottom) / 2);
@@ -178,10 +166,10 @@ std::string trade_chart(const std::vector<RunReport>& runs, const std::vector<Pa
     taken.emplace_back(x, label);
     svg += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"6.5\" class=\"point {}\"/>\n", x, y,
                        policy_class(runs, i));
-    svg += text(x + 10, label,
-                fmt::format("{}: {} missed, {} lost", shortened(runs[i].policy, 16), percent(runs[i].miss_rate),
-                            percent(runs[i].accuracy_loss)),
-                "class=\"value\"");
+    svg += svg_text(x + 10, label,
+                    fmt::format("{}: {} missed, {} lost", shortened(runs[i].policy, 16), percent(runs[i].miss_rate),
+                                percent(runs[i].accuracy_loss)),
+                    "class=\"value\"");
   }
   return svg + "</svg>\n";
 }
@@ -216,15 +204,15 @@ std::string response_chart(const std::vector<RunReport>& runs, const std::vector
     for (const double digit : {1.0, 2.0, 5.0}) {
       const double v = digit * std::pow(10, decade);
       if (v < least || v > most) continue;
-      svg += line(x_of(v), 4, x_of(v), bottom, v == 1 && !tasks.empty() ? "limit" : "grid");
+      svg += svg_line(x_of(v), 4, x_of(v), bottom, v == 1 && !tasks.empty() ? "limit" : "grid");
       if (x_of(v) - last_label < 44) continue;
       last_label = x_of(v);
-      svg += text(last_label, bottom + 14, v == 1 && !tasks.empty() ? "deadline" : fmt::format("{:g}{}", v, unit),
-                  "class=\"axis\" text-anchor=\"middle\"");
+      svg += svg_text(last_label, bottom + 14, v == 1 && !tasks.empty() ? "deadline" : fmt::format("{:g}{}", v, unit),
+                      "class=\"axis\" text-anchor=\"middle\"");
     }
   double y = 8;
   for (const std::string& name : names) {
-    svg += text(kLabels - 8, y + (group - kGap) / 2 + 4, shortened(name, 16), "text-anchor=\"end\"");
+    svg += svg_text(kLabels - 8, y + (group - kGap) / 2 + 4, shortened(name, 16), "text-anchor=\"end\"");
     for (std::size_t r = 0; r < runs.size(); ++r) {
       const TaskReport* t = task_in(runs[r], name);
       const double middle = y + static_cast<double>(r) * kRow + kRow / 2;
@@ -242,8 +230,8 @@ std::string response_chart(const std::vector<RunReport>& runs, const std::vector
           middle - 3, std::max(1.0, p99 - p50));
       const TaskInfo* info = info_of(tasks, name);
       const bool over = info && t->response.p99_ms > to_ms(info->deadline);
-      svg += text(kWidth - kValues + 10, middle + 4, short_number(t->response.p99_ms) + " ms",
-                  over ? "class=\"value over\"" : "class=\"value\"");
+      svg += svg_text(kWidth - kValues + 10, middle + 4, short_number(t->response.p99_ms) + " ms",
+                      over ? "class=\"value over\"" : "class=\"value\"");
     }
     y += group;
   }

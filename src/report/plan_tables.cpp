@@ -99,51 +99,6 @@ std::string plan_table(const Plan& plan, const PlanProblem& problem, bool colour
   return text;
 }
 
-std::string scale_table(std::int64_t bytes, std::optional<std::int64_t> limit, const std::vector<TaskVariants>& tasks,
-                        bool colour) {
-  Table table({{"task", Align::left},
-               {"variant", Align::left},
-               {"precision", Align::left},
-               {"resolution"},
-               {"size"},
-               {"accuracy"},
-               {"loss"},
-               {"ms"},
-               {"faster"},
-               {"how", Align::left}});
-  std::string left_out;
-  bool begun = false;
-  for (const TaskVariants& t : tasks) {
-    if (begun) table.rule();
-    begun = true;
-    const auto source =
-        std::find_if(t.variants.begin(), t.variants.end(), [](const Variant& v) { return v.id == "source"; });
-    std::string title = t.task;
-    for (const Variant& v : t.variants) {
-      const bool compare = source != t.variants.end() && v.id != "source" && v.median > Duration::zero();
-      const double times = compare ? to_ms(source->median) / to_ms(v.median) : 1;
-      table.row({{title, Tone::strong},
-                 v.id,
-                 v.precision,
-                 percent(v.resolution),
-                 format_bytes(v.bytes),
-                 percent(v.accuracy),
-                 loss_cell(v.accuracy_loss),
-                 v.median > Duration::zero() ? ms(v.median) : "–",
-                 compare ? Cell(short_number(times) + "x", times >= 1.2 ? Tone::good : Tone::plain) : Cell(""),
-                 {v.note, Tone::faint}});
-      title.clear();
-    }
-    if (t.variants.empty()) table.row({{title, Tone::strong}, {"none yet", Tone::faint}});
-    for (const std::string& r : t.refused) left_out += fmt::format("  {}: refused {}\n", t.task, r);
-    for (const std::string& d : t.dropped) left_out += fmt::format("  {}: dropped {}\n", t.task, d);
-    if (!t.finished) left_out += fmt::format("  {}: not finished; the next start goes on\n", t.task);
-  }
-  std::string text = table.to_string(colour) + fmt::format("\nstorage: {}\n", limit_text(bytes, limit));
-  if (!left_out.empty()) text += "left out:\n" + left_out;
-  return text;
-}
-
 std::string profile_table(const std::vector<TaskProfile>& tasks, bool colour) {
   Table table({{"task", Align::left},
                {"variant", Align::left},

@@ -58,8 +58,6 @@ class Table {
 [[nodiscard]] std::string compare_table(const std::vector<RunReport>& policies, const std::vector<TaskInfo>& tasks = {},
                                         bool colour = false);
 [[nodiscard]] std::string plan_table(const Plan& plan, const PlanProblem& problem, bool colour = false);
-[[nodiscard]] std::string scale_table(std::int64_t bytes, std::optional<std::int64_t> limit,
-                                      const std::vector<TaskVariants>& tasks, bool colour = false);
 [[nodiscard]] std::string profile_table(const std::vector<TaskProfile>& tasks, bool colour = false);
 /// One sentence: "default misses 43.0 % of its jobs; rtmdl 0.4 % at a loss of 0.3 % of accuracy, summed over tasks." Of
 /// more than three policies, the first and rtmdl (else the one that misses least). Empty for fewer than two.

@@ -52,7 +52,7 @@ BiasShifts measure_bias_shifts(Engine& engine, const Model& model, const LoadReq
   std::vector<std::pair<const Unit*, std::string>> pairs;
   for (std::size_t u = 0; u < units.size(); ++u) {
     const auto& node = model.graph().node(units[u].node);
-    if (!which[u] || units[u].kind != UnitKind::linear || is_op(node, "MatMul")) continue;
+    if (!which[u] || units[u].kind != UnitKind::linear || (!is_op(node, "Conv") && !is_op(node, "Gemm"))) continue;
     const auto w = linear_weights(node, links);
     const auto input = params.find(units[u].inputs[0]);
     const auto own = w ? scales.find(w->name) : scales.end();

@@ -18,7 +18,7 @@ using BiasShifts = std::map<std::string, std::vector<double>>;
 
 /// Every linear unit in `which` is run beside itself, once as it is and once with rounded weights on rounded inputs,
 /// both on the float model's own activations: so no layer answers for another's shift. `scales` as quantize() takes
-/// them. Units without a place for a bias (MatMul) are left out.
+/// them. Only Conv and Gemm: a MatMul has no place for a bias.
 [[nodiscard]] BiasShifts measure_bias_shifts(Engine& engine, const Model& model, const LoadRequest& at,
                                              const std::vector<Unit>& units, const std::vector<bool>& which,
                                              const Params& params, const WeightScales& scales,

@@ -2,6 +2,8 @@
 /// What scaling needs of a training library: implemented by src/training (libtorch), which is optional.
 
 #include "base/context.h"
+#include "data/anchor_grid.h"
+#include "data/labelled_box.h"
 #include "model/model.h"
 #include "scaling/channel_groups.h"
 #include "scaling/prune.h"
@@ -12,6 +14,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <set>
@@ -24,6 +27,7 @@ namespace rtmdl {
 struct Example {
   InputSet inputs;
   std::vector<std::int32_t> labels;  ///< one per element of the batch dimension; empty without labels
+  std::vector<LabelledBox> boxes;    ///< of detectors: what is in the picture, pixels of the input; batch of 1
 };
 
 /// Examples that no accuracy is measured on. Example i is the same bytes in every process. May read files: slow.
@@ -40,6 +44,7 @@ class TrainingData {
 enum class Objective {
   automatic,     ///< labels when there are some (with distillation beside them), else distillation
   labels,        ///< cross-entropy on the first output alone
+  boxes,         ///< what FineTuneRequest::detector says
   distillation,  ///< outputs of the teacher: Kullback-Leibler where they are classes, else squared error relative to
                  ///< the teacher's variance, output by output
 };
@@ -52,10 +57,12 @@ struct FineTuneOptions {
   double learning_rate = 0.02;  ///< at the top; cosine to zero
   double warm_up = 0.1;         ///< share of the steps
   double weight_decay = 1e-4;
-  bool adamw = false;         ///< else SGD with Nesterov momentum 0.9
-  double temperature = 4;     ///< of distillation (Hinton et al. 2015)
-  double distillation = 0.7;  ///< weight of the teacher beside labels
-  int augment_shift = 0;      ///< pixels, of 4-D inputs
+  bool adamw = false;          ///< else SGD with Nesterov momentum
+  double momentum = 0.9;       ///< of SGD
+  double label_smoothing = 0;  ///< of hard labels (Szegedy et al. 2016)
+  double temperature = 4;      ///< of distillation (Hinton et al. 2015)
+  double distillation = 0.7;   ///< weight of the teacher beside labels
+  int augment_shift = 0;       ///< pixels, of 4-D inputs
   bool augment_mirror = false;
   int patience = 0;   ///< evaluations on held-out training data without gain until it stops early; 0: never
   int threads = 0;    ///< 0: all cores
@@ -74,11 +81,28 @@ struct Student {
   std::set<std::string> frozen;  ///< initializers that stay as they are (so that they remain slices of the source's)
 };
 
+/// What the outputs of a detector stand for, and the loss that teaches them boxes.
+struct DetectorTarget {
+  enum class Loss {
+    yolo,  ///< output 0: the raw grid [N, anchors · (5 + classes), rows, columns]; one entry in `grids`
+    ssd,   ///< output 0: offsets [N, places, 4]; output 1: scores [N, places, classes + 1], the last the background
+  };
+  Loss loss = Loss::yolo;
+  std::vector<AnchorGrid> grids;
+  int rows = 0, columns = 0;  ///< of the input, pixels
+  int classes = 0;
+  float variances[2] = {0.1F, 0.2F};  ///< of SSD's offsets: centres, sizes
+};
+
 struct FineTuneRequest {
   const Model* teacher = nullptr;  ///< distillation's target; may be null with Objective::labels
   std::vector<Student> students;   ///< the widest first
   TrainingData* data = nullptr;
   FineTuneOptions options;
+  std::optional<DetectorTarget> detector;  ///< with Objective::boxes
+  /// Called after every pass over the data with the running mean of the loss. The students' models hold the weights of
+  /// then, so that they can be evaluated. Not called again for passes that a checkpoint has behind it.
+  std::function<void(int epoch, double loss)> after_epoch;
   std::filesystem::path
       checkpoint;  ///< written now and then, gone when done; a call with equal request goes on from it
 };

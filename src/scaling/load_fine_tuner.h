@@ -10,7 +10,7 @@ namespace rtmdl {
 
 /// What the main program and its plug-in have to agree on: the release, and the revision of the interface between them
 /// (scaling/fine_tuner.h and whatever it includes), which every change of it raises.
-inline constexpr const char* kTrainingVersion = RTMDL_VERSION ", interface 2";
+inline constexpr const char* kTrainingVersion = RTMDL_VERSION ", interface 3";
 
 /// A function of the plug-in by its C name; the library is loaded at the first call and stays. It is looked for at
 /// $RTMDL_TRAINING_LIBRARY, beside the executable, and in ../lib/rtmdl from there. Nullptr, with the reason in `reason`

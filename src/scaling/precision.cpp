@@ -122,7 +122,9 @@ Int8Builder::Int8Builder(Engine& engine, const Model& prepared, const LoadReques
     return std::all_of(names.begin(), names.end(), [&](const auto& name) { return form_.params.contains(name); });
   };
   for (const Unit& unit : units_) {
-    possible_.push_back(unit.can_be_integer() && known(unit.inputs) && known(unit.outputs));
+    const bool image = !is_op(prepared.graph().node(unit.node), "BatchNormalization") ||
+                       form_.observed.specs[unit.outputs.front()].shape.size() == 4;
+    possible_.push_back(unit.can_be_integer() && image && known(unit.inputs) && known(unit.outputs));
   }
   form_.scales = rtmdl::weight_scales(model(), units_, possible_, form_.params, false);
   judged_ = judged_tensors();
@@ -144,7 +146,8 @@ void Int8Builder::observe_form(Form& form, const Context& context) const {
       if (links.constant(input) == nullptr) wanted.insert(input);
     }
     if (unit.kind != UnitKind::linear) continue;
-    const int axis = is_op(model.graph().node(unit.node), "Conv") ? 1 : -1;
+    const auto& node = model.graph().node(unit.node);
+    const int axis = is_op(node, "Gemm") || is_op(node, "MatMul") ? -1 : 1;
     axes.emplace(unit.inputs.front(), axis);
     axes.emplace(unit.outputs.front(), axis);
   }

@@ -1,5 +1,6 @@
 #include "scaling/quant_weights.h"
 
+#include "model/scale_shift.h"
 #include "model/tensor_data.h"
 #include "scaling/quant_params.h"
 
@@ -32,6 +33,58 @@ std::vector<float> magnitudes(const LinearWeights& w) {
   return magnitude;
 }
 
+std::optional<LinearWeights> of_normalisation(const onnx::NodeProto& node, const Links& links) {
+  constexpr std::size_t kRank = 4;
+  const auto* gamma = node.input_size() == 5 ? links.constant(node.input(1)) : nullptr;
+  if (gamma == nullptr || gamma->dims_size() != 1 || gamma->dims(0) < 1) return std::nullopt;
+  const auto channels = static_cast<std::size_t>(gamma->dims(0));
+  const auto s = scale_shift(node, links, node.input(0), kRank, channels);
+  if (!s) return std::nullopt;
+  LinearWeights w;
+  w.name = node.input(1);
+  w.shape = {gamma->dims(0), 1, 1, 1};
+  w.channels = w.inputs = w.group = channels;
+  for (std::size_t c = 0; c < channels; ++c) {
+    w.values.push_back(static_cast<float>(s->scale_at(c)));
+    w.bias.push_back(static_cast<float>(s->shift_at(c)));
+  }
+  return w;
+}
+
+bool all_are(const std::vector<std::int64_t>& values, std::int64_t wanted) {
+  return std::all_of(values.begin(), values.end(), [wanted](std::int64_t v) { return v == wanted; });
+}
+
+std::optional<LinearWeights> of_transposed(const onnx::NodeProto& node, const Links& links) {
+  const auto* tensor = node.input_size() > 1 ? links.constant(node.input(1)) : nullptr;
+  if (tensor == nullptr || tensor->data_type() != onnx::TensorProto_DataType_FLOAT || tensor->dims_size() != 4)
+    return std::nullopt;
+  const auto shape = dims(*tensor);
+  const std::vector<std::int64_t> kernel(shape.begin() + 2, shape.end());
+  if (attribute_or(node, "group", std::int64_t{1}) != 1 || integers_attribute(node, "strides") != kernel ||
+      !all_are(integers_attribute(node, "pads"), 0) || !all_are(integers_attribute(node, "output_padding"), 0) ||
+      !all_are(integers_attribute(node, "dilations"), 1) || attribute(node, "output_shape") != nullptr ||
+      attribute_or(node, "auto_pad", "NOTSET") != std::string("NOTSET"))
+    return std::nullopt;
+  const auto values = floats(*tensor).value_or(std::vector<float>());
+  const auto inputs = static_cast<std::size_t>(shape[0]);
+  const std::size_t pixels = element_count(kernel);
+  LinearWeights w;
+  w.name = node.input(1);
+  w.inputs = inputs;
+  w.channels = static_cast<std::size_t>(shape[1]) * pixels;
+  w.shape = {static_cast<std::int64_t>(w.channels), shape[0], 1, 1};
+  if (values.empty() || values.size() != w.channels * inputs) return std::nullopt;
+  w.values.resize(values.size());
+  for (std::size_t i = 0; i < values.size(); ++i) w.values[i % w.channels * inputs + i / w.channels] = values[i];
+  if (node.input_size() < 3 || node.input(2).empty()) return w;
+  const auto* bias = links.constant(node.input(2));
+  const auto b = bias == nullptr ? std::vector<float>() : floats(*bias).value_or(std::vector<float>());
+  if (b.size() * pixels != w.channels) return std::nullopt;
+  for (std::size_t c = 0; c < w.channels; ++c) w.bias.push_back(b[c / pixels]);
+  return w;
+}
+
 double least_scale(const LinearWeights& w, std::size_t c, double input_scale) {
   const double room = w.bias.empty() ? 0 : std::fabs(w.bias[c]) / (input_scale * 1e9);
   return std::max(room, 1e-9 / std::max(input_scale, 1e-9));
@@ -61,6 +114,8 @@ std::size_t LinearWeights::input_of(std::size_t i) const {
 }
 
 std::optional<LinearWeights> linear_weights(const onnx::NodeProto& node, const Links& links) {
+  if (is_op(node, "BatchNormalization")) return of_normalisation(node, links);
+  if (is_op(node, "ConvTranspose")) return of_transposed(node, links);
   if (node.input_size() < 2) return std::nullopt;
   const auto* tensor = links.constant(node.input(1));
   if (tensor == nullptr || tensor->data_type() != onnx::TensorProto_DataType_FLOAT || tensor->dims_size() < 2)

@@ -19,7 +19,8 @@ namespace rtmdl {
 /// Scale of every output channel, by the name of the weights.
 using WeightScales = std::map<std::string, std::vector<float>>;
 
-/// Weights and bias of a Conv, Gemm or MatMul.
+/// Weights and bias of a Conv, Gemm or MatMul; of a BatchNormalization as the depthwise Conv of one pixel that it is;
+/// of a ConvTranspose whose filters do not overlap as the Conv of one pixel whose channels DepthToSpace spreads out.
 struct LinearWeights {
   std::string name;                 ///< of the weights
   std::vector<std::int64_t> shape;  ///< of the weights
@@ -35,7 +36,7 @@ struct LinearWeights {
   [[nodiscard]] std::size_t input_of(std::size_t i) const;
 };
 
-/// Nothing if the weights are no f32 constant.
+/// Nothing if the weights are no f32 constants, and for other operators and forms.
 [[nodiscard]] std::optional<LinearWeights> linear_weights(const onnx::NodeProto& node, const Links& links);
 
 /// The scales that `limit` steps reach the largest weight with. `input_scale` is that of the activations: the bias is

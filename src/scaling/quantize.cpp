@@ -250,16 +250,23 @@ class Quantizer {
                                   : Shape{deep[0], b, b, depth, deep[2], deep[3]};
     const Shape order = !to_space ? Shape{0, 3, 5, 1, 2, 4} : crd ? Shape{0, 1, 4, 2, 5, 3} : Shape{0, 3, 4, 1, 5, 2};
     const Shape whole = to_space ? Shape{deep[0], depth, deep[2] * b, deep[3] * b} : deep;
-    const auto shape = [&](const std::string& name, const Shape& values) {
-      const auto n = static_cast<std::int64_t>(values.size());
-      return tensor(make_tensor(name, Dims(&n, 1), std::span<const std::int64_t>(values)));
-    };
-    add("Reshape", node.name() + "/split", {bytes(unit.inputs[0]), shape(y + "/split/shape", split)}, y + "/split");
-    set_attribute(add("Transpose", node.name(), {y + "/split"}, y + "/moved"), "perm",
-                  std::span<const std::int64_t>(order));
-    add("Reshape", node.name() + "/whole", {y + "/moved", shape(y + "/whole/shape", whole)}, y + "/q");
-    give_float(y);
+    move(bytes(unit.inputs[0]), node.name(), y, split, order, whole);
     return true;
+  }
+
+  /// y's bytes from others: Reshape, Transpose, Reshape.
+  void move(const std::string& from, const std::string& name, const std::string& y,
+            const std::vector<std::int64_t>& split, const std::vector<std::int64_t>& order,
+            const std::vector<std::int64_t>& whole) {
+    const auto shape = [&](const std::string& stem, const std::vector<std::int64_t>& values) {
+      const auto n = static_cast<std::int64_t>(values.size());
+      return tensor(make_tensor(stem, Dims(&n, 1), std::span<const std::int64_t>(values)));
+    };
+    add("Reshape", name + "/split", {from, shape(y + "/split/shape", split)}, y + "/split");
+    set_attribute(add("Transpose", name + "/moved", {y + "/split"}, y + "/moved"), "perm",
+                  std::span<const std::int64_t>(order));
+    add("Reshape", name + "/whole", {y + "/moved", shape(y + "/whole/shape", whole)}, y + "/q");
+    give_float(y);
   }
 
   /// clip(alpha · x + beta, 0, 1): x read alpha times as large, and an addition that saturates.
@@ -323,7 +330,7 @@ class Quantizer {
     tensor(make_tensor(stem + "/zero", Dims(&n, 1), std::span<const std::int8_t>(zeros)));
     set_attribute(add("DequantizeLinear", stem + "/dq", {stem, stem + "/scale", stem + "/zero"}, stem + "/dq"), "axis",
                   std::int64_t{w.columns ? 1 : 0});
-    onnx::NodeProto made = node;
+    onnx::NodeProto made = is_op(node, "BatchNormalization") || is_op(node, "ConvTranspose") ? pixel_conv(w) : node;
     made.set_name(unit_mark(unit_) + node.name());
     made.set_input(0, x);
     made.set_input(1, stem + "/dq");
@@ -333,7 +340,30 @@ class Quantizer {
     }
     made.set_output(0, y + "/f");
     *made_.graph().add_node() = std::move(made);
-    write(y + "/f", y);
+    if (is_op(node, "ConvTranspose")) write_spread(unit, node);
+    else write(y + "/f", y);
+  }
+
+  static onnx::NodeProto pixel_conv(const LinearWeights& w) {
+    onnx::NodeProto conv;
+    conv.set_op_type("Conv");
+    conv.add_input();
+    conv.add_input();
+    conv.add_output();
+    set_attribute(conv, "kernel_shape", std::vector<std::int64_t>{1, 1});
+    set_attribute(conv, "group", static_cast<std::int64_t>(w.group));
+    return conv;
+  }
+
+  /// Channels (output, row, column) become pixels, in bytes.
+  void write_spread(const Unit& unit, const onnx::NodeProto& node) {
+    const std::string& y = unit.outputs.front();
+    const auto [s, z] = grid(y + "/written", params(y).written);
+    add("QuantizeLinear", y + "/quantize", {y + "/f", s, z}, y + "/deep");
+    const auto& x = specs_.at(unit.inputs[0]).shape;
+    const auto& w = *links_.constant(node.input(1));
+    move(y + "/deep", node.name(), y, {x[0], w.dims(1), w.dims(2), w.dims(3), x[2], x[3]}, {0, 1, 4, 2, 5, 3},
+         {x[0], w.dims(1), x[2] * w.dims(2), x[3] * w.dims(3)});
   }
 
   std::vector<float> corrected_bias(const Unit& unit, const LinearWeights& w) const {

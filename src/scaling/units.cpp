@@ -2,6 +2,7 @@
 
 #include "model/scale_shift.h"
 #include "model/tensor_data.h"
+#include "scaling/quant_weights.h"
 
 #include <algorithm>
 #include <cmath>
@@ -120,7 +121,8 @@ class Finder {
     if (op == "Concat") return is_float_data(n) ? UnitKind::concat : UnitKind::fixed;
     if (op == "MatMul" && n.input_size() == 2 && !constant(n.input(0)) && !constant(n.input(1)))
       return UnitKind::binary;
-    if (op == "Conv" || op == "Gemm" || op == "MatMul") return linear(n) ? UnitKind::linear : UnitKind::fixed;
+    if (op == "Conv" || op == "Gemm" || op == "MatMul" || op == "BatchNormalization" || op == "ConvTranspose")
+      return linear(n) ? UnitKind::linear : UnitKind::fixed;
     if (op == "Add" || op == "Mul") return binary(n) ? UnitKind::binary : UnitKind::fixed;
     if (constant(n.input(0))) return UnitKind::fixed;
     if (op == "HardSigmoid") return attribute_or(n, "alpha", 0.2F) > 0 ? UnitKind::hard_sigmoid : UnitKind::fixed;
@@ -136,6 +138,8 @@ class Finder {
   }
 
   bool linear(const onnx::NodeProto& n) const {
+    if (is_op(n, "BatchNormalization") || is_op(n, "ConvTranspose"))
+      return n.output_size() == 1 && !constant(n.input(0)) && linear_weights(n, links_);
     if (n.input_size() < 2 || constant(n.input(0)) || n.output_size() != 1) return false;
     const bool bias = n.input_size() > 2 && !n.input(2).empty();
     if (bias && !f32_constant(n.input(2), 1)) return false;

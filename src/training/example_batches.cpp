@@ -79,7 +79,7 @@ const Example& ExampleBatches::example(std::size_t i) {
   std::optional<Example>& slot = kept_.at(i);
   if (slot) return *slot;
   Example e = data_.at(i);
-  std::size_t bytes = e.labels.size() * sizeof(std::int32_t);
+  std::size_t bytes = e.labels.size() * sizeof(std::int32_t) + e.boxes.size() * sizeof(LabelledBox);
   for (const Tensor& t : e.inputs) bytes += t.bytes.size();
   if (kept_bytes_ + bytes > kMostKeptBytes) return passing_ = std::move(e);
   kept_bytes_ += bytes;
@@ -167,6 +167,7 @@ Batch ExampleBatches::stack(std::span<const std::size_t> examples, const Movemen
     if (data_.labelled() && static_cast<std::int64_t>(e.labels.size()) != elements)
       bad_input(fmt::format("example {} has {} labels for {} elements", examples[n], e.labels.size(), elements));
     labels.insert(labels.end(), e.labels.begin(), e.labels.end());
+    batch.boxes.push_back(e.boxes);
     batch.elements += elements;
   }
   if (!labels.empty()) {

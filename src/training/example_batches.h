@@ -17,7 +17,8 @@ namespace rtmdl::training {
 
 struct Batch {
   std::vector<at::Tensor> inputs;  ///< in the data's order, examples one behind the other along the first axis
-  at::Tensor labels;               ///< i64, one per element of that axis; undefined without labels
+  std::vector<std::vector<LabelledBox>> boxes;  ///< by example; all empty where the data have none
+  at::Tensor labels;                            ///< i64, one per element of that axis; undefined without labels
   std::int64_t elements = 0;
 };
 

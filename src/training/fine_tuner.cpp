@@ -52,6 +52,12 @@ void check(const FineTuneRequest& request) {
   if (!(o.learning_rate >= 0 && std::isfinite(o.learning_rate))) refuse("learning rate", o.learning_rate, "0 or more");
   if (!(o.weight_decay >= 0 && std::isfinite(o.weight_decay))) refuse("weight decay", o.weight_decay, "0 or more");
   if (!(o.temperature > 0 && std::isfinite(o.temperature))) refuse("temperature", o.temperature, "more than 0");
+  if (!(o.momentum >= 0 && o.momentum < 1)) refuse("momentum", o.momentum, "0 to below 1");
+  if (!(o.label_smoothing >= 0 && o.label_smoothing < 1)) refuse("label smoothing", o.label_smoothing, "0 to below 1");
+  if ((o.objective == Objective::boxes) != request.detector.has_value())
+    throw Error(ErrorCode::internal, name + ": boxes are learnt with a detector's target, and with nothing else");
+  if (request.detector && (o.augment_shift > 0 || o.augment_mirror))
+    throw Error(ErrorCode::internal, name + ": boxes would not move with their pictures");
   if (o.batch < 1) refuse("batch", o.batch, "1 or more");
   if (o.steps_max < 0) refuse("largest number of steps", static_cast<double>(o.steps_max), "0 or more");
 }

@@ -309,7 +309,12 @@ void GraphModule::run(Node& node, std::vector<at::Tensor>& values, const Pass& p
   }
   if (recording_ && !in.empty() && in[0].defined()) node.in_shape = in[0].sizes().vec();
   std::vector<at::Tensor> out(node.out.size());
-  Call call{node.proto, opset_, in, out, pass, recording_ ? 0 : model_batch_, batch, node.in_shape, node.frozen};
+  Call call{node.proto,  opset_,
+            in,          out,
+            pass,        recording_ ? 0 : model_batch_,
+            batch,       node.in_shape,
+            node.target, recording_ ? &node.target : nullptr,
+            node.frozen};
   try {
     node.run(call);
   } catch (const c10::Error& e) {

@@ -87,6 +87,7 @@ class GraphModule {
     std::vector<int> in, out;            ///< slots; -1: left out
     std::vector<int> released;           ///< slots that nothing after this node reads
     std::vector<std::int64_t> in_shape;  ///< of the first input, at the batch size of relax_batch()
+    std::vector<std::int64_t> target;    ///< and what shape it asked for then
     bool constant = false;               ///< its outputs were computed once
     bool frozen = false;                 ///< a normalisation that keeps its statistics
   };

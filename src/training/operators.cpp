@@ -4,6 +4,8 @@
 
 #include <rtmdl/error.h>
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 namespace rtmdl::training {
@@ -11,6 +13,11 @@ namespace rtmdl::training {
 const at::Tensor& Call::operand(std::size_t i) const {
   if (!has(i)) bad_input(fmt::format("operand {} is missing", i));
   return in[i];
+}
+
+bool Call::written_in(const std::vector<std::int64_t>& shape) const {
+  if (recorded) *recorded = shape;
+  return relaxed() && std::equal(shape.begin(), shape.end(), target.begin(), target.end());
 }
 
 std::optional<std::vector<std::int64_t>> Call::integers(std::size_t i, std::string_view name) const {

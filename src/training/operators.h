@@ -25,12 +25,15 @@ struct Call {
   std::int64_t model_batch = 0;            ///< batch size that constants of the graph were made for; 0: as they are
   std::int64_t batch = 0;                  ///< batch size of this pass
   std::span<const std::int64_t> in_shape;  ///< of in[0] at `model_batch`; empty: not known
-
-  bool frozen = false;  ///< a normalisation that keeps its statistics
+  std::span<const std::int64_t> target;    ///< what written_in() was asked for then
+  std::vector<std::int64_t>* recorded = nullptr;  ///< set while that is being found out
+  bool frozen = false;                            ///< a normalisation that keeps its statistics
 
   [[nodiscard]] bool has(std::size_t i) const { return i < in.size() && in[i].defined(); }
   [[nodiscard]] bool wants(std::size_t i) const { return i < out.size() && !node.output(static_cast<int>(i)).empty(); }
   [[nodiscard]] bool relaxed() const { return model_batch > 0 && batch != model_batch; }
+  /// Whether this shape, which the graph asks for, is made for its own batch size although the pass has another.
+  [[nodiscard]] bool written_in(const std::vector<std::int64_t>& shape) const;
   [[nodiscard]] const at::Tensor& operand(std::size_t i) const;  ///< throws Error(bad_input) if it was left out
   /// Integers from input `i`, or from the attribute of older operator sets; nothing if neither is there.
   [[nodiscard]] std::optional<std::vector<std::int64_t>> integers(std::size_t i, std::string_view attribute) const;

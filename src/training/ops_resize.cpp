@@ -139,7 +139,7 @@ void set_sizes(Plan& p, const Call& c, const Integers& axes, const std::vector<d
       a.scale = static_cast<float>(scales[i]);
       a.out = static_cast<std::int64_t>(std::floor(static_cast<float>(a.in) * a.scale));
     } else {
-      a.out = c.relaxed() && axes[i] == 0 && sizes[i] == c.model_batch ? c.batch : sizes[i];
+      a.out = c.written_in(sizes) && axes[i] == 0 && sizes[i] == c.model_batch ? c.batch : sizes[i];
       a.scale = static_cast<float>(a.out) / static_cast<float>(a.in);
     }
   }

@@ -34,32 +34,39 @@ void shape(Call& c) {
   c.out[0] = from_integers(Integers(sizes.begin() + start, sizes.begin() + std::max(start, end)));
 }
 
-/// A constant target that was made for another batch size: the axis that holds the batch is scaled. It is found by
-/// comparing x with its shape at the model's own batch size: what stands before it has the same product in both.
+/// A target that was made for another batch size, with the axis scaled that holds the batch. Where x differs from its
+/// shape at the model's own batch size, there is the batch; it is outermost in the memory of that axis. In the target
+/// it is an axis of the model's batch size within the same stretch of memory, else it was merged: into the axis before
+/// if the target has fewer axes, else into the one that begins there.
 Integers relaxed_target(const Call& c, const at::Tensor& x, Integers target) {
   const Integers was(c.in_shape.begin(), c.in_shape.end());
   if (static_cast<std::int64_t>(was.size()) != x.dim()) return target;
   std::size_t axis = 0;
   while (axis < was.size() && was[axis] == x.size(static_cast<std::int64_t>(axis))) ++axis;
   if (axis == was.size() || was[axis] == 0) return target;
-  const std::int64_t before = std::accumulate(was.begin(), was.begin() + static_cast<std::ptrdiff_t>(axis),
-                                              std::int64_t{1}, std::multiplies<>());
+  const std::int64_t begin = product(at::IntArrayRef(was).slice(0, axis));
+  const std::int64_t end = begin * was[axis];
   const std::int64_t known = std::accumulate(target.begin(), target.end(), std::int64_t{1},
                                              [](std::int64_t p, std::int64_t d) { return d < 0 ? p : p * d; });
-  Integers whole = target;
-  for (std::int64_t& d : whole) {
+  for (std::int64_t& d : target) {
     if (d < 0 && known > 0) d = product(was) / known;
   }
-  if (product(whole) != product(was)) return target;  // computed from the batch size itself
-  std::int64_t outer = 1;
-  for (std::int64_t& d : whole) {
-    const std::int64_t scaled = d * x.size(static_cast<std::int64_t>(axis));
-    if (outer == before && scaled % was[axis] == 0) {
-      d = scaled / was[axis];
-      return whole;
+  Integers outer(target.size() + 1, 1);
+  for (std::size_t k = 0; k < target.size(); ++k) outer[k + 1] = outer[k] * target[k];
+  const std::int64_t now = x.size(static_cast<std::int64_t>(axis));
+  const auto scale = [&](auto&& holds) {
+    for (std::size_t k = 0; k < target.size(); ++k) {
+      if (!holds(k) || target[k] * now % was[axis] != 0) continue;
+      target[k] = target[k] * now / was[axis];
+      return true;
     }
-    outer *= d;
-  }
+    return false;
+  };
+  const bool found =
+      scale([&](std::size_t k) { return target[k] == c.model_batch && outer[k] >= begin && outer[k + 1] <= end; }) ||
+      (target.size() < was.size() && begin > 1 && scale([&](std::size_t k) { return outer[k + 1] == begin; })) ||
+      scale([&](std::size_t k) { return outer[k] == begin; });
+  (void)found;  // if not, torch says what does not fit
   return target;
 }
 
@@ -71,7 +78,7 @@ void reshape(Call& c) {
       if (target[i] == 0 && static_cast<std::int64_t>(i) < x.dim()) target[i] = x.size(static_cast<std::int64_t>(i));
     }
   }
-  if (c.relaxed()) target = relaxed_target(c, x, std::move(target));
+  if (c.written_in(target)) target = relaxed_target(c, x, std::move(target));
   c.out[0] = x.reshape(target);
 }
 
@@ -191,7 +198,7 @@ void slice(Call& c) {
 void expand(Call& c) {
   const at::Tensor& x = c.operand(0);
   Integers target = to_integers(c.operand(1));
-  if (c.relaxed() && !target.empty() && target[0] == c.model_batch) target[0] = c.batch;
+  if (c.written_in(target) && !target.empty() && target[0] == c.model_batch) target[0] = c.batch;
   while (static_cast<std::int64_t>(target.size()) < x.dim()) target.insert(target.begin(), 1);
   const std::int64_t offset = static_cast<std::int64_t>(target.size()) - x.dim();
   for (std::int64_t d = 0; d < x.dim(); ++d) {
@@ -203,7 +210,7 @@ void expand(Call& c) {
 
 void constant_of_shape(Call& c) {
   Integers target = to_integers(c.operand(0));
-  if (c.relaxed() && target.size() > 1 && target[0] == c.model_batch) target[0] = c.batch;
+  if (c.written_in(target) && target.size() > 1 && target[0] == c.model_batch) target[0] = c.batch;
   const onnx::AttributeProto* value = attribute(c.node, "value");
   const at::ScalarType type = value ? torch_type(value->t().data_type()) : at::kFloat;
   double filling = 0;

@@ -5,16 +5,16 @@
 namespace rtmdl::training {
 namespace {
 
-constexpr double kMomentum = 0.9;
 constexpr double kFirst = 0.9, kSecond = 0.999, kEpsilon = 1e-8;  // Kingma & Ba 2015
 
 }  // namespace
 
-Optimizer::Optimizer(std::vector<at::Tensor> weights, double weight_decay, bool adamw)
+Optimizer::Optimizer(std::vector<at::Tensor> weights, const FineTuneOptions& options)
     : weights_(std::move(weights)),
       steps_(at::zeros({static_cast<std::int64_t>(weights_.size())})),
-      decay_(weight_decay),
-      adamw_(adamw) {
+      decay_(options.weight_decay),
+      momentum_(options.momentum),
+      adamw_(options.adamw) {
   for (const at::Tensor& w : weights_) {
     first_.push_back(at::zeros_like(w.detach()));
     if (adamw_) second_.push_back(at::zeros_like(w.detach()));
@@ -34,8 +34,8 @@ void Optimizer::step(double rate) {
 void Optimizer::sgd(std::size_t i, double rate) {
   at::Tensor gradient = weights_[i].grad();
   if (weights_[i].dim() > 1) gradient = gradient.add(weights_[i], decay_);
-  first_[i].mul_(kMomentum).add_(gradient);
-  weights_[i].add_(gradient.add(first_[i], kMomentum), -rate);
+  first_[i].mul_(momentum_).add_(gradient);
+  weights_[i].add_(gradient.add(first_[i], momentum_), -rate);
 }
 
 void Optimizer::adam(std::size_t i, double rate) {

@@ -1,6 +1,8 @@
 #pragma once
 /// SGD with Nesterov momentum, and AdamW, with their state where checkpoints can reach it.
 
+#include "scaling/fine_tuner.h"
+
 #include <ATen/ATen.h>
 
 #include <vector>
@@ -10,7 +12,7 @@ namespace rtmdl::training {
 class Optimizer {
  public:
   /// Decay acts on tensors of two axes and more only.
-  Optimizer(std::vector<at::Tensor> weights, double weight_decay, bool adamw);
+  Optimizer(std::vector<at::Tensor> weights, const FineTuneOptions& options);
 
   /// Weights without a gradient (students whose turn it was not) stay, with their momenta. Gradients are gone then.
   /// SGD: Sutskever et al. 2013, as torch.optim.SGD writes it, decay as L2. AdamW: Loshchilov & Hutter 2019.
@@ -25,7 +27,7 @@ class Optimizer {
 
   std::vector<at::Tensor> weights_, first_, second_;
   at::Tensor steps_;  ///< by weight
-  double decay_;
+  double decay_, momentum_;
   bool adamw_;
 };
 

@@ -48,7 +48,7 @@ bool are_probabilities(const at::Tensor& x) {
 TrainingLoss::TrainingLoss(const FineTuneOptions& options, const std::string& name,
                            const std::vector<at::Tensor>& student, const std::vector<at::Tensor>& teacher,
                            bool labelled, int classes)
-    : name_(name), temperature_(options.temperature) {
+    : name_(name), temperature_(options.temperature), smoothing_(options.label_smoothing) {
   if (student.empty()) bad_input(fmt::format("{}: has no outputs to train", name_));
   const bool fits = labelled && rows_of_classes(student[0], classes);
   student_probabilities_ = are_probabilities(as_rows(student[0]));
@@ -90,7 +90,9 @@ at::Tensor TrainingLoss::from_labels(const at::Tensor& output, const at::Tensor&
   const std::int64_t most = labels.max().item<std::int64_t>();
   if (most >= rows.size(1) || labels.min().item<std::int64_t>() < 0)
     bad_input(fmt::format("{}: has {} classes, the data a label {}", name_, rows.size(1), most));
-  return at::nll_loss(log_probabilities(rows, student_probabilities_, 1), labels.to(rows.device()));
+  const at::Tensor said = log_probabilities(rows, student_probabilities_, 1);
+  const at::Tensor right = at::nll_loss(said, labels.to(rows.device()));
+  return smoothing_ > 0 ? right * (1 - smoothing_) - said.mean() * smoothing_ : right;
 }
 
 at::Tensor TrainingLoss::from_teacher(std::size_t i, const at::Tensor& student, const at::Tensor& teacher) const {

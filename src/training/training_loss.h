@@ -43,7 +43,7 @@ class TrainingLoss {
   [[nodiscard]] at::Tensor from_teacher(std::size_t i, const at::Tensor& student, const at::Tensor& teacher) const;
 
   std::string name_;
-  double temperature_;
+  double temperature_, smoothing_;
   double teacher_weight_ = 0, label_weight_ = 0;
   bool student_probabilities_ = false;  ///< first output
   std::vector<Kind> kinds_;

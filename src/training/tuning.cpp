@@ -2,6 +2,7 @@
 
 #include "base/units.h"
 #include "data/random.h"
+#include "training/detection_loss.h"
 
 #include <rtmdl/error.h>
 
@@ -82,13 +83,16 @@ Tuning::Tuning(const FineTuneRequest& request, const Context& context)
   for (const TrainedStudent& s : students_) {
     for (const at::Tensor& w : s.own_weights()) weights_.push_back(w);
   }
-  optimizer_.emplace(weights_, options_.weight_decay, options_.adamw);
+  optimizer_.emplace(weights_, options_);
   tensors_.now = weights_;
   for (const TrainedStudent& s : students_) {
     for (const NamedTensor& n : s.module().statistics()) tensors_.now.push_back(n.value);
   }
   for (const at::Tensor& t : optimizer_->state()) tensors_.now.push_back(t);
   make_loss();
+  if (request.after_epoch) {
+    for (const Student& s : request.students) untrained_.push_back(*s.model);
+  }
 }
 
 /// Held out: enough to see a gain, never so many that little is left to learn from.
@@ -104,6 +108,7 @@ void Tuning::split_data() {
 }
 
 void Tuning::make_loss() {
+  if (options_.objective == Objective::boxes) return;
   const at::NoGradGuard no_grad;
   TrainedStudent& first = students_.front();
   const std::string& name = request_.students.front().model->name;
@@ -132,6 +137,11 @@ void Tuning::make_loss() {
   loss_.emplace(options_, name, joined(outputs), joined(taught), request_.data->labelled(), request_.data->classes());
 }
 
+at::Tensor Tuning::loss_of(const std::vector<at::Tensor>& outputs, const std::vector<at::Tensor>& taught,
+                           const Batch& batch) const {
+  return loss_ ? (*loss_)(outputs, taught, batch.labels) : detection_loss(outputs, *request_.detector, batch.boxes);
+}
+
 std::vector<at::Tensor> Tuning::teach(const Batch& batch) {
   const at::NoGradGuard no_grad;
   return teacher_->forward(named(*teacher_, batch, request_.teacher->name), plain_pass_);
@@ -158,6 +168,7 @@ FineTuneResult Tuning::run() {
     if (training && finite()) save();
     if (!request_.checkpoint.empty())
       context_.info(fmt::format("stopped; the same request goes on from {}", request_.checkpoint.string()));
+    for (std::size_t s = 0; s < untrained_.size(); ++s) *request_.students[s].model = std::move(untrained_[s]);
     result.steps = progress_.step;
     result.seconds = progress_.seconds;
     result.halvings = progress_.halvings;
@@ -232,6 +243,7 @@ void Tuning::train() {
     }
     evaluate_now_and_then();
     report("");
+    tell_epoch();
     if (to_seconds(MonotonicClock::now() - last_save_) > kSaveSeconds && finite()) save();
   }
 }
@@ -290,13 +302,13 @@ double Tuning::step() {
 
 double Tuning::train_batch(const Batch& batch, const std::vector<std::size_t>& now, double share) {
   std::vector<at::Tensor> taught;
-  if (loss_->needs_teacher()) taught = teach(batch);
+  if (needs_teacher()) taught = teach(batch);
   double sum = 0;
   for (const std::size_t s : now) {
     students_[s].bind_shared();
     GraphModule& module = students_[s].module();
     const auto outputs = module.forward(named(module, batch, request_.students[s].model->name), training_pass_);
-    const at::Tensor loss = (*loss_)(outputs, taught, batch.labels) * share;
+    const at::Tensor loss = loss_of(outputs, taught, batch) * share;
     sum += loss.item<double>() / static_cast<double>(now.size());
     if (!std::isfinite(sum)) break;
     if (loss.requires_grad()) loss.backward();
@@ -356,6 +368,19 @@ void Tuning::evaluate_now_and_then() {
   }
   progress_.evaluations_without_gain += 1;
   early_ = progress_.evaluations_without_gain >= options_.patience;
+}
+
+void Tuning::tell_epoch() {
+  if (!request_.after_epoch || progress_.step % steps_per_epoch_ != 0) return;
+  if (!finite()) return;  // the next look at the weights goes back
+  save();
+  const at::NoGradGuard no_grad;
+  for (TrainedStudent& s : students_) {
+    s.bind_shared();
+    s.write_back();
+  }
+  request_.after_epoch(static_cast<int>(progress_.step / steps_per_epoch_), progress_.loss);
+  last_tick_ = MonotonicClock::now();  // whoever looks at them is not training
 }
 
 void Tuning::fit_into_budget() {
@@ -421,11 +446,11 @@ double Tuning::held_out_loss() {
     const auto part = std::span(held_out_).subspan(begin, std::min(at_once, held_out_.size() - begin));
     const Batch batch = batches_.read(part);
     std::vector<at::Tensor> taught;
-    if (loss_->needs_teacher()) taught = teach(batch);
+    if (needs_teacher()) taught = teach(batch);
     for (std::size_t s = 0; s < students_.size(); ++s) {
       GraphModule& module = students_[s].module();
       const auto outputs = module.forward(named(module, batch, request_.students[s].model->name), plain_pass_);
-      sum += (*loss_)(outputs, taught, batch.labels).item<double>() * static_cast<double>(part.size());
+      sum += loss_of(outputs, taught, batch).item<double>() * static_cast<double>(part.size());
     }
   }
   return sum / static_cast<double>(held_out_.size() * students_.size());

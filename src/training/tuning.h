@@ -76,6 +76,9 @@ class Tuning {
 
   void split_data();
   void make_loss();
+  [[nodiscard]] at::Tensor loss_of(const std::vector<at::Tensor>& outputs, const std::vector<at::Tensor>& taught,
+                                   const Batch& batch) const;
+  [[nodiscard]] bool needs_teacher() const { return loss_ && loss_->needs_teacher(); }
   void resume();
   void train();
   double step();
@@ -86,6 +89,7 @@ class Tuning {
   void average_shared_gradients(const std::vector<std::size_t>& turn);
   void step_back(const std::string& why);
   void evaluate_now_and_then();
+  void tell_epoch();
   void fit_into_budget();
   [[nodiscard]] double seconds_at_end() const;
   void estimate_statistics();
@@ -115,7 +119,8 @@ class Tuning {
   std::int64_t steps_per_epoch_ = 1;
   std::vector<std::size_t> epoch_order_;
   std::int64_t epoch_of_order_ = -1;
-  std::optional<TrainingLoss> loss_;
+  std::optional<TrainingLoss> loss_;  ///< nothing where boxes are learnt
+  std::vector<Model> untrained_;      ///< the students' models as they came, if somebody looks at them meanwhile
   std::vector<at::Tensor> weights_;
   std::optional<Optimizer> optimizer_;
   Pass training_pass_, plain_pass_;

@@ -13,6 +13,12 @@ std::string key_of(const FineTuneRequest& request) {
                                  o.epochs, o.steps_max, o.batch, o.learning_rate, o.warm_up, o.weight_decay, o.adamw,
                                  o.temperature, o.distillation, o.augment_shift, o.augment_mirror, o.patience,
                                  o.budget.count(), o.seed, o.mixed_precision);
+  text += fmt::format("{} {}\n", o.momentum, o.label_smoothing);
+  if (const auto& d = request.detector) {
+    text += fmt::format("detector {} {} {} {} {}\n", static_cast<int>(d->loss), d->rows, d->columns, d->classes,
+                        d->variances);
+    for (const AnchorGrid& g : d->grids) text += fmt::format("{} {} {} {}\n", g.stride, g.rows, g.columns, g.sizes);
+  }
   text += request.data->fingerprint() + "\n";
   text += request.teacher ? sha256(serialize(*request.teacher)) : "no teacher";
   for (const Student& s : request.students) {

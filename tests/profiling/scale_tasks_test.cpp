@@ -177,7 +177,7 @@ TEST_F(ScaleTasksTest, AVariantThatIsNoModelIsNamed) {
         folder.parse("tasks: [{name: faces, model: faces.model, variants: [other.model], data: {source: synthetic, "
                      "shape: [1, 4]}, period: 10 ms}]"));
   });
-  EXPECT_THAT(message, AllOf(HasSubstr("tasks.yaml:1"), HasSubstr("other.model"), HasSubstr("not a fake model")));
+  EXPECT_THAT(message, AllOf(HasSubstr("tasks.yaml:1"), HasSubstr("other.model"), HasSubstr("not an ONNX model")));
 }
 
 TEST_F(ScaleTasksTest, ADamagedLevelIsMadeAgain) {

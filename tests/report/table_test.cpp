@@ -173,24 +173,6 @@ TEST(PlanTable, goes_by_priority_and_gives_the_reason) {
   EXPECT_THAT(plan_table({}, problem), HasSubstr("NOT FEASIBLE"));
 }
 
-TEST(ScaleTable, compares_with_the_source_and_lists_what_was_left_out) {
-  TaskVariants t;
-  t.task = "faces";
-  Variant source, int8;
-  source.id = "source";
-  source.median = from_ms(9);
-  int8.id = "int8";
-  int8.median = from_ms(3);
-  t.variants = {source, int8};
-  t.refused = {"int8-r0.5: below 95 %"};
-  t.finished = false;
-  const std::string text = scale_table(1000, std::nullopt, {t, {"late", {}, {}, {}, false, true}});
-  EXPECT_THAT(line_with(text, "int8"), HasSubstr("3.00x"));
-  EXPECT_THAT(text, HasSubstr("faces: refused int8-r0.5: below 95 %"));
-  EXPECT_THAT(text, HasSubstr("not finished"));
-  EXPECT_THAT(line_with(text, "late"), HasSubstr("none yet"));
-}
-
 TEST(ProfileTable, shows_the_distribution) {
   VariantProfile v;
   v.id = "int8-mixed";

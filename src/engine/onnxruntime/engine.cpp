@@ -4,12 +4,31 @@
 
 #include <rtmdl/error.h>
 
+#include <new>
+#include <string>
+#include <string_view>
+
 #include <fmt/format.h>
 
 namespace rtmdl {
 namespace {
 
-/// ONNX Runtime's messages run over lines and name its source files; a user gets one line.
+/// "/onnxruntime_src/…/model.cc:202 onnxruntime::Model::Model(…) " goes: where in ONNX Runtime says nothing to a user.
+void drop_source_places(std::string& text) {
+  for (std::size_t at = 0; (at = text.find("/onnxruntime_src/", at)) != std::string::npos;) {
+    int depth = 0;
+    std::size_t end = text.find('(', at);
+    for (; end < text.size(); ++end) {
+      depth += text[end] == '(' ? 1 : text[end] == ')' ? -1 : 0;
+      if (depth == 0) break;
+    }
+    if (end >= text.size()) return;
+    end = text.find_first_not_of(' ', end + 1);
+    text.erase(at, end == std::string::npos ? end : end - at);
+  }
+}
+
+/// ONNX Runtime's messages run over lines, name its source files and repeat the model's path; a user gets one line.
 std::string one_line(std::string_view message) {
   std::string out;
   for (const char c : message) {
@@ -19,6 +38,11 @@ std::string one_line(std::string_view message) {
       out += c;
     }
   }
+  if (out.starts_with("Load model from ")) {
+    constexpr std::string_view kEnd = " failed:";
+    if (const auto end = out.find(kEnd); end != std::string::npos) out.erase(0, end + kEnd.size());
+  }
+  drop_source_places(out);
   if (out.size() > 400) out = out.substr(0, 397) + "...";
   return out;
 }
@@ -36,6 +60,8 @@ class OnnxRuntimeEngine final : public Engine {
       return std::make_unique<OnnxRuntimeSession>(env_, request);
     } catch (const Ort::Exception& e) {
       bad_input(fmt::format("{}: ONNX Runtime refuses this model: {}", request.model.string(), one_line(e.what())));
+    } catch (const std::bad_alloc&) {
+      bad_input(fmt::format("{}: there is not enough memory to run this model", request.model.string()));
     } catch (const Error& e) {
       const std::string path = request.model.string() + ": ";
       if (e.code() != ErrorCode::bad_input || std::string_view(e.what()).starts_with(path)) throw;

@@ -1,0 +1,121 @@
+#include "planning/plan_file.h"
+
+#include "base/atomic_file.h"
+#include "mutation.h"
+#include "planning/random_problem.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <rtmdl/error.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+namespace rtmdl {
+namespace {
+
+using ::testing::HasSubstr;
+
+class PlanFile : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = std::filesystem::temp_directory_path() / ("rtmdl_plan_file_" + std::to_string(::getpid()));
+    std::filesystem::create_directories(folder_);
+    rtmdl::testing::Random random(3);
+    do problem_ = rtmdl::testing::random_problem(random, {});
+    while (problem_.tasks.size() < 3);
+    for (PlanTask& t : problem_.tasks)
+      for (TaskOption& o : t.options) o.processor = "p0";
+    plan_.feasible = true;
+    plan_.reason = "it fits";
+    plan_.method = "exact";
+    plan_.bytes = 1234;
+    plan_.pareto = {{0.1, 0.2}, {0.2, 0}};
+    for (std::size_t t = 0; t < problem_.tasks.size(); ++t)
+      plan_.tasks.push_back({{0, static_cast<int>(t) + 1}, 0.01, 0.02, {0.5}, std::chrono::milliseconds(3)});
+    save_plan(path(), plan_, problem_, "key");
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  [[nodiscard]] std::filesystem::path path() const { return folder_ / "plan.json"; }
+  std::optional<Plan> load() const { return load_plan(path(), problem_, "key"); }
+  void replace(const std::string& from, const std::string& to) {
+    std::string text = read_file(path());
+    text.replace(text.find(from), from.size(), to);
+    write_file_atomically(path(), text);
+  }
+  std::string refusal() const {
+    try {
+      return load() ? "accepted" : "of another problem";
+    } catch (const Error& e) {
+      EXPECT_EQ(e.code(), ErrorCode::bad_input);
+      return e.what();
+    }
+  }
+
+  std::filesystem::path folder_;
+  PlanProblem problem_;
+  Plan plan_;
+};
+
+TEST_F(PlanFile, GivesBackWhatWasSaved) {
+  const auto loaded = load();
+  ASSERT_TRUE(loaded);
+  ASSERT_EQ(loaded->tasks.size(), plan_.tasks.size());
+  for (std::size_t t = 0; t < plan_.tasks.size(); ++t) {
+    EXPECT_EQ(loaded->tasks[t].choice.priority, plan_.tasks[t].choice.priority);
+    EXPECT_EQ(loaded->tasks[t].response_bound, plan_.tasks[t].response_bound);
+  }
+  EXPECT_EQ(loaded->bytes, 1234);
+  EXPECT_EQ(loaded->pareto.size(), 2U);
+}
+
+TEST_F(PlanFile, RefusesPrioritiesThatAreNone) {
+  replace("\"priority\": 1", "\"priority\": 2");
+  EXPECT_THAT(refusal(), HasSubstr("each once; delete it and run `rtmdl plan` again"));
+  replace("\"priority\": 2", "\"priority\": 1e300");
+  EXPECT_THAT(refusal(), HasSubstr("its priority is not a whole number"));
+  replace("\"priority\": 1e300", "\"priority\": -4");
+  EXPECT_THAT(refusal(), HasSubstr("is -4"));
+}
+
+TEST_F(PlanFile, MutatedIsUsableOrRefusedInOneShortLine) {
+  test::Mutator mutator(read_file(path()), {"{", "}", "[", "]", "\"", ",", ":", "null", "-1", "1e999", "true",
+                                            "\\u0000", "99999999999999999999", "\"tasks\"", "\xff"});
+  int usable = 0, refused = 0, other = 0;
+  for (int i = 0; i < 3000; ++i) {
+    std::ofstream(path(), std::ios::binary) << mutator.next();
+    try {
+      const auto loaded = load();
+      if (!loaded) {
+        ++other;
+        continue;
+      }
+      ++usable;
+      ASSERT_EQ(loaded->tasks.size(), problem_.tasks.size());
+      std::vector<int> priorities;
+      for (std::size_t t = 0; t < loaded->tasks.size(); ++t) {
+        priorities.push_back(loaded->tasks[t].choice.priority);
+        ASSERT_LT(static_cast<std::size_t>(loaded->tasks[t].choice.option), problem_.tasks[t].options.size());
+      }
+      std::sort(priorities.begin(), priorities.end());
+      for (std::size_t k = 0; k < priorities.size(); ++k) ASSERT_EQ(priorities[k], static_cast<int>(k) + 1);
+    } catch (const Error& e) {
+      ++refused;
+      const std::string message = e.what();
+      ASSERT_EQ(e.code(), ErrorCode::bad_input) << message;
+      ASSERT_TRUE(message.starts_with(path().string() + ": ")) << message;
+      ASSERT_EQ(message.find('\n'), std::string::npos) << message;
+      ASSERT_LT(message.size(), 700U) << message;
+    }
+  }
+  EXPECT_GT(refused, 1000);
+  EXPECT_GT(usable, 20);
+  EXPECT_GT(other, 0);
+}
+
+}  // namespace
+}  // namespace rtmdl
