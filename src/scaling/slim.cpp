@@ -17,6 +17,10 @@
 namespace rtmdl {
 namespace {
 
+/// A constant that these make may be far larger than what describes it.
+const std::set<std::string> kGrowing{"ConstantOfShape", "Expand", "Tile", "Pad", "Resize", "Upsample", "OneHot"};
+constexpr std::size_t kLargeConstant = 4096;
+
 /// Source with weights as initializers; batch normalisations stay nodes, since fine-tuning wants them.
 Model trainable(Engine& engine, const ScaleRequest& request) {
   Model model = load_model(request.model);
@@ -27,9 +31,13 @@ Model trainable(Engine& engine, const ScaleRequest& request) {
     constants.insert(constants.end(), outputs.begin(), outputs.end());
   }
   const auto values = values_of(engine, model, load_request_of(request), constants, request.folder);
+  const Links links(model);
   fold_constants(model, [&](const std::string& name) -> const Tensor* {
     const auto it = values.find(name);
-    return it == values.end() ? nullptr : &it->second;
+    if (it == values.end()) return nullptr;
+    const int maker = links.producer(name);
+    const bool grows = maker >= 0 && kGrowing.contains(model.graph().node(maker).op_type());
+    return grows && it->second.bytes.size() > kLargeConstant ? nullptr : &it->second;
   });
   return model;
 }
