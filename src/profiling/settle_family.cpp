@@ -1,8 +1,5 @@
 #include "profiling/settle_family.h"
 
-#include "model/model.h"
-#include "scaling/source_indices.h"
-
 #include "base/hash.h"
 #include "base/units.h"
 #include "model/model.h"
@@ -52,19 +49,6 @@ fs::path path_of(const TaskSpec& task, const Workspace& workspace, const StoredV
   return workspace.folder() / location;
 }
 
-namespace {
-
-/// Where the weights of a narrower form came from, as its file says.
-SourceIndices origin_of(const fs::path& path) {
-  try {
-    return read_indices(load_model(path));
-  } catch (const Error&) {  // no ONNX model: a level of another back-end's
-    return {};
-  }
-}
-
-}  // namespace
-
 void note_layout(const TaskSpec& task, const Workspace& workspace, StoredFamily& family) {
   std::optional<FamilyLayout> layout = parse_layout(family.layout);
   const auto known = [&](const StoredVariant& v) {
@@ -78,7 +62,7 @@ void note_layout(const TaskSpec& task, const Workspace& workspace, StoredFamily&
     if (!is_ours(v)) continue;
     const fs::path path = path_of(task, workspace, v);
     try {
-      levels.push_back({path, content_of(path), origin_of(path)});
+      levels.push_back({path, content_of(path), {}});
     } catch (const Error&) {  // dropped, or lost: what is known of it stays
       continue;
     }
