@@ -155,9 +155,32 @@ std::vector<SharingGroup> FamilyStorage::groups() const {
       for (std::size_t k = 0; k < of.size(); ++k) all[of[k]] = keep[k];
       return bytes_of(of, all);
     };
+    group.limit = limit_of(group.levels);
     groups.push_back(std::move(group));
   }
   return groups;
+}
+
+/// Beyond the source, which tasks may share, each family has what its `scale.storage` leaves it. What the user brings
+/// along is not bounded.
+std::int64_t FamilyStorage::limit_of(const std::vector<std::size_t>& levels) const {
+  std::map<std::string_view, std::int64_t> brought;
+  std::map<std::string_view, double> beyond;  // by key, of the source's bytes
+  double most = 0;
+  std::int64_t source = 0;
+  for (const std::size_t i : levels) {
+    const Level& level = levels_[i];
+    const double share = families_[level.family].task->scale.storage;
+    beyond[families_[level.family].key] = share - 1;
+    most = std::max(most, share);
+    if (level.variant->location == kSourceLocation) source = std::max(source, level.variant->bytes);
+    else if (level.file < 0) brought[level.variant->content] = level.variant->bytes;
+  }
+  double share = 1;
+  for (const auto& [key, more] : beyond) share += more;
+  auto limit = static_cast<std::int64_t>(std::max(share, most) * static_cast<double>(source));
+  for (const auto& [content, bytes] : brought) limit += bytes;
+  return limit;
 }
 
 FamilyStorage::Kept FamilyStorage::kept(std::size_t shared, const std::vector<bool>& keep) const {
@@ -197,85 +220,24 @@ std::int64_t FamilyStorage::bytes_of(const std::vector<std::size_t>& levels, con
   return sum;
 }
 
-StoredLevel FamilyStorage::as_stored(std::size_t i) const {
-  const StoredVariant& v = *levels_[i].variant;
-  return {levels_[i].family, v.id, v.bytes, v.accuracy, v.median.count(), v.id == "source"};
-}
-
-/// By level: why it is beyond what the task grants its family; empty: it is not.
-std::vector<std::string> FamilyStorage::beyond_own_limits() const {
-  std::vector<std::string> beyond(levels_.size());
-  for (std::size_t f = 0; f < families_.size(); ++f) {
-    std::vector<std::size_t> of;  // variants that the user brings are the user's matter
-    std::vector<StoredLevel> levels;
-    double source = 0;
-    for (std::size_t i = 0; i < levels_.size(); ++i) {
-      if (levels_[i].family != f || levels_[i].variant->location.starts_with(kBroughtLocation)) continue;
-      of.push_back(i);
-      levels.push_back(as_stored(i));
-      levels.back().task = 0;
-      if (levels.back().source) source = static_cast<double>(levels.back().bytes);
-    }
-    SharingGroup group;
-    for (std::size_t k = 0; k < of.size(); ++k) group.levels.push_back(k);
-    // The source is there anyway, unless the family is to be smaller than it.
-    const double share = families_[f].task->scale.storage;
-    const auto given = static_cast<std::int64_t>(share >= 1 ? source : 0);
-    group.bytes = [this, of, levels, given](const std::vector<bool>& keep) {
-      std::vector<bool> all(levels_.size(), false);
-      for (std::size_t k = 0; k < of.size(); ++k) all[of[k]] = keep[k] || (levels[k].source && given > 0);
-      return bytes_of(of, all) - given;
-    };
-    const auto limit = static_cast<std::int64_t>(share * source) - given;
-    if (of.size() < 2 || source == 0 || group.bytes(std::vector<bool>(of.size(), true)) <= limit) continue;
-    const StorageChoice choice = choose_within(levels, {1.0}, {group}, limit);
-    for (std::size_t k = 0; choice.fits && k < of.size(); ++k)
-      if (!choice.keep[k] && !(levels[k].source && given > 0))
-        beyond[of[k]] = !choice.pointless[k].empty()
-                            ? choice.pointless[k]
-                            : fmt::format("beyond scale.storage: {} of the source", format_percent(share, 0));
-  }
-  return beyond;
-}
-
 StorageChoice FamilyStorage::choose(std::int64_t limit) const {
-  const std::vector<std::string> beyond = beyond_own_limits();
-  std::vector<std::size_t> left,
-      place(levels_.size());  // levels within their own limits, and where they are among them
   std::vector<StoredLevel> levels;
-  for (std::size_t i = 0; i < levels_.size(); ++i) {
-    if (!beyond[i].empty()) continue;
-    place[i] = left.size();
-    left.push_back(i);
-    levels.push_back(as_stored(i));
-  }
   std::vector<double> weights;
   for (const SettledFamily& family : families_) weights.push_back(family.task->accuracy.weight);
-  std::vector<SharingGroup> within;
-  for (const SharingGroup& group : groups()) {
-    SharingGroup rest;
-    std::vector<bool> there;
-    for (const std::size_t i : group.levels) {
-      there.push_back(beyond[i].empty());
-      if (there.back()) rest.levels.push_back(place[i]);
+  for (const Level& level : levels_) {
+    const StoredVariant& v = *level.variant;
+    levels.push_back({level.family, v.id, v.bytes, v.accuracy, v.median.count(), v.id == "source"});
+  }
+  const std::vector<SharingGroup> all = groups();
+  StorageChoice choice = choose_within(levels, weights, all, limit);
+  for (std::size_t g = 0; g < all.size(); ++g) {
+    for (const std::size_t i : all[g].levels) {
+      if (choice.exceeded[g] && !choice.keep[i] && choice.pointless[i].empty())
+        choice.pointless[i] = fmt::format("the family is bounded to {} of the source (scale.storage)",
+                                          format_percent(families_[levels_[i].family].task->scale.storage, 0));
     }
-    rest.bytes = [of = group.bytes, there](const std::vector<bool>& keep) {
-      std::vector<bool> all = there;
-      for (std::size_t i = 0, k = 0; i < all.size(); ++i)
-        if (there[i]) all[i] = keep[k++];
-      return of(all);
-    };
-    within.push_back(std::move(rest));
   }
-  StorageChoice choice = choose_within(levels, weights, within, limit);
-  StorageChoice whole = choice;
-  whole.keep.assign(levels_.size(), false);
-  whole.pointless = beyond;
-  for (std::size_t k = 0; k < left.size(); ++k) {
-    whole.keep[left[k]] = choice.keep[k];
-    whole.pointless[left[k]] = choice.pointless[k];
-  }
-  return whole;
+  return choice;
 }
 
 void FamilyStorage::settle(const std::vector<bool>& keep) {

@@ -261,7 +261,7 @@ TEST_F(SettleFamily, KeepsWithinTheTasksOwnShareOfTheSource) {
   EXPECT_TRUE(choice.keep[0]) << "the source stays";
   EXPECT_FALSE(choice.keep[1]) << "as large as the source";
   EXPECT_TRUE(choice.keep[2] || choice.keep[3]);
-  EXPECT_THAT(choice.pointless[1], testing::HasSubstr("beyond scale.storage: 130 % of the source"));
+  EXPECT_THAT(choice.pointless[1], testing::HasSubstr("bounded to 130 % of the source"));
   EXPECT_LE(choice.bytes, f.variants[0].bytes * 13 / 10);
   s.settle(choice.keep);
   EXPECT_EQ(counted(s.bytes(choice.keep), choice.keep), choice.bytes);
