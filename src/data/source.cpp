@@ -10,8 +10,8 @@ namespace rtmdl {
 
 std::unique_ptr<Source> open_source(const ConfigNode& data, std::uint64_t seed) {
   data.require_map("a map such as {source: images, path: pictures}");
-  const std::string kind =
-      data["source"].one_of({"images", "video", "audio", "idx", "cifar10", "cifar100", "gtsrb", "raw", "synthetic"});
+  const std::string kind = data["source"].one_of({"images", "video", "audio", "idx", "cifar10", "cifar100", "gtsrb",
+                                                  "signs", "traffic_lights", "raw", "synthetic"});
   if (kind == "images") return open_images(data, seed);
   if (kind == "video") return open_video(data, seed);
   if (kind == "audio") return open_audio(data, seed);
@@ -19,6 +19,8 @@ std::unique_ptr<Source> open_source(const ConfigNode& data, std::uint64_t seed) 
   if (kind == "cifar10") return open_cifar10(data, seed);
   if (kind == "cifar100") return open_cifar100(data, seed);
   if (kind == "gtsrb") return open_gtsrb(data, seed);
+  if (kind == "signs") return open_signs(data, seed);
+  if (kind == "traffic_lights") return open_traffic_lights(data, seed);
   if (kind == "raw") return open_raw(data, seed);
   return open_synthetic(data, seed);
 }

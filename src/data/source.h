@@ -1,6 +1,7 @@
 #pragma once
-/// Where frames come from: image folder, video, WAV folder, IDX files, CIFAR, GTSRB, raw tensors, synthetic frames.
-/// Configured by the task file's `data:`; see docs/task-file-data.md for the keys of each source.
+/// Where frames come from: image folder, video, WAV folder, IDX files, CIFAR, GTSRB, drawn signs and traffic lights,
+/// raw tensors, synthetic frames. Configured by the task file's `data:`; see docs/task-file-data.md for the keys of
+/// each source.
 
 #include "base/context.h"
 #include "data/frame.h"
@@ -38,8 +39,8 @@ class Source {
   [[nodiscard]] virtual std::string fingerprint() const = 0;
 };
 
-/// Opens `data: {source: images|video|audio|idx|cifar10|cifar100|gtsrb|raw|synthetic, …}`. Throws Error(bad_input):
-/// unknown source, empty or unreadable folder.
+/// Opens `data: {source: images|video|audio|idx|cifar10|cifar100|gtsrb|signs|traffic_lights|raw|synthetic, …}`. Throws
+/// Error(bad_input): unknown source, empty or unreadable folder.
 [[nodiscard]] std::unique_ptr<Source> open_source(const ConfigNode& data, std::uint64_t seed);
 
 /// Of the sounds that `data: {source: audio}` gives, in Hz; 0 for other sources.

@@ -84,8 +84,8 @@ std::size_t number(const std::string& text, std::size_t otherwise) {
 void pull_in_external_data(onnx::TensorProto& tensor, const std::string& model, const std::filesystem::path& folder) {
   if (tensor.data_location() != onnx::TensorProto_DataLocation_EXTERNAL) return;
   if (refers_to_slice(tensor))
-    bad_input(
-        fmt::format("{}: weights '{}' are a slice, but the model does not say of which form", model, tensor.name()));
+    bad_input(fmt::format("{}: weights '{}' are a slice, but the model does not say of which form", model,
+                          shown(tensor.name())));
   const std::filesystem::path location = entry(tensor, "location").value_or("");
   const bool escapes = std::any_of(location.begin(), location.end(), [](const auto& part) { return part == ".."; });
   if (location.empty() || location.is_absolute() || escapes) {

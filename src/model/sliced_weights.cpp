@@ -1,5 +1,6 @@
 #include "model/sliced_weights.h"
 
+#include "base/excerpt.h"
 #include "base/hash.h"
 #include "model/model.h"
 #include "model/tensor_data.h"
@@ -95,10 +96,10 @@ Reference parse_reference(const onnx::TensorProto& tensor) {
     const std::string& key = entry.key();
     const auto at = known.find(key);
     if (at == known.end() && !key.starts_with(kTaken))
-      bad_input(fmt::format("'{}' is no key of a slice", key.substr(0, 40)));
+      bad_input(fmt::format("'{}' is no key of a slice", excerpt(key, 40)));
     std::string& value = at == known.end() ? r.taken[key.substr(kTaken.size())] : *at->second;
-    if (!value.empty()) bad_input(fmt::format("'{}' is there twice", key));
-    if (entry.value().empty()) bad_input(fmt::format("'{}' is empty", key));
+    if (!value.empty()) bad_input(fmt::format("'{}' is there twice", excerpt(key, 40)));
+    if (entry.value().empty()) bad_input(fmt::format("'{}' is empty", excerpt(key, 40)));
     value = entry.value();
   }
   return r;
@@ -109,7 +110,7 @@ std::vector<std::int64_t> parse_shape(std::string_view text) {
   for (std::string_view rest = text;;) {
     const std::size_t comma = rest.find(',');
     const auto d = number(rest.substr(0, comma));
-    if (!d) bad_input(fmt::format("'{}' is not a shape", text.substr(0, 80)));
+    if (!d) bad_input(fmt::format("'{}' is not a shape", excerpt(text, 80)));
     shape.push_back(*d);
     if (comma == std::string_view::npos) return shape;
     rest.remove_prefix(comma + 1);
@@ -143,7 +144,7 @@ TensorSlice parse_slice(const Reference& r, const onnx::TensorProto& tensor, std
     const auto a = number(axis);
     if (!a || *a >= static_cast<std::int64_t>(slice.stored.size()))
       bad_input(
-          fmt::format("positions along axis '{}' of a tensor with {} axes", axis.substr(0, 40), slice.stored.size()));
+          fmt::format("positions along axis '{}' of a tensor with {} axes", excerpt(axis, 40), slice.stored.size()));
     slice.taken.resize(slice.stored.size());
     auto& taken = slice.taken[static_cast<std::size_t>(*a)];
     if (!taken.empty()) bad_input(fmt::format("positions along axis {} are there twice", *a));
@@ -164,7 +165,7 @@ class Reader {
     try {
       take_in(tensor);
     } catch (const Error& e) {
-      bad_input(fmt::format("{}: weights '{}': {}", name_, tensor.name(), e.what()));
+      bad_input(fmt::format("{}: weights '{}': {}", name_, excerpt(tensor.name()), e.what()));
     }
   }
 
@@ -189,14 +190,14 @@ class Reader {
     auto& file = open_[location];
     if (file) return *file;
     const auto it = std::find_if(files_.begin(), files_.end(), [&](const auto& f) { return f.location == location; });
-    if (it == files_.end()) bad_input(fmt::format("no weights file is named '{}'", location.substr(0, 80)));
+    if (it == files_.end()) bad_input(fmt::format("no weights file is named '{}'", excerpt(location, 80)));
     file = std::make_unique<OpenFile>(*it);
     return *file;
   }
 
   /// The whole file is hashed only now, to tell which of the two is not as it was.
   [[noreturn]] static void explain(const WeightsFile& file, const Reference& r) {
-    const std::string what = r.initializer.empty() ? "" : fmt::format(" ('{}')", r.initializer);
+    const std::string what = r.initializer.empty() ? "" : fmt::format(" ('{}')", excerpt(r.initializer));
     if (sha256_of_file(file.path) != file.sha256)
       bad_input(fmt::format("they are in {}{}, whose content is another now", file.path.string(), what));
     bad_input(fmt::format("the slice of {}{} gives other values than were stored: the model is damaged",
@@ -221,13 +222,13 @@ WeightsFile parse_file(const std::string& location, std::string_view text) {
   file.location = location;
   const std::size_t space = text.find(' ');
   const auto bytes = number(text.substr(0, space));
-  if (!bytes || space == std::string_view::npos) bad_input(fmt::format("'{}' is no weights file", text.substr(0, 80)));
+  if (!bytes || space == std::string_view::npos) bad_input(fmt::format("'{}' is no weights file", excerpt(text, 80)));
   file.bytes = *bytes;
   text.remove_prefix(space + 1);
   file.sha256 = std::string(text.substr(0, text.find(' ')));
   if (file.sha256.size() < text.size()) file.path = std::string(text.substr(file.sha256.size() + 1));
   if (file.location.find('/') != std::string::npos)
-    bad_input(fmt::format("the weights file '{}' is not beside the model", file.location.substr(0, 80)));
+    bad_input(fmt::format("the weights file '{}' is not beside the model", excerpt(file.location, 80)));
   return file;
 }
 
@@ -352,7 +353,7 @@ std::vector<WeightsFile> weights_files(const onnx::ModelProto& model, const std:
   for (const auto& entry : model.metadata_props()) {
     if (entry.key() == kMark && entry.value() != kVersion)
       bad_input(fmt::format("{}: its weights are stored in the form '{}', this rtmdl reads {}; update it", name,
-                            entry.value().substr(0, 40), kVersion));
+                            excerpt(entry.value(), 40), kVersion));
     if (!entry.key().starts_with(kFile)) continue;
     try {
       files.push_back(parse_file(entry.key().substr(kFile.size()), entry.value()));

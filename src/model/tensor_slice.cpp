@@ -1,5 +1,7 @@
 #include "model/tensor_slice.h"
 
+#include "base/excerpt.h"
+
 #include <rtmdl/error.h>
 
 #include <charconv>
@@ -17,7 +19,7 @@ std::int64_t parse_position(std::string_view text, std::string_view whole) {
   const auto [end, bad] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (text.empty() || text.size() > kNumberDigits || bad != std::errc{} || end != text.data() + text.size() ||
       value < 0) {
-    bad_input(fmt::format("'{}' in the positions '{}' is not a number", text.substr(0, 40), whole.substr(0, 80)));
+    bad_input(fmt::format("'{}' in the positions '{}' is not a number", excerpt(text, 40), excerpt(whole, 80)));
   }
   return value;
 }
@@ -83,7 +85,7 @@ Positions parse_positions(std::string_view text, std::int64_t extent) {
     const std::size_t dash = range.find('-');
     const std::int64_t first = parse_position(range.substr(0, dash), text);
     const std::int64_t last = dash == std::string_view::npos ? first : parse_position(range.substr(dash + 1), text);
-    if (last < first) bad_input(fmt::format("the range '{}' in the positions goes down", range));
+    if (last < first) bad_input(fmt::format("the range '{}' in the positions goes down", excerpt(range, 40)));
     if (last >= extent) bad_input(fmt::format("position {} is taken, but the stored axis has {}", last, extent));
     if (taken.empty()) taken.resize(static_cast<std::size_t>(extent));
     for (std::int64_t i = first; i <= last; ++i) {

@@ -108,7 +108,7 @@ class Scaling {
         const std::size_t level = i++;
         if (choice != nullptr && !choice->keep[level]) {
           out.dropped.push_back(why_dropped(s, choice->pointless[level]));
-          context_.info(fmt::format("{}: {}", out.task, out.dropped.back()));
+          context_.info(fmt::format("{}: dropped {}", out.task, out.dropped.back()));
           continue;
         }
         Variant v;
@@ -133,8 +133,8 @@ class Scaling {
   }
 
   [[nodiscard]] std::string why_dropped(const StoredVariant& v, const std::string& pointless) const {
-    if (!pointless.empty()) return fmt::format("{}: dropped: {}", v.id, pointless);
-    return fmt::format("{}: dropped to stay within storage: {} ({})", v.id, format_bytes(file_.storage.value_or(0)),
+    if (!pointless.empty()) return fmt::format("{}: {}", v.id, pointless);
+    return fmt::format("{}: beyond storage: {} ({})", v.id, format_bytes(file_.storage.value_or(0)),
                        format_bytes(v.bytes));
   }
 

@@ -1,6 +1,7 @@
 #include "profiling/settle_family.h"
 
 #include "base/hash.h"
+#include "base/units.h"
 #include "model/model.h"
 #include "profiling/layout_text.h"
 #include "scaling/pack_family.h"
@@ -154,9 +155,32 @@ std::vector<SharingGroup> FamilyStorage::groups() const {
       for (std::size_t k = 0; k < of.size(); ++k) all[of[k]] = keep[k];
       return bytes_of(of, all);
     };
+    group.limit = limit_of(group.levels);
     groups.push_back(std::move(group));
   }
   return groups;
+}
+
+/// Beyond the source, which tasks may share, each family has what its `scale.storage` leaves it. What the user brings
+/// along is not bounded.
+std::int64_t FamilyStorage::limit_of(const std::vector<std::size_t>& levels) const {
+  std::map<std::string_view, std::int64_t> brought;
+  std::map<std::string_view, double> beyond;  // by key, of the source's bytes
+  double most = 0;
+  std::int64_t source = 0;
+  for (const std::size_t i : levels) {
+    const Level& level = levels_[i];
+    const double share = families_[level.family].task->scale.storage;
+    beyond[families_[level.family].key] = share - 1;
+    most = std::max(most, share);
+    if (level.variant->location == kSourceLocation) source = std::max(source, level.variant->bytes);
+    else if (level.file < 0) brought[level.variant->content] = level.variant->bytes;
+  }
+  double share = 1;
+  for (const auto& [key, more] : beyond) share += more;
+  auto limit = static_cast<std::int64_t>(std::max(share, most) * static_cast<double>(source));
+  for (const auto& [content, bytes] : brought) limit += bytes;
+  return limit;
 }
 
 FamilyStorage::Kept FamilyStorage::kept(std::size_t shared, const std::vector<bool>& keep) const {
@@ -204,7 +228,16 @@ StorageChoice FamilyStorage::choose(std::int64_t limit) const {
     const StoredVariant& v = *level.variant;
     levels.push_back({level.family, v.id, v.bytes, v.accuracy, v.median.count(), v.id == "source"});
   }
-  return choose_within(levels, weights, groups(), limit);
+  const std::vector<SharingGroup> all = groups();
+  StorageChoice choice = choose_within(levels, weights, all, limit);
+  for (std::size_t g = 0; g < all.size(); ++g) {
+    for (const std::size_t i : all[g].levels) {
+      if (choice.exceeded[g] && !choice.keep[i] && choice.pointless[i].empty())
+        choice.pointless[i] = fmt::format("the family is bounded to {} of the source (scale.storage)",
+                                          format_percent(families_[levels_[i].family].task->scale.storage, 0));
+    }
+  }
+  return choice;
 }
 
 void FamilyStorage::settle(const std::vector<bool>& keep) {

@@ -56,6 +56,7 @@ class FamilyStorage {
 
   /// Which of the levels that are to stay lack a file, or have another.
   [[nodiscard]] std::vector<bool> damaged(const std::vector<bool>& keep) const;
+  /// Within `limit` and each task's `scale.storage`. `pointless` also tells what that took away.
   [[nodiscard]] StorageChoice choose(std::int64_t limit) const;
   /// Writes the files of the levels that stay and gives them their new locations; does nothing for families that are so
   /// already. Families that changed: those whose `settled` did. What no level needs any more is left for
@@ -88,6 +89,7 @@ class FamilyStorage {
 
   void add(std::size_t family, std::size_t shared);
   [[nodiscard]] std::vector<SharingGroup> groups() const;
+  [[nodiscard]] std::int64_t limit_of(const std::vector<std::size_t>& levels) const;
   [[nodiscard]] Kept kept(std::size_t shared, const std::vector<bool>& keep) const;
   [[nodiscard]] const std::vector<std::string>& names(std::size_t shared, const Kept& kept) const;
   [[nodiscard]] std::int64_t bytes_of(const std::vector<std::size_t>& levels, const std::vector<bool>& keep) const;

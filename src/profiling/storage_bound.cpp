@@ -61,12 +61,18 @@ class Chooser {
     std::vector<bool> keep(levels_.size());
     for (std::size_t i = 0; i < keep.size(); ++i) keep[i] = candidate(i) && near_[i] == levels_.size();
     const double unbounded = volume_of(keep);
-    const std::int64_t all = bytes_of(keep);
-    if (all <= limit_) {
-      settle_near(keep);
+    std::int64_t all = 0;
+    for (const SharingGroup& group : groups_) {
+      const std::int64_t bytes = group.bytes(flags(group, keep));
+      choice_.exceeded.push_back(bytes > group.limit);
+      all += choice_.exceeded.back() ? least_of(group) : bytes;
+    }
+    const bool anywhere = std::find(choice_.exceeded.begin(), choice_.exceeded.end(), true) != choice_.exceeded.end();
+    if (all <= limit_ && !anywhere) {
+      for (const SharingGroup& group : groups_) settle_near(group);
       choice_.keep = std::move(keep);
     } else {
-      choose_bounded();
+      choose_bounded(keep, all > limit_);
     }
     choice_.bytes = bytes_of(choice_.keep);
     choice_.hypervolume = volume_of(choice_.keep);
@@ -122,9 +128,12 @@ class Chooser {
     }
   }
 
-  void settle_near(const std::vector<bool>& keep) {
-    for (std::size_t i = 0; i < near_.size(); ++i) {
-      if (near_[i] < levels_.size() && !keep[i] && candidate(i)) choice_.pointless[i] = near_reason(near_[i]);
+  /// Levels near a better one go; with `larger` only those that are no smaller than it.
+  void settle_near(const SharingGroup& group, bool larger = false) {
+    for (const std::size_t i : group.levels) {
+      const std::size_t other = near_[i];
+      if (other == levels_.size() || !candidate(i)) continue;
+      if (!larger || levels_[i].bytes >= levels_[other].bytes) choice_.pointless[i] = near_reason(other);
     }
   }
 
@@ -159,15 +168,16 @@ class Chooser {
 
   // ---- within the bound
 
-  void choose_bounded() {
-    // A level near a better one comes into question again if it is smaller.
-    for (std::size_t i = 0; i < levels_.size(); ++i) {
-      const std::size_t other = near_[i];
-      if (other < levels_.size() && candidate(i) && levels_[i].bytes >= levels_[other].bytes)
-        choice_.pointless[i] = near_reason(other);
-    }
+  /// `all`: what all groups would keep. They are bounded together, or only those that exceed their own limit are.
+  void choose_bounded(const std::vector<bool>& all, bool together) {
     std::vector<std::vector<Option>> options;
-    for (const SharingGroup& group : groups_) options.push_back(options_of(group));
+    for (std::size_t g = 0; g < groups_.size(); ++g) {
+      const bool bounded = together || choice_.exceeded[g];
+      // Where bytes are scarce, a level near a better one comes into question again if it is smaller.
+      settle_near(groups_[g], bounded);
+      if (bounded) options.push_back(options_of(groups_[g]));
+      else options.push_back({option(groups_[g], all)});
+    }
     choice_.least = 0;
     for (const auto& of : options) choice_.least += of.front().bytes;
     choice_.fits = choice_.least <= limit_;
@@ -187,6 +197,12 @@ class Chooser {
     return values;
   }
 
+  /// At least as much as the group will have, whose own limit is exceeded.
+  [[nodiscard]] std::int64_t least_of(const SharingGroup& group) {
+    settle_near(group, true);
+    return std::max(group.limit, options_of(group).front().bytes);
+  }
+
   static void apply(const SharingGroup& group, const Option& option, std::vector<bool>& keep) {
     for (std::size_t k = 0; k < group.levels.size(); ++k) keep[group.levels[k]] = option.keep[k];
   }
@@ -196,7 +212,9 @@ class Chooser {
     for (std::size_t k = 0; k < group.levels.size(); ++k) {
       if (candidate(group.levels[k])) candidates.push_back(k);
     }
-    return front(candidates.size() <= kEnumerated ? enumerate(group, candidates) : descend(group, candidates));
+    auto options = front(candidates.size() <= kEnumerated ? enumerate(group, candidates) : descend(group, candidates));
+    while (options.size() > 1 && options.back().bytes > group.limit) options.pop_back();
+    return options;
   }
 
   /// No two of one task are one level in time, sources excepted.
@@ -349,8 +367,16 @@ class Chooser {
                                    [&](std::size_t j) { return !choice_.keep[j] || distinct(i, j); });
       if (!own) continue;
       choice_.keep[i] = true;
-      choice_.keep[i] = bytes_of(choice_.keep) <= limit_;
+      choice_.keep[i] = bytes_of(choice_.keep) <= limit_ && within_own_limit(i);
     }
+  }
+
+  [[nodiscard]] bool within_own_limit(std::size_t level) const {
+    for (const SharingGroup& group : groups_) {
+      if (std::find(group.levels.begin(), group.levels.end(), level) == group.levels.end()) continue;
+      return group.bytes(flags(group, choice_.keep)) <= group.limit;
+    }
+    return true;
   }
 
   const std::vector<StoredLevel>& levels_;

@@ -1,6 +1,7 @@
 #include "report/front.h"
 
 #include "base/units.h"
+#include "report/charts.h"
 #include "report/describe.h"
 #include "report/table.h"
 
@@ -14,6 +15,7 @@
 namespace rtmdl {
 namespace {
 
+constexpr std::size_t kName = 20;    ///< of a task, in characters
 constexpr std::size_t kIds = 3;      ///< refused levels that a line names
 constexpr std::size_t kReasons = 4;  ///< lines per task
 
@@ -123,7 +125,7 @@ std::string scale_table(const ScaleReport& report, bool all, bool colour) {
     const std::vector<bool> worse = dominated(t.variants);
     const auto source =
         std::find_if(t.variants.begin(), t.variants.end(), [](const Variant& v) { return v.id == "source"; });
-    std::string title = t.task + (front.synthetic ? " *" : "");
+    std::string title = shortened(t.task, kName) + (front.synthetic ? " *" : "");
     for (std::size_t i = 0; i < t.variants.size(); ++i) {
       const Variant& v = t.variants[i];
       const bool measured = v.median > Duration::zero();

@@ -18,7 +18,7 @@
 namespace rtmdl {
 namespace {
 
-constexpr double kWidth = 720, kHeight = 400, kLeft = 62, kRight = 20, kTop = 40, kBottom = 46;
+constexpr double kWidth = 720, kHeight = 400, kLeft = 66, kRight = 20, kTop = 40, kBottom = 46;
 constexpr double kLargest = 13, kSmallest = 4;  ///< radii of marks
 constexpr double kCharacter = 6.2, kLine = 13;  ///< of labels at 11 px, about
 
@@ -105,7 +105,8 @@ class Chart {
     x_low_ = x_least / room, x_high_ = x_most * room;
     if (!floor_.second.empty() && floor_.first < y_least && y_least - floor_.first <= 1.5 * (y_most - y_least))
       y_least = floor_.first;
-    const double range = std::max(y_most - y_least, 0.005);
+    const double range = std::max(y_most - y_least, 0.02);
+    most_ = y_most;
     y_low_ = y_least - 0.10 * range, y_high_ = y_most + 0.12 * range;
   }
 
@@ -133,7 +134,8 @@ class Chart {
       }
     const double step = step_of(y_high_ - y_low_, 7);
     const int decimals = std::clamp(static_cast<int>(std::ceil(-std::log10(step * 100) - 1e-9)), 0, 4);
-    for (double k = std::ceil(y_low_ / step); k * step <= y_high_; ++k) {
+    const double end = y_high_ > 1 && most_ <= 1 ? 1 : y_high_;  // no accuracy is above 100 %
+    for (double k = std::ceil(y_low_ / step); k * step <= end + 1e-12; ++k) {
       const double y = y_of(k * step);
       svg += svg_line(kPlot.left, y, kPlot.right, y, "grid");
       svg += svg_text(kPlot.left - 6, y + 4, fmt::format("{:.{}f} %", k * step * 100, decimals),
@@ -215,6 +217,15 @@ class Chart {
       const double r = 0.8 * m.radius, x = x_of(m.x), y = y_of(m.y);
       taken.push_back({x - r, y - r, x + r, y + r});
     }
+    for (const auto& [colour, front] : fronts()) {  // a line through a word strikes it out
+      for (std::size_t i = 0; i < front.size(); ++i) {
+        const double x = x_of(front[i]->x), y = y_of(front[i]->y);
+        const double from = i > 0 ? y_of(front[i - 1]->y) : kPlot.bottom;
+        const double to = i + 1 < front.size() ? x_of(front[i + 1]->x) : kPlot.right;
+        taken.push_back({x, y - 1, to, y + 1});
+        taken.push_back({x - 1, y, x + 1, from});
+      }
+    }
     std::vector<const Mark*> order;
     for (const Mark& m : marks_)
       if (!m.label.empty()) order.push_back(&m);
@@ -259,7 +270,7 @@ class Chart {
   std::pair<double, std::string> floor_;
   std::vector<std::pair<std::string, std::string>> keys_;
   std::string note_, warning_;
-  double x_low_ = 1, x_high_ = 10, y_low_ = 0, y_high_ = 1;
+  double x_low_ = 1, x_high_ = 10, y_low_ = 0, y_high_ = 1, most_ = 1;
 };
 
 std::string accuracy_title(const std::string& metric) {

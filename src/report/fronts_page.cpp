@@ -117,7 +117,7 @@ class Page {
       out_ += "<p class=\"say\">No level was made yet.</p>\n</section>\n";
       return;
     }
-    out_ += "<div class=\"pair\">\n<figure>" + front_svg(t) + "</figure>\n";
+    out_ += "<div class=\"front-pair\">\n<figure>" + front_svg(t) + "</figure>\n";
     levels(t);
     out_ += "</div>\n";
     left_out(t.family);
@@ -134,29 +134,39 @@ class Page {
     const std::vector<bool> worse = dominated(variants);
     const auto source =
         std::find_if(variants.begin(), variants.end(), [](const Variant& v) { return v.id == "source"; });
+    const auto any = [&](auto differs) { return std::any_of(variants.begin(), variants.end(), differs); };
+    const bool width = any([](const Variant& v) { return v.width != 1; });  // columns that say nothing are left out
+    const bool depth = any([](const Variant& v) { return v.depth != 1; });
+    const bool resolution = any([](const Variant& v) { return v.resolution != 1; });
+    const bool shared = any([](const Variant& v) { return v.shared_bytes > 0; });
     out_ += fmt::format(
-        "<div class=\"scroll\" role=\"region\" aria-label=\"Levels of {}\" tabindex=\"0\"><table>\n<thead><tr><th "
-        "scope=\"col\" class=\"name\">level</th>",
+        "<div class=\"scroll levels\" role=\"region\" aria-label=\"Levels of {}\" tabindex=\"0\"><table>\n<thead><tr>"
+        "<th scope=\"col\" class=\"name\">level</th>",
         escape_html(t.family.task));
-    for (const char* head :
-         {"width", "depth", "resolution", "precision", "ms", "faster", "accuracy", "loss", "size", "shared"})
-      out_ += fmt::format("<th scope=\"col\">{}</th>", head);
+    const auto head = [&](const char* name, bool shown = true) {
+      if (shown) out_ += fmt::format("<th scope=\"col\">{}</th>", name);
+    };
+    head("width", width), head("depth", depth), head("resolution", resolution), head("precision"), head("ms");
+    head("faster"), head("accuracy"), head("loss"), head("size"), head("shared", shared);
     out_ += "</tr></thead>\n<tbody>\n";
-    const auto share = [](double x) { return cell(fmt::format("{:.3g}", x), x == 1 ? "zero" : ""); };
+    const auto share = [](double x, bool shown) {
+      return shown ? cell(fmt::format("{:.3g}", x), x == 1 ? "zero" : "") : std::string();
+    };
     for (std::size_t i = 0; i < variants.size(); ++i) {
       const Variant& v = variants[i];
       const bool measured = v.median > Duration::zero();
       const bool compare = measured && source != variants.end() && source->median > Duration::zero();
       out_ += fmt::format("<tr{}><th scope=\"row\" title=\"{}\">{}</th>", worse[i] ? " class=\"zero\"" : "",
                           escape_html(v.note), escape_html(v.id));
-      out_ += share(v.width) + share(v.depth) + share(v.resolution) + cell(v.precision) +
+      out_ += share(v.width, width) + share(v.depth, depth) + share(v.resolution, resolution) + cell(v.precision) +
               cell(measured ? short_number(to_ms(v.median)) : "–");
       out_ += cell(compare ? short_number(to_ms(source->median) / to_ms(v.median)) + "×" : "–",
                    compare && v.id != "source" ? "" : "zero");
       out_ += cell(percent(v.accuracy)) + cell(percent(v.accuracy_loss), v.accuracy_loss == 0 ? "zero" : "");
-      out_ += cell(format_bytes(v.bytes)) +
-              cell(v.shared_bytes > 0 ? format_bytes(v.shared_bytes) : "–", v.shared_bytes > 0 ? "" : "zero") +
-              "</tr>\n";
+      out_ += cell(format_bytes(v.bytes));
+      if (shared)
+        out_ += cell(v.shared_bytes > 0 ? format_bytes(v.shared_bytes) : "–", v.shared_bytes > 0 ? "" : "zero");
+      out_ += "</tr>\n";
     }
     out_ += "</tbody>\n</table></div>\n";
   }

@@ -56,6 +56,9 @@ code{font:13px ui-monospace,"DejaVu Sans Mono",monospace;background:var(--panel)
 .p3{--c:var(--p3);fill:var(--p3)}.p4{--c:var(--p4);fill:var(--p4)}.range{color:var(--c)}
 .t0{fill:var(--t0)}.t1{fill:var(--t1)}.t2{fill:var(--t2)}.t3{fill:var(--t3)}.t4{fill:var(--t4)}.t5{fill:var(--t5)}.t6{fill:var(--t6)}.t7{fill:var(--t7)}
 .t8{fill:var(--t8)}.t9{fill:var(--t9)}
+.front-pair{display:grid;grid-template-columns:minmax(0,540px) minmax(0,1fr);gap:8px 24px;align-items:start}
+.levels th,.levels td{padding:3px 5px}.levels table{font-size:12px}.levels tbody th{white-space:normal;min-width:9em}
+@media (max-width:1080px){.front-pair{grid-template-columns:minmax(0,1fr)}}
 .m-fp32{--c:var(--t0)}.m-int8{--c:var(--t1)}.m-fp16{--c:var(--t2)}.m-other{--c:var(--t3)}.m-none{--c:var(--soft)}
 .level{fill:var(--c);fill-opacity:.8;stroke:var(--c);stroke-width:1.5}.hollow{fill-opacity:0}.ring{fill:none;stroke:var(--text);stroke-width:1.3}
 .steps{fill:none;stroke:var(--c,var(--soft));stroke-width:1.4;opacity:.75}.leader{stroke:var(--soft);stroke-width:.7}.paper{fill:var(--bg)}

@@ -75,12 +75,12 @@ void reduce(ChannelRules& r, int n) {
   std::vector<char> reduced(rank, 0);
   const bool given =
       attribute(r.node(n), "axes") != nullptr || (r.node(n).input_size() > 1 && !r.node(n).input(1).empty());
-  if (given) {
-    const auto axes = r.values(n, 1, "axes");
-    if (!axes) return r.lock_node(n, r.says(n, "works along axes that are not known"));
-    for (const std::int64_t a : *axes)
-      reduced[static_cast<std::size_t>(a < 0 ? a + static_cast<std::int64_t>(rank) : a)] = 1;
-  } else if (attribute_or(r.node(n), "noop_with_empty_axes", std::int64_t{0}) == 0) {
+  const auto axes = given ? r.values(n, 1, "axes") : std::optional(std::vector<std::int64_t>());
+  if (!axes) return r.lock_node(n, r.says(n, "works along axes that are not known"));
+  for (const std::int64_t a : *axes) {
+    reduced[static_cast<std::size_t>(a < 0 ? a + static_cast<std::int64_t>(rank) : a)] = 1;
+  }
+  if (axes->empty() && attribute_or(r.node(n), "noop_with_empty_axes", std::int64_t{0}) == 0) {
     std::fill(reduced.begin(), reduced.end(), 1);
   }
   const bool keeps = attribute_or(r.node(n), "keepdims", std::int64_t{1}) != 0;

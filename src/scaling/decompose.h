@@ -11,8 +11,4 @@ namespace rtmdl {
 /// normalise() before and operator set 13 or newer. Returns how many nodes changed.
 int decompose(Model& model);
 
-/// Weights and values in 16-bit floating point become 32-bit ones; inputs and outputs of the graph keep their types
-/// (Cast at the borders), casts in between that change nothing any more go. Returns how many weights changed.
-int widen_halves(Model& model);
-
 }  // namespace rtmdl

@@ -17,6 +17,7 @@ namespace rtmdl {
 namespace {
 
 constexpr float kSafe = kHalfMax / 2;
+constexpr std::int64_t kMixedNormalisation = 15;  ///< operator set since which statistics may be f32 where data are f16
 
 /// Where the time goes, and where f16 units are.
 bool leads(const onnx::NodeProto& node) {
@@ -64,10 +65,11 @@ class Halver {
     });
   }
 
-  /// Inputs that take the type of the data; Resize's scales, say, are f32 always.
+  /// Inputs that take the type of the data; Resize's scales and the statistics of a normalisation are f32 always.
   std::vector<int> data_inputs(const onnx::NodeProto& n) const {
     std::vector<int> places;
-    for (int k = 0; k < (is_op(n, "Resize") ? 1 : n.input_size()); ++k) {
+    const bool first_only = is_op(n, "Resize") || is_op(n, "BatchNormalization");
+    for (int k = 0; k < (first_only ? 1 : n.input_size()); ++k) {
       if (!n.input(k).empty() && is_f32(n.input(k))) places.push_back(k);
     }
     return places;
@@ -78,7 +80,8 @@ class Halver {
     if ((!n.domain().empty() && n.domain() != "ai.onnx") || has_subgraph(n)) return;
     const std::vector<int> places = data_inputs(n);
     const auto in_half = [&](int k) { return half_.contains(n.input(k)); };
-    if (places.empty() || (!leads(n) && !(follows(n) && std::any_of(places.begin(), places.end(), in_half)))) return;
+    const bool may_follow = follows(n) || (is_op(n, "BatchNormalization") && from_.opset() >= kMixedNormalisation);
+    if (places.empty() || (!leads(n) && !(may_follow && std::any_of(places.begin(), places.end(), in_half)))) return;
     for (const int k : places) {
       if (!fits(n, n.input(k))) return;
     }

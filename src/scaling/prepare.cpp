@@ -5,6 +5,7 @@
 #include "model/opset.h"
 #include "scaling/calibrate.h"
 #include "scaling/decompose.h"
+#include "scaling/widen.h"
 
 #include <algorithm>
 

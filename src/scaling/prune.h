@@ -16,7 +16,8 @@ namespace rtmdl {
 using Kept = std::vector<std::vector<int>>;
 
 /// Where each initializer's elements came from: by name, by axis, positions along the axis of the tensor before; an
-/// empty list stands for the whole axis unchanged. Initializers that are the same as before are not listed.
+/// empty list stands for the whole axis unchanged. Initializers that are the same as before are not listed; copies that
+/// prune() had to make are, under their new names.
 using SourceIndices = std::map<std::string, std::vector<std::vector<std::int64_t>>>;
 
 struct Pruned {
@@ -34,13 +35,13 @@ struct Pruned {
 /// that is not as said.
 [[nodiscard]] Pruned prune(const Model& model, const TensorSpecs& specs, const ChannelGroups& groups, const Kept& kept);
 
-/// Type and shape of every tensor, from one run on zeros (or on `input`). `at` gives shapes, state and constants.
+/// Type and shape of every tensor, from one run on zeros. `at` gives shapes, state and constants.
 [[nodiscard]] TensorSpecs specs_of(Engine& engine, const Model& model, const LoadRequest& at,
                                    const std::filesystem::path& folder);
 
-/// find_channel_groups(), then every group tried alone: half of it is removed and the result run. Groups with which
-/// that fails, or whose predicted shapes differ from those of the run, become whole, with what the back-end said as the
-/// reason. So whatever it returns can be pruned.
+/// find_channel_groups(), then half of every group is removed and the result run. Where that fails, or predicted shapes
+/// differ from those of the run, the groups that are to blame are found by bisection; they become whole, with what the
+/// back-end said as the reason. So whatever it returns can be pruned.
 [[nodiscard]] ChannelGroups verified_channel_groups(Engine& engine, const Model& model, const LoadRequest& at,
                                                     const std::filesystem::path& folder);
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <optional>
 
 namespace rtmdl {
@@ -42,6 +43,30 @@ TensorParams cover_scaled(Range y, double a, double b) {
   return p;
 }
 
+/// Below this, values of the tensor are all one to those who read it: x · HardSigmoid(x), as a hard-swish is spelt, is
+/// 0 from where its ramp begins. Minus infinity if there is no such value.
+float floor_of(const Model& model, const Links& links, const std::string& tensor) {
+  constexpr float kNone = -std::numeric_limits<float>::infinity();
+  if (links.is_output(tensor)) return kNone;
+  const auto ramp = [&](const onnx::NodeProto& node) {
+    const float alpha = attribute_or(node, "alpha", 0.2F);
+    return is_op(node, "HardSigmoid") && node.input(0) == tensor && alpha > 0
+               ? -attribute_or(node, "beta", 0.5F) / alpha
+               : kNone;
+  };
+  float least = std::numeric_limits<float>::infinity();
+  for (const int r : links.consumers(tensor)) {
+    const auto& reader = model.graph().node(r);
+    float own = ramp(reader);
+    if (is_op(reader, "Mul") && reader.input_size() == 2 && reader.input(0) != reader.input(1)) {
+      const int other = links.producer(reader.input(reader.input(0) == tensor ? 1 : 0));
+      if (other >= 0) own = ramp(model.graph().node(other));
+    }
+    least = std::min(least, own);
+  }
+  return std::isfinite(least) && least <= 0 ? least : kNone;
+}
+
 }  // namespace
 
 float representable_scale(double scale) noexcept { return static_cast<float>(std::clamp(scale, 1e-30, 1e30)); }
@@ -57,7 +82,10 @@ Params choose_params(const Model& model, const std::vector<Unit>& units,
   const auto from_histogram = [&](const std::string& name, double scale, double shift) -> std::optional<TensorParams> {
     const auto it = histograms.find(name);
     if (it == histograms.end() || !it->second.usable()) return std::nullopt;
-    return cover_scaled(it->second.range(method), scale, shift);
+    Range range = it->second.range(method);
+    const float floor = floor_of(model, links, name);  // and one step more: rounding must not lift it
+    range.low = std::max(range.low, floor - (range.high - floor) / 254);
+    return cover_scaled(range, scale, shift);
   };
   const auto plain = [&](const std::string& name) {
     if (const auto* constant = links.constant(name)) {

@@ -28,7 +28,8 @@ struct TensorParams {
 };
 using Params = std::unordered_map<std::string, TensorParams>;
 
-/// For every tensor that a unit could quantise, by its unit's method. Data-moving units hand on their input's.
+/// For every tensor that a unit could quantise, by its unit's method. Data-moving units hand on their input's. What
+/// only a hard-swish reads is not resolved below its ramp.
 [[nodiscard]] Params choose_params(const Model& model, const std::vector<Unit>& units,
                                    const std::unordered_map<std::string, Histogram>& histograms,
                                    const std::vector<Calibration>& methods);

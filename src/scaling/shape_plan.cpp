@@ -107,6 +107,13 @@ class Planning {
     return false;
   }
 
+  /// Neither the value nor the dimension that it stands for is another than before. (They may differ from each other:
+  /// fractions are computed more precisely here than there.)
+  [[nodiscard]] bool untouched(const std::optional<Shape>& before, const Shape& after, std::size_t i, int tensor,
+                               std::size_t k) const {
+    return before && i < before->size() && (*before)[i] == after[i] && !changed_size(tensor, k);
+  }
+
   void reshape(int n) {
     const int x = atoms_.input(n, 0);
     const int y = atoms_.output(n, 0);
@@ -117,11 +124,13 @@ class Planning {
       if (any_changed(x) || any_changed(y)) conflict(n, "its shape is computed");
       return;
     }
+    const auto old_values = whole(before_.at(n, 1));
     const bool zero_copies = attribute_or(model_.graph().node(n), "allowzero", std::int64_t{0}) == 0;
     for (std::size_t k = 0; k < values->size(); ++k) {
       const std::int64_t v = (*values)[k];
       if (v == -1) continue;
       const bool copies = v == 0 && zero_copies && k < atoms_.rank(x);
+      if (!copies && untouched(old_values, *values, k, y, k)) continue;
       if ((copies ? after_size(x, k) : v) != after_size(y, k)) edit(n, now, k, after_size(y, k));
     }
   }
@@ -136,10 +145,12 @@ class Planning {
       if (any_changed(y)) conflict(n, "its shape is computed");
       return;
     }
+    const auto old_values = whole(before_.at(n, input));
     const bool broadcasts = is_op(model_.graph().node(n), "Expand");
     for (std::size_t k = 0; k < values->size(); ++k) {
       const std::size_t l = k + atoms_.rank(y) - values->size();
       const std::int64_t v = (*values)[k];
+      if (untouched(old_values, *values, k, y, l)) continue;
       if (v != after_size(y, l) && !(broadcasts && v == 1)) edit(n, now, k, after_size(y, l));
     }
   }
@@ -153,8 +164,10 @@ class Planning {
     }
     const auto now = after_->at(n, 3);
     const auto values = whole(now);
+    const auto old_values = whole(before_.at(n, 3));
     for (std::size_t i = 0; i < axes.size(); ++i) {
       const std::size_t k = axis_of(axes[i], atoms_.rank(y));
+      if (values && untouched(old_values, *values, i, y, k)) continue;
       if (!values ? changed_size(y, k) : (*values)[i] != after_size(y, k)) edit(n, now, i, after_size(y, k));
     }
   }
@@ -167,13 +180,14 @@ class Planning {
     if (x < 0 || y < 0) return;
     const bool attributes = attribute(node, "starts") != nullptr;
     const auto old_starts = attributes ? std::optional(integers_attribute(node, "starts")) : whole(before_.at(n, 1));
+    const auto old_ends = attributes ? std::optional(integers_attribute(node, "ends")) : whole(before_.at(n, 2));
     auto axes = attributes ? std::optional(integers_attribute(node, "axes")) : whole(before_.at(n, 3));
     const auto steps = attributes ? std::nullopt : whole(before_.at(n, 4));
     const auto starts_now = attributes ? std::nullopt : after_->at(n, 1);
     const auto ends_now = attributes ? std::nullopt : after_->at(n, 2);
     auto starts = attributes ? old_starts : whole(starts_now);
     auto ends = attributes ? std::optional(integers_attribute(node, "ends")) : whole(ends_now);
-    if (!old_starts || !starts || !ends) {
+    if (!old_starts || !old_ends || !starts || !ends) {
       if (any_changed(x) || any_changed(y)) conflict(n, "its bounds are computed");
       return;
     }
@@ -191,6 +205,7 @@ class Planning {
     for (std::size_t i = 0; i < axes->size(); ++i) {
       const std::size_t k = axis_of((*axes)[i], atoms_.rank(x));
       if (steps && (*steps)[i] != 1) continue;  // its axis does not change
+      if (untouched(old_starts, *starts, i, x, k) && untouched(old_ends, *ends, i, y, k)) continue;
       const auto bound = [](std::int64_t v, std::int64_t size) {
         return std::clamp<std::int64_t>(v < 0 ? v + size : v, 0, size);
       };

@@ -47,6 +47,88 @@ bool integer_type(int type) { return type == onnx::TensorProto::INT64 || type ==
 
 ShapeTensor scalar(double value) { return {{}, {{value, std::nullopt}}, true}; }
 
+ShapeTensor vector_of(std::vector<ShapeValue> values, bool integer = true) {
+  const auto n = static_cast<std::int64_t>(values.size());
+  return {{n}, std::move(values), integer};
+}
+
+/// Shape and Size.
+ShapeTensor shape_of(const onnx::NodeProto& node, const std::vector<std::int64_t>& of) {
+  if (is_op(node, "Size")) return scalar(static_cast<double>(element_count(of)));
+  const auto rank = static_cast<std::int64_t>(of.size());
+  const std::int64_t begin = clamped(attribute_or(node, "start", std::int64_t{0}), rank);
+  const std::int64_t end = clamped(attribute_or(node, "end", rank), rank);
+  std::vector<ShapeValue> values;
+  for (std::int64_t i = begin; i < end; ++i) {
+    values.push_back({static_cast<double>(of[static_cast<std::size_t>(i)]), std::nullopt});
+  }
+  return vector_of(std::move(values));
+}
+
+ShapeTensor concatenated(const std::vector<ShapeTensor>& in) {
+  std::vector<ShapeValue> values;
+  bool integer = true;
+  for (const auto& piece : in) {
+    values.insert(values.end(), piece.values.begin(), piece.values.end());
+    integer = integer && piece.integer;
+  }
+  return vector_of(std::move(values), integer);
+}
+
+std::optional<ShapeTensor> gathered(const ShapeTensor& x, const ShapeTensor& indices) {
+  const auto n = static_cast<std::int64_t>(x.values.size());
+  ShapeTensor result{indices.shape, {}, x.integer};
+  for (const auto& which : indices.values) {
+    const std::int64_t i = whole(which) < 0 ? whole(which) + n : whole(which);
+    if (i < 0 || i >= n) return std::nullopt;
+    result.values.push_back(x.values[static_cast<std::size_t>(i)]);
+  }
+  return result;
+}
+
+/// Of a vector, with a positive step.
+std::optional<ShapeTensor> slice_of(const onnx::NodeProto& node, const std::vector<ShapeTensor>& in) {
+  const auto bound = [&](std::size_t input, std::string_view name) -> std::optional<std::int64_t> {
+    if (in.size() > input)
+      return in[input].values.size() == 1 ? std::optional(whole(in[input].values[0])) : std::nullopt;
+    const auto values = integers_attribute(node, name);
+    return values.size() == 1 ? std::optional(values[0]) : std::nullopt;
+  };
+  const auto begin = bound(1, "starts");
+  const auto end = bound(2, "ends");
+  const std::int64_t step = in.size() > 4 ? bound(4, "").value_or(0) : 1;
+  if (!begin || !end || step < 1 || in[0].shape.size() != 1) return std::nullopt;
+  const auto n = static_cast<std::int64_t>(in[0].values.size());
+  std::vector<ShapeValue> values;
+  for (std::int64_t i = clamped(*begin, n); i < clamped(*end, n); i += step) {
+    values.push_back(in[0].values[static_cast<std::size_t>(i)]);
+  }
+  return vector_of(std::move(values), in[0].integer);
+}
+
+ShapeTensor reduced(const onnx::NodeProto& node, const ShapeTensor& x) {
+  const bool product = is_op(node, "ReduceProd");
+  double total = product ? 1 : 0;
+  for (const auto& v : x.values) total = product ? total * v.value : total + v.value;
+  ShapeTensor result = scalar(total);
+  if (attribute_or(node, "keepdims", std::int64_t{1}) != 0 && !x.shape.empty()) result.shape = {1};
+  result.integer = x.integer;
+  return result;
+}
+
+/// ConstantOfShape, of integers.
+std::optional<ShapeTensor> filled(const onnx::NodeProto& node, const ShapeTensor& shape) {
+  const auto* value = attribute(node, "value");
+  const auto fill = value == nullptr ? std::nullopt : integers(value->t());
+  const std::int64_t count = shape.values.empty() ? 1 : whole(shape.values[0]);
+  if (!fill || fill->size() != 1 || shape.values.size() > 1) return std::nullopt;
+  if (count < 0 || count > static_cast<std::int64_t>(kMostValues)) return std::nullopt;
+  ShapeTensor result = vector_of(
+      std::vector<ShapeValue>(static_cast<std::size_t>(count), {static_cast<double>((*fill)[0]), std::nullopt}));
+  if (shape.values.empty()) result.shape.clear();
+  return result;
+}
+
 /// With the broadcasting that shapes need: one against many.
 std::optional<ShapeTensor> element_by_element(const std::string& op, const std::vector<ShapeTensor>& in) {
   ShapeTensor result;
@@ -120,24 +202,9 @@ std::optional<ShapeTensor> ShapeValues::evaluate(int index, const ShapeLookup& s
   const auto& node = model_.graph().node(index);
   const std::string& op = node.op_type();
   if (op == "Shape" || op == "Size") {
-    const auto* of = shape(node.input(0));
-    std::vector<std::int64_t> own;
-    if (of == nullptr) {
-      const auto* tensor = links_.constant(node.input(0));
-      if (tensor == nullptr) return std::nullopt;
-      own = dims(*tensor);
-      of = &own;
-    }
-    if (op == "Size") return scalar(static_cast<double>(element_count(*of)));
-    const auto rank = static_cast<std::int64_t>(of->size());
-    const std::int64_t begin = clamped(attribute_or(node, "start", std::int64_t{0}), rank);
-    const std::int64_t end = clamped(attribute_or(node, "end", rank), rank);
-    ShapeTensor result;
-    for (std::int64_t i = begin; i < end; ++i) {
-      result.values.push_back({static_cast<double>((*of)[static_cast<std::size_t>(i)]), std::nullopt});
-    }
-    result.shape = {static_cast<std::int64_t>(result.values.size())};
-    return result;
+    if (const auto* of = shape(node.input(0))) return shape_of(node, *of);
+    const auto* tensor = links_.constant(node.input(0));
+    return tensor == nullptr ? std::nullopt : std::optional(shape_of(node, dims(*tensor)));
   }
   std::vector<ShapeTensor> in;
   for (int i = 0; i < node.input_size(); ++i) {
@@ -162,63 +229,11 @@ std::optional<ShapeTensor> ShapeValues::evaluate(int index, const ShapeLookup& s
     x.shape = out->empty() ? std::vector<std::int64_t>() : std::vector{static_cast<std::int64_t>(x.values.size())};
     return x;
   }
-  if (op == "Concat") {
-    ShapeTensor result;
-    for (auto& piece : in) std::move(piece.values.begin(), piece.values.end(), std::back_inserter(result.values));
-    result.shape = {static_cast<std::int64_t>(result.values.size())};
-    return result;
-  }
-  const auto n = static_cast<std::int64_t>(x.values.size());
-  if (op == "Gather" && in.size() == 2) {
-    ShapeTensor result{in[1].shape, {}, x.integer};
-    for (const auto& which : in[1].values) {
-      const std::int64_t i = whole(which) < 0 ? whole(which) + n : whole(which);
-      if (i < 0 || i >= n) return std::nullopt;
-      result.values.push_back(x.values[static_cast<std::size_t>(i)]);
-    }
-    return result;
-  }
-  if (op == "Slice") {
-    const auto attribute_of = [&](std::string_view name) {
-      const auto values = integers_attribute(node, name);
-      return values.size() == 1 ? std::optional(values[0]) : std::nullopt;
-    };
-    const auto input_of = [&](std::size_t i) {
-      return in.size() > i && in[i].values.size() == 1 ? std::optional(whole(in[i].values[0])) : std::nullopt;
-    };
-    const auto begin = in.size() > 1 ? input_of(1) : attribute_of("starts");
-    const auto end = in.size() > 1 ? input_of(2) : attribute_of("ends");
-    const std::int64_t step = in.size() > 4 ? input_of(4).value_or(0) : 1;
-    if (!begin || !end || step < 1 || x.shape.size() != 1) return std::nullopt;
-    ShapeTensor result;
-    for (std::int64_t i = clamped(*begin, n); i < clamped(*end, n); i += step) {
-      result.values.push_back(x.values[static_cast<std::size_t>(i)]);
-    }
-    result.shape = {static_cast<std::int64_t>(result.values.size())};
-    return result;
-  }
-  if (op == "ReduceProd" || op == "ReduceSum") {
-    double total = op == "ReduceProd" ? 1 : 0;
-    for (const auto& v : x.values) total = op == "ReduceProd" ? total * v.value : total + v.value;
-    ShapeTensor result = scalar(total);
-    if (attribute_or(node, "keepdims", std::int64_t{1}) != 0) result.shape = {1};
-    return result;
-  }
-  if (op == "ConstantOfShape") {
-    const auto* value = attribute(node, "value");
-    double fill = 0;
-    if (value != nullptr) {
-      const auto number = integers(value->t());
-      if (!number || number->size() != 1) return std::nullopt;
-      fill = static_cast<double>((*number)[0]);
-    }
-    const std::int64_t count = x.values.empty() ? 1 : whole(x.values[0]);
-    if (x.values.size() > 1 || count < 0 || count > static_cast<std::int64_t>(kMostValues)) return std::nullopt;
-    ShapeTensor result;
-    result.values.assign(static_cast<std::size_t>(count), {fill, std::nullopt});
-    if (!x.values.empty()) result.shape = {count};
-    return result;
-  }
+  if (op == "Concat") return concatenated(in);
+  if (op == "Gather" && in.size() == 2) return gathered(x, in[1]);
+  if (op == "Slice") return slice_of(node, in);
+  if (op == "ReduceProd" || op == "ReduceSum") return reduced(node, x);
+  if (op == "ConstantOfShape") return filled(node, x);
   return element_by_element(op, in);
 }
 

@@ -75,6 +75,14 @@ class Finder {
     return low && high && *low <= 0 && *high >= 0;
   }
 
+  /// As in attention. At the end of a classifier there is nothing to gain, and the integer kernel is no good for few
+  /// classes (measured: all of the output error of a classifier of two).
+  bool between_products(const onnx::NodeProto& n) const {
+    const auto& readers = links_.consumers(n.output(0));
+    return !links_.is_output(n.output(0)) && !readers.empty() &&
+           std::all_of(readers.begin(), readers.end(), [&](int r) { return is_op(node(r), "MatMul"); });
+  }
+
   /// Or with what is there already.
   bool pads_with_zeros(const onnx::NodeProto& n) const {
     if (attribute_or(n, "mode", "constant") != "constant") return true;
@@ -126,6 +134,7 @@ class Finder {
     if (op == "Add" || op == "Mul") return binary(n) ? UnitKind::binary : UnitKind::fixed;
     if (constant(n.input(0))) return UnitKind::fixed;
     if (op == "HardSigmoid") return attribute_or(n, "alpha", 0.2F) > 0 ? UnitKind::hard_sigmoid : UnitKind::fixed;
+    if (op == "Softmax" && !between_products(n)) return UnitKind::fixed;
     if (kOwn.contains(op) || op == "Relu" || (op == "Clip" && clips_around_zero(n))) return UnitKind::own;
     if (op == "Pad" && !pads_with_zeros(n)) return UnitKind::fixed;
     if (!kSame.contains(op)) return UnitKind::fixed;

@@ -12,10 +12,10 @@ namespace rtmdl {
 
 enum class UnitKind {
   fixed,   ///< no integer kernel: always float
-  linear,  ///< Conv, Gemm, MatMul with constant weights
+  linear,  ///< Conv, Gemm, MatMul with constant weights; BatchNormalization, ConvTranspose (see linear_weights())
   binary,  ///< Add, Mul, MatMul of two tensors
-  own,     ///< one input, a range of its own: GlobalAveragePool, AveragePool, Sigmoid, LeakyRelu, Softmax; Relu and
-           ///< Clip that no unit has absorbed (in integers a LeakyRelu whose output saturates)
+  own,  ///< one input, a range of its own: GlobalAveragePool, AveragePool, Sigmoid, LeakyRelu, Softmax before MatMul;
+        ///< Relu and Clip that no unit has absorbed (in integers a LeakyRelu whose output saturates)
   hard_sigmoid,  ///< in integers: an addition whose saturation is the clipping
   concat,
   same,  ///< moves data only, its output is read as its input is: MaxPool, Resize, Reshape, Transpose, Pad with zeros,

@@ -241,7 +241,7 @@ void GraphModule::own_statistics(const Model& model) {
       const at::Tensor copy = fixed_[static_cast<std::size_t>(s)].clone();
       s = slot(own);
       fixed_[static_cast<std::size_t>(s)] = copy;
-      own_statistics_.push_back({static_cast<int>(n), i, statistics_.size()});
+      own_statistics_.push_back({static_cast<int>(n), i, nodes_[n].proto.input(i), statistics_.size()});
     }
     nodes_[n].in[static_cast<std::size_t>(i)] = s;
     statistics_.push_back({own, fixed_[static_cast<std::size_t>(s)]});
@@ -400,11 +400,14 @@ void GraphModule::write_back(Model& model) const {
     if (!node || node->op_type() != "BatchNormalization")
       throw Error(ErrorCode::internal, fmt::format("{}: node {} is not the one that was trained", model.name, o.node));
     const NamedTensor& s = statistics_[o.statistic];
+    const auto own_already = targets.find(node->input(o.input));
+    if (node->input(o.input) != o.tensor && own_already != targets.end()) {
+      store(*own_already->second, s.value);
+      continue;
+    }
     const at::Tensor plain = s.value.to(at::kCPU, at::kFloat).contiguous();
-    node->set_input(
-        o.input,
-        add_constant(model, make_tensor(s.name, plain.sizes().vec(),
-                                        std::span(plain.data_ptr<float>(), static_cast<std::size_t>(plain.numel())))));
+    const std::span<const float> values(plain.data_ptr<float>(), static_cast<std::size_t>(plain.numel()));
+    node->set_input(o.input, add_constant(model, make_tensor(s.name, plain.sizes().vec(), values)));
   }
 }
 

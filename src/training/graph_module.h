@@ -112,6 +112,7 @@ class GraphModule {
   std::unordered_map<std::string, std::size_t> parameter_index_;
   struct OwnStatistic {
     int node = 0, input = 0;
+    std::string tensor;  ///< what the node reads in the model it came from
     std::size_t statistic = 0;
   };
   std::vector<OwnStatistic> own_statistics_;  ///< copies of initializers that several normalisations read

@@ -15,8 +15,8 @@ bool any(const std::array<std::string_view, n>& names, const std::string& name) 
 }
 
 /// Between an initializer and its use as a weight.
-constexpr std::array<std::string_view, 9> kRearranging{"Identity",  "Transpose", "Reshape", "Cast", "Squeeze",
-                                                       "Unsqueeze", "Flatten",   "Slice",   "Split"};
+constexpr std::array<std::string_view, 10> kRearranging{"Identity",  "Transpose", "Reshape", "Cast",  "Squeeze",
+                                                        "Unsqueeze", "Flatten",   "Slice",   "Split", "Expand"};
 /// Between what a layer gives and its bias or scale.
 constexpr std::array<std::string_view, 7> kReshaping{"Identity",  "Transpose", "Reshape", "Squeeze",
                                                      "Unsqueeze", "Flatten",   "Dropout"};
@@ -80,6 +80,11 @@ class Finder {
     } else if (op == "Gather") {
       const onnx::TensorProto* table = constant(n.input(0));
       if (table && table->dims_size() >= 2) take(n, {0});
+    } else if (op == "Concat") {
+      for (int i = 0; i < n.input_size(); ++i) {
+        const onnx::TensorProto* c = constant(n.input(i));
+        if (c && is_token(*c)) take(n, {i});
+      }
     } else if (op == "Add" || op == "Mul") {
       for (int i = 0; i < 2; ++i) {
         const onnx::TensorProto* c = constant(n.input(i));
@@ -126,6 +131,10 @@ class Finder {
     return static_cast<int>(std::count_if(t.dims().begin(), t.dims().end(), [](std::int64_t d) { return d > 1; }));
   }
 
+  /// Of a vision transformer: [1, 1, features].
+  [[nodiscard]] static bool is_token(const onnx::TensorProto& t) {
+    return t.dims_size() == 3 && t.dims(0) == 1 && t.dims(1) == 1 && t.dims(2) >= kNarrowestEmbedding;
+  }
   [[nodiscard]] bool is_bias(const onnx::TensorProto& c, const std::string& other) const {
     const onnx::NodeProto* m = maker(other);
     if (!m) return false;

@@ -23,11 +23,14 @@ using testing::ElementsAre;
 using testing::UnorderedElementsAre;
 
 constexpr const char* kOneTask =
-    "tasks: [{name: things, model: source.onnx, data: {source: synthetic, shape: [1, 4]}, period: 10 ms}]";
+    "tasks: [{name: things, model: source.onnx, data: {source: synthetic, shape: [1, 4]}, period: 10 ms, "
+    "scale: {storage: 1000 %}}]";
 constexpr const char* kTwoTasks =
     "tasks:\n"
-    "  - {name: things, model: source.onnx, data: {source: synthetic, shape: [1, 4]}, period: 10 ms}\n"
-    "  - {name: others, model: source.onnx, data: {source: synthetic, shape: [1, 4]}, period: 20 ms}\n";
+    "  - {name: things, model: source.onnx, data: {source: synthetic, shape: [1, 4]}, period: 10 ms, scale: {storage: "
+    "1000 %}}\n"
+    "  - {name: others, model: source.onnx, data: {source: synthetic, shape: [1, 4]}, period: 20 ms, scale: {storage: "
+    "1000 %}}\n";
 
 /// A source and three widths of it, of which the two narrower ones are slices of the widest, and none of the source.
 class SettleFamily : public testing::Test {
@@ -242,8 +245,26 @@ TEST_F(SettleFamily, TasksWithOneSourceCountItOnce) {
     s.remove_unused(choice.keep, {});
     EXPECT_EQ(counted(s.bytes(choice.keep), choice.keep), choice.bytes);
     EXPECT_LE(on_disk(true), choice.bytes);
-    if (!key.empty()) EXPECT_EQ(on_disk(true), choice.bytes);
+    if (!key.empty()) {
+      EXPECT_EQ(on_disk(true), choice.bytes);
+    }
   }
+}
+
+TEST_F(SettleFamily, KeepsWithinTheTasksOwnShareOfTheSource) {
+  std::string text = kOneTask;
+  text.replace(text.find("1000 %"), 6, "130 %");
+  const TaskFile file = folder_.parse(text);
+  StoredFamily f = family();
+  FamilyStorage s = storage(file, {&f});
+  const StorageChoice choice = s.choose(std::numeric_limits<std::int64_t>::max());
+  EXPECT_TRUE(choice.keep[0]) << "the source stays";
+  EXPECT_FALSE(choice.keep[1]) << "as large as the source";
+  EXPECT_TRUE(choice.keep[2] || choice.keep[3]);
+  EXPECT_THAT(choice.pointless[1], testing::HasSubstr("bounded to 130 % of the source"));
+  EXPECT_LE(choice.bytes, f.variants[0].bytes * 13 / 10);
+  s.settle(choice.keep);
+  EXPECT_EQ(counted(s.bytes(choice.keep), choice.keep), choice.bytes);
 }
 
 TEST_F(SettleFamily, LevelsThatCameLaterJoinWhatIsKnown) {

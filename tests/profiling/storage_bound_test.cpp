@@ -97,6 +97,20 @@ TEST(StorageBound, AmongEqualsTheSourceStays) {
   EXPECT_THAT(choose({level(0, "a", 100, 1, 0), level(0, "source", 100, 1, 0)}, 100).keep, ElementsAre(false, true));
 }
 
+TEST(StorageBound, AGroupMayHaveALimitOfItsOwn) {
+  const std::vector<StoredLevel> levels{level(0, "source", 100, 1, 1000), level(0, "a", 40, 0.97, 500),
+                                        level(0, "b", 20, 0.96, 250),     level(1, "source", 80, 1, 1000),
+                                        level(1, "a", 70, 0.97, 500),     level(1, "near", 10, 0.96, 490)};
+  std::vector<SharingGroup> groups = unshared(levels);
+  groups[0].limit = 130;
+  const auto choice = choose_within(levels, {1, 1}, groups, 1000);
+  EXPECT_THAT(choice.keep, ElementsAre(true, false, true, true, true, false));
+  EXPECT_THAT(choice.exceeded, ElementsAre(true, false));
+  EXPECT_TRUE(choice.fits);
+  groups[0].limit = 10;  // nothing fits: the smallest stays
+  EXPECT_THAT(choose_within(levels, {1, 1}, groups, 1000).keep, ElementsAre(false, false, true, true, true, false));
+}
+
 TEST(StorageBound, SaysTheLeastPossible) {
   const auto choice =
       choose({level(0, "source", 100, 1, 10), level(0, "b", 25, 0.99, 5), level(1, "source", 80, 1, 8)}, 104, {1, 1});
@@ -174,6 +188,7 @@ Instance random_instance(std::mt19937& random, int most_levels) {
     }
   }
   in.groups.resize(2);
+  if (random() % 2) in.groups[0].limit = 100 + static_cast<std::int64_t>(random() % 300);
   for (std::size_t i = 0; i < in.levels.size(); ++i) in.groups[in.levels[i].task == 2].levels.push_back(i);
   return in;
 }
@@ -204,8 +219,14 @@ double best_volume(const Instance& in, const StorageChoice& choice, std::int64_t
       }
     }
     if (!possible || !(served[0] && served[1] && served[2])) continue;
+    bool own = true;
+    for (const SharingGroup& group : in.groups) {
+      std::vector<bool> of;
+      for (const std::size_t i : group.levels) of.push_back(keep[i]);
+      own = own && group.bytes(of) <= group.limit;
+    }
     least = std::min(least, in.bytes(keep));
-    if (in.bytes(keep) <= limit) best = std::max(best, in.volume(keep));
+    if (own && in.bytes(keep) <= limit) best = std::max(best, in.volume(keep));
   }
   return best;
 }
@@ -223,13 +244,14 @@ TEST(StorageBound, IsAsGoodAsTryingAllSetsAtEveryBound) {
       EXPECT_LE(choice.hypervolume, choice.hypervolume_unbounded);
       std::int64_t least = 0;
       const double best = best_volume(in, choice, limit, least);
-      EXPECT_EQ(choice.fits, best >= 0) << percent;
-      if (choice.fits) {
+      EXPECT_TRUE(choice.fits || best < 0);
+      EXPECT_EQ(choice.fits, least <= limit) << percent;
+      if (choice.fits && best >= 0) {
         EXPECT_LE(choice.bytes, limit);
         if (choice.hypervolume < choice.hypervolume_unbounded) {
           EXPECT_NEAR(choice.hypervolume, best, 1e-9) << percent;
         }
-      } else {
+      } else if (!choice.fits) {
         EXPECT_EQ(choice.bytes, least);
         EXPECT_EQ(choice.least, least);
       }
@@ -262,7 +284,13 @@ TEST(StorageBound, FillsLargeGroupsGreedily) {
           rival = rival || (choice.keep[j] && in.levels[j].task == in.levels[i].task && !in.levels[j].source &&
                             !in.levels[i].source && static_cast<double>(high) < 1.05 * static_cast<double>(low));
         }
-        EXPECT_TRUE(rival || in.bytes(more) > limit);
+        bool own = true;
+        for (const SharingGroup& group : in.groups) {
+          std::vector<bool> of;
+          for (const std::size_t j : group.levels) of.push_back(more[j]);
+          own = own && group.bytes(of) <= group.limit;
+        }
+        EXPECT_TRUE(rival || !own || in.bytes(more) > limit);
       }
     }
   }

@@ -2,7 +2,6 @@
 
 #include "architectures.h"
 #include "run_model.h"
-#include "scaling/decompose.h"
 #include "scaling/precision.h"
 #include "scaling/prepare.h"
 
@@ -103,6 +102,20 @@ TEST(Half, AModelThatIsSmallerStillKeepsItsInputsAndOutputs) {
   EXPECT_EQ(h.half.model.graph().input(0).type().tensor_type().elem_type(), onnx::TensorProto_DataType_FLOAT);
   EXPECT_EQ(h.half.model.graph().output(0).name(), h.prepared.model.graph().output(0).name());
   EXPECT_EQ(h.half.casts, 2);
+}
+
+TEST(Half, NormalisationsKeepTheirStatistics) {
+  ModelMaker m(15);
+  const std::string x = m.node("MaxPool", {m.conv(m.input("x", {1, 4, 8, 8}), 4, 8, 3)});
+  set_attribute(m.last(), "kernel_shape", std::vector<std::int64_t>{2, 2});
+  m.output(m.conv(m.node("Relu", {m.batch_norm(x, 8)}), 8, 4, 3));
+  const Halved h(m.model());
+  EXPECT_EQ(h.half.casts, 2);
+  for (const auto& node : h.half.model.graph().node()) {
+    if (!is_op(node, "BatchNormalization")) continue;
+    EXPECT_EQ(Links(h.half.model).constant(node.input(3))->data_type(), onnx::TensorProto_DataType_FLOAT);
+  }
+  EXPECT_LT(h.difference(), 1e-2);
 }
 
 TEST(Half, StateAndConstantInputsMayMeetIt) {

@@ -131,6 +131,16 @@ TEST(IntegerKernels, OfProductsOfTwoActivations) {
   EXPECT_LT(q.error(), 0.02);
 }
 
+TEST(IntegerKernels, AreNotForASoftmaxAtTheEnd) {
+  ModelMaker m;
+  const std::string x = m.node("GlobalAveragePool", {m.node("Relu", {m.conv(m.input("x", {1, 4, 8, 8}), 4, 16, 3)})});
+  const std::string logits = m.node("Gemm", {m.node("Flatten", {x}), m.weights({16, 2}, -9, 9)});
+  m.output(m.node("Softmax", {logits}));
+  const Quantised q(m.model());
+  EXPECT_FALSE(q.kernels().contains("QLinearSoftmax"));
+  EXPECT_LT(q.error(), 0.01);
+}
+
 const onnx::TensorProto& weights_of(const Model& model, const std::string& name) {
   for (const auto& t : model.graph().initializer()) {
     if (t.name() == name) return t;

@@ -102,7 +102,7 @@ TEST(FindCandidates, LoadsABoundedNumberOfModelsAndSaysHowMany) {
   const test::Folder folder;
   CountingEngine::Counts counts;
   CountingEngine engine(counts);
-  const auto at = test::at(folder.save(test::architecture("mobilenet_v2"), "source.onnx"));
+  const auto at = test::at(folder.save(test::architecture("unet"), "source.onnx"));
   const Prepared prepared = prepare(engine, load_model(at.model), at, folder.path());
   std::vector<InputSet> sets;
   {

@@ -55,9 +55,10 @@ inline Kept random_part(const ChannelGroups& groups, std::uint32_t seed) {
 }
 
 /// Outputs of one run on seeded inputs.
-inline std::vector<std::vector<float>> answers(const Model& model, LoadRequest at, const Folder& folder) {
+inline std::vector<std::vector<float>> answers(const Model& model, LoadRequest at, const Folder& folder, float low = -1,
+                                               float high = 1) {
   at.model = folder.save(model, "answers.onnx");
-  const InputSet set = random_inputs(*engine().load(at), 7, -1, 1);
+  const InputSet set = random_inputs(*engine().load(at), 7, low, high);
   return outputs(at, set);
 }
 

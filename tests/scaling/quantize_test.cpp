@@ -56,6 +56,27 @@ TEST(Cover, HasZeroOnTheGridAndSpansTheRange) {
   }
 }
 
+TEST(ChooseParams, NothingIsSpentOnWhatAHardSwishMakesZero) {
+  ModelMaker m;
+  const std::string x = m.conv(m.input("x", {1, 4, 8, 8}), 4, 8, 1);
+  const std::string swish = m.node("Mul", {x, m.node("HardSigmoid", {x})});
+  set_attribute(m.last(), "alpha", 0.2F);
+  m.output(swish);
+  const auto params = [&](const Model& model) {
+    std::unordered_map<std::string, Histogram> histograms;
+    histograms[x].add(std::vector<float>{-20, 5});
+    const auto units = find_units(model);
+    return choose_params(model, units, histograms, std::vector(units.size(), Calibration::min_max)).at(x).read;
+  };
+  const QuantParams p = params(m.model());
+  EXPECT_LE(-p.zero * p.scale, -2.5);  // where the ramp of slope 0.2 begins
+  EXPECT_GE(-p.zero * p.scale, -2.5 - 2 * p.scale);
+  EXPECT_NEAR((255 - p.zero) * p.scale, 5, p.scale);
+  m.output(m.node("Exp", {x}));
+  const QuantParams all = params(m.model());
+  EXPECT_NEAR(-all.zero * all.scale, -20, all.scale);
+}
+
 struct Built {
   test::Folder folder;
   Prepared prepared;

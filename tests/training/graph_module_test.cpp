@@ -3,12 +3,14 @@
 #include "architectures.h"
 #include "model/edit.h"
 #include "scaling/run_model.h"
+#include "training/compare.h"
 #include "training/small_models.h"
 #include "training/trainable.h"
 
 #include <gmock/gmock.h>
 #include <rtmdl/error.h>
 
+#include <algorithm>
 #include <filesystem>
 
 namespace rtmdl::test {
@@ -16,39 +18,6 @@ namespace {
 
 using training::GraphModule;
 using training::NamedInputs;
-
-at::Tensor to_torch(const Tensor& t) {
-  switch (t.type) {
-    case ElementType::f32: return at::from_blob(const_cast<std::byte*>(t.bytes.data()), t.shape, at::kFloat).clone();
-    case ElementType::i64: return at::from_blob(const_cast<std::byte*>(t.bytes.data()), t.shape, at::kLong).clone();
-    case ElementType::i32: return at::from_blob(const_cast<std::byte*>(t.bytes.data()), t.shape, at::kInt).clone();
-    default: throw std::runtime_error("an element type that no test feeds");
-  }
-}
-
-std::vector<std::vector<float>> to_floats(const std::vector<at::Tensor>& tensors) {
-  std::vector<std::vector<float>> all;
-  for (const at::Tensor& t : tensors) {
-    const at::Tensor plain = t.detach().to(at::kFloat).contiguous();
-    all.emplace_back(plain.data_ptr<float>(), plain.data_ptr<float>() + plain.numel());
-  }
-  return all;
-}
-
-NamedInputs named(const Executable& executable, const InputSet& set) {
-  NamedInputs inputs;
-  for (std::size_t i = 0; i < set.size(); ++i) inputs[executable.inputs()[i].name] = to_torch(set[i]);
-  return inputs;
-}
-
-/// Between the interpreter and ONNX Runtime, on one random input.
-double apart(const Model& model, const LoadRequest& request, float low, float high) {
-  const auto executable = engine().load(request);
-  const InputSet set = random_inputs(*executable, 3, low, high);
-  GraphModule module(model);
-  const at::NoGradGuard no_grad;
-  return difference(outputs(request, set), to_floats(module.forward(named(*executable, set), false)));
-}
 
 class Architectures : public testing::TestWithParam<std::string> {};
 
@@ -173,6 +142,9 @@ TEST(GraphModule, StatisticsThatNodesSharedBecomeTheirOwn) {
   EXPECT_FALSE(at::equal(module.statistics()[0].value, module.statistics()[2].value));
   module.write_back(model);
   EXPECT_NE(model.graph().node(0).input(3), model.graph().node(1).input(3));
+  const int initializers = model.graph().initializer_size();
+  module.write_back(model);  // again: into the same ones
+  EXPECT_EQ(model.graph().initializer_size(), initializers);
   check_model(model);
 }
 
@@ -241,6 +213,20 @@ TEST(TrainableWeights, AreWhatLayersReadAndNothingElse) {
   w.node("Add", {"c", w.weight("c.b", {5, 1, 1}, 1)}, {"y"});
   w.output("y", {1, 5, 4, 4});
   EXPECT_THAT(training::trainable_weights(w.take()), testing::ElementsAre("a.w", "a.scale", "a.shift", "c.w", "c.b"));
+}
+
+TEST(TrainableWeights, HoldTheTokensOfTransformers) {
+  for (const char* name : {"vit", "vit_fused_qkv"}) {
+    const Model model = architecture(name);
+    const std::vector<std::string> names = training::trainable_weights(model);
+    int tokens = 0, embeddings = 0;
+    for (const onnx::TensorProto& t : model.graph().initializer()) {
+      if (std::find(names.begin(), names.end(), t.name()) == names.end() || t.dims_size() != 3) continue;
+      (t.dims(1) == 1 ? tokens : embeddings) += 1;
+    }
+    EXPECT_EQ(tokens, 1) << name;
+    EXPECT_EQ(embeddings, 1) << name;
+  }
 }
 
 }  // namespace

@@ -31,12 +31,23 @@ class GraphWriter {
   void output(const std::string& name, const std::vector<std::int64_t>& shape) {
     value(model_.graph().add_output(), name, shape);
   }
+  /// Of whatever shape.
+  void output(const std::string& name) {
+    onnx::ValueInfoProto* info = model_.graph().add_output();
+    info->set_name(name);
+    info->mutable_type()->mutable_tensor_type()->set_elem_type(onnx::TensorProto::FLOAT);
+  }
   std::string weight(const std::string& name, const std::vector<std::int64_t>& shape, float deviation, float mean = 0) {
     std::size_t size = 1;
     for (const std::int64_t d : shape) size *= static_cast<std::size_t>(d);
     std::normal_distribution<float> draw(0, 1);
     std::vector<float> values(size);
     for (float& v : values) v = mean + deviation * draw(random_);
+    *model_.graph().add_initializer() = make_tensor(name, shape, std::span<const float>(values));
+    return name;
+  }
+  std::string floats(const std::string& name, const std::vector<float>& values) {
+    const std::vector<std::int64_t> shape{static_cast<std::int64_t>(values.size())};
     *model_.graph().add_initializer() = make_tensor(name, shape, std::span<const float>(values));
     return name;
   }
@@ -114,7 +125,7 @@ inline Model sliced(Model model, const SourceIndices& indices) {
     const auto found = indices.find(t.name());
     if (found == indices.end()) continue;
     const std::vector<std::int64_t> shape = dims(t);
-    std::vector<float> values = floats(t).value();
+    std::vector<float> values = rtmdl::floats(t).value();
     std::vector<std::int64_t> kept = shape;
     for (std::size_t axis = 0; axis < found->second.size(); ++axis) {
       const std::vector<std::int64_t>& at = found->second[axis];

@@ -11,6 +11,8 @@
 #include <random>
 #include <thread>
 
+#include <malloc.h>
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -117,8 +119,11 @@ std::vector<std::string> names_of(const Bindings& bindings) {
 /// ONNX Runtime knows nothing of weights that are slices of others': it gets such a model whole, from memory.
 Ort::Session open(const Ort::Env& env, const std::filesystem::path& model, const Ort::SessionOptions& options) {
   if (!is_sliced_file(model)) return {env, model.c_str(), options};
-  const std::string bytes = serialize(load_model(model));
-  return {env, bytes.data(), bytes.size(), options};
+  std::string bytes = serialize(load_model(model));
+  Ort::Session session(env, bytes.data(), bytes.size(), options);
+  bytes = {};
+  malloc_trim(0);  // the copies go back to the system: the box may be small
+  return session;
 }
 
 std::vector<std::int64_t> fixed_shape(const TensorSpec& declared, const LoadRequest& request) {
