@@ -52,10 +52,13 @@ int train_verb(const TrainCommand& command) {
 }
 
 std::string networks_help() {
-  std::string text = "Networks (parameters with their standard input and classes):\n";
-  for (const NetworkInfo& n : network_catalogue())
-    text += fmt::format("  {:<12} {:>9}  {}\n{:26}{}\n", n.name,
-                        fmt::format("{}x{}x{}", n.input[0], n.input[1], n.input[2]), n.purpose, "", n.paper);
+  std::string text = "Networks, with their standard input (channels x rows x columns):\n";
+  std::string_view paper;
+  for (const NetworkInfo& n : network_catalogue()) {
+    if (n.paper != paper) text += fmt::format("  {}\n", paper = n.paper);
+    const std::string input = fmt::format("{}x{}x{}", n.input[0], n.input[1], n.input[2]);
+    text += fmt::format("    {:<12} {:<10} {}\n", n.name, input, n.purpose);
+  }
   return text;
 }
 
@@ -65,7 +68,10 @@ constexpr const char* kExamples =
     "  rtmdl train --network vgg11 --width 0.5 --source cifar10 --data cifar-10-batches-bin --epochs 30 --output "
     "v.onnx\n"
     "  rtmdl train --network mobilenetv2 --source gtsrb --data GTSRB --output signs.onnx\n"
-    "  rtmdl train --network tiny-yolo --data '{source: images, path: lights, labels: yolo}' --output lights.onnx\n"
+    "  rtmdl train --network tiny-yolo --width 0.5 --source traffic_lights --output lights.onnx    drawn scenes\n"
+    "  rtmdl train --network ssdlite --source images --data lights --labels yolo --output lights.onnx\n"
+    "  rtmdl train --network sbcnn --source audio --data UrbanSound8K --labels urbansound8k --output sounds.onnx\n"
+    "  rtmdl train --network lstm --source audio --data RAVDESS --labels ravdess --output emotions.onnx\n"
     "It prints the lines with which a task file uses the model. docs/training.md says which network is for which "
     "data.\n";
 
@@ -76,12 +82,14 @@ void add_train_verb(CLI::App& app, std::function<int()>& chosen, const std::stri
   TrainOptions& o = command->options;
   CLI::App* sub = app.add_subcommand("train", "Train a network from its initial weights and write it as ONNX");
   sub->footer(fmt::format("{}\n{}\n{}", networks_help(), kExamples, exit_help));
-  sub->add_option("--data", o.data, "Folder of the data, or in braces what a task file says in `data:`")->required();
+  sub->add_option("--data", o.data, "Folder of the data, or in braces what a task file says in `data:`");
   sub->add_option("--output", o.output, "The ONNX file to write")->required();
   sub->add_option("--source", o.source,
-                  "What the folder holds, as in a task file: idx, cifar10, gtsrb, images, audio, …")
+                  "As in a task file: idx, cifar10, gtsrb, images, audio; signs and traffic_lights are drawn")
       ->capture_default_str();
-  sub->add_option("--pre", o.pre, "As a task file's `pre:`, in braces [pictures: pixel/255]");
+  sub->add_option("--labels", o.labels, "Of images and audio [folders; of detectors yolo]");
+  sub->add_option("--pre", o.pre,
+                  "As a task file's `pre:`, in braces [pixel/255; sounds: mel or MFCC as the network has it]");
   sub->add_option("--network", o.network, "Which, see below")->capture_default_str();
   sub->add_option("--width", o.width, "Multiplies channels, rounded to multiples of 8")->capture_default_str();
   sub->add_option("--depth", o.depth, "Multiplies the repetitions in each stage")->capture_default_str();
@@ -89,16 +97,19 @@ void add_train_verb(CLI::App& app, std::function<int()>& chosen, const std::stri
       ->delimiter(',');
   sub->add_option("--input", o.input, "channels,rows,columns [the data's if they all have one size, else as below]")
       ->delimiter(',');
-  sub->add_option("--epochs", o.epochs)->capture_default_str();
-  sub->add_option("--batch", o.batch)->capture_default_str();
+  sub->add_option("--epochs", o.epochs, "Passes over the training data")->capture_default_str();
+  sub->add_option("--batch", o.batch, "Examples a step [128; detectors and sounds 32]");
   sub->add_option("--learning-rate", o.learning_rate, "At the top of the cycle [as the network likes it]");
-  sub->add_option("--momentum", o.momentum)->capture_default_str();
-  sub->add_option("--weight-decay", o.weight_decay)->capture_default_str();
-  sub->add_option("--label-smoothing", o.label_smoothing)->capture_default_str();
+  sub->add_option("--momentum", o.momentum, "Of SGD")->capture_default_str();
+  sub->add_option("--weight-decay", o.weight_decay, "Of the weights of convolutions and layers")->capture_default_str();
+  sub->add_option("--label-smoothing", o.label_smoothing, "Share of the other classes")->capture_default_str();
   sub->add_option("--warm-up", o.warm_up, "Share of the steps over which the rate rises")->capture_default_str();
   sub->add_option("--padding", o.padding, "Random shift in pixels [2 for pictures of less than 128]");
-  sub->add_flag("--mirror,!--no-mirror", o.mirror,
-                "Random horizontal flips, or none [where things have no left and right]");
+  sub->add_flag_callback(
+      "--mirror", [command] { command->options.mirror = true; },
+      "Random horizontal flips [where things have no left and right]");
+  sub->add_flag_callback(
+      "--no-mirror", [command] { command->options.mirror = false; }, "None");
   sub->add_flag("--mixed-precision", o.mixed_precision, "Activations in bfloat16: twice as fast with AVX512_BF16");
   sub->add_option("--threads", o.threads, "0: as many as cores. The weights' last bits depend on it")
       ->capture_default_str();

@@ -101,6 +101,18 @@ std::vector<AnchorGrid> anchor_grids(const NetworkInfo& info, const NetworkOptio
   return {};
 }
 
+DetectorTarget detector_target(const NetworkInfo& info, const NetworkOptions& options) {
+  const NetworkOptions o = complete(info, options);
+  DetectorTarget target;
+  target.loss = info.kind == NetworkKind::yolo ? DetectorTarget::Loss::yolo : DetectorTarget::Loss::ssd;
+  target.grids = anchor_grids(info, o);
+  target.rows = o.rows;
+  target.columns = o.columns;
+  target.classes = o.classes;
+  std::copy(std::begin(kSsdVariances), std::end(kSsdVariances), std::begin(target.variances));
+  return target;
+}
+
 std::string post_settings(const NetworkInfo& info, const NetworkOptions& options) {
   const NetworkOptions o = complete(info, options);
   if (info.kind == NetworkKind::classifier) return "{kind: classes}";

@@ -3,6 +3,7 @@
 
 #include "data/anchor_grid.h"
 #include "networks/networks.h"
+#include "scaling/fine_tuner.h"
 
 #include <array>
 #include <string>
@@ -29,6 +30,9 @@ inline constexpr float kSsdVariances[2] = {0.1F, 0.2F};
 
 /// Of a detector; the anchors of its options.
 [[nodiscard]] std::vector<AnchorGrid> anchor_grids(const NetworkInfo& info, const NetworkOptions& options);
+
+/// What FineTuner is to teach its outputs.
+[[nodiscard]] DetectorTarget detector_target(const NetworkInfo& info, const NetworkOptions& options);
 
 /// The `post:` of a task that runs this network: "{kind: detections, decoder: yolo}".
 [[nodiscard]] std::string post_settings(const NetworkInfo& info, const NetworkOptions& options);

@@ -126,19 +126,22 @@ Map GraphWriter::convolve(const std::string& name, const Map& x, const ConvSpec&
   return {name, out, size(x.rows), size(x.columns)};
 }
 
+std::string GraphWriter::normalise(const std::string& name, const std::string& x, int channels) {
+  const std::string scale = filled(name + ".scale", channels, 1);
+  const std::string shift = filled(name + ".shift", channels, 0);
+  const std::string mean = filled(name + ".mean", channels, 0);
+  const std::string variance = filled(name + ".variance", channels, 1);
+  set_attribute(node("BatchNormalization", name + ".norm", {x, scale, shift, mean, variance}), "epsilon", kEpsilon);
+  return name + ".norm";
+}
+
 Map GraphWriter::conv(const std::string& name, const Map& x, const ConvSpec& spec) {
   return convolve(name, x, spec, true);
 }
 
 Map GraphWriter::unit(const std::string& name, const Map& x, const ConvSpec& spec, Activation activation) {
   Map y = convolve(name + ".conv", x, spec, false);
-  const std::string scale = filled(name + ".scale", y.channels, 1);
-  const std::string shift = filled(name + ".shift", y.channels, 0);
-  const std::string mean = filled(name + ".mean", y.channels, 0);
-  const std::string variance = filled(name + ".variance", y.channels, 1);
-  auto& norm = node("BatchNormalization", name + ".norm", {y.name, scale, shift, mean, variance});
-  set_attribute(norm, "epsilon", kEpsilon);
-  y.name = norm.name();
+  y.name = normalise(name, y.name, y.channels);
   return activate(name + ".relu", y, activation);
 }
 
@@ -208,9 +211,11 @@ Map GraphWriter::add(const std::string& name, const Map& a, const Map& b) {
 }
 
 Map GraphWriter::lstm(const std::string& name, const Map& x, int hidden, int layers) {
-  const std::string by_step = name + ".steps";  // the operator wants [steps, N, features]
-  set_integers(node("Transpose", by_step, {x.name}), "perm", {1, 0, 2});
-  std::string sequence = by_step;
+  // The normalisation wants [N, features, steps], the layers [steps, N, features].
+  set_integers(node("Transpose", name + ".features", {x.name}), "perm", {0, 2, 1});
+  const std::string norm = normalise(name, name + ".features", x.columns);
+  std::string sequence = name + ".steps";
+  set_integers(node("Transpose", sequence, {norm}), "perm", {2, 0, 1});
   int features = x.columns;
   const std::int64_t h = hidden;
   const double most = 1 / std::sqrt(static_cast<double>(hidden));

@@ -59,7 +59,7 @@ class GraphWriter {
   /// `gain`: variance of the weights times the number of inputs; 2 before a ReLU, 1 before anything else.
   Map dense(const std::string& name, const Map& x, int out, double gain);
   Map add(const std::string& name, const Map& a, const Map& b);
-  /// [N, steps, features] -> hidden state of the last step [N, hidden] through `layers` layers.
+  /// [N, steps, features] -> hidden state of the last step [N, hidden] through `layers` layers, features normalised.
   Map lstm(const std::string& name, const Map& x, int hidden, int layers);
 
   /// A node with one output of its name.
@@ -73,6 +73,7 @@ class GraphWriter {
   [[nodiscard]] Model finish();
 
  private:
+  std::string normalise(const std::string& name, const std::string& x, int channels);
   Map convolve(const std::string& name, const Map& x, const ConvSpec& spec, bool bias);
   std::string weights(const std::string& name, std::initializer_list<std::int64_t> shape, double deviation);
   std::string uniform(const std::string& name, std::initializer_list<std::int64_t> shape, double most);

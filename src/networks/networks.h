@@ -23,11 +23,14 @@ struct NetworkInfo {
   std::string_view name;
   std::string_view purpose;  ///< what it is for, half a line
   std::string_view paper;    ///< authors, year and title
-  NetworkKind kind;
-  std::array<int, 3> input;  ///< channels, rows, columns; of a sequence: 1, steps, features
-  int classes;               ///< without the background
-  double learning_rate;      ///< to train it from its initial weights
-  bool adamw;                ///< what that rate is for, else SGD
+  NetworkKind kind = NetworkKind::classifier;
+  std::array<int, 3> input = {3, 32, 32};  ///< channels, rows, columns; of a sequence: 1, steps, features
+  int classes = 10;                        ///< without the background
+  double learning_rate = 0.05;             ///< to train it from its initial weights
+  bool adamw = false;                      ///< what that rate is for, else SGD
+  int batch = 128;                         ///< likewise
+  std::string_view sound = {};  ///< keys of a task file's `data: {source: audio, …}` that it hears with; else empty
+  std::string_view pre = {};    ///< then what makes its input of them
 };
 
 struct NetworkOptions {

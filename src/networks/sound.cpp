@@ -42,7 +42,8 @@ Model sbcnn(const NetworkOptions& o, std::uint64_t seed) {
 }
 
 // Hochreiter & Schmidhuber 1997, with forget gates (Gers et al. 2000): two layers of 128 over the coefficients of each
-// step, the last state classified. RT-mDL names its LSTM no closer than by its data.
+// step, each put to mean 0 and deviation 1 first; the last state is classified. RT-mDL names its LSTM no closer than by
+// its data.
 Model emotion_lstm(const NetworkOptions& o, std::uint64_t seed) {
   GraphWriter g("lstm", seed);
   const Map x = g.lstm("lstm", g.sequence(o.rows, o.columns), scaled(128, o.width), repeated(2, o.depth));

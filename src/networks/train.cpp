@@ -110,11 +110,12 @@ class Training {
     const TrainOptions& o = options_;
     FineTuneRequest request;
     request.data = data_.get();
+    request.keep_foreign_checkpoint = true;
     request.checkpoint = o.checkpoint.empty() ? std::filesystem::path(o.output.string() + ".checkpoint") : o.checkpoint;
     FineTuneOptions& f = request.options;
     f.objective = info_.kind == NetworkKind::classifier ? Objective::labels : Objective::boxes;
     f.epochs = o.epochs;
-    f.batch = o.batch;
+    f.batch = o.batch.value_or(info_.batch);
     f.learning_rate = o.learning_rate.value_or(info_.learning_rate);
     f.adamw = info_.adamw;
     f.momentum = o.momentum;
@@ -126,16 +127,7 @@ class Training {
     f.mixed_precision = o.mixed_precision;
     f.threads = o.threads;
     f.seed = context_.seed;
-    if (info_.kind != NetworkKind::classifier) {
-      DetectorTarget target;
-      target.loss = info_.kind == NetworkKind::yolo ? DetectorTarget::Loss::yolo : DetectorTarget::Loss::ssd;
-      target.grids = anchor_grids(info_, task_.network);
-      target.rows = task_.network.rows;
-      target.columns = task_.network.columns;
-      target.classes = task_.network.classes;
-      std::copy(std::begin(kSsdVariances), std::end(kSsdVariances), std::begin(target.variances));
-      request.detector = std::move(target);
-    }
+    if (info_.kind != NetworkKind::classifier) request.detector = detector_target(info_, task_.network);
     return request;
   }
 

@@ -18,11 +18,13 @@ struct TrainOptions {
   double width = 1, depth = 1;       ///< see NetworkOptions
   std::vector<int> widths;           ///< of a ResNet's stages; int8 kernels like multiples of 16
   std::string source = "idx";        ///< as a task file's `data: {source: …}`
-  std::string data;                  ///< its path; or all that a task file says in `data:`, in braces
-  std::string pre;                   ///< as a task file's `pre:`; empty: pictures as pixel/255, tensors as they come
+  std::string data;                  ///< its path, if it has one; or all that a task file says in `data:`, in braces
+  std::string labels;                ///< of images and audio; empty: sub-folders, of detectors YOLO's text files
+  std::string pre;                   ///< as a task file's `pre:`; empty: pictures as pixel/255, sounds as the network
+                                     ///< hears them
   std::vector<int> input;            ///< channels, rows, columns; empty: the data's where they all have one size
   int epochs = 10;
-  int batch = 128;
+  std::optional<int> batch;             ///< nothing: the catalogue's
   std::optional<double> learning_rate;  ///< at the top of the cycle; nothing: the catalogue's
   double momentum = 0.9;                ///< of SGD
   double weight_decay = 5e-4;           ///< on the weights of convolutions and layers only

@@ -14,10 +14,9 @@ void networks::check(const TrainOptions& o) {
   const auto require = [](bool good, const std::string& message) {
     if (!good) bad_input(message);
   };
-  require(!o.data.empty(), "no data given (--data)");
   require(!o.output.empty(), "no output file given (--output)");
   require(o.epochs >= 1 && o.epochs <= 10000, fmt::format("{} epochs, accepted: 1 to 10000", o.epochs));
-  require(o.batch >= 2 && o.batch <= 65536, fmt::format("batch {}, accepted: 2 to 65536", o.batch));
+  if (o.batch) require(*o.batch >= 2 && *o.batch <= 65536, fmt::format("batch {}, accepted: 2 to 65536", *o.batch));
   if (o.learning_rate)
     require(*o.learning_rate > 0 && std::isfinite(*o.learning_rate),
             fmt::format("learning rate {}, accepted: above 0", *o.learning_rate));
@@ -49,8 +48,9 @@ std::string quoted(const std::string& word) {
 
 std::string train_command(const TrainOptions& o, std::uint64_t seed) {
   const TrainOptions standard;
-  std::string line = fmt::format("rtmdl train --data {} --output {} --epochs {} --seed {}", quoted(o.data),
-                                 quoted(o.output.string()), o.epochs, seed);
+  std::string line = "rtmdl train";
+  if (!o.data.empty()) line += " --data " + quoted(o.data);
+  line += fmt::format(" --output {} --epochs {} --seed {}", quoted(o.output.string()), o.epochs, seed);
   const auto add = [&](const char* option, const auto& value, const auto& usual) {
     if (value != usual) line += fmt::format(" --{} {}", option, value);
   };
@@ -59,9 +59,10 @@ std::string train_command(const TrainOptions& o, std::uint64_t seed) {
   add("depth", o.depth, standard.depth);
   if (!o.widths.empty()) line += fmt::format(" --widths {}", fmt::join(o.widths, ","));
   add("source", o.source, standard.source);
+  add("labels", o.labels, standard.labels);
   if (!o.pre.empty()) line += fmt::format(" --pre {}", quoted(o.pre));
   if (!o.input.empty()) line += fmt::format(" --input {}", fmt::join(o.input, ","));
-  add("batch", o.batch, standard.batch);
+  if (o.batch) line += fmt::format(" --batch {}", *o.batch);
   if (o.learning_rate) line += fmt::format(" --learning-rate {}", *o.learning_rate);
   add("momentum", o.momentum, standard.momentum);
   add("weight-decay", o.weight_decay, standard.weight_decay);

@@ -28,16 +28,29 @@ std::string quoted(const std::string& text) {
 
 bool in_braces(const std::string& text) { return text.starts_with('{'); }
 
-std::string data_text(const TrainOptions& o) {
+bool is_one_of(const std::string& word, std::initializer_list<const char*> words) {
+  return std::find(words.begin(), words.end(), word) != words.end();
+}
+
+std::string data_text(const TrainOptions& o, const NetworkInfo& info) {
   if (in_braces(o.data)) return o.data;
-  // Frames of one picture each, so that every step draws its batch from all of them.
-  const bool batched = o.source == "idx" || o.source == "cifar10";
-  return fmt::format("{{source: {}, path: {}{}}}", o.source, quoted(o.data), batched ? ", batch: 1" : "");
+  std::string text = "source: " + o.source;
+  if (!o.data.empty()) text += ", path: " + quoted(o.data);
+  if (o.source == "idx") text += ", batch: 1";  // so that every step draws its batch from all pictures
+  if (!o.labels.empty()) text += ", labels: " + o.labels;
+  else if (o.source == "images" && info.kind != NetworkKind::classifier) text += ", labels: yolo";
+  else if (o.source == "images" || o.source == "audio") text += ", labels: folders";
+  if (o.source == "audio" && !info.sound.empty()) text += fmt::format(", {}", info.sound);
+  return "{" + text + "}";
 }
 
 /// Where things look the same from the left and from the right.
 bool may_mirror(const std::string& source) {
-  return source == "idx" || source == "cifar10" || source == "images" || source == "video";
+  return is_one_of(source, {"idx", "cifar10", "cifar100", "images", "video"});
+}
+
+bool has_one_size(const std::string& source) {
+  return is_one_of(source, {"idx", "cifar10", "cifar100", "signs", "traffic_lights"});
 }
 
 void fit_input(const TrainOptions& o, const std::string& source, const Frame& frame, NetworkOptions& n) {
@@ -47,18 +60,15 @@ void fit_input(const TrainOptions& o, const std::string& source, const Frame& fr
     n.columns = o.input[2];
   } else if (!frame.image.empty()) {
     n.channels = frame.image.channels();
-    if (source == "idx" || source == "cifar10") {  // all of one size
+    if (has_one_size(source)) {
       n.rows = frame.image.rows / frame.batch;
       n.columns = frame.image.cols;
     }
   } else {
     std::vector<std::int64_t> shape = frame.tensor.shape;
     while (shape.size() > 3) shape.erase(shape.begin());
-    if (shape.size() < 2)
-      bad_input(
-          fmt::format("{}: the data's frames have one dimension; networks want channels, rows and columns, which "
-                      "--input may say",
-                      kWhere));
+    while (shape.size() > 1 && shape[0] == 1) shape.erase(shape.begin());
+    if (shape.size() < 2) return;  // samples, which `pre` turns into what the catalogue says
     n.columns = static_cast<int>(shape.back());
     n.rows = static_cast<int>(shape[shape.size() - 2]);
     n.channels = shape.size() == 3 ? static_cast<int>(shape[0]) : 1;
@@ -78,7 +88,7 @@ TrainTask make_task(const TrainOptions& o, const NetworkInfo& info, std::uint64_
   TrainTask t;
   t.task.name = o.network;
   t.task.model = o.output;
-  t.task.where = ConfigNode::parse("data: " + data_text(o), kWhere);
+  t.task.where = ConfigNode::parse("data: " + data_text(o, info), kWhere);
   t.task.data = t.task.where["data"];
   const auto source = open_source(t.task.data, seed);
   const std::string kind = t.task.data["source"].text();
@@ -98,7 +108,7 @@ TrainTask make_task(const TrainOptions& o, const NetworkInfo& info, std::uint64_
   const bool sequence = info.name == "lstm";
   if (sequence) t.task.shapes["sequence"] = {frame.batch, t.network.rows, t.network.columns};
   else t.task.shapes["image"] = {frame.batch, t.network.channels, t.network.rows, t.network.columns};
-  t.pre = !o.pre.empty() ? o.pre : picture ? "{scale: 1/255}" : "";
+  t.pre = !o.pre.empty() ? o.pre : picture ? "{scale: 1/255}" : std::string(kind == "audio" ? info.pre : "");
   if (!t.pre.empty()) t.task.pre = ConfigNode::parse("pre: " + t.pre, kWhere)["pre"];
   t.task.accuracy.metric = detector ? "map50" : "top1";
   set_post(t, info);

@@ -103,6 +103,7 @@ struct FineTuneRequest {
   /// Called after every pass over the data with the running mean of the loss. The students' models hold the weights of
   /// then, so that they can be evaluated. Not called again for passes that a checkpoint has behind it.
   std::function<void(int epoch, double loss)> after_epoch;
+  bool keep_foreign_checkpoint = false;  ///< Error(bad_input) if another request made it; else it is written over
   std::filesystem::path
       checkpoint;  ///< written now and then, gone when done; a call with equal request goes on from it
 };

@@ -206,6 +206,11 @@ void Tuning::resume() {
       snapshot();
       return;
     }
+    if (!reason.empty() && request_.keep_foreign_checkpoint)
+      bad_input(
+          fmt::format("{}: this checkpoint cannot be gone on from, {}; repeat the command that made it, or delete "
+                      "the file to start over",
+                      request_.checkpoint.string(), reason));
     if (!reason.empty()) context_.info(fmt::format("{} is not used: {}", request_.checkpoint.string(), reason));
   }
   progress_.total = total;

@@ -171,8 +171,8 @@ TEST(Networks, HaveThePublishedNumbersOfParameters) {
   coco.rows = coco.columns = 320;
   coco.classes = 80;
   EXPECT_NEAR(static_cast<double>(count("ssdlite", coco)), 4.3e6, 0.1e6) << "Sandler et al. 2018, table 6";
-  // Four gates, each with weights of the input and of the state and two biases.
-  EXPECT_EQ(count("lstm"), 4 * 128 * (40 + 128 + 2) + 4 * 128 * (128 + 128 + 2) + 128 * 8 + 8);
+  // Four gates, each with weights of the input and of the state and two biases; a scale and a shift for each feature.
+  EXPECT_EQ(count("lstm"), 4 * 128 * (40 + 128 + 2) + 4 * 128 * (128 + 128 + 2) + 128 * 8 + 8 + 2 * 40);
 }
 
 TEST(Networks, AlexNetOfLargePicturesIsTheOneOfImageNet) {

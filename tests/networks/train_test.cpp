@@ -10,6 +10,7 @@
 #include <opencv2/imgcodecs.hpp>
 
 #include <atomic>
+#include <cmath>
 #include <limits>
 
 namespace rtmdl {
@@ -188,6 +189,62 @@ TEST_F(TrainNetwork, ADetectorGetsAnchorsForTheBoxesOfItsData) {
   EXPECT_EQ(tuner_.detector->grids.size(), 6U);
 }
 
+/// A second of a tone, 16 bits mono.
+void write_tone(const std::filesystem::path& path, double hertz, int rate) {
+  std::string samples;
+  for (int i = 0; i < rate; ++i) {
+    const auto value = static_cast<std::int16_t>(12000 * std::sin(2 * 3.14159265 * hertz * i / rate));
+    samples.append(reinterpret_cast<const char*>(&value), 2);
+  }
+  std::string header = "RIFF";
+  const auto number = [&](std::uint32_t v, int bytes) {
+    for (int b = 0; b < bytes; ++b) header += static_cast<char>(v >> 8 * b & 255);
+  };
+  number(36 + static_cast<std::uint32_t>(samples.size()), 4);
+  header += "WAVEfmt ";
+  number(16, 4), number(1, 2), number(1, 2);
+  number(static_cast<std::uint32_t>(rate), 4), number(static_cast<std::uint32_t>(2 * rate), 4);
+  number(2, 2), number(16, 2);
+  header += "data";
+  number(static_cast<std::uint32_t>(samples.size()), 4);
+  write(path, header + samples);
+}
+
+TEST_F(TrainNetwork, SoundsBecomeWhatTheNetworkHears) {
+  for (int i = 0; i < 12; ++i) {
+    const auto folder = folder_.path() / "sounds" / (i % 2 == 0 ? "high" : "low");
+    std::filesystem::create_directories(folder);
+    write_tone(folder / (std::to_string(i) + ".wav"), (i % 2 == 0 ? 900 : 200) + 20 * i, 16000);
+  }
+  options_.source = "audio";
+  options_.data = folder_.path() / "sounds";
+  options_.width = 0.25;
+  options_.network = "lstm";
+  const TrainResult result = run();
+  EXPECT_THAT(tuner_.input.shape, ElementsAre(-1, 128, 40));
+  EXPECT_EQ(tuner_.options.batch, 32) << "the catalogue's";
+  EXPECT_TRUE(tuner_.options.adamw);
+  EXPECT_EQ(tuner_.options.augment_shift, 0);
+  EXPECT_THAT(result.task, HasSubstr("pre: {mfcc: {coefficients: 40"));
+  options_.network = "sbcnn";
+  (void)run();
+  EXPECT_THAT(tuner_.input.shape, ElementsAre(-1, 1, 128, 128));
+  options_.padding = 2;
+  EXPECT_THAT(refused(), HasSubstr("sbcnn on these data takes neither"));
+}
+
+TEST_F(TrainNetwork, DrawnDataNeedNoPathAndMakeASyntheticModel) {
+  options_.source = "signs";
+  options_.data = "{source: signs, count: {training: 40, evaluation: 20}}";
+  options_.network = "mobilenetv2";
+  const TrainResult result = run();
+  EXPECT_TRUE(result.synthetic);
+  EXPECT_FALSE(tuner_.options.augment_mirror) << "a sign has a left and a right";
+  EXPECT_THAT(load_model(options_.output).proto.doc_string(), HasSubstr("of synthetic data"));
+  options_.data.clear();
+  EXPECT_EQ(refused(), "");
+}
+
 TEST_F(TrainNetwork, RefusesOptionsOutOfRange) {
   const auto with = [&](auto change) {
     const TrainOptions good = options_;
@@ -203,7 +260,7 @@ TEST_F(TrainNetwork, RefusesOptionsOutOfRange) {
   EXPECT_THAT(with([](TrainOptions& o) { o.widths = {8, 8}; }), HasSubstr("widths 8,8: resnet18 takes four"));
   EXPECT_THAT(with([](TrainOptions& o) { o.learning_rate = std::numeric_limits<double>::quiet_NaN(); }),
               HasSubstr("learning rate nan, accepted: above 0"));
-  EXPECT_THAT(with([](TrainOptions& o) { o.data.clear(); }), HasSubstr("no data given"));
+  EXPECT_THAT(with([](TrainOptions& o) { o.data.clear(); }), HasSubstr("path"));
   EXPECT_THAT(with([](TrainOptions& o) { o.data = "nowhere"; }), HasSubstr("nowhere"));
   EXPECT_THAT(with([](TrainOptions& o) { o.source = "tape"; }), HasSubstr("'tape'"));
   EXPECT_THAT(with([](TrainOptions& o) { o.network = "tiny-yolo"; }), HasSubstr("no boxes, from which tiny-yolo"));
