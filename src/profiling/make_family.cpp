@@ -239,7 +239,7 @@ class FamilyMaker::Work {
       const bool whole = v.resolution == 1 && !calibration.empty();
       inputs.push_back(whole ? calibration.front() : InputSet());
     }
-    const auto times = measure_times(engine_, requests, inputs);
+    const auto times = measure_times(engine_, requests, inputs, {}, context_);
     for (std::size_t i = 0; i < times.size(); ++i) timed[i]->median = quantile(times[i], 0.5);
     keep(task, family);
   }

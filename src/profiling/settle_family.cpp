@@ -156,6 +156,7 @@ std::vector<SharingGroup> FamilyStorage::groups() const {
       return bytes_of(of, all);
     };
     group.limit = limit_of(group.levels);
+    group.keeps_source = true;  // the user has it anyway
     groups.push_back(std::move(group));
   }
   return groups;

@@ -175,7 +175,7 @@ class Chooser {
       const bool bounded = together || choice_.exceeded[g];
       // Where bytes are scarce, a level near a better one comes into question again if it is smaller.
       settle_near(groups_[g], bounded);
-      if (bounded) options.push_back(options_of(groups_[g]));
+      if (bounded) options.push_back(options_of(groups_[g], groups_[g].keeps_source && !together));
       else options.push_back({option(groups_[g], all)});
     }
     choice_.least = 0;
@@ -207,12 +207,16 @@ class Chooser {
     for (std::size_t k = 0; k < group.levels.size(); ++k) keep[group.levels[k]] = option.keep[k];
   }
 
-  [[nodiscard]] std::vector<Option> options_of(const SharingGroup& group) const {
+  [[nodiscard]] std::vector<Option> options_of(const SharingGroup& group, bool with_source = false) const {
     std::vector<std::size_t> candidates;  // places in group.levels
     for (std::size_t k = 0; k < group.levels.size(); ++k) {
       if (candidate(group.levels[k])) candidates.push_back(k);
     }
-    auto options = front(candidates.size() <= kEnumerated ? enumerate(group, candidates) : descend(group, candidates));
+    auto all = candidates.size() <= kEnumerated ? enumerate(group, candidates) : descend(group, candidates);
+    const auto keeps_source = [&](const Option& o) { return o.source && o.bytes <= group.limit; };
+    if (with_source && std::any_of(all.begin(), all.end(), keeps_source))
+      std::erase_if(all, [](const Option& o) { return !o.source; });
+    auto options = front(std::move(all));
     while (options.size() > 1 && options.back().bytes > group.limit) options.pop_back();
     return options;
   }

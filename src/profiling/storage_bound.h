@@ -28,6 +28,7 @@ struct SharingGroup {
   /// Bytes on disk of those of `levels` that are kept (one flag each), whatever they share counted once.
   std::function<std::int64_t(const std::vector<bool>& keep)> bytes;
   std::int64_t limit = std::numeric_limits<std::int64_t>::max();  ///< of those bytes
+  bool keeps_source = false;  ///< `limit` takes the source away only where nothing with it fits; the bound over all may
 };
 
 struct StorageChoice {

@@ -5,6 +5,7 @@
 #include "base/units.h"
 #include "model/edit.h"
 #include "scaling/calibrate.h"
+#include "scaling/half.h"
 #include "scaling/int8_search.h"
 #include "scaling/measure.h"
 #include "scaling/prepare.h"
@@ -68,12 +69,13 @@ class Scaling {
     context_.report("source", 0);
     add_source();
     if (request_.form != nullptr && !add_form()) return;
-    if ((wants("fp32") || wants("int8")) && !context_.stopping()) {
+    if ((wants("fp32") || wants("int8") || wants("fp16")) && !context_.stopping()) {
       attempt(wants("int8") ? "int8" : "fp32", [&] {
         context_.report("folding", 0.05);
         prepared_ = prepare(engine_, source_, at(request_.model, request_.shapes), request_.folder);
         attempt("fp32", [&] { add_fp32(); });
         if (wants("int8") && !context_.stopping()) add_int8();
+        if (wants("fp16") && !context_.stopping()) attempt(named("fp16"), [&] { add_fp16(); });
       });
     }
     if (!context_.stopping()) add_resolutions();
@@ -146,7 +148,8 @@ class Scaling {
     for (std::size_t i = 0; i < inputs.size() && !sets_.empty(); ++i) {
       if (i == 0 || levels[i - 1].variant.shapes == request_.shapes) inputs[i] = sets_.front();
     }
-    const auto times = request_.measure ? request_.measure(requests) : measure_times(engine_, requests, inputs);
+    const auto times =
+        request_.measure ? request_.measure(requests) : measure_times(engine_, requests, inputs, {}, context_);
     base.median = quantile(times[0], 0.5);
     for (std::size_t i = 0; i < levels.size(); ++i) {
       levels[i].base_low = quantile(times[0], 0.2);
@@ -224,8 +227,9 @@ class Scaling {
   }
 
   void add_fp32() {
-    if (!wants("fp32") || prepared_.folded == 0) return;
-    const std::string folded = fmt::format("{} operators folded", prepared_.folded);
+    if (!wants("fp32") || (prepared_.folded == 0 && prepared_.widened == 0)) return;
+    std::string folded = fmt::format("{} operators folded", prepared_.folded);
+    if (prepared_.widened > 0) folded += fmt::format(", {} weights widened from 16 bits", prepared_.widened);
     std::vector<Level> one{request_.form == nullptr ? write("fp32", "fp32", prepared_.model, folded)
                                                     : write(request_.form->id, "fp32", prepared_.model,
                                                             fmt::format("{}, {}", request_.form->note, folded))};
@@ -275,6 +279,28 @@ class Scaling {
     if (candidates.empty())
       return refuse_int8("no integer form of it runs and gives finite outputs on the task's data");
     keep_int8(builder, std::move(candidates));
+  }
+
+  /// For accelerators: whether it is faster there, the profile tells. Here it is only scored.
+  void add_fp16() {
+    if (sets_.empty()) {
+      outcome_.refused.push_back(named("fp16") + ": there are no inputs to observe activations with");
+      return;
+    }
+    context_.report("half precision", 0.85);
+    const HalfModel half =
+        to_half(engine_, prepared_.model, at(request_.model, request_.shapes), sets_, request_.folder, context_);
+    if (half.half == 0) {
+      outcome_.refused.push_back(fmt::format("{}: no operator can compute in f16{}", named("fp16"),
+                                             half.kept.empty() ? "" : ": " + half.kept.front()));
+      return;
+    }
+    std::string note = fmt::format("{} operators in f16, {} kept in f32", half.half, half.kept.size());
+    if (request_.form != nullptr) note = request_.form->note + ", " + note;
+    std::vector<Level> one{write(named("fp16"), "fp16", half.model, note)};
+    measure(base_, one);
+    if (!score(one.front())) return refuse(one.front(), too_inaccurate(one.front()));
+    outcome_.variants.push_back(one.front().variant);
   }
 
   static bool any_linear(const std::vector<Unit>& units) {
@@ -365,7 +391,7 @@ class Scaling {
         level.base_low = lows[k];
         base_ = confirmed[k];
       }
-      if (level.base_low == Duration::max() || fast_enough(level)) {
+      if (level.base_low == Duration::max() || level.variant.precision == "fp16" || fast_enough(level)) {
         confirmed.push_back(level.variant);
         lows.push_back(level.low);
       } else {

@@ -148,8 +148,8 @@ ScaleSpec parse_scale(const ConfigNode& node) {
   node.allow({"precision", "resolution", "width", "depth", "shared", "storage", "tuning"});
   if (const ConfigNode precision = node["precision"]; precision.present()) {
     scale.precisions.clear();
-    for (const ConfigNode& p : precision.items()) scale.precisions.push_back(p.one_of({"fp32", "int8"}));
-    if (scale.precisions.empty()) precision.fail("an empty list; accepted are fp32, int8");
+    for (const ConfigNode& p : precision.items()) scale.precisions.push_back(p.one_of({"fp32", "int8", "fp16"}));
+    if (scale.precisions.empty()) precision.fail("an empty list; accepted are fp32, int8, fp16");
   }
   if (const ConfigNode resolution = node["resolution"]; resolution.present()) {
     scale.resolutions = fractions(resolution, 0.1);

@@ -103,6 +103,7 @@ TEST(StorageBound, AGroupMayHaveALimitOfItsOwn) {
                                         level(1, "a", 70, 0.97, 500),     level(1, "near", 10, 0.96, 490)};
   std::vector<SharingGroup> groups = unshared(levels);
   groups[0].limit = 130;
+  groups[0].keeps_source = true;
   const auto choice = choose_within(levels, {1, 1}, groups, 1000);
   EXPECT_THAT(choice.keep, ElementsAre(true, false, true, true, true, false));
   EXPECT_THAT(choice.exceeded, ElementsAre(true, false));

@@ -253,6 +253,19 @@ TEST(ScaledShape, SnapsToMultiplesOf32) {
   EXPECT_EQ(scaled_shape({1, 50, 70, 3}, nhwc, 1), (std::vector<std::int64_t>{1, 50, 70, 3}));
 }
 
+TEST_F(Scale, HalfPrecisionIsKeptForAcceleratorsHoweverSlowItIsHere) {
+  request_.precisions = {"fp16"};
+  int8_ = fp32_ = microseconds(3000);
+  const ScaleOutcome o = run();
+  ASSERT_THAT(ids(o), testing::ElementsAre("source", "fp16")) << testing::PrintToString(o.refused);
+  EXPECT_EQ(o.variants[1].precision, "fp16");
+  EXPECT_LT(o.variants[1].bytes, o.variants[0].bytes * 6 / 10);
+  EXPECT_THAT(o.variants[1].note, HasSubstr("operators in f16"));
+  accuracy_ = 0.5;
+  request_.accuracy_min = 0.9;
+  EXPECT_THAT(run().refused, testing::Contains(HasSubstr("fp16: accuracy 50.00 %")));
+}
+
 /// A narrower form, as far as the made-up times tell.
 class ScaleForm : public Scale {
  protected:
