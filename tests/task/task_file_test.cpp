@@ -258,7 +258,7 @@ TEST_F(TaskFileTest, ValuesOutOfRangeAreRefusedWithWhatIsAccepted) {
       {"scale: {width: [0]}", "0 is out of range: 0.05 to 1 is accepted"},
       {"scale: {depth: [1.5]}", "1.5 is out of range: 0 to 1 is accepted"},
       {"scale: {widths: [0.5]}", "did you mean 'width'?"},
-      {"scale: {shared: 0.5}", "'0.5' is not a percentage"},
+      {"scale: {shared: 0.5}", "'0.5' has no unit: write a percentage"},
       {"scale: {storage: -1 %}", "-1 % is out of range: 0 % to 10000 % is accepted"},
       {"scale: {tuning: {epochs: nan}}", "'nan' is not a finite number"},
       {"scale: {tuning: {limit: 0 s}}", "must be longer than nothing"},
