@@ -151,6 +151,51 @@ TEST_P(Architectures, CanBeMadeShallower) {
 INSTANTIATE_TEST_SUITE_P(All, Architectures, testing::ValuesIn(test::architectures()),
                          [](const auto& i) { return i.param; });
 
+/// The same on models that other converters made (Paddle, TensorFlow), with inputs of free size.
+class PrunedDemoModels : public testing::TestWithParam<test::DemoModel> {};
+
+TEST_P(PrunedDemoModels, RunAndStayTheSameWithAllChannels) {
+  const auto path = test::demo_path(GetParam().name);
+  if (!std::filesystem::exists(path)) GTEST_SKIP() << path << " is not there: run scripts/setup";
+  const test::Folder folder;
+  LoadRequest at;
+  at.shapes = GetParam().shapes;
+  const Subject subject(load_model(path), folder.path(), at);
+  const ChannelGroups groups = verified_channel_groups(test::engine(), subject.model, at, folder.path());
+  EXPECT_EQ(groups.groups.size(), find_channel_groups(subject.model, subject.specs).groups.size());
+  EXPECT_GE(groups.groups.size(), 10U);
+  EXPECT_LE(groups.whole.size(), 4U) << testing::PrintToString(test::names(groups.whole));
+  const auto by = importance(subject.model, groups, Importance::bn_scale);
+  const Kept half = most_important(groups, by, std::vector<double>(groups.groups.size(), 0.5));
+  const Pruned pruned = prune(subject.model, subject.specs, groups, half);
+  test::expect_predicted(pruned.model, pruned.specs, at, folder.path());
+  const Pruned mixed = prune(subject.model, subject.specs, groups, test::shuffled(groups, 3));
+  // Another order of sums is another rounding. Detectors keep a point where it equals its neighbourhood's maximum, so
+  // that the last bit of an input moves some outputs by more than 1e-4: output by output, no more than that is allowed.
+  const auto answers = [&](const Model& model, double noise) {
+    LoadRequest request = at;
+    request.model = folder.save(model, "answers.onnx");
+    InputSet set = test::random_inputs(*test::engine().load(request), 7, GetParam().low, GetParam().high);
+    std::mt19937 random(1);
+    std::uniform_real_distribution<double> factor(1 - noise, 1 + noise);
+    for (Tensor& tensor : set) {
+      for (float& x : tensor.as<float>()) x = static_cast<float>(x * factor(random));
+    }
+    return test::outputs(request, set);
+  };
+  const auto expected = answers(subject.model, 0);
+  const auto disturbed = answers(subject.model, 1e-6);
+  const auto reordered = answers(mixed.model, 0);
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    const double sensitivity = test::difference({expected[i]}, {disturbed[i]});
+    EXPECT_LT(sensitivity, 0.05) << i;
+    EXPECT_LE(test::difference({expected[i]}, {reordered[i]}), 1e-4 + 2 * sensitivity) << i;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, PrunedDemoModels, testing::ValuesIn(test::demo_models()),
+                         [](const auto& i) { return std::string(i.param.name); });
+
 ChannelGroups groups_of(const std::string& name) {
   const test::Folder folder;
   const Subject subject(test::architecture(name), folder.path());
