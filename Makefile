@@ -4,6 +4,9 @@ sources = $(shell find $(wildcard src include tests bench fuzz) -name '*.cpp' -o
 clang_format = $(or $(shell command -v clang-format-14),$(shell command -v clang-format),$(error install clang-format))
 clang_tidy = $(or $(shell command -v run-clang-tidy-14),$(shell command -v run-clang-tidy),$(error install clang-tidy))
 
+fuzzer = ASAN_OPTIONS=detect_leaks=0 build/fuzz/fuzz
+fuzz_options = -max_total_time=$(or $(seconds),60) -rss_limit_mb=4096 -verbosity=0 -timeout=20
+
 .DEFAULT_GOAL := build
 .PHONY: all build test demo bench format format-check lint asan tsan fuzz clean help setup
 
@@ -36,8 +39,11 @@ fuzz: setup ## build the fuzzers with Clang and run each for a minute
 	@cmake --preset dev -B build/fuzz -DCMAKE_CXX_COMPILER=clang++ -DRTMDL_FUZZ=ON -DRTMDL_WERROR=OFF -DRTMDL_SANITIZE=address,undefined \
 	  -DRTMDL_TESTS=OFF -DRTMDL_BENCH=OFF -Wno-dev >/dev/null
 	@cmake --build build/fuzz --target fuzz_task_file fuzz_onnx_model
-	@for fuzzer in build/fuzz/fuzz/fuzz_*; do [ -x $$fuzzer ] && [ -f $$fuzzer ] || continue; \
-	  echo "$$fuzzer"; ASAN_OPTIONS=detect_leaks=0 $$fuzzer -max_total_time=60 -rss_limit_mb=4096 -verbosity=0 || exit; done
+	@mkdir -p build/fuzz/corpus/task_file build/fuzz/corpus/onnx_model build/fuzz/seeds/onnx_model
+	@for model in assets/models/blazeface_128.onnx tests/architectures/*.onnx; do \
+	  [ -f $$model ] && ln -sf $(CURDIR)/$$model build/fuzz/seeds/onnx_model/; done; true
+	@$(fuzzer)/fuzz_task_file -max_len=8192 $(fuzz_options) build/fuzz/corpus/task_file examples/edge-box
+	@$(fuzzer)/fuzz_onnx_model -max_len=600000 $(fuzz_options) build/fuzz/corpus/onnx_model build/fuzz/seeds/onnx_model
 
 format: ## rewrite the sources as .clang-format says
 	@$(clang_format) -i $(sources)

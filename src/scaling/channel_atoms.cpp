@@ -2,6 +2,8 @@
 
 #include "model/tensor_data.h"
 
+#include <rtmdl/error.h>
+
 #include <algorithm>
 #include <map>
 #include <numeric>
@@ -52,6 +54,8 @@ ChannelAtoms::ChannelAtoms(const Model& model, const TensorSpecs& specs) {
     for (const auto& name : node.output()) outputs_[n].push_back(from_specs(name));
   }
 }
+
+void ChannelAtoms::refuse() { throw Error(ErrorCode::internal, "the shapes of a node do not fit its operator"); }
 
 int ChannelAtoms::add_tensor(TensorAxes tensor) {
   const int id = static_cast<int>(tensors_.size());

@@ -40,11 +40,19 @@ class ChannelAtoms {
   [[nodiscard]] const std::vector<TensorAxes>& tensors() const { return tensors_; }
   [[nodiscard]] const std::vector<Axis>& axes() const { return axes_; }
   [[nodiscard]] std::size_t rank(int tensor) const { return tensors_[index(tensor)].shape.size(); }
-  [[nodiscard]] std::int64_t dim(int tensor, std::size_t k) const { return tensors_[index(tensor)].shape[k]; }
+  // Throw Error(internal) for an axis or an index that is not there: shapes that no run of the model gives.
+  [[nodiscard]] std::int64_t dim(int tensor, std::size_t k) const {
+    require(k < rank(tensor));
+    return tensors_[index(tensor)].shape[k];
+  }
   [[nodiscard]] int axis(int tensor, std::size_t k) const {
+    require(k < rank(tensor));
     return tensors_[index(tensor)].first_axis + static_cast<int>(k);
   }
-  [[nodiscard]] int atom(int axis, std::int64_t i) const { return axes_[index(axis)].first + static_cast<int>(i); }
+  [[nodiscard]] int atom(int axis, std::int64_t i) const {
+    require(i >= 0 && i < size(axis));
+    return axes_[index(axis)].first + static_cast<int>(i);
+  }
   [[nodiscard]] int size(int axis) const { return axes_[index(axis)].size; }
   [[nodiscard]] std::size_t atoms() const { return parent_.size(); }
 
@@ -68,6 +76,10 @@ class ChannelAtoms {
 
  private:
   static std::size_t index(int i) { return static_cast<std::size_t>(i); }
+  static void require(bool fits) {
+    if (!fits) refuse();
+  }
+  [[noreturn]] static void refuse();
   int add_tensor(TensorAxes tensor);
 
   std::vector<TensorAxes> tensors_;

@@ -211,6 +211,10 @@ void OnnxRuntimeSession::learn_outputs() {
   outputs_.resize(session_.GetOutputCount());
   for (std::size_t i = 0; i < outputs_.size(); ++i)
     outputs_[i].spec.name = session_.GetOutputNameAllocated(i, allocator).get();
+  for (std::size_t i = 0; i < outputs_.size(); ++i)  // ONNX Runtime would crash
+    for (std::size_t k = 0; k < i; ++k)
+      if (outputs_[k].spec.name == outputs_[i].spec.name)
+        bad_input(fmt::format("two outputs named '{}'", outputs_[i].spec.name));
   std::mt19937 random(1);
   for (int round = 0; round < 2; ++round) {
     free_outputs();
