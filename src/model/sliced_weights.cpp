@@ -175,7 +175,7 @@ class Reader {
     const Extent extent = parse_extent(r, tensor);
     const OpenFile& file = open(r.location);
     if (extent.offset > file.file().bytes || extent.length > file.file().bytes - extent.offset)
-      bad_input(fmt::format("bytes {} to {} of {}, which has {}", extent.offset, extent.offset + extent.length,
+      bad_input(fmt::format("{} bytes from byte {} on of {}, which has {}", extent.length, extent.offset,
                             file.file().path.string(), file.file().bytes));
     const TensorSlice slice = parse_slice(r, tensor, extent.shape);
     std::string bytes = read_slice(slice, extent.element,

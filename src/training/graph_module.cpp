@@ -20,7 +20,6 @@ namespace {
 /// What takes bfloat16 without harm; everything else is handed f32.
 bool takes_bfloat16(const std::string& op) {
   static const std::unordered_set<std::string_view> ops{"Conv",
-                                                        "ConvTranspose",
                                                         "MatMul",
                                                         "Gemm",
                                                         "BatchNormalization",
@@ -302,9 +301,11 @@ std::vector<at::Tensor> GraphModule::forward(const NamedInputs& inputs, const Pa
 void GraphModule::run(Node& node, std::vector<at::Tensor>& values, const Pass& pass, std::int64_t batch) {
   std::vector<at::Tensor> in;
   in.reserve(node.in.size());
-  const bool widen = pass.bfloat16 && !takes_bfloat16(node.proto.op_type());
+  const std::string& op = node.proto.op_type();
+  bool widen = pass.bfloat16 && !takes_bfloat16(op);
   for (const int s : node.in) {
     in.push_back(s < 0 ? at::Tensor() : values[static_cast<std::size_t>(s)]);
+    if (pass.bfloat16 && op == "MaxPool" && in[0].dim() != 4) widen = true;
     if (widen && in.back().defined() && in.back().scalar_type() == at::kBFloat16) in.back() = in.back().to(at::kFloat);
   }
   if (recording_ && !in.empty() && in[0].defined()) node.in_shape = in[0].sizes().vec();

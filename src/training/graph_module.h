@@ -20,7 +20,8 @@ struct Pass {
   bool batch_statistics = false;  ///< batch normalisations use the batch's own and move their running ones
   double running_share = 0.1;     ///< of the batch in the running statistics: new = (1 - share) * old + share * batch
   bool dropout = false;           ///< active; drawn from torch's default generator, which the caller seeds
-  bool bfloat16 = false;          ///< activations of convolutions and products; weights, sums and outputs stay f32
+  bool bfloat16 =
+      false;  ///< activations of convolutions and products, on CPUs with AVX512_BF16; weights and outputs stay f32
 };
 
 struct Call;

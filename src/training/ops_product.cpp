@@ -37,9 +37,9 @@ void convolution(Call& c) {
 }
 
 void transposed_convolution(Call& c) {
-  const at::Tensor x = narrowed(c, c.operand(0));
-  const at::Tensor weight = narrowed(c, c.operand(1));
-  const at::Tensor bias = c.has(2) ? narrowed(c, c.in[2]) : at::Tensor();
+  const at::Tensor& x = c.operand(0);
+  const at::Tensor& weight = c.operand(1);
+  const at::Tensor bias = c.has(2) ? c.in[2] : at::Tensor();
   Window w = window_of(c, x, kernel_of(weight));
   const std::size_t n = w.kernel.size();
   Integers more = integers_attribute(c.node, "output_padding");

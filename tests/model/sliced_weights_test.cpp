@@ -207,7 +207,7 @@ TEST_F(SlicedWeights, SayWhatIsWrongWithASlice) {
   EXPECT_EQ(refusal_with(0, "stored", "9999999999999,9999999999999"),
             "weights 'w0': the shape stands for more bytes than there can be");
   EXPECT_EQ(refusal_with(0, "stored", "16,-8,3,3"), "weights 'w0': '16,-8,3,3' is not a shape");
-  EXPECT_THAT(refusal_with(0, "offset", "9"), HasSubstr("bytes 9 to 4617 of "));
+  EXPECT_THAT(refusal_with(0, "offset", "9"), HasSubstr("4608 bytes from byte 9 on of "));
   EXPECT_THAT(refusal_with(0, "offset", "9223372036854775807"), HasSubstr("which has 4616"));
   EXPECT_EQ(refusal_with(0, "offset", "99999999999999999999"), "weights 'w0': 'offset' and 'length' must be numbers");
   EXPECT_EQ(refusal_with(0, "location", "other.weights"), "weights 'w0': no weights file is named 'other.weights'");

@@ -37,6 +37,7 @@ class PackFamily : public testing::Test {
   PackFamily() {
     std::string name = (fs::temp_directory_path() / "rtmdl-pack-XXXXXX").string();
     folder_ = ::mkdtemp(name.data());
+    packed_ = folder_ / "variants";
     fs::create_directories(packed_);
   }
   ~PackFamily() override { fs::remove_all(folder_); }
@@ -88,7 +89,7 @@ class PackFamily : public testing::Test {
   }
 
   fs::path folder_;
-  fs::path packed_ = folder_ / "variants";
+  fs::path packed_;
 };
 
 TEST_F(PackFamily, SlicesOfTheSourceCostOnlyTheirGraph) {
@@ -303,7 +304,7 @@ TEST_F(PackFamily, WidthsOfARealModelShareTheirFrontLayersWithTheSource) {
     for (int i = tensors.size() / 2; i < tensors.size(); ++i) {
       if (tensors[i].data_type() != onnx::TensorProto::FLOAT || !tensors[i].has_raw_data()) continue;
       std::string& raw = *tensors[i].mutable_raw_data();
-      for (std::size_t b = 1; b < raw.size(); b += 4) raw[b] = static_cast<char>(raw[b] ^ 16);
+      for (std::size_t b = 1; b < raw.size(); b += 4) raw[b] = static_cast<char>(raw[b] ^ static_cast<int>(64 * width));
       trained += static_cast<std::int64_t>(raw.size());
     }
     levels.push_back(level(pruned.model));

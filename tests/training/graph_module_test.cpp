@@ -19,6 +19,11 @@ namespace {
 using training::GraphModule;
 using training::NamedInputs;
 
+at::Tensor random_tensor(const std::vector<std::int64_t>& shape, std::uint64_t seed = 1) {
+  at::manual_seed(seed);
+  return at::randn(shape);
+}
+
 class Architectures : public testing::TestWithParam<std::string> {};
 
 TEST_P(Architectures, AreComputedAsOnnxRuntimeDoes) {
@@ -28,6 +33,33 @@ TEST_P(Architectures, AreComputedAsOnnxRuntimeDoes) {
   LoadRequest request;
   request.model = folder.save(model, "model.onnx");
   EXPECT_LT(apart(model, request, -1, 1), 1e-4);
+}
+
+/// Every operator on the way has a gradient in that type, and results are those of f32 but for its few digits.
+TEST_P(Architectures, AreTrainedInBfloat16) {
+#if defined(__x86_64__)
+  if (!__builtin_cpu_supports("avx512bf16")) GTEST_SKIP() << "this CPU does not multiply bfloat16";
+#else
+  GTEST_SKIP() << "this CPU does not multiply bfloat16";
+#endif
+  const Model model = architecture(GetParam());
+  GraphModule module(model);
+  NamedInputs inputs;
+  for (const TensorSpec& spec : model_inputs(model))
+    inputs[spec.name] = spec.type == ElementType::f32 ? random_tensor(spec.shape) : at::ones(spec.shape, at::kLong);
+  const std::vector<at::Tensor> exact = module.forward(inputs, false);
+  training::Pass pass;
+  pass.bfloat16 = true;
+  const std::vector<at::Tensor> near = module.forward(inputs, pass);
+  at::Tensor sum;
+  for (std::size_t o = 0; o < near.size(); ++o) {
+    if (!near[o].is_floating_point()) continue;
+    EXPECT_LT((near[o] - exact[o]).norm().item<double>(), 0.2 * exact[o].norm().item<double>());
+    sum = sum.defined() ? sum + near[o].sum() : near[o].sum();
+  }
+  sum.backward();
+  for (const training::NamedTensor& p : module.parameters())
+    EXPECT_TRUE(!p.value.grad().defined() || p.value.grad().isfinite().all().item<bool>()) << p.name;
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Architectures, testing::ValuesIn(architectures()), [](const auto& p) { return p.param; });
@@ -42,9 +74,12 @@ class DemoModels : public testing::TestWithParam<Demo> {};
 
 TEST_P(DemoModels, AreComputedAsOnnxRuntimeDoes) {
   const Demo& demo = GetParam();
-  const Model model = load_model(demo_path(demo.name));
+  Model model = load_model(demo_path(demo.name));
   ASSERT_EQ(GraphModule::refuses(model), std::nullopt);
-  EXPECT_LT(apart(model, test::at(demo_path(demo.name), demo.shapes), demo.low, demo.high), 1e-4);
+  // A score of mlsd stays if it equals the largest of its neighbourhood: ties fall either way.
+  if (std::string(demo.name).starts_with("mlsd")) model = with_outputs(model, {"offsets"});
+  const Folder folder;
+  EXPECT_LT(apart(model, test::at(folder.save(model, "model.onnx"), demo.shapes), demo.low, demo.high), 1e-4);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, DemoModels,
@@ -54,11 +89,6 @@ INSTANTIATE_TEST_SUITE_P(All, DemoModels,
                                          Demo{"ppocr_det", {{"x", {1, 3, 160, 224}}}, -2, 2},
                                          Demo{"ppocr_rec", {{"x", {1, 3, 48, 160}}}, -1, 1}),
                          [](const auto& p) { return std::string(p.param.name); });
-
-at::Tensor random_tensor(const std::vector<std::int64_t>& shape, std::uint64_t seed = 1) {
-  at::manual_seed(seed);
-  return at::randn(shape);
-}
 
 /// A graph with one of each kind of weight, in training mode: analytic against numeric derivatives.
 TEST(GraphModule, GradientsAreThoseOfFiniteDifferences) {
