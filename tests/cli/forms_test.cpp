@@ -65,7 +65,7 @@ tasks:
     post: {{kind: classes, k: 1}}
     period: 100 ms
     accuracy: {{metric: top1, min: 40 %}}
-    scale: {{precision: [fp32], width: [0.5], tuning: {{epochs: 2, limit: 2 min}}}}
+    scale: {{precision: [fp32], width: [0.5], storage: 200 %, tuning: {{epochs: 2, limit: 2 min}}}}
 )",
                                       (kSource / "examples/edge-box/models/fashion_resnet18.onnx").string()));
   }
