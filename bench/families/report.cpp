@@ -1,7 +1,10 @@
 /// Reads what `rtmdl scale --json` printed for families of one task each and prints the table and the figures of merit
 /// that README quotes: family_report [--unshared-bytes] NAME=FILE.json …
+/// With --front PICTURE.svg, draws the first family beside VGG19's of the RT-mDL paper (figure of nine levels).
 
+#include "base/atomic_file.h"
 #include "base/units.h"
+#include "report/front.h"
 
 #include <rtmdl/error.h>
 #include <rtmdl/time.h>
@@ -10,6 +13,8 @@
 #include <exception>
 #include <fstream>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -70,29 +75,51 @@ std::int64_t unshared_bytes(const json& family) {
   return sum;
 }
 
+void draw(const std::string& name, const json& family, const std::string& picture) {
+  // Ling et al. 2021, VGG19 on CIFAR-10, Jetson AGX Xavier; the source last there, first here.
+  const std::vector<rtmdl::MeasuredLevel> paper{{23.7, 0.855}, {23.3, 0.849}, {22.3, 0.847},
+                                                {21.2, 0.848}, {19.7, 0.839}, {18.1, 0.840},
+                                                {16.3, 0.831}, {14.4, 0.823}, {12.1, 0.807}};
+  std::vector<rtmdl::MeasuredLevel> ours;
+  for (const json& v : family.at("tasks").front().at("variants")) ours.push_back({latency(v), accuracy(v)});
+  rtmdl::write_file_atomically(
+      picture, rtmdl::relative_front_svg(ours, paper, {name + ", rtmdl", "VGG19, RT-mDL (SenSys 2021)"}));
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   try {
-    const bool only_bytes = argc > 1 && std::string(argv[1]) == "--unshared-bytes";
-    if (argc < (only_bytes ? 3 : 2)) {
+    std::vector<std::string> arguments(argv + 1, argv + argc);
+    bool only_bytes = false;
+    std::string picture;
+    if (!arguments.empty() && arguments.front() == "--unshared-bytes") {
+      only_bytes = true;
+      arguments.erase(arguments.begin());
+    } else if (arguments.size() > 1 && arguments.front() == "--front") {
+      picture = arguments[1];
+      arguments.erase(arguments.begin(), arguments.begin() + 2);
+    }
+    if (arguments.empty()) {
       fmt::print(
           stderr,
-          "usage: family_report [--unshared-bytes] NAME=FILE.json ...   (files that `rtmdl scale --json` wrote)\n");
+          "usage: family_report [--unshared-bytes | --front PICTURE.svg] NAME=FILE.json ...   (files that `rtmdl "
+          "scale --json` wrote)\n");
       return 2;
     }
-    for (int i = only_bytes ? 2 : 1; i < argc; ++i) {
-      const std::string argument = argv[i];
+    for (const std::string& argument : arguments) {
       const std::size_t equals = argument.find('=');
       std::ifstream in(argument.substr(equals + 1));
       if (equals == std::string::npos || !in)
         rtmdl::bad_input(fmt::format("'{}': NAME=FILE.json is accepted", argument));
+      const std::string name = argument.substr(0, equals);
       const json family = json::parse(in);
       if (only_bytes) {
         fmt::print("{}\n", unshared_bytes(family));
         continue;
       }
-      print_table(argument.substr(0, equals), family.at("tasks").front().at("variants"));
+      if (!picture.empty()) draw(name, family, std::exchange(picture, ""));
+      print_table(name, family.at("tasks").front().at("variants"));
       print_merit(family);
     }
     return 0;
