@@ -52,6 +52,10 @@ std::string lost_at(const json& variants, double share) {
 void print_merit(const json& family) {
   const json& variants = family.at("tasks").front().at("variants");
   const json& source = variants.front();
+  if (source.at("id") != "source") {
+    fmt::print("\n- the source was dropped: factors and points are those of the first level\n");
+    return;
+  }
   double fastest = latency(source), bytes = 0;
   const json* int8 = nullptr;
   for (const json& v : variants) {
