@@ -87,9 +87,10 @@ class Scaling {
       if (families_[t].stored.settled != before[t]) maker_.keep(t, families_[t]);
     storage_->remove_unused(choice.keep, maker_.other_locations(families_));
     if (choice.hypervolume < choice.hypervolume_unbounded)
-      context_.info(fmt::format("storage: {} of {} are used; the accuracy-latency fronts lose {} of their hypervolume",
-                                format_bytes(choice.bytes), format_bytes(*file_.storage),
-                                format_percent(1 - choice.hypervolume / choice.hypervolume_unbounded, 1)));
+      context_.info(
+          fmt::format("storage: {} are used{}; the bounds cost the accuracy-latency fronts {} of their hypervolume",
+                      format_bytes(choice.bytes), file_.storage ? " of " + format_bytes(*file_.storage) : std::string(),
+                      format_percent(1 - choice.hypervolume / choice.hypervolume_unbounded, 1)));
   }
 
   /// Without a choice (the work was stopped): all that there is.
