@@ -2,6 +2,7 @@
 /// Algebra that keeps a model's outputs (up to rounding) and leaves fewer, larger operators. All expect normalise()
 /// before.
 
+#include "model/cost.h"
 #include "model/model.h"
 
 namespace rtmdl {
@@ -20,5 +21,9 @@ int fold_hard_sigmoid(Model& model);
 int merge_scalar_runs(Model& model);
 /// All of the above until nothing changes.
 int fold_all(Model& model);
+/// Cuts off the outer kernel taps of padded convolutions that only ever meet padding, as a 3x3 kernel does on a 1x1
+/// map: 8/9 of its weights. Needs the shapes of a run and does nothing to models that take other spatial shapes as
+/// well. Not part of fold_all(). Returns how many convolutions got smaller.
+int cut_unused_taps(Model& model, const TensorSpecs& specs);
 
 }  // namespace rtmdl

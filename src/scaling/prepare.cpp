@@ -5,6 +5,7 @@
 #include "model/opset.h"
 #include "scaling/calibrate.h"
 #include "scaling/decompose.h"
+#include "scaling/prune.h"
 #include "scaling/widen.h"
 
 #include <algorithm>
@@ -30,6 +31,7 @@ Prepared prepare(Engine& engine, const Model& source, const LoadRequest& at, con
     return it == values.end() ? nullptr : &it->second;
   });
   fold_all(p.model);
+  p.cut = cut_unused_taps(p.model, specs_of(engine, p.model, at, folder));
   check_model(p.model);
   p.folded = std::max(0, before - p.model.graph().node_size());
   if (!p.not_upgraded && decompose(p.model) > 0) {

@@ -14,6 +14,7 @@ namespace rtmdl {
 struct Prepared {
   Model model;
   int folded = 0;                           ///< operators that went
+  int cut = 0;                              ///< convolutions that lost taps which only ever met padding
   int widened = 0;                          ///< weights that were in 16-bit floating point and are in 32 now
   std::optional<std::string> not_upgraded;  ///< why the operator set is still the old one: no int8 then
 };

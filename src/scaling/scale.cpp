@@ -227,8 +227,9 @@ class Scaling {
   }
 
   void add_fp32() {
-    if (!wants("fp32") || (prepared_.folded == 0 && prepared_.widened == 0)) return;
+    if (!wants("fp32") || (prepared_.folded == 0 && prepared_.widened == 0 && prepared_.cut == 0)) return;
     std::string folded = fmt::format("{} operators folded", prepared_.folded);
+    if (prepared_.cut > 0) folded += fmt::format(", unused taps of {} convolutions cut off", prepared_.cut);
     if (prepared_.widened > 0) folded += fmt::format(", {} weights widened from 16 bits", prepared_.widened);
     std::vector<Level> one{request_.form == nullptr ? write("fp32", "fp32", prepared_.model, folded)
                                                     : write(request_.form->id, "fp32", prepared_.model,

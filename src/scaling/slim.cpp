@@ -2,6 +2,7 @@
 
 #include "base/units.h"
 #include "model/edit.h"
+#include "model/fold.h"
 #include "scaling/calibrate.h"
 #include "scaling/source_indices.h"
 
@@ -39,6 +40,7 @@ Model trainable(Engine& engine, const ScaleRequest& request) {
     const bool grows = maker >= 0 && kGrowing.contains(model.graph().node(maker).op_type());
     return grows && it->second.bytes.size() > kLargeConstant ? nullptr : &it->second;
   });
+  cut_unused_taps(model, specs_of(engine, model, load_request_of(request), request.folder));
   return model;
 }
 

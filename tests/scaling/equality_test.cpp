@@ -6,10 +6,12 @@
 #include "model/opset.h"
 #include "run_model.h"
 #include "scaling/prepare.h"
+#include "scaling/prune.h"
 
 #include "../model/models.h"
 
 #include <functional>
+#include <tuple>
 
 namespace rtmdl {
 namespace {
@@ -291,6 +293,40 @@ TEST(Prepare, LeavesSequencesAlone) {
   const test::Folder folder;
   const auto at = test::at(folder.save(m.model(), "source.onnx"));
   expect_same(m.model(), prepare(test::engine(), load_model(at.model), at, folder.path()).model);
+}
+
+/// One convolution, given by its kernel, stride, dilation and padding, on a map of `size`.
+Model one_convolution(std::int64_t size, std::int64_t kernel, std::int64_t stride, std::int64_t dilation,
+                      std::int64_t pad) {
+  ModelMaker m;
+  m.output(m.conv(m.input("image", {1, 4, size, size}), 4, 8, kernel, stride));
+  set_attribute(m.last(), "dilations", std::vector<std::int64_t>{dilation, dilation});
+  set_attribute(m.last(), "pads", std::vector<std::int64_t>(4, pad));
+  return m.model();
+}
+
+TEST(UnusedTaps, GoAndTheOutputsStay) {
+  for (const auto& [size, kernel, stride, dilation, pad, left] : {std::tuple{1, 3, 1, 1, 1, 1},
+                                                                  {2, 3, 1, 1, 1, 3},
+                                                                  {2, 5, 1, 1, 2, 3},
+                                                                  {1, 5, 2, 1, 2, 1},
+                                                                  {3, 3, 1, 4, 4, 1},
+                                                                  {2, 3, 2, 1, 1, 2},
+                                                                  {8, 3, 1, 1, 1, 3},
+                                                                  {4, 3, 1, 1, 0, 3}}) {
+    SCOPED_TRACE(testing::Message() << size << " " << kernel << " " << stride << " " << dilation << " " << pad);
+    const Model before = one_convolution(size, kernel, stride, dilation, pad);
+    const test::Folder folder;
+    Model after = before;
+    const auto specs = specs_of(test::engine(), after, test::at(folder.save(after, "m.onnx")), folder.path());
+    EXPECT_EQ(cut_unused_taps(after, specs), left < kernel ? 1 : 0);
+    check_model(after);
+    for (const auto& node : after.graph().node()) {
+      if (!is_op(node, "Conv")) continue;
+      EXPECT_EQ(dims(*Links(after).constant(node.input(1)))[2], left);
+    }
+    expect_same(before, after, 1e-6);
+  }
 }
 
 }  // namespace
