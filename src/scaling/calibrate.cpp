@@ -240,15 +240,11 @@ std::vector<std::size_t> sizes_of(Engine& engine, const Model& model, const Load
 
 }  // namespace
 
-Observed observe(Engine& engine, const Model& model, const LoadRequest& at, const std::vector<std::string>& wanted,
-                 const std::vector<InputSet>& sets, const std::filesystem::path& folder, const Context& context,
-                 const ChannelAxes& axes) {
-  Observed observed;
-  const auto note = [&](const TensorSpec& spec, std::span<const float> values) {
-    observed.histograms[spec.name].add(values);
-    const auto axis = axes.find(spec.name);
-    if (axis != axes.end()) observed.channels[spec.name].add(values, spec.shape, axis->second);
-  };
+TensorSpecs visit_values(Engine& engine, const Model& model, const LoadRequest& at,
+                         const std::vector<std::string>& wanted, const std::vector<InputSet>& sets,
+                         const std::filesystem::path& folder, const Context& context,
+                         const std::function<void(const TensorSpec&, std::span<const float>)>& visit) {
+  TensorSpecs specs;
   std::vector<std::string> tensors;  // an input that is an output, too, is not copied: inputs are taken from the sets
   const auto inputs = model_inputs(model);
   for (const auto& name : wanted) {
@@ -273,17 +269,30 @@ Observed observe(Engine& engine, const Model& model, const LoadRequest& at, cons
       if (!executable->run()) bad_input(fmt::format("{}: {}", model.name, executable->last_error()));
       for (std::size_t i = 0; begin == 0 && i < set.size(); ++i) {
         const TensorSpec& spec = executable->inputs()[i];
-        observed.specs[spec.name] = spec;
-        if (spec.type == ElementType::f32) note(spec, set[i].as<float>());
+        specs[spec.name] = spec;
+        if (spec.type == ElementType::f32) visit(spec, set[i].as<float>());
       }
       for (std::size_t i = 0; i < executable->outputs().size(); ++i) {
         const TensorSpec& spec = executable->outputs()[i];
-        observed.specs[spec.name] = spec;
-        if (spec.type == ElementType::f32) note(spec, executable->output(i).as<float>());
+        specs[spec.name] = spec;
+        if (spec.type == ElementType::f32) visit(spec, executable->output(i).as<float>());
       }
     }
     begin = end;
   }
+  return specs;
+}
+
+Observed observe(Engine& engine, const Model& model, const LoadRequest& at, const std::vector<std::string>& wanted,
+                 const std::vector<InputSet>& sets, const std::filesystem::path& folder, const Context& context,
+                 const ChannelAxes& axes) {
+  Observed observed;
+  const auto note = [&](const TensorSpec& spec, std::span<const float> values) {
+    observed.histograms[spec.name].add(values);
+    const auto axis = axes.find(spec.name);
+    if (axis != axes.end()) observed.channels[spec.name].add(values, spec.shape, axis->second);
+  };
+  observed.specs = visit_values(engine, model, at, wanted, sets, folder, context, note);
   return observed;
 }
 

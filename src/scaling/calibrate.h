@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <unordered_map>
@@ -67,7 +68,14 @@ struct Observed {
 };
 
 /// Runs the model on every set with the tensors as extra outputs, a part of them at a time so that memory stays
-/// bounded. `at` gives shapes, state and constants; its model is ignored. Scratch files go to `folder` and are removed.
+/// bounded, and shows the f32 ones, those of the model's own inputs too. Gives the specs of all. `at` gives shapes,
+/// state and constants; its model is ignored. Scratch files go to `folder` and are removed.
+TensorSpecs visit_values(Engine& engine, const Model& model, const LoadRequest& at,
+                         const std::vector<std::string>& tensors, const std::vector<InputSet>& sets,
+                         const std::filesystem::path& folder, const Context& context,
+                         const std::function<void(const TensorSpec&, std::span<const float>)>& visit);
+
+/// What they are like, by visit_values().
 [[nodiscard]] Observed observe(Engine& engine, const Model& model, const LoadRequest& at,
                                const std::vector<std::string>& tensors, const std::vector<InputSet>& sets,
                                const std::filesystem::path& folder, const Context& context,

@@ -2,6 +2,7 @@
 
 #include "model/edit.h"
 #include "scaling/calibrate.h"
+#include "scaling/reconstruct.h"
 
 #include <algorithm>
 #include <cmath>
@@ -17,6 +18,8 @@ constexpr std::size_t kErrorSets = 4;
 constexpr std::size_t kErrorRuns = 160;  ///< of cut models, at most: each is a load and kErrorSets runs
 constexpr std::size_t kTaylorExamples = 512;
 constexpr double kLeastWidth = 0.125;  ///< of a group
+constexpr std::size_t kReconstructionSets = 512;
+constexpr std::size_t kReconstructionBytes = 64u << 20;  ///< of examples beyond the calibration sets
 
 bool has_batch_normalisation(const Model& model) {
   const auto& nodes = model.graph().node();
@@ -71,7 +74,34 @@ std::vector<std::vector<double>> Cutter::importance_of(const Model& model, const
                                    context);
 }
 
-Cutter::Narrower Cutter::narrow(const Model& model, const std::vector<double>& shares, const Context& context) {
+const std::vector<InputSet>& Cutter::reconstruction_sets() {
+  if (!sets_.empty()) return sets_;
+  sets_ = request_.calibration;
+  const std::size_t more = data_ == nullptr ? 0 : std::min(data_->size(), kReconstructionSets);
+  std::size_t bytes = 0;
+  for (std::size_t i = 0; i < more && bytes < kReconstructionBytes; ++i) {
+    sets_.push_back(data_->at(i * data_->size() / more).inputs);
+    for (const Tensor& t : sets_.back()) bytes += t.bytes.size();
+  }
+  return sets_;
+}
+
+int Cutter::reconstruct_layers(const Model& model, const TensorSpecs& specs, Pruned& form,
+                               const std::set<std::string>& sliced, const Context& context) {
+  const double before = harm(form.model);
+  Pruned better = form;
+  const int layers = reconstruct(engine_, model, specs, better, sliced, load_request_of(request_),
+                                 reconstruction_sets(), request_.folder, context);
+  const double after = layers > 0 ? harm(better.model) : before;
+  context.debug(
+      fmt::format("{}: {} layers reconstructed: output error {:.4g} -> {:.4g}", source_.name, layers, before, after));
+  if (after >= before && std::getenv("NOREC")) return 0;
+  form = std::move(better);
+  return layers;
+}
+
+Cutter::Narrower Cutter::narrow(const Model& model, const std::vector<double>& shares,
+                                const std::set<std::string>& sliced, const Context& context) {
   Narrower narrower;
   const ChannelGroups groups = verified_channel_groups(engine_, model, load_request_of(request_), request_.folder);
   const std::size_t n = groups.groups.size();
@@ -104,6 +134,10 @@ Cutter::Narrower Cutter::narrow(const Model& model, const std::vector<double>& s
   if (static_cast<double>(most) > 0.98 * static_cast<double>(model_cost(model, specs).macs)) {
     narrower.forms.clear();
     narrower.why_not = fmt::format("its {} channel groups leave nothing to cut", n);
+  }
+  for (Pruned& form : narrower.forms) {
+    const int layers = reconstruct_layers(model, specs, form, sliced, context);
+    if (&form == &narrower.forms.front()) narrower.reconstructed = layers;
   }
   return narrower;
 }

@@ -9,6 +9,7 @@
 #include "scaling/scale.h"
 
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -26,10 +27,13 @@ class Cutter {
   struct Narrower {
     std::vector<Pruned> forms;  ///< one a share; empty if the context was stopped
     std::string why_not;        ///< "nothing can be narrower: …"
+    int reconstructed = 0;      ///< layers of the first form
   };
   /// One form for each share (descending, below 1) of the model's multiply-accumulates; a wider form has all channels
-  /// of the narrower ones.
-  [[nodiscard]] Narrower narrow(const Model& model, const std::vector<double>& shares, const Context& context);
+  /// of the narrower ones. What remains is reconstructed (reconstruct.h), the weights that `sliced` names excepted:
+  /// these stay slices of the model's.
+  [[nodiscard]] Narrower narrow(const Model& model, const std::vector<double>& shares,
+                                const std::set<std::string>& sliced, const Context& context);
 
   struct Shorter {
     Model model;
@@ -42,6 +46,10 @@ class Cutter {
  private:
   [[nodiscard]] std::vector<std::vector<double>> importance_of(const Model& model, const ChannelGroups& groups,
                                                                const Context& context);
+  /// Number of layers that changed; 0, and the form as it was, where the outputs gain nothing.
+  int reconstruct_layers(const Model& model, const TensorSpecs& specs, Pruned& form,
+                         const std::set<std::string>& sliced, const Context& context);
+  [[nodiscard]] const std::vector<InputSet>& reconstruction_sets();
   /// Error of the outputs on a few calibration inputs; 1 for what gives no numbers.
   [[nodiscard]] double harm(const Model& candidate);
 
@@ -51,6 +59,7 @@ class Cutter {
   FineTuner* tuner_;
   TrainingData* data_;
   std::unique_ptr<OutputError> error_;
+  std::vector<InputSet> sets_;  ///< of reconstruction_sets()
 };
 
 }  // namespace rtmdl

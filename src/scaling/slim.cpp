@@ -180,11 +180,11 @@ std::string Slimmer::make_trunk(const Context& context) {
     return {};
   std::vector<double> shares;
   for (const double w : widths) shares.push_back(w * w);
-  Cutter::Narrower narrower = cutter_->narrow(source_, shares, context);
+  const std::set<std::string> front = front_weights(source_, options_.shared);
+  Cutter::Narrower narrower = cutter_->narrow(source_, shares, front, context);
   std::vector<Pruned>& forms = narrower.forms;
   if (!narrower.why_not.empty() || forms.empty()) return narrower.why_not;
   FineTuneRequest request = tuning(forms.front().model);
-  const std::set<std::string> front = front_weights(source_, options_.shared);
   for (Pruned& form : forms) {
     Student student;
     student.model = &form.model;
@@ -248,9 +248,14 @@ Slimmer::Outcome Slimmer::make(const SlimLevel& level, const Context& context) {
     }
     if (level.width != start.level.width && !context.stopping()) {
       const double ratio = level.width / start.level.width;
-      Cutter::Narrower narrower = cutter_->narrow(form.model, {ratio * ratio}, part(context, 0.05, 0.15));
+      Cutter::Narrower narrower = cutter_->narrow(
+          form.model, {ratio * ratio}, front_weights(form.model, options_.shared), part(context, 0.05, 0.15));
       outcome.refused = narrower.why_not;
       if (!outcome.refused.empty()) return outcome;
+      if (narrower.reconstructed > 0) {
+        if (!note_.empty()) note_ += ", ";
+        note_ += fmt::format("{} layers reconstructed", narrower.reconstructed);
+      }
       for (Pruned& one : narrower.forms) {
         indices_ = compose(indices_, one.indices);
         form.model = std::move(one.model);
