@@ -101,12 +101,8 @@ class FamilyMaker::Work {
     const TaskSpec& task = file_.tasks[t];
     std::vector<SlimLevel> wanted;
     for (const SlimLevel& level : slim_levels(task.scale.widths, task.scale.depths))
-      if (!done(family, recipe_of(task, level))) wanted.push_back(level);
+      if (!made(family, task, level)) wanted.push_back(level);
     if (!options_.slim || wanted.empty() || !family.finished || context_.stopping()) return;
-    if (options_.tuner == nullptr) {
-      family.stored.refused.push_back(fmt::format("width, depth: {}", options_.no_tuner));
-      return;
-    }
     if (MonotonicClock::now() >= deadline_) {
       family.finished = false;
       context_.warn(
@@ -142,9 +138,10 @@ class FamilyMaker::Work {
     if (of.finished) keep(task, of);
     find_or_make_forms(t, of);
     for (const SlimLevel& level : slim_levels(task.scale.widths, task.scale.depths))
-      if (recipes.contains(recipe_of(task, level)) && !done(of, recipe_of(task, level)))
-        context_.warn(
-            fmt::format("{}: the files of {} are gone; `rtmdl scale` makes them again", task.name, level.id()));
+      for (const std::string& recipe : recipes_of(task, level))
+        if (recipes.contains(recipe) && !made(of, task, level))
+          context_.warn(
+              fmt::format("{}: the files of {} are gone; `rtmdl scale` makes them again", task.name, level.id()));
   }
 
   /// What is not done with its quick part is made anew by the next start.
@@ -175,7 +172,7 @@ class FamilyMaker::Work {
   static void set_aside(const TaskSpec& task, Family& family) {
     std::set<std::string> wanted{kQuick};
     for (const SlimLevel& level : slim_levels(task.scale.widths, task.scale.depths))
-      wanted.insert(recipe_of(task, level));
+      for (const std::string& recipe : recipes_of(task, level)) wanted.insert(recipe);
     auto& variants = family.stored.variants;
     const auto rest = std::stable_partition(variants.begin(), variants.end(),
                                             [&](const StoredVariant& v) { return wanted.contains(v.recipe); });
@@ -186,20 +183,13 @@ class FamilyMaker::Work {
   void make_forms(std::size_t t, Family& family, const std::vector<SlimLevel>& wanted) {
     const TaskSpec& task = file_.tasks[t];
     AccuracyEvaluator evaluator(engine_, task, options_.seed);
-    std::unique_ptr<TrainingData> data;
-    try {
-      data = open_training_data(task, load_inputs(task), options_.seed);
-    } catch (const Error& e) {
-      if (e.code() != ErrorCode::bad_input) throw;
-      family.stored.refused.push_back(fmt::format("width, depth: {}", e.what()));
-      return;
-    }
+    SlimOptions options;
+    const std::unique_ptr<TrainingData> data = training_data(task, options.why_not_tuned);
     // The budget is shared evenly by the tasks that are left.
     const auto left = static_cast<std::int64_t>(file_.tasks.size() - t);
     const Time now = MonotonicClock::now();
     StopAt until(context_, deadline_ == Time::max() ? deadline_ : now + (deadline_ - now) / left);
     ScaleRequest request = request_for(t, evaluator, until.context());
-    SlimOptions options;
     options.shared = task.scale.shared;
     for (const double width : task.scale.widths)
       if (width < 1) options.widths.push_back(width);
@@ -207,7 +197,7 @@ class FamilyMaker::Work {
     options.tuning.seed = options_.seed;
     Slimmer slimmer(engine_, request, options_.tuner, data.get(), options,
                     workspace_.folder() / "forms" / family.key.substr(0, 16));
-    say_what_is_coming(task, family, wanted, *data);
+    say_what_is_coming(task, family, wanted, data.get(), options.why_not_tuned);
     for (std::size_t i = 0; i < wanted.size() && !until.context().stopping(); ++i) {
       const double all = static_cast<double>(wanted.size());
       Context context = until.context();
@@ -217,14 +207,26 @@ class FamilyMaker::Work {
       };
       make_form(task, family, slimmer, request, wanted[i], context);
     }
-    family.finished = std::all_of(wanted.begin(), wanted.end(),
-                                  [&](const SlimLevel& level) { return done(family, recipe_of(task, level)); });
+    family.finished =
+        std::all_of(wanted.begin(), wanted.end(), [&](const SlimLevel& level) { return made(family, task, level); });
     if (!family.finished && !context_.stopping())
       context_.warn(fmt::format("{}: the budget is spent before all forms were made. Start again to go on", task.name));
     if (!family.finished) return;
     measure_together(task, family, request.calibration);
     std::error_code ignored;
     fs::remove_all(workspace_.folder() / "forms" / family.key.substr(0, 16), ignored);
+  }
+
+  /// Null, with the reason, if forms cannot be fine-tuned.
+  [[nodiscard]] std::unique_ptr<TrainingData> training_data(const TaskSpec& task, std::string& why_not) {
+    why_not = options_.tuner == nullptr ? options_.no_tuner : "";
+    try {
+      return open_training_data(task, load_inputs(task), options_.seed);
+    } catch (const Error& e) {
+      if (e.code() != ErrorCode::bad_input) throw;
+      if (why_not.empty()) why_not = e.what();
+      return nullptr;
+    }
   }
 
   /// Levels were timed beside the source one form at a time; all of them in one loop are comparable with each other.
@@ -248,6 +250,7 @@ class FamilyMaker::Work {
                  const Context& context) {
     Slimmer::Outcome made = slimmer.make(level, context);
     if (!made.finished) return;
+    const std::string recipe = recipe_of(task, level, options_.tuner != nullptr);
     std::vector<std::string> refused;
     std::vector<StoredVariant> levels;
     if (made.form) {
@@ -258,37 +261,44 @@ class FamilyMaker::Work {
       if (!outcome.finished) return;
       refused = outcome.refused;
       for (const Variant& v : outcome.variants)
-        if (v.path != task.model) levels.push_back(stored(task, v, location_of(v.path), recipe_of(task, level)));
+        if (v.path != task.model) levels.push_back(stored(task, v, location_of(v.path), recipe));
     } else {
       refused.push_back(fmt::format("{}: {}", level.id(), made.refused));
     }
     log(task, family.stored.variants.front(), levels, refused);
     auto& into = family.stored;
+    const std::string before = recipe_of(task, level, false);  // of a start without libtorch
+    std::erase_if(into.variants, [&](const StoredVariant& v) { return v.recipe == before; });
     into.variants.insert(into.variants.end(), levels.begin(), levels.end());
     into.refused.insert(into.refused.end(), refused.begin(), refused.end());
-    into.done.push_back(recipe_of(task, level));
+    into.done.push_back(recipe);
     keep(task, family);
   }
 
   /// The grid and about how long it takes, before it begins: for each example a forward pass of the source and three of
   /// the form (forward, gradients of inputs and of weights), on all cores, at about half the speed of inference.
   void say_what_is_coming(const TaskSpec& task, const Family& family, const std::vector<SlimLevel>& wanted,
-                          const TrainingData& data) const {
+                          const TrainingData* data, const std::string& why_not_tuned) const {
     const double forward = to_seconds(family.stored.variants.front().median);
     const double cores = std::max<double>(1, static_cast<double>(available_cores().size()));
     double seconds = 0;
     std::string ids;
     for (const SlimLevel& level : wanted) {
       const double share = level.width * level.width * level.depth;
-      seconds +=
-          std::min(to_seconds(task.scale.tuning.limit),
-                   2 * (1 + 3 * share) * forward * task.scale.tuning.epochs * static_cast<double>(data.size()) / cores);
+      if (data != nullptr)
+        seconds +=
+            std::min(to_seconds(task.scale.tuning.limit), 2 * (1 + 3 * share) * forward * task.scale.tuning.epochs *
+                                                              static_cast<double>(data->size()) / cores);
       ids += (ids.empty() ? "" : ", ") + level.id();
     }
-    context_.info(
-        fmt::format("{}: {} narrower or shallower forms ({}), each fine-tuned on {} inputs: about {}, and as "
-                    "long again at most to measure and quantise them",
-                    task.name, wanted.size(), ids, data.size(), format_duration(from_seconds(seconds))));
+    const std::string forms = fmt::format("{}: {} narrower or shallower forms ({})", task.name, wanted.size(), ids);
+    if (!why_not_tuned.empty())
+      context_.warn(fmt::format("{}: cut and reconstructed, not fine-tuned: {}", forms, why_not_tuned));
+    else
+      context_.info(
+          fmt::format("{}, each fine-tuned on {} inputs: about {}, and as long again at most to measure and "
+                      "quantise them",
+                      forms, data->size(), format_duration(from_seconds(seconds))));
   }
 
   [[nodiscard]] std::vector<TensorSpec> load_inputs(const TaskSpec& task) {
@@ -320,9 +330,20 @@ class FamilyMaker::Work {
     return scale.shared > 0 ? fmt::format("{:g} of {}", scale.shared, fmt::join(scale.widths, " ")) : "0";
   }
 
+  [[nodiscard]] static std::vector<std::string> recipes_of(const TaskSpec& task, const SlimLevel& level) {
+    return {recipe_of(task, level, true), recipe_of(task, level, false)};
+  }
+
+  /// What was made without libtorch is made again once it is there.
+  [[nodiscard]] bool made(const Family& family, const TaskSpec& task, const SlimLevel& level) const {
+    return done(family, recipe_of(task, level, true)) ||
+           (options_.tuner == nullptr && done(family, recipe_of(task, level, false)));
+  }
+
   /// Everything that a form depends on besides the family's key.
-  static std::string recipe_of(const TaskSpec& task, const SlimLevel& level) {
+  static std::string recipe_of(const TaskSpec& task, const SlimLevel& level, bool tuned) {
     const TuningSpec& t = task.scale.tuning;
+    if (!tuned) return level.id() + " untuned";
     return fmt::format("{} shared {} learn_from {} epochs {:g} limit {} rate {:g} batch {} shift {} mirror {}",
                        level.id(), shared_by(task.scale), t.learn_from, t.epochs, t.limit.count(), t.rate, t.batch,
                        t.shift, t.mirror);

@@ -22,7 +22,7 @@ struct ScaleTasksOptions {
   /// Also makes narrower and shallower forms, which takes minutes each. False: those that are in the workspace are
   /// used, no others are made.
   bool slim = false;
-  FineTuner* tuner = nullptr;  ///< for them; null: they cannot be fine-tuned, and none are made
+  FineTuner* tuner = nullptr;  ///< for them; null: they are cut and reconstructed only
   std::string no_tuner;        ///< why it is null, for people
   /// Makes one model's levels; empty: scale(). Tests put their own.
   std::function<ScaleOutcome(Engine&, const ScaleRequest&, const Context&)> scale;

@@ -95,7 +95,7 @@ int Cutter::reconstruct_layers(const Model& model, const TensorSpecs& specs, Pru
   const double after = layers > 0 ? harm(better.model) : before;
   context.debug(
       fmt::format("{}: {} layers reconstructed: output error {:.4g} -> {:.4g}", source_.name, layers, before, after));
-  if (after >= before && std::getenv("NOREC")) return 0;
+  if (after >= before) return 0;
   form = std::move(better);
   return layers;
 }
@@ -142,7 +142,8 @@ Cutter::Narrower Cutter::narrow(const Model& model, const std::vector<double>& s
   return narrower;
 }
 
-Cutter::Shorter Cutter::shorten(const Model& model, double depth, const Context& context) {
+Cutter::Shorter Cutter::shorten(const Model& model, double depth, const std::set<std::string>& sliced,
+                                const Context& context) {
   Shorter shorter;
   const TensorSpecs specs = specs_of(engine_, model, load_request_of(request_), request_.folder);
   const std::vector<Block> blocks = find_blocks(model, specs);
@@ -165,8 +166,10 @@ Cutter::Shorter Cutter::shorten(const Model& model, double depth, const Context&
   const double all = static_cast<double>(blocks.size());
   order.resize(static_cast<std::size_t>(std::clamp(std::round((1 - depth) * all), 1.0, all)));
   std::sort(order.begin(), order.end());
-  shorter.model = remove_blocks(model, blocks, order);
-  normalise(shorter.model);
+  Pruned left{remove_blocks(model, blocks, order), {}, {}};
+  normalise(left.model);
+  shorter.reconstructed = reconstruct_layers(model, specs, left, sliced, context);
+  shorter.model = std::move(left.model);
   shorter.note = fmt::format("{} of {} blocks", blocks.size() - order.size(), blocks.size());
   return shorter;
 }

@@ -39,9 +39,12 @@ class Cutter {
     Model model;
     std::string note;     ///< "3 of 5 blocks"; empty if the context was stopped
     std::string why_not;  ///< "no block of it can be left out"
+    int reconstructed = 0;
   };
   /// Leaves out the share 1 − depth of the blocks, those first that do least harm for the time they take; at least one.
-  [[nodiscard]] Shorter shorten(const Model& model, double depth, const Context& context);
+  /// What remains is reconstructed.
+  [[nodiscard]] Shorter shorten(const Model& model, double depth, const std::set<std::string>& sliced,
+                                const Context& context);
 
  private:
   [[nodiscard]] std::vector<std::vector<double>> importance_of(const Model& model, const ChannelGroups& groups,

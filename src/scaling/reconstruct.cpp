@@ -121,7 +121,7 @@ std::vector<Loss> losses(const Model& model, const TensorSpecs& specs, const Pru
     const std::int64_t channels = reader.shape[layout->input_axis];
     const Indices kept = kept_along(pruned.indices, name, layout->input_axis, channels);
     reader.outputs = kept_along(pruned.indices, name, layout->output_axis, reader.shape[layout->output_axis]);
-    if (std::ssize(kept) == channels || channels > kChannelsMax || reader.weights.empty()) continue;
+    if (channels > kChannelsMax || reader.weights.empty()) continue;
     const auto known = std::find_if(found.begin(), found.end(), [&](const Loss& l) {
       return l.before == tensor && l.after == node.input(0) && l.kept == kept && l.axis == layout->channel_axis;
     });
@@ -335,6 +335,7 @@ int reconstruct(Engine& engine, const Model& model, const TensorSpecs& specs, Pr
     };
     const Samples before = sample(model, loss.before), after = sample(pruned.model, loss.after);
     if (context.stopping()) break;
+    if (before.fit == after.fit && before.check == after.check) continue;  // nothing upstream changed
     const bool constant = std::all_of(loss.readers.begin(), loss.readers.end(),
                                       [&](const Reader& r) { return takes_constant(pruned.model, r, exempt); });
     const auto regression = regress(loss, before, after, constant);

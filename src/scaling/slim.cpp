@@ -155,8 +155,7 @@ Slimmer::Slimmer(Engine& engine, const ScaleRequest& request, FineTuner* tuner, 
       folder_(std::move(folder)),
       source_(trainable(engine, request)) {
   source_macs_ = model_cost(source_, specs_of(engine_, source_, load_request_of(request_), request_.folder)).macs;
-  if (tuner_ == nullptr) cannot_tune_ = "there is no training library";
-  else if (data_ == nullptr) cannot_tune_ = "there are no inputs to learn from";
+  if (tuner_ == nullptr || data_ == nullptr) cannot_tune_ = options_.why_not_tuned;
   else if (const auto why = tuner_->refuses(source_)) cannot_tune_ = *why;
   cutter_ = std::make_unique<Cutter>(engine_, request_, source_, cannot_tune_.empty() ? tuner_ : nullptr, data_);
   std::filesystem::create_directories(folder_);
@@ -240,10 +239,12 @@ Slimmer::Outcome Slimmer::make(const SlimLevel& level, const Context& context) {
     indices_ = read_indices(form.model);
     note_.clear();
     if (level.depth != start.level.depth) {
-      Cutter::Shorter shorter = cutter_->shorten(form.model, level.depth / start.level.depth, part(context, 0, 0.05));
+      Cutter::Shorter shorter = cutter_->shorten(form.model, level.depth / start.level.depth,
+                                                 front_weights(form.model, options_.shared), part(context, 0, 0.05));
       outcome.refused = shorter.why_not;
       if (!outcome.refused.empty()) return outcome;
       note_ = shorter.note;
+      add_reconstructed(shorter.reconstructed);
       form.model = std::move(shorter.model);
     }
     if (level.width != start.level.width && !context.stopping()) {
@@ -252,10 +253,7 @@ Slimmer::Outcome Slimmer::make(const SlimLevel& level, const Context& context) {
           form.model, {ratio * ratio}, front_weights(form.model, options_.shared), part(context, 0.05, 0.15));
       outcome.refused = narrower.why_not;
       if (!outcome.refused.empty()) return outcome;
-      if (narrower.reconstructed > 0) {
-        if (!note_.empty()) note_ += ", ";
-        note_ += fmt::format("{} layers reconstructed", narrower.reconstructed);
-      }
+      add_reconstructed(narrower.reconstructed);
       for (Pruned& one : narrower.forms) {
         indices_ = compose(indices_, one.indices);
         form.model = std::move(one.model);
@@ -274,6 +272,12 @@ Slimmer::Outcome Slimmer::make(const SlimLevel& level, const Context& context) {
   if (std::find(made_.begin(), made_.end(), level) == made_.end()) made_.push_back(level);
   outcome.form = std::move(form);
   return outcome;
+}
+
+void Slimmer::add_reconstructed(int layers) {
+  if (layers == 0) return;
+  if (!note_.empty()) note_ += ", ";
+  note_ += fmt::format("{} layers reconstructed", layers);
 }
 
 /// How much of the source it is.
@@ -303,6 +307,7 @@ bool Slimmer::tune(Model& model, const SlimLevel& level, const Context& context)
     return true;
   }
   FineTuneRequest request = tuning(model);
+  const Model untuned = model;
   Student student;
   student.model = &model;
   if (options_.shared > 0) student.frozen = front_weights(model, options_.shared);
@@ -310,7 +315,10 @@ bool Slimmer::tune(Model& model, const SlimLevel& level, const Context& context)
   request.checkpoint = folder_ / (level.id() + ".checkpoint");
   const FineTuneResult result = tuner_->tune(request, part(context, 0.4, 0.65));
   if (!result.finished) return false;
-  note_ += fmt::format(", {} steps of fine-tuning{}", result.steps, result.stopped_early ? " (stopped early)" : "");
+  const bool gained = result.loss_after < result.loss_before;
+  if (!gained) model = untuned;
+  note_ += gained ? "," : ", nothing gained by";
+  note_ += fmt::format(" {} steps of fine-tuning{}", result.steps, result.stopped_early ? " (stopped early)" : "");
   if (options_.shared > 0)
     note_ += fmt::format(", the first {} of its layers shared", format_percent(options_.shared, 0));
   context.debug(fmt::format("{}: {}: held-out loss {:.4g} -> {:.4g} in {:.0f} s", source_.name, level.id(),

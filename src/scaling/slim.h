@@ -28,6 +28,7 @@ struct SlimLevel {
 
 struct SlimOptions {
   FineTuneOptions tuning;
+  std::string why_not_tuned;  ///< where there is no tuner or no data: the reason, for people
   /// Share of the weight-carrying layers, counted from the inputs, that all widths have in common: a narrower form's
   /// weights there are slices of the widest form's, so that they need no storage of their own. They are trained over
   /// all widths together before each form's other layers are (with one width: they stay slices of the source's).
@@ -39,7 +40,7 @@ struct SlimOptions {
 /// in work), finds them there when it is called again, and starts a narrower form from the nearest wider one.
 class Slimmer {
  public:
-  /// `tuner` and `data` may be null: forms are then only cut. All references must outlive it.
+  /// `tuner` and `data` may be null: forms are then cut and reconstructed only. All references must outlive it.
   Slimmer(Engine& engine, const ScaleRequest& request, FineTuner* tuner, TrainingData* data, SlimOptions options,
           std::filesystem::path folder);
 
@@ -65,6 +66,7 @@ class Slimmer {
   [[nodiscard]] bool shares(const SlimLevel& level) const;
   [[nodiscard]] Start nearest(const SlimLevel& level) const;
   void describe(const Model& model);
+  void add_reconstructed(int layers);
   [[nodiscard]] FineTuneRequest tuning(const Model& model) const;
   /// False if it was stopped.
   [[nodiscard]] bool tune(Model& model, const SlimLevel& level, const Context& context);

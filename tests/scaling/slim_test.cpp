@@ -77,7 +77,7 @@ class FakeTuner : public FineTuner {
 
 class FewExamples : public TrainingData {
  public:
-  std::size_t size() const override { return 1; }
+  std::size_t size() const override { return 0; }  // the tuner is not a real one
   Example at(std::size_t) override { return {}; }
   bool labelled() const override { return false; }
   std::string fingerprint() const override { return "few"; }
