@@ -238,13 +238,14 @@ Slimmer::Outcome Slimmer::make(const SlimLevel& level, const Context& context) {
     form.model = std::move(start.model);
     indices_ = read_indices(form.model);
     note_.clear();
+    reconstructed_ = false;
     if (level.depth != start.level.depth) {
       Cutter::Shorter shorter = cutter_->shorten(form.model, level.depth / start.level.depth,
                                                  front_weights(form.model, options_.shared), part(context, 0, 0.05));
       outcome.refused = shorter.why_not;
       if (!outcome.refused.empty()) return outcome;
       note_ = shorter.note;
-      add_reconstructed(shorter.reconstructed);
+      reconstructed_ = shorter.reconstructed > 0;
       form.model = std::move(shorter.model);
     }
     if (level.width != start.level.width && !context.stopping()) {
@@ -253,7 +254,7 @@ Slimmer::Outcome Slimmer::make(const SlimLevel& level, const Context& context) {
           form.model, {ratio * ratio}, front_weights(form.model, options_.shared), part(context, 0.05, 0.15));
       outcome.refused = narrower.why_not;
       if (!outcome.refused.empty()) return outcome;
-      add_reconstructed(narrower.reconstructed);
+      reconstructed_ = reconstructed_ || narrower.reconstructed > 0;
       for (Pruned& one : narrower.forms) {
         indices_ = compose(indices_, one.indices);
         form.model = std::move(one.model);
@@ -274,12 +275,6 @@ Slimmer::Outcome Slimmer::make(const SlimLevel& level, const Context& context) {
   return outcome;
 }
 
-void Slimmer::add_reconstructed(int layers) {
-  if (layers == 0) return;
-  if (!note_.empty()) note_ += ", ";
-  note_ += fmt::format("{} layers reconstructed", layers);
-}
-
 /// How much of the source it is.
 void Slimmer::describe(const Model& model) {
   const auto macs = model_cost(model, specs_of(engine_, model, load_request_of(request_), request_.folder)).macs;
@@ -287,6 +282,7 @@ void Slimmer::describe(const Model& model) {
   note_ += fmt::format(
       "{} of the multiply-accumulates",
       format_percent(static_cast<double>(macs) / static_cast<double>(std::max<std::int64_t>(1, source_macs_)), 0));
+  if (reconstructed_) note_ += ", reconstructed";
 }
 
 FineTuneRequest Slimmer::tuning(const Model& model) const {
@@ -303,7 +299,8 @@ FineTuneRequest Slimmer::tuning(const Model& model) const {
 
 bool Slimmer::tune(Model& model, const SlimLevel& level, const Context& context) {
   if (!cannot_tune_.empty()) {
-    note_ += fmt::format(", not fine-tuned ({})", cannot_tune_);
+    note_ += ", not fine-tuned";
+    if (cannot_tune_ != options_.why_not_tuned) note_ += fmt::format(" ({})", cannot_tune_);
     return true;
   }
   FineTuneRequest request = tuning(model);

@@ -66,7 +66,6 @@ class Slimmer {
   [[nodiscard]] bool shares(const SlimLevel& level) const;
   [[nodiscard]] Start nearest(const SlimLevel& level) const;
   void describe(const Model& model);
-  void add_reconstructed(int layers);
   [[nodiscard]] FineTuneRequest tuning(const Model& model) const;
   /// False if it was stopped.
   [[nodiscard]] bool tune(Model& model, const SlimLevel& level, const Context& context);
@@ -82,8 +81,9 @@ class Slimmer {
   std::string cannot_tune_;  ///< why models of this kind are not fine-tuned; empty: they are
   std::vector<SlimLevel> made_;
   std::unique_ptr<Cutter> cutter_;
-  std::string note_;       ///< of the form in work
-  SourceIndices indices_;  ///< likewise
+  std::string note_;            ///< of the form in work
+  bool reconstructed_ = false;  ///< likewise
+  SourceIndices indices_;       ///< likewise
 };
 
 }  // namespace rtmdl

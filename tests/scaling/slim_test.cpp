@@ -63,6 +63,9 @@ class FakeTuner : public FineTuner {
     FineTuneResult result;
     result.finished = !context.stopping() && !stop_in_tune;
     result.steps = 7;
+    result.loss_before = 1;
+    result.loss_after = loss_after;
+    for (const Student& student : request.students) student.model->graph().set_name("tuned");
     return result;
   }
   std::vector<std::vector<double>> taylor_importance(const Model& model, const Model*, const ChannelGroups& groups,
@@ -73,6 +76,7 @@ class FakeTuner : public FineTuner {
   std::vector<std::string> tuned;
   std::size_t frozen = 0;
   bool stop_in_tune = false;
+  double loss_after = 0.5;
 };
 
 class FewExamples : public TrainingData {
@@ -129,6 +133,27 @@ TEST_F(Slim, AShallowerFormHasFewerNodesAndTheSameOutputs) {
   const auto path = folder_.save(form->model, "form.onnx");
   const auto executable = test::engine().load(test::at(path));
   EXPECT_EQ(executable->outputs()[0].shape, test::engine().load(test::at(request_.model))->outputs()[0].shape);
+}
+
+TEST_F(Slim, TuningThatGainsNothingIsUndone) {
+  const auto gained = slimmer().make({1, 0.75}, Context());
+  EXPECT_EQ(gained.form->model.graph().name(), "tuned");
+  std::filesystem::remove_all(folder_.path() / "forms");
+  tuner_.loss_after = 1.5;
+  const auto lost = slimmer().make({1, 0.75}, Context());
+  EXPECT_NE(lost.form->model.graph().name(), "tuned");
+  EXPECT_THAT(lost.form->note, HasSubstr("nothing gained by 7 steps"));
+}
+
+TEST_F(Slim, WithoutATrainingLibraryFormsAreReconstructed) {
+  for (std::uint32_t i = 2; i < 9; ++i)
+    request_.calibration.push_back(test::random_inputs(*test::engine().load(test::at(request_.model)), i, 0, 1));
+  options_.why_not_tuned = "no libtorch here";
+  Slimmer s(test::engine(), request_, nullptr, nullptr, options_, folder_.path() / "forms");
+  const auto form = s.make({1, 0.75}, Context());
+  ASSERT_TRUE(form.form) << form.refused;
+  EXPECT_THAT(form.form->note,
+              testing::AllOf(HasSubstr("reconstructed, not fine-tuned"), testing::Not(HasSubstr("("))));
 }
 
 TEST_F(Slim, WhatIsThereIsNotMadeAgain) {
