@@ -108,7 +108,7 @@ int run_main(int argc, char** argv) {
       "any moment,\nplan with what is there, start it again to go on.\n\n"
       "Examples:\n"
       "  rtmdl scale tasks.yaml --quick           a minute: precision and resolution of the source models\n"
-      "  rtmdl scale tasks.yaml                   and narrower forms, fine-tuned: minutes each (needs libtorch)\n"
+      "  rtmdl scale tasks.yaml                   and narrower forms, fine-tuned where libtorch is: minutes each\n"
       "  rtmdl scale tasks.yaml --budget 10min    what is not done by then is done by the next start\n");
   add_budget(*scale, options, "no limit");
   scale->add_flag("--quick", options.quick, "No narrower or shallower forms: nothing is fine-tuned");
