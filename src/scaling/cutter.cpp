@@ -90,7 +90,7 @@ int Cutter::reconstruct_layers(const Model& model, const TensorSpecs& specs, Pru
                                const std::set<std::string>& sliced, const Context& context) {
   const double before = harm(form.model);
   Pruned better = form;
-  const int layers = reconstruct(engine_, model, specs, better, sliced, load_request_of(request_),
+  const int layers = reconstruct(engine_, model, specs, better, sliced, Readers::all, load_request_of(request_),
                                  reconstruction_sets(), request_.folder, context);
   const double after = layers > 0 ? harm(better.model) : before;
   context.debug(
@@ -115,6 +115,8 @@ Cutter::Narrower Cutter::narrow(const Model& model, const std::vector<double>& s
   const auto important = importance_of(model, groups, context);
   std::vector<double> steps{0.75, 0.5, 0.25};
   if (n * steps.size() > kErrorRuns) steps = {0.5};
+  const auto& sets = request_.calibration;
+  const std::vector<InputSet> few(sets.begin(), sets.begin() + std::min<std::ptrdiff_t>(std::ssize(sets), 8));
   std::vector<std::vector<double>> harms(n, std::vector<double>(steps.size()));
   for (std::size_t g = 0; g < n; ++g)
     for (std::size_t k = 0; k < steps.size(); ++k) {
@@ -122,7 +124,10 @@ Cutter::Narrower Cutter::narrow(const Model& model, const std::vector<double>& s
       context.report("sensitivity of layers", static_cast<double>(g) / static_cast<double>(n));
       std::vector<double> ratio(n, 1);
       ratio[g] = steps[k];
-      harms[g][k] = harm(prune(model, specs, groups, most_important(groups, important, ratio)).model);
+      Pruned form = prune(model, specs, groups, most_important(groups, important, ratio));
+      reconstruct(engine_, model, specs, form, sliced, Readers::of_lost_only, load_request_of(request_), few,
+                  request_.folder, context);
+      harms[g][k] = harm(form.model);
     }
   std::vector<Kept> kept;
   for (const double share : shares)

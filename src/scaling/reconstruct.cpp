@@ -311,10 +311,12 @@ std::vector<InputSet> enough(const std::vector<InputSet>& sets, const Loss& loss
 }  // namespace
 
 int reconstruct(Engine& engine, const Model& model, const TensorSpecs& specs, Pruned& pruned,
-                const std::set<std::string>& exempt, const LoadRequest& at, const std::vector<InputSet>& sets,
-                const std::filesystem::path& folder, const Context& context) {
+                const std::set<std::string>& exempt, Readers readers, const LoadRequest& at,
+                const std::vector<InputSet>& sets, const std::filesystem::path& folder, const Context& context) {
   if (sets.size() < 2) return 0;  // nothing to check a fit with
-  const std::vector<Loss> all = losses(model, specs, pruned, exempt);
+  std::vector<Loss> all = losses(model, specs, pruned, exempt);
+  if (readers == Readers::of_lost_only)
+    std::erase_if(all, [](const Loss& l) { return std::ssize(l.kept) == l.channels; });
   int changed = 0;
   for (std::size_t i = 0; i < all.size() && !context.stopping(); ++i) {
     const Loss& loss = all[i];

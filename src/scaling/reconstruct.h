@@ -18,12 +18,17 @@
 
 namespace rtmdl {
 
+enum class Readers {
+  all,          ///< of anything that the cut changed, so that errors do not add up
+  of_lost_only  ///< those that lost channels: what a first look needs
+};
+
 /// Changes weights of `pruned`, which prune() made of `model`, whose tensors' shapes `specs` gives; its graph only
 /// where a bias is added. Readers are Conv and ConvTranspose without groups, Gemm, and MatMul (no constant part), whose
 /// weights no other node reads and `exempt` does not name. Gives the number of layers that changed; ends early, with
 /// later layers as they were, when the context is stopped.
 int reconstruct(Engine& engine, const Model& model, const TensorSpecs& specs, Pruned& pruned,
-                const std::set<std::string>& exempt, const LoadRequest& at, const std::vector<InputSet>& sets,
-                const std::filesystem::path& folder, const Context& context);
+                const std::set<std::string>& exempt, Readers readers, const LoadRequest& at,
+                const std::vector<InputSet>& sets, const std::filesystem::path& folder, const Context& context);
 
 }  // namespace rtmdl

@@ -55,7 +55,8 @@ void expect_restored(ModelMaker& m, int layers) {
   Pruned pruned = halved(subject);
   const auto sets = random_sets(subject, folder, 6);
   const auto before = test::answers(subject.model, subject.at, folder);
-  ASSERT_EQ(reconstruct(test::engine(), subject.model, subject.specs, pruned, {}, subject.at, sets, folder.path(), {}),
+  ASSERT_EQ(reconstruct(test::engine(), subject.model, subject.specs, pruned, {}, Readers::all, subject.at, sets,
+                        folder.path(), {}),
             layers);
   const auto after = test::answers(pruned.model, subject.at, folder);
   ASSERT_EQ(before.size(), after.size());
@@ -102,7 +103,7 @@ TEST(Reconstruction, LeavesWhatIsExempt) {
   const Subject subject(m.model(), folder.path());
   Pruned pruned = halved(subject);
   const std::string before = serialize(pruned.model);
-  EXPECT_EQ(reconstruct(test::engine(), subject.model, subject.specs, pruned, {w}, subject.at,
+  EXPECT_EQ(reconstruct(test::engine(), subject.model, subject.specs, pruned, {w}, Readers::all, subject.at,
                         random_sets(subject, folder, 6), folder.path(), {}),
             0);
   EXPECT_EQ(serialize(pruned.model), before);
@@ -117,7 +118,7 @@ TEST(Reconstruction, BringsANetworkNearerToItsSource) {
   for (auto& list : kept) list.resize(list.size() * 3 / 4);
   const Pruned pruned = prune(subject.model, subject.specs, groups, kept);
   Pruned better = pruned;
-  ASSERT_GT(reconstruct(test::engine(), subject.model, subject.specs, better, {}, subject.at,
+  ASSERT_GT(reconstruct(test::engine(), subject.model, subject.specs, better, {}, Readers::all, subject.at,
                         random_sets(subject, folder, 32), folder.path(), {}),
             10);
   const auto error = [&](const Model& model) {
