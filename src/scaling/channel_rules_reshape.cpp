@@ -2,6 +2,7 @@
 #include "scaling/channel_rules.h"
 
 #include <algorithm>
+#include <optional>
 
 namespace rtmdl {
 namespace {
@@ -46,10 +47,25 @@ Factors common_factors(const std::vector<std::int64_t>& before, const std::vecto
 
 }  // namespace
 
+/// Positions with the same index along the factor already leave together, others do not: it was merged from this factor
+/// before. `inner`: positions per index.
+bool follows(const ChannelAtoms& atoms, int axis, std::int64_t inner, std::int64_t size) {
+  std::vector<int> roots(static_cast<std::size_t>(size), -1);
+  for (int p = 0; p < atoms.size(axis); ++p) {
+    int& root = roots[static_cast<std::size_t>((p / inner) % size)];
+    const int own = atoms.find(atoms.atom(axis, p));
+    if (root >= 0 && root != own) return false;
+    root = own;
+  }
+  std::sort(roots.begin(), roots.end());
+  return std::adjacent_find(roots.begin(), roots.end()) == roots.end();
+}
+
 /// An axis that is split into factors can shrink along one of them (so that the others stay whole everywhere); one that
-/// is merged from factors, too. Which one is decided by what else locks them. Where that leaves a choice: of the last
-/// axis the first factor (attention: heads, and what is left is their size; a 3 before it is query, key and value), of
-/// others the last one (channels of each group: channel shuffle, group normalisation).
+/// is merged from factors, too. Which one is decided by what else locks them, and by how it was merged before. Where
+/// that leaves a choice: of the last axis the first factor (attention: heads, and what is left is their size; a 3
+/// before it is query, key and value), of others the last one (channels of each group: channel shuffle, group
+/// normalisation).
 void ChannelRules::split_and_merge(int n) {
   const int x = in(n, 0);
   const int y = out(n);
@@ -88,9 +104,14 @@ void ChannelRules::split_and_merge(int n) {
       if ((left ? all[f].before : all[f].after) == axis) of.push_back(f);
     }
     if (of.empty() || (of.size() == 1 && alone(of[0], left))) return;
+    const int whole = left ? atoms_.axis(x, axis) : atoms_.axis(y, axis);
     std::vector<std::size_t> able;
-    for (const std::size_t f : of) {
-      if (!atoms_.axis_locked(axes[f])) able.push_back(f);
+    std::optional<std::size_t> followed;
+    std::int64_t inner = 1;  // elements of the axis per index of the factor
+    for (std::size_t i = of.size(); i-- > 0; inner *= all[of[i]].size) {
+      if (atoms_.axis_locked(axes[of[i]])) continue;
+      able.insert(able.begin(), of[i]);
+      if (follows(atoms_, whole, inner, all[of[i]].size)) followed = of[i];
     }
     std::size_t chosen = all.size();
     if (!able.empty()) chosen = able.front();
@@ -98,8 +119,8 @@ void ChannelRules::split_and_merge(int n) {
       if (axis + 1 < before.size()) chosen = able.back();
       else if (of.size() > 2 && able.front() == of.front() && all[able.front()].size == 3) chosen = able[1];
     }
-    std::int64_t inner = 1;  // elements of the axis per index of the factor
-    const int whole = left ? atoms_.axis(x, axis) : atoms_.axis(y, axis);
+    if (followed) chosen = *followed;
+    inner = 1;
     for (std::size_t i = of.size(); i-- > 0;) {
       const std::size_t f = of[i];
       if (f == chosen) {
