@@ -99,6 +99,38 @@ std::vector<Operator> operators() {
        [](ModelMaker& m, const std::string& x) {
          return m.node("Add", {x, m.node("ConstantOfShape", {m.integers({1, 8, 1, 1})})});
        }},
+      {"ReshapeToAComputedSize", 13, 4,  // heads times what another tensor has, as attention computes it
+       [](ModelMaker& m, const std::string& x) {
+         const std::string other = m.conv("x", 3, 16, 1);
+         const std::string channels = m.node("Gather", {m.node("Shape", {x}), m.integers({1})});
+         const std::string to = m.node("Concat", {m.integers({1, 2}), channels, m.integers({36})});
+         set_attribute(m.last(), "axis", std::int64_t{0});
+         const std::string heads = m.node("Reshape", {other, to});
+         const std::string y = m.node("Reshape", {m.node("Relu", {heads}), m.integers({1, -1, 6, 6})});
+         return m.node("Add", {m.conv(y, 16, 4, 1), m.conv(x, 8, 4, 1)});
+       }},
+      {"ReshapeToBatchTimesHeads", 13, 3,
+       [](ModelMaker& m, const std::string& x) {
+         const std::string batch = m.node("Gather", {m.node("Shape", {x}), m.integers({0})});
+         const std::string rows = m.node("Mul", {batch, m.integers({8})});
+         const std::string to = m.node("Concat", {rows, m.integers({36})});
+         set_attribute(m.last(), "axis", std::int64_t{0});
+         const std::string flat = m.node("Relu", {m.node("Reshape", {x, to})});
+         return m.conv(m.node("Reshape", {flat, m.integers({1, -1, 6, 6})}), 8, 4, 1);
+       }},
+      {"MergedAndSplitAgain", 13, 2,
+       [](ModelMaker& m, const std::string& x) {
+         const std::string rows = m.node("Relu", {m.node("Reshape", {x, m.integers({48, 6})})});
+         const std::string mean = m.node("ReduceMean", {m.node("Reshape", {rows, m.integers({8, 36})})});
+         set_attribute(m.last(), "axes", Ints{1});
+         return m.node("Mul", {x, m.node("Reshape", {mean, m.integers({1, -1, 1, 1})})});
+       }},
+      {"MaskOfADropout", 13, 2,
+       [](ModelMaker& m, const std::string& x) {
+         const std::string y = m.node("Dropout", {x});
+         m.last().add_output("mask");
+         return m.node("Where", {"mask", y, m.weights({8, 1, 1})});
+       }},
       {"SqueezeWithoutAxes", 13, 2,
        [](ModelMaker& m, const std::string& x) {
          const std::string flat = m.node("Squeeze", {m.node("GlobalAveragePool", {x})});
