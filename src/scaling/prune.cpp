@@ -208,6 +208,7 @@ class Pruning {
   /// In place if nobody else reads it.
   void write(const ShapePlan::Input& input) {
     auto& node = *graph().mutable_node(input.node);
+    if (is_op(node, "Split")) remove_attribute(node, "num_outputs");  // sizes or how many, not both
     while (node.input_size() <= input.input) node.add_input("");
     const std::string name = node.input(input.input);
     const auto known = place_.find(name);

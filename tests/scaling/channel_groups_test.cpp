@@ -125,6 +125,23 @@ std::vector<Operator> operators() {
          set_attribute(m.last(), "axes", Ints{1});
          return m.node("Mul", {x, m.node("Reshape", {mean, m.integers({1, -1, 1, 1})})});
        }},
+      {"SplitByCount18", 18, 4,
+       [=](ModelMaker& m, const std::string& x) {
+         const std::string a = m.node("Split", {m.node("Relu", {m.conv(x, 8, 7, 1)})});
+         axis(m, 1);
+         set_attribute(m.last(), "num_outputs", std::int64_t{2});
+         m.last().add_output("rest");
+         const std::string y = m.node("Concat", {"rest", a});
+         axis(m, 1);
+         return y;
+       }},
+      {"AttentionAcrossChannels", 13, 3,  // heads may leave: what is compared within them may not
+       [](ModelMaker& m, const std::string& x) {
+         const auto heads = [&] { return m.node("Reshape", {m.conv(x, 8, 8, 1), m.integers({1, 4, 2, 36})}); };
+         const std::string q = heads(), k = heads(), v = heads();
+         const std::string a = m.node("Softmax", {m.node("MatMul", {q, perm(m, k, {0, 1, 3, 2})})});
+         return m.node("Reshape", {m.node("MatMul", {a, v}), m.integers({1, 8, 6, 6})});
+       }},
       {"MaskOfADropout", 13, 2,
        [](ModelMaker& m, const std::string& x) {
          const std::string y = m.node("Dropout", {x});
