@@ -2,7 +2,9 @@
 
 #include "model/tensor_data.h"
 
+#include <algorithm>
 #include <limits>
+#include <map>
 
 namespace rtmdl {
 namespace {
@@ -45,6 +47,34 @@ bool is_recurrent(const onnx::NodeProto& node) {
   return is_op(node, "LSTM") || is_op(node, "GRU") || is_op(node, "RNN");
 }
 
+/// Every element of the result is a sum over the letters that it does not have; 0 if nothing is multiplied.
+std::int64_t einsum_macs(const onnx::NodeProto& node, const std::vector<std::int64_t>& y, const Links& links,
+                         const TensorSpecs& specs) {
+  std::string equation = attribute_or(node, "equation", "");
+  std::erase(equation, ' ');
+  const std::size_t arrow = equation.find("->");
+  if (arrow == std::string::npos) return 0;
+  const std::string result = equation.substr(arrow + 2);
+  std::map<char, std::int64_t> summed;
+  std::size_t begin = 0;
+  for (const auto& name : node.input()) {
+    const std::size_t end = std::min(equation.find(',', begin), arrow);
+    const std::string term = equation.substr(std::min(begin, end), end - std::min(begin, end));
+    const auto shape = shape_of(name, links, specs);
+    const std::size_t dots = term.find("...");
+    for (std::size_t i = 0; i < term.size(); ++i) {
+      const bool behind = dots != std::string::npos && i > dots;
+      if (term[i] == '.' || result.find(term[i]) != std::string::npos) continue;
+      const std::size_t at = behind ? shape.size() - (term.size() - i) : i;
+      if (at < shape.size()) summed[term[i]] = shape[at];
+    }
+    begin = end + 1;
+  }
+  std::int64_t macs = product(y);
+  for (const auto& [letter, size] : summed) macs = times(macs, size);
+  return macs;
+}
+
 }  // namespace
 
 NodeCost node_cost(const onnx::NodeProto& node, const Links& links, const TensorSpecs& specs) {
@@ -65,6 +95,8 @@ NodeCost node_cost(const onnx::NodeProto& node, const Links& links, const Tensor
     cost.macs = times(product(y), attribute_or(node, "transA", std::int64_t{0}) != 0 ? x[0] : x[1]);
   } else if (is_op(node, "MatMul")) {
     cost.macs = times(product(y), x.back());
+  } else if (is_op(node, "Einsum")) {
+    cost.macs = einsum_macs(node, y, links, specs);
   } else if (is_recurrent(node) && node.input_size() > 2 && x.size() == 3) {  // every gate's weights, each step
     const std::int64_t weights = plus(product(w), product(shape_of(node.input(2), links, specs)));
     cost.macs = times(times(x[0], x[1]), weights);

@@ -15,7 +15,7 @@ namespace rtmdl {
 using TensorSpecs = std::unordered_map<std::string, TensorSpec>;
 
 struct NodeCost {
-  std::int64_t macs = 0;   ///< Conv, ConvTranspose, Gemm, MatMul, LSTM, GRU, RNN; 0 for the others
+  std::int64_t macs = 0;   ///< Conv, ConvTranspose, Gemm, MatMul, Einsum, LSTM, GRU, RNN; 0 for the others
   std::int64_t bytes = 0;  ///< inputs, weights and outputs, each once
 };
 

@@ -58,11 +58,24 @@ void drop_weight_inputs(Model& model) {
   if (model.proto.ir_version() < 4) model.proto.set_ir_version(4);
 }
 
+/// A constant that says: nothing is dropped.
+bool nothing(const onnx::NodeProto& node, int input, const Links& links) {
+  if (node.input_size() <= input || node.input(input).empty()) return false;
+  const auto* tensor = links.constant(node.input(input));
+  if (tensor == nullptr || element_count(dims(*tensor)) != 1) return false;
+  if (tensor->data_type() == onnx::TensorProto_DataType_BOOL)
+    return tensor->has_raw_data() ? tensor->raw_data() == std::string(1, '\0')
+                                  : tensor->int32_data_size() == 1 && tensor->int32_data(0) == 0;
+  const auto values = floats(*tensor);
+  return values && (*values)[0] == 0;
+}
+
 bool does_nothing(const onnx::NodeProto& node, const Links& links) {
   if (node.input_size() < 1 || node.output_size() < 1 || node.input(0).empty()) return false;
   if (is_op(node, "Identity")) return true;
   if (!is_op(node, "Dropout")) return false;
-  const bool training = node.input_size() > 2 && !node.input(2).empty();
+  const bool training = node.input_size() > 2 && !node.input(2).empty() && !nothing(node, 1, links) &&
+                        !nothing(node, 2, links);  // neither of no share nor switched off
   const bool mask = node.output_size() > 1 && !node.output(1).empty() &&
                     (links.is_output(node.output(1)) || !links.consumers(node.output(1)).empty());
   return !training && !mask;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <memory>
 
 namespace rtmdl {
 namespace {
@@ -97,10 +98,12 @@ bool cut(Model& model, onnx::NodeProto& node, const Links& links, const TensorSp
 int cut_unused_taps(Model& model, const TensorSpecs& specs) {
   if (!takes_one_shape(model)) return 0;
   int smaller = 0;
+  auto links = std::make_unique<Links>(model);
   for (int i = 0; i < model.graph().node_size(); ++i) {
-    const Links links(model);
     onnx::NodeProto& node = *model.graph().mutable_node(i);
-    if (is_op(node, "Conv") && cut(model, node, links, specs)) ++smaller;
+    if (!is_op(node, "Conv") || !cut(model, node, *links, specs)) continue;
+    ++smaller;
+    links = std::make_unique<Links>(model);
   }
   return smaller;
 }

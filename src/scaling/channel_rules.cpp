@@ -110,6 +110,7 @@ void ChannelRules::apply() {
     }
   }
   for (const int n : reshapes_) split_and_merge(n);
+  choose_factors();
 }
 
 }  // namespace rtmdl

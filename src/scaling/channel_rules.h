@@ -27,6 +27,16 @@ struct ChannelReader {
   int axis = 0;  ///< of its weights
 };
 
+/// An axis of which a Reshape makes several, or which it makes of several: it shrinks along one of these factors.
+struct FactorChoice {
+  int node = 0;
+  int axis = 0;
+  bool split = false;        ///< else merged
+  bool last = false;         ///< of what is split
+  std::vector<int> factors;  ///< axes, the outermost first
+  std::vector<std::int64_t> sizes;
+};
+
 class ChannelRules {
  public:
   /// `specs` fill `atoms`; `values` are those of the shapes that specs gives.
@@ -67,7 +77,11 @@ class ChannelRules {
   void reshaped(int n) { reshapes_.push_back(n); }
 
  private:
-  void split_and_merge(int n);  // channel_rules_reshape.cpp
+  // channel_rules_reshape.cpp
+  void split_and_merge(int n);
+  void choose_factors();
+  bool choose(const FactorChoice& choice, bool only_if_clear);
+  [[nodiscard]] std::size_t preferred(const FactorChoice& choice, std::vector<std::size_t> able) const;
 
   const Model& model_;
   ChannelAtoms& atoms_;
@@ -77,6 +91,8 @@ class ChannelRules {
   std::vector<ChannelMaker> makers_;
   std::vector<ChannelReader> readers_;
   std::vector<int> reshapes_;
+  std::vector<FactorChoice> choices_;
+  std::vector<int> chosen_;  ///< an atom of every factor that was chosen
 };
 
 using ChannelRule = void (*)(ChannelRules&, int node);

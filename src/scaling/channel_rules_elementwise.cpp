@@ -25,6 +25,16 @@ void first_input(ChannelRules& r, int n) {
   for (int i = 1; i < r.node(n).output_size(); ++i) r.atoms().lock_tensor(r.out(n, i), r.says(n, "has other outputs"));
 }
 
+/// Its mask has the shape of what it lets through.
+void dropout(ChannelRules& r, int n) {
+  if (!r.known(n, 1)) return;
+  const int x = r.in(n, 0);
+  for (int o = 0; o < r.node(n).output_size(); ++o) {
+    const int y = r.out(n, o);
+    for (std::size_t k = 0; y >= 0 && k < r.atoms().rank(x); ++k) r.same(n, x, k, y, k);
+  }
+}
+
 std::size_t axis_of(const ChannelRules& r, int n, std::int64_t otherwise, std::size_t rank) {
   const std::int64_t axis = attribute_or(r.node(n), "axis", otherwise);
   return static_cast<std::size_t>(axis < 0 ? axis + static_cast<std::int64_t>(rank) : axis);
@@ -140,7 +150,6 @@ const ChannelRuleTable& elementwise_rules() {
                            "Clip",
                            "Cos",
                            "Cosh",
-                           "Dropout",
                            "Elu",
                            "Erf",
                            "Exp",
@@ -193,6 +202,7 @@ const ChannelRuleTable& elementwise_rules() {
       t[op] = reduce;
     }
     t["QuantizeLinear"] = t["DequantizeLinear"] = quantise;
+    t["Dropout"] = dropout;
     t["Trilu"] = last_two;
     t["LRN"] = neighbours;
     t["Shape"] = t["Size"] = t["ConstantOfShape"] = nothing;  // shapes follow at run time

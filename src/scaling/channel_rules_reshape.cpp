@@ -2,6 +2,8 @@
 #include "scaling/channel_rules.h"
 
 #include <algorithm>
+#include <numeric>
+#include <unordered_map>
 
 namespace rtmdl {
 namespace {
@@ -44,12 +46,36 @@ Factors common_factors(const std::vector<std::int64_t>& before, const std::vecto
   }
 }
 
+/// What would become of an axis if it shrank along one of its factors.
+struct Outcome {
+  std::size_t left = 0;  ///< sets of positions that could still leave one without the others
+  bool follows = false;  ///< they are the sets that leave together anyway: it was merged from this factor before
+};
+
+/// `inner`: positions per index of the factor.
+Outcome outcome(const ChannelAtoms& atoms, int axis, std::int64_t inner, std::int64_t size) {
+  std::vector<int> set(static_cast<std::size_t>(size));
+  std::iota(set.begin(), set.end(), 0);
+  const auto find = [&](int i) {
+    while (set[static_cast<std::size_t>(i)] != i) i = set[static_cast<std::size_t>(i)];
+    return i;
+  };
+  std::unordered_map<int, int> index_of;  // by what leaves together now
+  for (int p = 0; p < atoms.size(axis); ++p) {
+    const int index = static_cast<int>((p / inner) % size);
+    const auto [it, fresh] = index_of.try_emplace(atoms.find(atoms.atom(axis, p)), index);
+    if (!fresh) set[static_cast<std::size_t>(find(index))] = find(it->second);
+  }
+  Outcome result;
+  for (int i = 0; i < static_cast<int>(size); ++i) result.left += find(i) == i ? 1U : 0U;
+  result.follows = result.left == static_cast<std::size_t>(size) && index_of.size() == result.left;
+  return result;
+}
+
 }  // namespace
 
 /// An axis that is split into factors can shrink along one of them (so that the others stay whole everywhere); one that
-/// is merged from factors, too. Which one is decided by what else locks them. Where that leaves a choice: of the last
-/// axis the first factor (attention: heads, and what is left is their size; a 3 before it is query, key and value), of
-/// others the last one (channels of each group: channel shuffle, group normalisation).
+/// is merged from factors, too. What the factors are is said here, which one is chosen when all reshapes are known.
 void ChannelRules::split_and_merge(int n) {
   const int x = in(n, 0);
   const int y = out(n);
@@ -82,39 +108,69 @@ void ChannelRules::split_and_merge(int n) {
                    : right ? atoms_.axis(y, all[f].after)
                            : atoms_.add_axis(all[f].size));
   }
-  const auto choose = [&](bool left, std::size_t axis) {
-    std::vector<std::size_t> of;
+  const auto add = [&](bool left, std::size_t axis) {
+    FactorChoice choice{n, left ? atoms_.axis(x, axis) : atoms_.axis(y, axis), left, axis + 1 == before.size(), {}, {}};
+    bool whole = false;
     for (std::size_t f = 0; f < all.size(); ++f) {
-      if ((left ? all[f].before : all[f].after) == axis) of.push_back(f);
+      if ((left ? all[f].before : all[f].after) != axis) continue;
+      choice.factors.push_back(axes[f]);
+      choice.sizes.push_back(all[f].size);
+      whole = alone(f, left);
     }
-    if (of.empty() || (of.size() == 1 && alone(of[0], left))) return;
-    std::vector<std::size_t> able;
-    for (const std::size_t f : of) {
-      if (!atoms_.axis_locked(axes[f])) able.push_back(f);
-    }
-    std::size_t chosen = all.size();
-    if (!able.empty()) chosen = able.front();
-    if (able.size() > 1 && left) {
-      if (axis + 1 < before.size()) chosen = able.back();
-      else if (of.size() > 2 && able.front() == of.front() && all[able.front()].size == 3) chosen = able[1];
-    }
-    std::int64_t inner = 1;  // elements of the axis per index of the factor
-    const int whole = left ? atoms_.axis(x, axis) : atoms_.axis(y, axis);
-    for (std::size_t i = of.size(); i-- > 0;) {
-      const std::size_t f = of[i];
-      if (f == chosen) {
-        for (int p = 0; p < atoms_.size(whole); ++p) {
-          atoms_.join(atoms_.atom(axes[f], (p / inner) % all[f].size), atoms_.atom(whole, p));
-        }
-      } else {
-        atoms_.lock_axis(axes[f], says(n, left ? "splits them" : "merges them with others"));
-      }
-      inner *= all[f].size;
-    }
-    if (chosen == all.size()) atoms_.lock_axis(whole, says(n, left ? "splits them" : "merges them with others"));
+    if (!choice.factors.empty() && !whole) choices_.push_back(std::move(choice));
   };
-  for (std::size_t k = 0; k < before.size(); ++k) choose(true, k);
-  for (std::size_t k = 0; k < after.size(); ++k) choose(false, k);
+  for (std::size_t k = 0; k < before.size(); ++k) add(true, k);
+  for (std::size_t k = 0; k < after.size(); ++k) add(false, k);
+}
+
+/// Where locks and earlier merges leave a choice: what another reshape has chosen; else of the last axis the first
+/// factor (attention: heads, and what is left is their size; a 3 before it is query, key and value), of others the last
+/// one (channels of each group: channel shuffle, group normalisation).
+std::size_t ChannelRules::preferred(const FactorChoice& choice, std::vector<std::size_t> able) const {
+  std::vector<Outcome> outcomes(choice.factors.size());
+  std::int64_t inner = 1;
+  for (std::size_t f = choice.factors.size(); f-- > 0; inner *= choice.sizes[f])
+    outcomes[f] = outcome(atoms_, choice.axis, inner, choice.sizes[f]);
+  const auto follows = [&](std::size_t f) { return outcomes[f].follows; };
+  if (const auto it = std::find_if(able.begin(), able.end(), follows); it != able.end()) return *it;
+  const auto sole = [&](std::size_t f) { return outcomes[f].left < 2; };
+  if (!std::all_of(able.begin(), able.end(), sole))
+    able.erase(std::remove_if(able.begin(), able.end(), sole), able.end());
+  for (const std::size_t f : able) {
+    const int root = atoms_.find(atoms_.atom(choice.factors[f], 0));
+    if (std::any_of(chosen_.begin(), chosen_.end(), [&](int atom) { return atoms_.find(atom) == root; })) return f;
+  }
+  if (able.size() == 1 || !choice.split) return able.front();
+  if (!choice.last) return able.back();
+  const bool qkv = choice.factors.size() > 2 && able.front() == 0 && choice.sizes[0] == 3;
+  return able[qkv ? 1 : 0];
+}
+
+/// False if it was put off.
+bool ChannelRules::choose(const FactorChoice& choice, bool only_if_clear) {
+  std::vector<std::size_t> able;
+  for (std::size_t f = 0; f < choice.factors.size(); ++f) {
+    if (!atoms_.axis_locked(choice.factors[f])) able.push_back(f);
+  }
+  if (able.size() > 1 && only_if_clear) return false;
+  const std::size_t chosen = able.empty() ? 0 : preferred(choice, able);  // if all are locked: with their reason
+  const std::string otherwise = says(choice.node, choice.split ? "splits them" : "merges them with others");
+  std::int64_t inner = 1;  // elements of the axis per index of the factor
+  for (std::size_t f = choice.factors.size(); f-- > 0; inner *= choice.sizes[f]) {
+    if (f != chosen) {
+      atoms_.lock_axis(choice.factors[f], otherwise);
+      continue;
+    }
+    for (int p = 0; p < atoms_.size(choice.axis); ++p)
+      atoms_.join(atoms_.atom(choice.factors[f], (p / inner) % choice.sizes[f]), atoms_.atom(choice.axis, p));
+    chosen_.push_back(atoms_.atom(choice.factors[f], 0));
+  }
+  return true;
+}
+
+void ChannelRules::choose_factors() {
+  for (const bool only_if_clear : {true, false})
+    std::erase_if(choices_, [&](const FactorChoice& choice) { return choose(choice, only_if_clear); });
 }
 
 }  // namespace rtmdl

@@ -107,10 +107,7 @@ class Pruning {
     std::map<std::pair<int, int>, ShapePlan::Input> inputs;
     for (const auto& [place, value] : plan.edits) {
       auto& input = inputs[{place.node, place.input}];
-      if (input.values.empty()) {
-        input = {place.node, place.input,
-                 integers(constant(place.node, place.input)).value_or(std::vector<std::int64_t>())};
-      }
+      if (input.values.empty()) input = {place.node, place.input, standing(place)};
       input.values.at(static_cast<std::size_t>(place.element)) = value;
     }
     for (const auto& input : plan.inputs) inputs[{input.node, input.input}] = input;
@@ -134,6 +131,13 @@ class Pruning {
   onnx::GraphProto& graph() { return pruned_.model.graph(); }
   const onnx::TensorProto& constant(int node, int input) {
     return graph().initializer(place_.at(graph().node(node).input(input)));
+  }
+
+  /// What an input holds; of one that is computed, one number.
+  std::vector<std::int64_t> standing(const ConstantPlace& place) {
+    const std::string& name = graph().node(place.node).input(place.input);
+    if (!place_.contains(name)) return {0};
+    return integers(constant(place.node, place.input)).value_or(std::vector<std::int64_t>());
   }
 
   /// Uses of one constant that need the same slices stay one constant; each further kind gets a copy.
@@ -204,6 +208,7 @@ class Pruning {
   /// In place if nobody else reads it.
   void write(const ShapePlan::Input& input) {
     auto& node = *graph().mutable_node(input.node);
+    if (is_op(node, "Split")) remove_attribute(node, "num_outputs");  // sizes or how many, not both
     while (node.input_size() <= input.input) node.add_input("");
     const std::string name = node.input(input.input);
     const auto known = place_.find(name);

@@ -105,12 +105,11 @@ class Macs {
     }
     for (int n = 0; n < shell_.graph().node_size(); ++n) {
       const auto& node = shell_.graph().node(n);
-      const bool counts =
-          is_op(node, "Conv") || is_op(node, "ConvTranspose") || is_op(node, "Gemm") || is_op(node, "MatMul");
       const auto touches = [&](const auto& names) {
         return std::any_of(names.begin(), names.end(), [&](const auto& of) { return touched.contains(of); });
       };
-      if (counts && (touches(node.input()) || touches(node.output()))) use.nodes.push_back(n);
+      if (!touches(node.input()) && !touches(node.output())) continue;
+      if (node_cost(node, *links_, specs_).macs > 0) use.nodes.push_back(n);
     }
     uses_.push_back(std::move(use));
   }

@@ -65,12 +65,14 @@ ShapeTensor shape_of(const onnx::NodeProto& node, const std::vector<std::int64_t
   return vector_of(std::move(values));
 }
 
-ShapeTensor concatenated(const std::vector<ShapeTensor>& in) {
+ShapeTensor concatenated(int node, const std::vector<ShapeTensor>& in) {
   std::vector<ShapeValue> values;
   bool integer = true;
-  for (const auto& piece : in) {
-    values.insert(values.end(), piece.values.begin(), piece.values.end());
-    integer = integer && piece.integer;
+  for (std::size_t i = 0; i < in.size(); ++i) {
+    values.insert(values.end(), in[i].values.begin(), in[i].values.end());
+    integer = integer && in[i].integer;
+    if (in[i].values.size() == 1 && in[i].integer && !values.back().place)
+      values.back().place = ConstantPlace{node, static_cast<int>(i), 0};
   }
   return vector_of(std::move(values), integer);
 }
@@ -149,6 +151,10 @@ std::optional<ShapeTensor> element_by_element(const std::string& op, const std::
       result.values.push_back(element(0).value != 0 ? element(1) : element(2));
       continue;
     }
+    if (op == "Mul" && in.size() == 2 && result.integer && (element(0).value == 1 || element(1).value == 1)) {
+      result.values.push_back(element(element(0).value == 1 ? 1 : 0));
+      continue;
+    }
     std::optional<double> y;
     if (in.size() == 1) y = unary(op, element(0).value);
     if (in.size() == 2) y = binary(op, element(0).value, element(1).value, result.integer);
@@ -173,8 +179,12 @@ ShapeValues::ShapeValues(const Model& model, const Links& links, const ShapeLook
 std::optional<ShapeTensor> ShapeValues::at(int node, int input) const {
   const auto& n = model_.graph().node(node);
   if (input >= n.input_size() || n.input(input).empty()) return std::nullopt;
-  if (const auto it = known_.find(n.input(input)); it != known_.end()) return it->second;
-  return constant(node, input);
+  const auto it = known_.find(n.input(input));
+  if (it == known_.end()) return constant(node, input);
+  const ConstantPlace place{node, input, 0};
+  if (const auto edit = edits_.find(place); edit != edits_.end())
+    return vector_of({{static_cast<double>(edit->second), place}});
+  return it->second;
 }
 
 std::optional<ShapeTensor> ShapeValues::constant(int node, int input) const {
@@ -229,7 +239,7 @@ std::optional<ShapeTensor> ShapeValues::evaluate(int index, const ShapeLookup& s
     x.shape = out->empty() ? std::vector<std::int64_t>() : std::vector{static_cast<std::int64_t>(x.values.size())};
     return x;
   }
-  if (op == "Concat") return concatenated(in);
+  if (op == "Concat") return concatenated(index, in);
   if (op == "Gather" && in.size() == 2) return gathered(x, in[1]);
   if (op == "Slice") return slice_of(node, in);
   if (op == "ReduceProd" || op == "ReduceSum") return reduced(node, x);

@@ -14,7 +14,8 @@
 
 namespace rtmdl {
 
-/// Element of a constant, as one input of one node reads it.
+/// Element of a constant, as one input of one node reads it. Or an input of a Concat that is one computed number: a
+/// constant can be put there.
 struct ConstantPlace {
   int node = -1, input = -1;
   std::int64_t element = 0;
@@ -23,7 +24,7 @@ struct ConstantPlace {
 
 struct ShapeValue {
   double value = 0;                    ///< integers of any size that shapes have, and the fractions that scales are
-  std::optional<ConstantPlace> place;  ///< it is that constant, unchanged: editing it edits this value alone
+  std::optional<ConstantPlace> place;  ///< it is what stands there, unchanged: editing that edits this value alone
 };
 
 struct ShapeTensor {
@@ -34,7 +35,7 @@ struct ShapeTensor {
 
 /// Shape of a tensor by name; nothing if unknown.
 using ShapeLookup = std::function<const std::vector<std::int64_t>*(const std::string&)>;
-/// New values for constants.
+/// New values for what stands in these places.
 using ShapeEdits = std::map<ConstantPlace, std::int64_t>;
 
 class ShapeValues {

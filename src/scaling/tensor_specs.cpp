@@ -11,7 +11,7 @@ namespace rtmdl {
 namespace {
 
 constexpr std::size_t kBytesAtOnce = 96'000'000;  ///< of outputs bound by one load
-constexpr std::size_t kOutputsAtOnce = 400;
+constexpr std::size_t kOutputsAtOnce = 2000;
 
 /// Tensors that nodes make and that have a shape: sequences and optional values have none.
 std::vector<std::string> made_tensors(const Model& model) {

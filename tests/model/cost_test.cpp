@@ -34,6 +34,16 @@ TEST(Cost, OfAnLstmIsEveryGatesWeightsInEachStep) {
   EXPECT_EQ(cost_of_last(m.model(), {{x, {20, 2, 8}}, {"last", {1, 2, 16}}}).macs, 20 * 2 * 4 * 16 * (8 + 16));
 }
 
+TEST(Cost, OfAnEinsumIsPerOutputElement) {
+  test::ModelMaker m;
+  const std::string x = m.input("x", {2, 5, 8}), w = m.weights({8, 3, 4});
+  const std::string y = m.node("Einsum", {x, w});
+  set_attribute(m.last(), "equation", "bnd, dhe -> bhne");
+  EXPECT_EQ(cost_of_last(m.model(), {{x, {2, 5, 8}}, {y, {2, 3, 5, 4}}}).macs, 2 * 3 * 5 * 4 * 8);
+  set_attribute(m.last(), "equation", "...d,dhe->...he");
+  EXPECT_EQ(cost_of_last(m.model(), {{x, {2, 5, 8}}, {y, {2, 5, 3, 4}}}).macs, 2 * 3 * 5 * 4 * 8);
+}
+
 TEST(Cost, DoesNotOverflow) {
   test::ModelMaker m;
   const std::string a = m.input("a", {1, 1}), b = m.input("b", {1, 1});

@@ -196,6 +196,22 @@ TEST(Normalise, TidiesConstantsIdentitiesAndDeadNodes) {
   EXPECT_FALSE(m.model().graph().node(0).name().empty());
 }
 
+TEST(Normalise, DropsADropoutThatIsSwitchedOffOrDropsNothing) {
+  for (const bool off : {false, true}) {
+    test::ModelMaker m(13);
+    auto& training = *m.model().graph().add_initializer();
+    training.set_name("training");
+    training.set_data_type(onnx::TensorProto_DataType_BOOL);
+    training.set_raw_data(std::string(1, off ? '\0' : '\1'));
+    const std::string y = m.node("Dropout", {m.input("x", {1, 4}), m.constant({}, {off ? 0.5F : 0.0F}), "training"});
+    m.last().add_output("mask");
+    m.output(m.node("Relu", {y}));
+    normalise(m.model());
+    ASSERT_EQ(m.model().graph().node_size(), 1) << off;
+    EXPECT_EQ(m.model().graph().node(0).input(0), "x");
+  }
+}
+
 TEST(Normalise, SubgraphsReadWhatAnIdentityRead) {
   test::ModelMaker m(11);
   const std::string x = m.input("x", {1, 2});

@@ -213,10 +213,15 @@ TEST(WholeChannels, AreThoseOfTheOutput) {
 }
 
 TEST(WholeChannels, OfDetectionHeadsAreTheAnchors) {
-  EXPECT_THAT(test::names(groups_of("ssdlite320").whole),
-              testing::ElementsAre("/backbone/extra.3/extra.3.2/extra.3.2.0/Conv",
-                                   "/head/regression_head/module_list.0/module_list.0.1/Conv",
-                                   "/head/classification_head/module_list.0/module_list.0.1/Conv"));
+  const ChannelGroups groups = groups_of("ssdlite320");
+  std::vector<std::string> expected{"/backbone/extra.3/extra.3.2/extra.3.2.0/Conv"};
+  for (const char* head : {"regression", "classification"}) {
+    for (int i = 0; i < 6; ++i)
+      expected.push_back("/head/" + std::string(head) + "_head/module_list." + std::to_string(i) + "/module_list." +
+                         std::to_string(i) + ".1/Conv");
+  }
+  EXPECT_EQ(test::names(groups.whole), expected);
+  for (const WholeGroup& whole : groups.whole) EXPECT_EQ(whole.reason, "they are an output of the model") << whole.name;
 }
 
 TEST(WholeChannels, AreThoseThatAShuffleOfUnevenGroupsTiesTogether) {

@@ -99,6 +99,55 @@ std::vector<Operator> operators() {
        [](ModelMaker& m, const std::string& x) {
          return m.node("Add", {x, m.node("ConstantOfShape", {m.integers({1, 8, 1, 1})})});
        }},
+      {"ReshapeToAComputedSize", 13, 4,  // heads times what another tensor has, as attention computes it
+       [](ModelMaker& m, const std::string& x) {
+         const std::string other = m.conv("x", 3, 16, 1);
+         const std::string channels = m.node("Gather", {m.node("Shape", {x}), m.integers({1})});
+         const std::string to = m.node("Concat", {m.integers({1, 2}), channels, m.integers({36})});
+         set_attribute(m.last(), "axis", std::int64_t{0});
+         const std::string heads = m.node("Reshape", {other, to});
+         const std::string y = m.node("Reshape", {m.node("Relu", {heads}), m.integers({1, -1, 6, 6})});
+         return m.node("Add", {m.conv(y, 16, 4, 1), m.conv(x, 8, 4, 1)});
+       }},
+      {"ReshapeToBatchTimesHeads", 13, 3,
+       [](ModelMaker& m, const std::string& x) {
+         const std::string batch = m.node("Gather", {m.node("Shape", {x}), m.integers({0})});
+         const std::string rows = m.node("Mul", {batch, m.integers({8})});
+         const std::string to = m.node("Concat", {rows, m.integers({36})});
+         set_attribute(m.last(), "axis", std::int64_t{0});
+         const std::string flat = m.node("Relu", {m.node("Reshape", {x, to})});
+         return m.conv(m.node("Reshape", {flat, m.integers({1, -1, 6, 6})}), 8, 4, 1);
+       }},
+      {"MergedAndSplitAgain", 13, 2,
+       [](ModelMaker& m, const std::string& x) {
+         const std::string rows = m.node("Relu", {m.node("Reshape", {x, m.integers({48, 6})})});
+         const std::string mean = m.node("ReduceMean", {m.node("Reshape", {rows, m.integers({8, 36})})});
+         set_attribute(m.last(), "axes", Ints{1});
+         return m.node("Mul", {x, m.node("Reshape", {mean, m.integers({1, -1, 1, 1})})});
+       }},
+      {"SplitByCount18", 18, 4,
+       [=](ModelMaker& m, const std::string& x) {
+         const std::string a = m.node("Split", {m.node("Relu", {m.conv(x, 8, 7, 1)})});
+         axis(m, 1);
+         set_attribute(m.last(), "num_outputs", std::int64_t{2});
+         m.last().add_output("rest");
+         const std::string y = m.node("Concat", {"rest", a});
+         axis(m, 1);
+         return y;
+       }},
+      {"AttentionAcrossChannels", 13, 3,  // heads may leave: what is compared within them may not
+       [](ModelMaker& m, const std::string& x) {
+         const auto heads = [&] { return m.node("Reshape", {m.conv(x, 8, 8, 1), m.integers({1, 4, 2, 36})}); };
+         const std::string q = heads(), k = heads(), v = heads();
+         const std::string a = m.node("Softmax", {m.node("MatMul", {q, perm(m, k, {0, 1, 3, 2})})});
+         return m.node("Reshape", {m.node("MatMul", {a, v}), m.integers({1, 8, 6, 6})});
+       }},
+      {"MaskOfADropout", 13, 2,
+       [](ModelMaker& m, const std::string& x) {
+         const std::string y = m.node("Dropout", {x});
+         m.last().add_output("mask");
+         return m.node("Where", {"mask", y, m.weights({8, 1, 1})});
+       }},
       {"SqueezeWithoutAxes", 13, 2,
        [](ModelMaker& m, const std::string& x) {
          const std::string flat = m.node("Squeeze", {m.node("GlobalAveragePool", {x})});

@@ -133,5 +133,23 @@ TEST(Ratios, ReachTheShare) {
   }
 }
 
+TEST(Ratios, KnowWhatRecurrentLayersAndEinsumSave) {
+  ModelMaker m;
+  const std::string x = m.input("x", {12, 1, 8});
+  const std::string y = m.node("LSTM", {x, m.weights({1, 4 * 64, 8}), m.weights({1, 4 * 64, 64})});
+  set_attribute(m.last(), "hidden_size", std::int64_t{64});
+  const std::string z = m.node("Einsum", {y, m.weights({64, 48})});
+  set_attribute(m.last(), "equation", "tdbh,hk->tdbk");
+  m.output(m.node("MatMul", {m.node("Relu", {z}), m.weights({48, 4})}));
+  const test::Folder folder;
+  const Subject subject(m.model(), folder.path());
+  const ChannelGroups groups = find_channel_groups(subject.model, subject.specs);
+  ASSERT_EQ(groups.groups.size(), 2U);
+  const std::vector<std::vector<double>> equal{std::vector<double>(64, 1), std::vector<double>(48, 1)};
+  const std::vector<std::vector<double>> harm(2, {0, 0, 0});
+  EXPECT_THAT(ratios_for(subject.model, subject.specs, groups, equal, harm, {0.75, 0.5, 0.25}, 0.01),
+              ElementsAre(0.25, 0.25));
+}
+
 }  // namespace
 }  // namespace rtmdl
