@@ -10,6 +10,7 @@
 #include "scaling/measure.h"
 #include "scaling/prepare.h"
 #include "scaling/resolution.h"
+#include "scaling/shared_grid.h"
 
 #include <fmt/format.h>
 #include <rtmdl/error.h>
@@ -254,6 +255,15 @@ class Scaling {
 
   void refuse_int8(const std::string& reason) { outcome_.refused.push_back(named("int8") + ": " + reason); }
 
+  /// What a wider form's weights say; the prepared model's note of where its weights came from then follows them.
+  Int8Options int8_options() {
+    Int8Options options;
+    if (request_.form == nullptr || request_.form->weight_scales.empty()) return options;
+    options.weight_scales = follow_folding(source_, request_.form->weight_scales, prepared_.model);
+    options.edit_weights = false;
+    return options;
+  }
+
   void add_int8() {
     if (prepared_.not_upgraded) return refuse_int8(*prepared_.not_upgraded);
     if (sets_.empty()) return refuse_int8("there are no inputs to calibrate with");
@@ -262,7 +272,8 @@ class Scaling {
     }
     context_.report("calibrating", 0.1);
     const LoadRequest here = at(request_.model, request_.shapes);
-    Int8Builder builder(engine_, prepared_.model, here, sets_, request_.folder, context_);
+    Int8Options options = int8_options();
+    Int8Builder builder(engine_, prepared_.model, here, sets_, request_.folder, context_, std::move(options));
     if (builder.count_linear(builder.possible()) == 0)
       return refuse_int8("activations are not finite on the task's data");
     const auto affordable = std::clamp<std::int64_t>(kErrorTime / std::max(base_.median, Duration(1)), 2, kErrorSets);
