@@ -340,14 +340,28 @@ class Scaling {
     select(levels);
   }
 
+  /// Levels that are fast enough, without those that a smaller one of the same time makes superfluous.
+  std::vector<Level*> candidates_of(std::vector<Level>& levels) const {
+    std::vector<Level*> fast;
+    std::vector<MeasuredForm> forms;
+    for (Level& level : levels) {
+      if (!fast_enough(level)) continue;
+      fast.push_back(&level);
+      forms.push_back({level.low, level.error, level.variant.bytes});
+    }
+    const std::vector<bool> large = needlessly_large(forms);
+    std::vector<Level*> left;
+    for (std::size_t i = 0; i < fast.size(); ++i)
+      if (!large[i]) left.push_back(fast[i]);
+    return left;
+  }
+
   /// Levels in the order of time, none with more error than a faster one. Accuracy is taken to rise along them, so that
   /// a few calls of the (slow) scoring find the fastest that reaches the floor; then one that is clearly more accurate.
   void select(std::vector<Level>& levels) {
     std::vector<Level*> front;
-    for (Level& level : levels) {
-      if (!fast_enough(level)) continue;
-      if (front.empty() || level.error < 0.8 * front.back()->error) front.push_back(&level);
-    }
+    for (Level* level : candidates_of(levels))
+      if (front.empty() || level->error < 0.8 * front.back()->error) front.push_back(level);
     std::vector<char> known(front.size(), 0);
     std::vector<char> good(front.size(), 0);
     int calls = 0;
@@ -375,7 +389,7 @@ class Scaling {
       if (!more || !passes(i)) continue;
       if (!kept.empty() && front[i]->variant.accuracy <= front[kept.back()]->variant.accuracy) continue;
       Variant& v = front[i]->variant;
-      if (!kept.empty() && front[i]->low < 1.03 * front[kept.back()]->low) {  // as fast, more accurate
+      if (!kept.empty() && front[i]->low < kSameTime * front[kept.back()]->low) {  // as fast, more accurate
         kept.pop_back();
         outcome_.variants.pop_back();
       }
