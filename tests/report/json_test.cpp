@@ -100,7 +100,8 @@ TEST(Json, of_scale_has_the_promised_fields) {
   report.bytes = 1000;
   const Json json = Json::parse(scale_json(report));
   EXPECT_EQ(shape(json),
-            "{storage:{bytes:int,limit:null},tasks:[{name:string,synthetic:boolean,variants:[{id:string,width:real,depth:real,resolution:"
+            "{storage:{bytes:int,limit:null},tasks:[{name:string,synthetic:boolean,variants:[{id:string,width:real,"
+            "depth:real,resolution:"
             "real,precision:string,bytes:int,"
             "shared_bytes:int,accuracy:real,accuracy_loss:real,path:string,median_ms:real,note:string}],refused:[],"
             "dropped:[],reused:boolean,"
