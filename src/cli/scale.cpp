@@ -35,7 +35,7 @@ int scale_verb(const Options& options) {
   write_file_atomically(page, fronts_page(report));
   session.print(scale_table(report, options.verbose, isatty(STDOUT_FILENO) == 1));
   session.print(fmt::format("page: {}", page.string()));
-  session.print_json(scale_json(report.bytes, report.limit, families));
+  session.print_json(scale_json(report));
   return 0;
 }
 

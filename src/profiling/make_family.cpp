@@ -327,7 +327,7 @@ class FamilyMaker::Work {
 
   /// What is shared, and by which widths: nothing by itself.
   static std::string shared_by(const ScaleSpec& scale) {
-    return scale.shared > 0 ? fmt::format("{:g} of {}", scale.shared, fmt::join(scale.widths, " ")) : "0";
+    return scale.shared > 0 ? fmt::format("{:g} of {} on one grid", scale.shared, fmt::join(scale.widths, " ")) : "0";
   }
 
   [[nodiscard]] static std::vector<std::string> recipes_of(const TaskSpec& task, const SlimLevel& level) {

@@ -139,13 +139,15 @@ Json run_object(const RunReport& r) {
 
 }  // namespace
 
-std::string scale_json(std::int64_t bytes, std::optional<std::int64_t> limit, const std::vector<TaskVariants>& tasks) {
+std::string scale_json(const ScaleReport& report) {
   Json json;
-  json["storage"] = {{"bytes", bytes}, {"limit", bytes_or_null(limit)}};
+  json["storage"] = {{"bytes", report.bytes}, {"limit", bytes_or_null(report.limit)}};
   json["tasks"] = Json::array();
-  for (const TaskVariants& t : tasks) {
+  for (const TaskFront& front : report.tasks) {
+    const TaskVariants& t = front.family;
     Json task;
     task["name"] = t.task;
+    task["synthetic"] = front.synthetic;
     task["variants"] = Json::array();
     for (const Variant& v : t.variants) task["variants"].push_back(variant_json(v));
     task["refused"] = t.refused;

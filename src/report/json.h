@@ -5,7 +5,7 @@
 
 #include "planning/planner.h"
 #include "profiling/profiler.h"
-#include "profiling/scale_tasks.h"
+#include "report/front.h"
 
 #include <rtmdl/run_report.h>
 
@@ -16,10 +16,8 @@
 
 namespace rtmdl {
 
-/// `bytes`: of all variants, shared files once (stored_bytes()). Besides the promised fields: "median_ms", "note",
-/// "refused", "dropped".
-[[nodiscard]] std::string scale_json(std::int64_t bytes, std::optional<std::int64_t> limit,
-                                     const std::vector<TaskVariants>& tasks);
+/// Besides the promised fields: "median_ms", "note", "refused", "dropped".
+[[nodiscard]] std::string scale_json(const ScaleReport& report);
 /// "ms" is of the infer stage as planning sees it (with a busy neighbour, if there was a core for one); "alone_ms",
 /// "pre_ms", "post_ms" beside it.
 [[nodiscard]] std::string profile_json(const std::vector<TaskProfile>& tasks);

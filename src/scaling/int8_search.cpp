@@ -238,4 +238,15 @@ std::vector<Int8Candidate> find_candidates(Engine& engine, const Int8Builder& bu
   return found;
 }
 
+std::vector<bool> needlessly_large(const std::vector<MeasuredForm>& forms) {
+  const auto replaces = [](const MeasuredForm& a, const MeasuredForm& b) {
+    const bool as_fast = static_cast<double>(a.time.count()) <= kSameTime * static_cast<double>(b.time.count());
+    return as_fast && a.bytes < b.bytes && a.error <= b.error;
+  };
+  std::vector<bool> large;
+  for (const MeasuredForm& one : forms)
+    large.push_back(std::any_of(forms.begin(), forms.end(), [&](const auto& other) { return replaces(other, one); }));
+  return large;
+}
+
 }  // namespace rtmdl

@@ -47,4 +47,17 @@ struct RegionTimes {
 /// go.
 [[nodiscard]] std::vector<Int8Candidate> worth_measuring(std::vector<Int8Candidate> candidates, std::size_t most);
 
+/// What an int8 form turned out to be.
+struct MeasuredForm {
+  Duration time{};
+  double error = 0;
+  std::int64_t bytes = 0;
+};
+
+/// Times that are closer than this are taken to be the same.
+inline constexpr double kSameTime = 1.03;
+
+/// By form: whether another of the same time is smaller and errs no more.
+[[nodiscard]] std::vector<bool> needlessly_large(const std::vector<MeasuredForm>& forms);
+
 }  // namespace rtmdl

@@ -85,11 +85,6 @@ std::optional<LinearWeights> of_transposed(const onnx::NodeProto& node, const Li
   return w;
 }
 
-double least_scale(const LinearWeights& w, std::size_t c, double input_scale) {
-  const double room = w.bias.empty() ? 0 : std::fabs(w.bias[c]) / (input_scale * 1e9);
-  return std::max(room, 1e-9 / std::max(input_scale, 1e-9));
-}
-
 }  // namespace
 
 int exact_weight_limit() noexcept {
@@ -137,6 +132,11 @@ std::optional<LinearWeights> linear_weights(const onnx::NodeProto& node, const L
     if (w.bias.size() != w.channels) return std::nullopt;
   }
   return w;
+}
+
+double least_scale(const LinearWeights& w, std::size_t c, double input_scale) {
+  const double room = w.bias.empty() ? 0 : std::fabs(w.bias[c]) / (input_scale * 1e9);
+  return std::max(room, 1e-9 / std::max(input_scale, 1e-9));
 }
 
 std::vector<float> covering_scales(const LinearWeights& w, double input_scale, int limit) {

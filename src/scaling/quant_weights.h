@@ -39,6 +39,8 @@ struct LinearWeights {
 /// Nothing if the weights are no f32 constants, and for other operators and forms.
 [[nodiscard]] std::optional<LinearWeights> linear_weights(const onnx::NodeProto& node, const Links& links);
 
+/// The smallest scale that leaves the bias of channel c room in 32 bits.
+[[nodiscard]] double least_scale(const LinearWeights& weights, std::size_t c, double input_scale);
 /// The scales that `limit` steps reach the largest weight with. `input_scale` is that of the activations: the bias is
 /// counted in steps of input_scale · scale, in 32 bits with room for the sum.
 [[nodiscard]] std::vector<float> covering_scales(const LinearWeights& weights, double input_scale, int limit);

@@ -2,6 +2,7 @@
 
 #include "model/edit.h"
 #include "model/scale_shift.h"
+#include "scaling/source_indices.h"
 
 #include <fmt/format.h>
 #include <rtmdl/error.h>
@@ -24,7 +25,8 @@ class Quantizer {
         params_(params),
         specs_(specs),
         weights_(weights),
-        limit_(weight_limit) {
+        limit_(weight_limit),
+        origins_(read_indices(model)) {
     for (std::size_t u = 0; u < units.size(); ++u) {
       for (const auto& output : units[u].outputs) producer_[output] = static_cast<int>(u);
       if (!integer[u]) {
@@ -45,11 +47,20 @@ class Quantizer {
       else emit_float(units_[u]);
     }
     drop_dead_nodes(made_);
+    note_origins();
     check_model(made_);
     return std::move(made_);
   }
 
  private:
+  /// Of what is left.
+  void note_origins() {
+    SourceIndices left;
+    for (const auto& initializer : made_.graph().initializer())
+      if (const auto at = origins_.find(initializer.name()); at != origins_.end()) left.insert(*at);
+    if (!origins_.empty()) write_indices(made_, left);
+  }
+
   static std::vector<int> nodes_of(const Unit& unit) {
     std::vector<int> nodes{unit.node};
     nodes.insert(nodes.end(), unit.absorbed.begin(), unit.absorbed.end());
@@ -286,14 +297,17 @@ class Quantizer {
     write(y + "/f", y);
   }
 
-  const std::vector<float>* given_scales(const LinearWeights& w) const {
+  std::vector<float> scales_of(const LinearWeights& w, double input_scale) const {
     const auto it = weights_.scales.find(w.name);
-    if (it == weights_.scales.end()) return nullptr;
+    if (it == weights_.scales.end()) return covering_scales(w, input_scale, limit_);
     if (it->second.size() != w.channels) {
       throw Error(ErrorCode::internal, fmt::format("{} scales for weights '{}' of {} output channels",
                                                    it->second.size(), w.name, w.channels));
     }
-    return &it->second;
+    std::vector<float> scales = it->second;
+    for (std::size_t c = 0; c < scales.size(); ++c)
+      scales[c] = std::max(scales[c], representable_scale(least_scale(w, c, input_scale)));
+    return scales;
   }
 
   void emit_linear(const Unit& unit) {
@@ -306,14 +320,15 @@ class Quantizer {
     const std::string x =
         extra > 0 ? read_padded(unit.inputs[0], static_cast<int>(w.shape.size()), extra) : read(unit.inputs[0]);
     const double sx = params(unit.inputs[0]).read.scale;
-    const auto* given = given_scales(w);
-    const std::vector<float> scales = given != nullptr ? *given : covering_scales(w, sx, limit_);
+    const std::vector<float> scales = scales_of(w, sx);
     std::vector<std::int8_t> q = round_weights(w, scales, limit_);
     const std::vector<float> b = corrected_bias(unit, w);
     const auto n = static_cast<std::int64_t>(w.channels);
     const std::vector<std::int8_t> zeros(w.channels, 0);
     const std::string stem = y + "/weights";
     std::vector<std::int64_t> shape = w.shape;
+    if (const auto origin = origins_.find(w.name); origin != origins_.end() && shape == dims(*links_.constant(w.name)))
+      origins_[stem] = origin->second;
     if (extra > 0) {
       const std::size_t row = q.size() / w.channels;
       const std::size_t filter = row + static_cast<std::size_t>(extra) * (row / static_cast<std::size_t>(shape[1]));
@@ -405,6 +420,7 @@ class Quantizer {
   int limit_;
   int unit_ = 0;
   Model made_;
+  SourceIndices origins_;  ///< of weights, in floats or in integers
   std::unordered_map<std::string, int> producer_;
   std::unordered_set<std::string> read_as_float_, quantized_, grids_;
 };

@@ -10,6 +10,7 @@
 #include "scaling/measure.h"
 #include "scaling/prepare.h"
 #include "scaling/resolution.h"
+#include "scaling/shared_grid.h"
 
 #include <fmt/format.h>
 #include <rtmdl/error.h>
@@ -254,6 +255,15 @@ class Scaling {
 
   void refuse_int8(const std::string& reason) { outcome_.refused.push_back(named("int8") + ": " + reason); }
 
+  /// What a wider form's weights say; the prepared model's note of where its weights came from then follows them.
+  Int8Options int8_options() {
+    Int8Options options;
+    if (request_.form == nullptr || request_.form->weight_scales.empty()) return options;
+    options.weight_scales = follow_folding(source_, request_.form->weight_scales, prepared_.model);
+    options.edit_weights = false;
+    return options;
+  }
+
   void add_int8() {
     if (prepared_.not_upgraded) return refuse_int8(*prepared_.not_upgraded);
     if (sets_.empty()) return refuse_int8("there are no inputs to calibrate with");
@@ -262,7 +272,8 @@ class Scaling {
     }
     context_.report("calibrating", 0.1);
     const LoadRequest here = at(request_.model, request_.shapes);
-    Int8Builder builder(engine_, prepared_.model, here, sets_, request_.folder, context_);
+    Int8Options options = int8_options();
+    Int8Builder builder(engine_, prepared_.model, here, sets_, request_.folder, context_, std::move(options));
     if (builder.count_linear(builder.possible()) == 0)
       return refuse_int8("activations are not finite on the task's data");
     const auto affordable = std::clamp<std::int64_t>(kErrorTime / std::max(base_.median, Duration(1)), 2, kErrorSets);
@@ -329,14 +340,28 @@ class Scaling {
     select(levels);
   }
 
+  /// Levels that are fast enough, without those that a smaller one of the same time makes superfluous.
+  std::vector<Level*> candidates_of(std::vector<Level>& levels) const {
+    std::vector<Level*> fast;
+    std::vector<MeasuredForm> forms;
+    for (Level& level : levels) {
+      if (!fast_enough(level)) continue;
+      fast.push_back(&level);
+      forms.push_back({level.low, level.error, level.variant.bytes});
+    }
+    const std::vector<bool> large = needlessly_large(forms);
+    std::vector<Level*> left;
+    for (std::size_t i = 0; i < fast.size(); ++i)
+      if (!large[i]) left.push_back(fast[i]);
+    return left;
+  }
+
   /// Levels in the order of time, none with more error than a faster one. Accuracy is taken to rise along them, so that
   /// a few calls of the (slow) scoring find the fastest that reaches the floor; then one that is clearly more accurate.
   void select(std::vector<Level>& levels) {
     std::vector<Level*> front;
-    for (Level& level : levels) {
-      if (!fast_enough(level)) continue;
-      if (front.empty() || level.error < 0.8 * front.back()->error) front.push_back(&level);
-    }
+    for (Level* level : candidates_of(levels))
+      if (front.empty() || level->error < 0.8 * front.back()->error) front.push_back(level);
     std::vector<char> known(front.size(), 0);
     std::vector<char> good(front.size(), 0);
     int calls = 0;
@@ -364,7 +389,7 @@ class Scaling {
       if (!more || !passes(i)) continue;
       if (!kept.empty() && front[i]->variant.accuracy <= front[kept.back()]->variant.accuracy) continue;
       Variant& v = front[i]->variant;
-      if (!kept.empty() && front[i]->low < 1.03 * front[kept.back()]->low) {  // as fast, more accurate
+      if (!kept.empty() && front[i]->low < kSameTime * front[kept.back()]->low) {  // as fast, more accurate
         kept.pop_back();
         outcome_.variants.pop_back();
       }

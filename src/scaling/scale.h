@@ -6,6 +6,7 @@
 #include "base/context.h"
 #include "engine/engine.h"
 #include "model/model.h"
+#include "scaling/quant_weights.h"
 
 #include <rtmdl/tensor.h>
 #include <rtmdl/time.h>
@@ -36,6 +37,9 @@ struct SlimForm {
   double width = 1, depth = 1;
   Model model;       ///< float
   std::string note;  ///< what was done to it
+  /// Of weights that are slices of a wider form's, by their names in `model`: int8 levels round them with these, so
+  /// that they stay slices.
+  WeightScales weight_scales;
 };
 
 struct ScaleRequest {

@@ -4,6 +4,7 @@
 #include "model/edit.h"
 #include "model/fold.h"
 #include "scaling/calibrate.h"
+#include "scaling/shared_grid.h"
 #include "scaling/source_indices.h"
 
 #include <rtmdl/error.h>
@@ -89,6 +90,10 @@ std::vector<int> layers(const Model& model) {
   return found;
 }
 
+bool wants_int8(const ScaleRequest& request) {
+  return std::find(request.precisions.begin(), request.precisions.end(), "int8") != request.precisions.end();
+}
+
 /// Weights of the first layers: they stay as they are.
 std::set<std::string> front_weights(const Model& model, double share) {
   std::set<std::string> front;
@@ -172,6 +177,14 @@ bool Slimmer::shares(const SlimLevel& level) const {
          std::find(options_.widths.begin(), options_.widths.end(), level.width) != options_.widths.end();
 }
 
+WeightScales Slimmer::shared_grid(const Model& model) const {
+  const auto widest = trunk_of(*std::max_element(options_.widths.begin(), options_.widths.end()));
+  if (!wants_int8(request_) || !std::filesystem::exists(widest)) return {};
+  const Model wide = load_model(widest);
+  const std::set<std::string> front = front_weights(wide, options_.shared);
+  return grid_within(covering_grid(wide, front), within(read_indices(model), read_indices(wide), front), model);
+}
+
 std::string Slimmer::make_trunk(const Context& context) {
   std::vector<double> widths = options_.widths;
   std::sort(widths.begin(), widths.end(), std::greater<>());
@@ -192,6 +205,11 @@ std::string Slimmer::make_trunk(const Context& context) {
   }
   request.checkpoint = folder_ / "trunk.checkpoint";
   if (!tuner_->tune(request, part(context, 0.1, 0.4)).finished) return {};
+  if (wants_int8(request_)) {  // before the forms are tuned, so that their other layers learn to live with it
+    const WeightScales grid = covering_grid(forms.front().model, front);
+    for (Pruned& form : forms)
+      round_to_grid(form.model, grid_within(grid, within(form.indices, forms.front().indices, front), form.model));
+  }
   for (std::size_t i = forms.size(); i-- > 0;) {  // the widest last: when it is there, all are
     write_indices(forms[i].model, forms[i].indices);
     save_model(forms[i].model, trunk_of(widths[i]));
@@ -271,6 +289,7 @@ Slimmer::Outcome Slimmer::make(const SlimLevel& level, const Context& context) {
     save_model(form.model, file);
   }
   if (std::find(made_.begin(), made_.end(), level) == made_.end()) made_.push_back(level);
+  if (shares(level)) form.weight_scales = shared_grid(form.model);
   outcome.form = std::move(form);
   return outcome;
 }

@@ -30,8 +30,9 @@ struct SlimOptions {
   FineTuneOptions tuning;
   std::string why_not_tuned;  ///< where there is no tuner or no data: the reason, for people
   /// Share of the weight-carrying layers, counted from the inputs, that all widths have in common: a narrower form's
-  /// weights there are slices of the widest form's, so that they need no storage of their own. They are trained over
-  /// all widths together before each form's other layers are (with one width: they stay slices of the source's).
+  /// weights there are slices of the widest form's, in int8 levels too, so that they need no storage of their own. They
+  /// are trained over all widths together before each form's other layers are (with one width: they stay slices of the
+  /// source's).
   double shared = 0;
   std::vector<double> widths;  ///< that share
 };
@@ -64,6 +65,8 @@ class Slimmer {
   /// Cuts all widths from the source at once and trains what they share. Says why it cannot.
   [[nodiscard]] std::string make_trunk(const Context& context);
   [[nodiscard]] bool shares(const SlimLevel& level) const;
+  /// On which the shared weights of a form lie: the widest form's. Empty without int8 levels.
+  [[nodiscard]] WeightScales shared_grid(const Model& model) const;
   [[nodiscard]] Start nearest(const SlimLevel& level) const;
   void describe(const Model& model);
   [[nodiscard]] FineTuneRequest tuning(const Model& model) const;

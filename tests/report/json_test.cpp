@@ -95,15 +95,29 @@ TEST(Json, of_scale_has_the_promised_fields) {
   v.id = "int8";
   v.path = "/w/variants/ab.onnx";
   task.variants = {v};
-  const Json json = Json::parse(scale_json(1000, std::nullopt, {task}));
+  ScaleReport report;
+  report.tasks = {{task}};
+  report.bytes = 1000;
+  const Json json = Json::parse(scale_json(report));
   EXPECT_EQ(shape(json),
-            "{storage:{bytes:int,limit:null},tasks:[{name:string,variants:[{id:string,width:real,depth:real,resolution:"
+            "{storage:{bytes:int,limit:null},tasks:[{name:string,synthetic:boolean,variants:[{id:string,width:real,"
+            "depth:real,resolution:"
             "real,precision:string,bytes:int,"
             "shared_bytes:int,accuracy:real,accuracy_loss:real,path:string,median_ms:real,note:string}],refused:[],"
             "dropped:[],reused:boolean,"
             "finished:boolean}]}");
   EXPECT_EQ(json["tasks"][0]["variants"][0]["path"], "/w/variants/ab.onnx");
-  EXPECT_EQ(Json::parse(scale_json(0, 60'000'000, {}))["storage"]["limit"], 60'000'000);
+  report.limit = 60'000'000;
+  EXPECT_EQ(Json::parse(scale_json(report))["storage"]["limit"], 60'000'000);
+}
+
+TEST(Json, of_scale_says_which_families_rest_on_data_that_we_drew) {
+  ScaleReport report;
+  report.tasks.resize(2);
+  report.tasks[1].synthetic = true;
+  const Json json = Json::parse(scale_json(report));
+  EXPECT_EQ(json["tasks"][0]["synthetic"], false);
+  EXPECT_EQ(json["tasks"][1]["synthetic"], true);
 }
 
 TEST(Json, of_a_profile_has_the_promised_fields) {

@@ -3,6 +3,7 @@
 #include "scaling/scale.h"
 #include "base/atomic_file.h"
 #include "run_model.h"
+#include "scaling/int8_search.h"
 #include "scaling/resolution.h"
 
 #include "../model/models.h"
@@ -264,6 +265,18 @@ TEST_F(Scale, HalfPrecisionIsKeptForAcceleratorsHoweverSlowItIsHere) {
   accuracy_ = 0.5;
   request_.accuracy_min = 0.9;
   EXPECT_THAT(run().refused, testing::Contains(HasSubstr("fp16: accuracy 50.00 %")));
+}
+
+TEST(NeedlesslyLarge, IsWhatASmallerFormOfTheSameTimeAndNoMoreErrorStandsInFor) {
+  const MeasuredForm fastest{microseconds(400), 0.01, 900};
+  EXPECT_EQ(needlessly_large({fastest, {microseconds(410), 0.01, 500}}), (std::vector<bool>{true, false}));
+  EXPECT_EQ(needlessly_large({fastest, {microseconds(410), 0.005, 500}}), (std::vector<bool>{true, false}));
+  EXPECT_EQ(needlessly_large({fastest, {microseconds(413), 0.01, 500}}), (std::vector<bool>{false, false})) << "slower";
+  EXPECT_EQ(needlessly_large({fastest, {microseconds(401), 0.011, 500}}), (std::vector<bool>{false, false}))
+      << "errs more";
+  EXPECT_EQ(needlessly_large({fastest, {microseconds(390), 0.01, 900}}), (std::vector<bool>{false, false}))
+      << "no smaller";
+  EXPECT_EQ(needlessly_large({}), std::vector<bool>{});
 }
 
 /// A narrower form, as far as the made-up times tell.
