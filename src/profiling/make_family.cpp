@@ -102,7 +102,11 @@ class FamilyMaker::Work {
     std::vector<SlimLevel> wanted;
     for (const SlimLevel& level : slim_levels(task.scale.widths, task.scale.depths))
       if (!done(family, recipe_of(task, level))) wanted.push_back(level);
-    if (!options_.slim || wanted.empty() || !family.finished || context_.stopping()) return;
+    if (!options_.slim || !family.finished || context_.stopping()) return;
+    if (wanted.empty()) {
+      if (fs::exists(forms_folder(family))) close_killed(task, family);
+      return;
+    }
     if (options_.tuner == nullptr) {
       family.stored.refused.push_back(fmt::format("width, depth: {}", options_.no_tuner));
       return;
@@ -205,8 +209,7 @@ class FamilyMaker::Work {
       if (width < 1) options.widths.push_back(width);
     options.tuning = tuning_for(task.scale.tuning);
     options.tuning.seed = options_.seed;
-    Slimmer slimmer(engine_, request, options_.tuner, data.get(), options,
-                    workspace_.folder() / "forms" / family.key.substr(0, 16));
+    Slimmer slimmer(engine_, request, options_.tuner, data.get(), options, forms_folder(family));
     say_what_is_coming(task, family, wanted, *data);
     for (std::size_t i = 0; i < wanted.size() && !until.context().stopping(); ++i) {
       const double all = static_cast<double>(wanted.size());
@@ -222,9 +225,25 @@ class FamilyMaker::Work {
     if (!family.finished && !context_.stopping())
       context_.warn(fmt::format("{}: the budget is spent before all forms were made. Start again to go on", task.name));
     if (!family.finished) return;
-    measure_together(task, family, request.calibration);
+    close(task, family, request.calibration);
+  }
+
+  /// What is not finished of a family's forms. It goes when all are done, so what is there then was left by a start
+  /// that was killed just before.
+  [[nodiscard]] fs::path forms_folder(const Family& family) const {
+    return workspace_.folder() / "forms" / family.key.substr(0, 16);
+  }
+
+  void close(const TaskSpec& task, Family& family, const std::vector<InputSet>& calibration) {
+    measure_together(task, family, calibration);
+    if (context_.stopping()) return;
     std::error_code ignored;
-    fs::remove_all(workspace_.folder() / "forms" / family.key.substr(0, 16), ignored);
+    fs::remove_all(forms_folder(family), ignored);
+  }
+
+  void close_killed(const TaskSpec& task, Family& family) {
+    AccuracyEvaluator evaluator(engine_, task, options_.seed);
+    close(task, family, evaluator.calibration_inputs(kCalibrationSets));
   }
 
   /// Levels were timed beside the source one form at a time; all of them in one loop are comparable with each other.
