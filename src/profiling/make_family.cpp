@@ -1,5 +1,6 @@
 #include "profiling/make_family.h"
 
+#include "base/hash.h"
 #include "base/units.h"
 #include "model/model.h"
 #include "profiling/accuracy.h"
@@ -102,7 +103,11 @@ class FamilyMaker::Work {
     std::vector<SlimLevel> wanted;
     for (const SlimLevel& level : slim_levels(task.scale.widths, task.scale.depths))
       if (!made(family, task, level)) wanted.push_back(level);
-    if (!options_.slim || wanted.empty() || !family.finished || context_.stopping()) return;
+    if (!options_.slim || !family.finished || context_.stopping()) return;
+    if (wanted.empty()) {
+      if (fs::exists(forms_folder(task, family))) close_killed(task, family);
+      return;
+    }
     if (MonotonicClock::now() >= deadline_) {
       family.finished = false;
       context_.warn(
@@ -195,8 +200,7 @@ class FamilyMaker::Work {
       if (width < 1) options.widths.push_back(width);
     options.tuning = tuning_for(task.scale.tuning);
     options.tuning.seed = options_.seed;
-    Slimmer slimmer(engine_, request, options_.tuner, data.get(), options,
-                    workspace_.folder() / "forms" / family.key.substr(0, 16));
+    Slimmer slimmer(engine_, request, options_.tuner, data.get(), options, forms_folder(task, family));
     say_what_is_coming(task, family, wanted, data.get(), options.why_not_tuned);
     for (std::size_t i = 0; i < wanted.size() && !until.context().stopping(); ++i) {
       const double all = static_cast<double>(wanted.size());
@@ -212,9 +216,26 @@ class FamilyMaker::Work {
     if (!family.finished && !context_.stopping())
       context_.warn(fmt::format("{}: the budget is spent before all forms were made. Start again to go on", task.name));
     if (!family.finished) return;
-    measure_together(task, family, request.calibration);
+    close(task, family, request.calibration);
+  }
+
+  /// What is not finished of forms that are made in one way. It goes when all are done, so what is there then was left
+  /// by a start that was killed just before.
+  [[nodiscard]] fs::path forms_folder(const TaskSpec& task, const Family& family) const {
+    const std::string way = recipe_of(task, SlimLevel{}, options_.tuner != nullptr);
+    return workspace_.folder() / "forms" / fmt::format("{}-{}", family.key.substr(0, 16), sha256(way).substr(0, 8));
+  }
+
+  void close(const TaskSpec& task, Family& family, const std::vector<InputSet>& calibration) {
+    measure_together(task, family, calibration);
+    if (context_.stopping()) return;
     std::error_code ignored;
-    fs::remove_all(workspace_.folder() / "forms" / family.key.substr(0, 16), ignored);
+    fs::remove_all(forms_folder(task, family), ignored);
+  }
+
+  void close_killed(const TaskSpec& task, Family& family) {
+    AccuracyEvaluator evaluator(engine_, task, options_.seed);
+    close(task, family, evaluator.calibration_inputs(kCalibrationSets));
   }
 
   /// Null, with the reason, if forms cannot be fine-tuned.

@@ -208,6 +208,21 @@ TEST_F(Forms, KilledAtAnyMomentTheNextStartEndsWithTheSameForm) {
   for (const char* name : {"whole", "forms"}) finish(scale("", name), name);
 }
 
+TEST_F(Forms, AStartThatWasKilledJustBeforeItsEndIsBroughtToItsEnd) {
+  write_data(384);
+  save_model(small_network(), folder_ / "small.onnx");
+  write_tasks(folder_ / "small.onnx", "fp32", "{min: 2 %}");
+  const Json made = variants(run_rtmdl("scale --json " + in("workspace")));
+  Database database(folder_ / "workspace/profile.sqlite");
+  Statement families(database, "SELECT key FROM families");
+  ASSERT_TRUE(families.step());
+  const fs::path left = folder_ / "workspace/forms" / families.text(0).substr(0, 16);
+  fs::create_directories(left);
+  write_file_atomically(left / "w0.5.onnx", "of a form that is done");
+  EXPECT_EQ(variants(run_rtmdl("scale --json " + in("workspace"))).size(), made.size());
+  EXPECT_FALSE(fs::exists(left));
+}
+
 TEST_F(Forms, QuickMakesNone) { EXPECT_EQ(variants(run_rtmdl("scale --quick --json " + in("quick"))).size(), 1U); }
 
 }  // namespace
