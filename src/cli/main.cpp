@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <functional>
 
@@ -43,6 +44,20 @@ constexpr const char* kExit =
 void hold_standard_files() {
   for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
     if (::fcntl(fd, F_GETFD) < 0) static_cast<void>(::open("/dev/null", fd == STDERR_FILENO ? O_WRONLY : O_RDONLY));
+}
+
+/// Threads of libgomp, which libtorch computes with, spin for milliseconds while they wait. On a machine with other
+/// work that takes the cores from the very threads that are waited for (80 % of the time was seen). libgomp reads how
+/// long when it is loaded, with OpenCV at the start of this process: so the verbs that train start once more, with it
+/// set.
+void let_training_threads_sleep(int argc, char** argv) {
+  constexpr const char* kSpins = "GOMP_SPINCOUNT";
+  const auto trains = [](std::string_view argument) { return argument == "scale" || argument == "train"; };
+  if (argc < 2 || std::none_of(argv + 1, argv + argc, trains) || std::getenv(kSpins) != nullptr ||
+      std::getenv("OMP_WAIT_POLICY") != nullptr)
+    return;
+  ::setenv(kSpins, "10000", 1);     // some 20 us: from one operator to the next they need not sleep
+  ::execv("/proc/self/exe", argv);  // if it fails, training is slower on a busy machine
 }
 
 std::string policies_help() {
@@ -172,6 +187,7 @@ int run_main(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   rtmdl::hold_standard_files();
+  rtmdl::let_training_threads_sleep(argc, argv);
   try {
     return rtmdl::run_main(argc, argv);
   } catch (const rtmdl::Error& e) {

@@ -105,7 +105,7 @@ class FamilyMaker::Work {
       if (!made(family, task, level)) wanted.push_back(level);
     if (!options_.slim || !family.finished || context_.stopping()) return;
     if (wanted.empty()) {
-      if (fs::exists(forms_folder(task, family))) close_killed(task, family);
+      if (fs::exists(forms_folder(family))) close_killed(task, family);
       return;
     }
     if (MonotonicClock::now() >= deadline_) {
@@ -219,18 +219,20 @@ class FamilyMaker::Work {
     close(task, family, request.calibration);
   }
 
-  /// What is not finished of forms that are made in one way. It goes when all are done, so what is there then was left
-  /// by a start that was killed just before.
+  /// What is not finished of a family's forms, in a folder for each way of making them. It goes when all are done, so
+  /// what is there then was left by a start that was killed just before.
+  [[nodiscard]] fs::path forms_folder(const Family& family) const {
+    return workspace_.folder() / "forms" / family.key.substr(0, 16);
+  }
   [[nodiscard]] fs::path forms_folder(const TaskSpec& task, const Family& family) const {
-    const std::string way = recipe_of(task, SlimLevel{}, options_.tuner != nullptr);
-    return workspace_.folder() / "forms" / fmt::format("{}-{}", family.key.substr(0, 16), sha256(way).substr(0, 8));
+    return forms_folder(family) / sha256(recipe_of(task, SlimLevel{}, options_.tuner != nullptr)).substr(0, 8);
   }
 
   void close(const TaskSpec& task, Family& family, const std::vector<InputSet>& calibration) {
     measure_together(task, family, calibration);
     if (context_.stopping()) return;
     std::error_code ignored;
-    fs::remove_all(forms_folder(task, family), ignored);
+    fs::remove_all(forms_folder(family), ignored);
   }
 
   void close_killed(const TaskSpec& task, Family& family) {
@@ -364,7 +366,7 @@ class FamilyMaker::Work {
   /// Everything that a form depends on besides the family's key.
   static std::string recipe_of(const TaskSpec& task, const SlimLevel& level, bool tuned) {
     const TuningSpec& t = task.scale.tuning;
-    if (!tuned) return level.id() + " untuned";
+    if (!tuned) return fmt::format("{} shared {} untuned", level.id(), shared_by(task.scale));
     return fmt::format("{} shared {} learn_from {} epochs {:g} limit {} rate {:g} batch {} shift {} mirror {}",
                        level.id(), shared_by(task.scale), t.learn_from, t.epochs, t.limit.count(), t.rate, t.batch,
                        t.shift, t.mirror);
