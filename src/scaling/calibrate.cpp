@@ -15,6 +15,8 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
+#include <iterator>
 #include <limits>
 #include <string_view>
 
@@ -184,13 +186,26 @@ std::filesystem::path scratch_path(const std::filesystem::path& folder, const st
   return folder / fmt::format("{}{}-{}", kScratch, ::getpid(), what);
 }
 
+namespace {
+
+/// A process that was killed keeps its number until its parent has asked after it.
+bool lives(pid_t process) {
+  if (::kill(process, 0) != 0 && errno == ESRCH) return false;
+  std::ifstream file(fmt::format("/proc/{}/stat", process));
+  const std::string stat{std::istreambuf_iterator<char>(file), {}};
+  const auto name_end = stat.rfind(')');  // then a space and the state
+  return name_end == std::string::npos || name_end + 2 >= stat.size() || stat[name_end + 2] != 'Z';
+}
+
+}  // namespace
+
 void remove_abandoned_scratch(const std::filesystem::path& folder) {
   std::error_code none;
   for (const auto& file : std::filesystem::directory_iterator(folder, none)) {
     const std::string name = file.path().filename().string();
     if (!name.starts_with(kScratch)) continue;
     const pid_t owner = std::atoi(name.c_str() + kScratch.size());
-    if (owner > 0 && ::kill(owner, 0) != 0 && errno == ESRCH) std::filesystem::remove(file.path(), none);
+    if (owner > 0 && !lives(owner)) std::filesystem::remove(file.path(), none);
   }
 }
 

@@ -55,6 +55,7 @@ class ChangingTuner : public FineTuner {
     }
     FineTuneResult result;
     result.finished = true;
+    result.loss_before = 1;
     return result;
   }
   std::vector<std::vector<double>> taylor_importance(const Model& model, const Model*, const ChannelGroups& groups,
@@ -81,7 +82,7 @@ class ChangingTuner : public FineTuner {
 
 class NoExamples : public TrainingData {
  public:
-  std::size_t size() const override { return 1; }
+  std::size_t size() const override { return 0; }
   Example at(std::size_t) override { return {}; }
   bool labelled() const override { return false; }
   std::string fingerprint() const override { return "none"; }
