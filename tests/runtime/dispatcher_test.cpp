@@ -83,7 +83,7 @@ TEST_P(DispatcherTest, CountersAddUpUnderOverloadAndFaults) {
   std::vector<std::unique_ptr<ScriptedBody>> bodies;
   std::vector<JobBody*> pointers;
   for (int t = 0; t < 4; ++t) {
-    bodies.push_back(std::make_unique<ScriptedBody>(std::vector<Duration>{us(200), us(900), us(100)}, t == 1 ? 5 : 0));
+    bodies.push_back(std::make_unique<ScriptedBody>(std::vector<Duration>{us(200), us(900), us(100)}, t == 1 ? 2 : 0));
     pointers.push_back(bodies.back().get());
   }
   Dispatcher dispatcher(d, pointers);
