@@ -16,7 +16,7 @@ namespace rtmdl {
 namespace {
 
 constexpr std::string_view kScalingRevision =
-    "4"; // raise when src/scaling would make other variants of the same model
+    "4";                                         // raise when src/scaling would make other variants of the same model
 constexpr std::string_view kDataRevision = "1";  // raise when src/data would give other tensors, results or accuracies
 
 std::string canonical(const ConfigNode& node) { return node.present() ? node.canonical() : std::string(); }
