@@ -124,13 +124,10 @@ Cutter::Narrower Cutter::narrow(const Model& model, const std::vector<double>& s
       context.report("sensitivity of layers", static_cast<double>(g) / static_cast<double>(n));
       std::vector<double> ratio(n, 1);
       ratio[g] = steps[k];
-      // As it is cut: what the channels carry. Reconstructed: what of it the others do not. Neither alone says how much
-      // is left to learn from: the second lets bottlenecks through that fine-tuning cannot mend.
       Pruned form = prune(model, specs, groups, most_important(groups, important, ratio));
-      const double cut = harm(form.model);
       reconstruct(engine_, model, specs, form, sliced, Readers::of_lost_only, load_request_of(request_), few,
                   request_.folder, context);
-      harms[g][k] = (cut + harm(form.model)) / 2;
+      harms[g][k] = harm(form.model);
     }
   std::vector<Kept> kept;
   for (const double share : shares)
