@@ -51,7 +51,7 @@ struct ScaleSpec {
                              0.25};  ///< of the channels; w asks for w² of the multiply-accumulates
   std::vector<double> depths{1.0};   ///< of the blocks that can be left out
   double shared = 0;     ///< share of the layers, from the inputs on, whose weights stay slices of the source's
-  double storage = 1.3;  ///< bytes of the whole family / bytes of the source, at most
+  double storage = 1.3;  ///< bytes of the whole family / of the source, at most; unbounded if the file has a `storage`
   TuningSpec tuning;
 };
 

@@ -141,6 +141,8 @@ std::vector<double> fractions(const ConfigNode& node, double least) {
   return all;
 }
 
+constexpr double kFamilyStorageMost = 100;  ///< times the source
+
 ScaleSpec parse_scale(const ConfigNode& node) {
   ScaleSpec scale;
   if (!node.present()) return scale;
@@ -157,7 +159,7 @@ ScaleSpec parse_scale(const ConfigNode& node) {
   if (node["width"].present()) scale.widths = fractions(node["width"], 0.05);
   if (node["depth"].present()) scale.depths = fractions(node["depth"], 0.0);
   if (node["shared"].present()) scale.shared = node["shared"].fraction();
-  if (node["storage"].present()) scale.storage = node["storage"].fraction(100);
+  if (node["storage"].present()) scale.storage = node["storage"].fraction(kFamilyStorageMost);
   scale.tuning = parse_tuning(node["tuning"]);
   return scale;
 }
@@ -253,6 +255,9 @@ TaskFile parse_document(const ConfigNode& root, const std::filesystem::path& pat
   if (!tasks.present()) root.fail("has no tasks: write `tasks:` and a list");
   for (const ConfigNode& node : tasks.items()) {
     TaskSpec task = parse_task(node);
+    // What the file gives all tasks together is theirs to share: the standard bound of each is for files that give
+    // none.
+    if (file.storage && !node["scale"]["storage"].present()) task.scale.storage = kFamilyStorageMost;
     for (const TaskSpec& other : file.tasks)
       if (other.name == task.name)
         node["name"].fail(fmt::format("two tasks have the name '{}'; names must differ", task.name));

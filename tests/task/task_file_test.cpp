@@ -124,6 +124,13 @@ TEST_F(TaskFileTest, EverythingThatItDescribesArrives) {
   EXPECT_TRUE(t.scale.tuning.mirror);
 }
 
+TEST_F(TaskFileTest, FamiliesHaveABoundOfTheirOwnWhereTheFileHasNone) {
+  EXPECT_DOUBLE_EQ(parse("    period: 33 ms\n").tasks[0].scale.storage, 1.3);
+  EXPECT_GE(parse("    period: 33 ms\n", "storage: 60 MB\n").tasks[0].scale.storage, 100);
+  EXPECT_DOUBLE_EQ(parse("    period: 33 ms\n    scale: {storage: 150 %}\n", "storage: 60 MB\n").tasks[0].scale.storage,
+                   1.5);
+}
+
 TEST_F(TaskFileTest, AnUnknownKeyIsRefusedAndTheNearestNamed) {
   EXPECT_EQ(complaint("    perod: 33 ms\n"),
             "tasks.yaml:5: tasks[0].perod: unknown key 'perod'; did you mean 'period'?");
