@@ -256,7 +256,7 @@ std::vector<std::size_t> sizes_of(Engine& engine, const Model& model, const Load
 }  // namespace
 
 TensorSpecs visit_values(Engine& engine, const Model& model, const LoadRequest& at,
-                         const std::vector<std::string>& wanted, const std::vector<InputSet>& sets,
+                         const std::vector<std::string>& wanted, std::span<const InputSet> sets,
                          const std::filesystem::path& folder, const Context& context,
                          const std::function<void(const TensorSpec&, std::span<const float>)>& visit) {
   TensorSpecs specs;

@@ -71,7 +71,7 @@ struct Observed {
 /// bounded, and shows the f32 ones, those of the model's own inputs too. Gives the specs of all. `at` gives shapes,
 /// state and constants; its model is ignored. Scratch files go to `folder` and are removed.
 TensorSpecs visit_values(Engine& engine, const Model& model, const LoadRequest& at,
-                         const std::vector<std::string>& tensors, const std::vector<InputSet>& sets,
+                         const std::vector<std::string>& tensors, std::span<const InputSet> sets,
                          const std::filesystem::path& folder, const Context& context,
                          const std::function<void(const TensorSpec&, std::span<const float>)>& visit);
 

@@ -17,13 +17,19 @@ namespace {
 constexpr std::size_t kErrorSets = 4;
 constexpr std::size_t kErrorRuns = 160;  ///< of cut models, at most: each is a load and kErrorSets runs
 constexpr std::size_t kTaylorExamples = 512;
-constexpr double kLeastWidth = 0.125;  ///< of a group
+constexpr double kLeastWidth = 0.125;        ///< of a group
+constexpr std::size_t kSensitivitySets = 8;  ///< that readers are reconstructed with for a first look
 constexpr std::size_t kReconstructionSets = 512;
 constexpr std::size_t kReconstructionBytes = 64u << 20;  ///< of examples beyond the calibration sets
 
 bool has_batch_normalisation(const Model& model) {
   const auto& nodes = model.graph().node();
   return std::any_of(nodes.begin(), nodes.end(), [](const auto& n) { return is_op(n, "BatchNormalization"); });
+}
+
+std::size_t bytes_of(const InputSet& set) {
+  return std::accumulate(set.begin(), set.end(), std::size_t{0},
+                         [](std::size_t sum, const Tensor& tensor) { return sum + tensor.bytes.size(); });
 }
 
 /// From the narrowest on, each gets what it lacks of the one before.
@@ -74,20 +80,23 @@ std::vector<std::vector<double>> Cutter::importance_of(const Model& model, const
                                    context);
 }
 
-const std::vector<InputSet>& Cutter::reconstruction_sets() {
+std::span<const InputSet> Cutter::reconstruction_sets() {
   if (!sets_.empty()) return sets_;
-  sets_ = request_.calibration;
-  const std::size_t more = data_ == nullptr ? 0 : std::min(data_->size(), kReconstructionSets);
-  std::size_t bytes = 0;
-  for (std::size_t i = 0; i < more && bytes < kReconstructionBytes; ++i) {
+  const auto& calibration = request_.calibration;
+  const auto all = std::accumulate(calibration.begin(), calibration.end(), std::size_t{0},
+                                   [](std::size_t sum, const InputSet& set) { return sum + bytes_of(set); });
+  if (all >= kReconstructionBytes || data_ == nullptr) return calibration;  // large inputs are not kept twice
+  sets_ = calibration;
+  const std::size_t more = std::min(data_->size(), kReconstructionSets);
+  for (std::size_t i = 0, bytes = 0; i < more && bytes < kReconstructionBytes; ++i) {
     sets_.push_back(data_->at(i * data_->size() / more).inputs);
-    for (const Tensor& t : sets_.back()) bytes += t.bytes.size();
+    bytes += bytes_of(sets_.back());
   }
   return sets_;
 }
 
-int Cutter::reconstruct_layers(const Model& model, const TensorSpecs& specs, Pruned& form,
-                               const std::set<std::string>& sliced, const Context& context) {
+bool Cutter::reconstruct_layers(const Model& model, const TensorSpecs& specs, Pruned& form,
+                                const std::set<std::string>& sliced, const Context& context) {
   const double before = harm(form.model);
   Pruned better = form;
   const int layers = reconstruct(engine_, model, specs, better, sliced, Readers::all, load_request_of(request_),
@@ -95,9 +104,9 @@ int Cutter::reconstruct_layers(const Model& model, const TensorSpecs& specs, Pru
   const double after = layers > 0 ? harm(better.model) : before;
   context.debug(
       fmt::format("{}: {} layers reconstructed: output error {:.4g} -> {:.4g}", source_.name, layers, before, after));
-  if (after >= before) return 0;
+  if (after >= before) return false;
   form = std::move(better);
-  return layers;
+  return true;
 }
 
 Cutter::Narrower Cutter::narrow(const Model& model, const std::vector<double>& shares,
@@ -115,8 +124,10 @@ Cutter::Narrower Cutter::narrow(const Model& model, const std::vector<double>& s
   const auto important = importance_of(model, groups, context);
   std::vector<double> steps{0.75, 0.5, 0.25};
   if (n * steps.size() > kErrorRuns) steps = {0.5};
-  const auto& sets = request_.calibration;
-  const std::vector<InputSet> few(sets.begin(), sets.begin() + std::min<std::ptrdiff_t>(std::ssize(sets), 8));
+  const std::span<const InputSet> sets = request_.calibration;
+  const std::span<const InputSet> few = sets.first(std::min(sets.size(), kSensitivitySets));
+  Context quiet = context;  // of one layer after another; the progress is that of all
+  quiet.progress = {};
   std::vector<std::vector<double>> harms(n, std::vector<double>(steps.size()));
   for (std::size_t g = 0; g < n; ++g)
     for (std::size_t k = 0; k < steps.size(); ++k) {
@@ -126,7 +137,7 @@ Cutter::Narrower Cutter::narrow(const Model& model, const std::vector<double>& s
       ratio[g] = steps[k];
       Pruned form = prune(model, specs, groups, most_important(groups, important, ratio));
       reconstruct(engine_, model, specs, form, sliced, Readers::of_lost_only, load_request_of(request_), few,
-                  request_.folder, context);
+                  request_.folder, quiet);
       harms[g][k] = harm(form.model);
     }
   std::vector<Kept> kept;
@@ -141,8 +152,8 @@ Cutter::Narrower Cutter::narrow(const Model& model, const std::vector<double>& s
     narrower.why_not = fmt::format("its {} channel groups leave nothing to cut", n);
   }
   for (Pruned& form : narrower.forms) {
-    const int layers = reconstruct_layers(model, specs, form, sliced, context);
-    if (&form == &narrower.forms.front()) narrower.reconstructed = layers;
+    const bool better = reconstruct_layers(model, specs, form, sliced, context);
+    if (&form == &narrower.forms.front()) narrower.reconstructed = better;
   }
   return narrower;
 }

@@ -10,6 +10,7 @@
 
 #include <memory>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -25,9 +26,9 @@ class Cutter {
   Cutter(Engine& engine, const ScaleRequest& request, const Model& source, FineTuner* tuner, TrainingData* data);
 
   struct Narrower {
-    std::vector<Pruned> forms;  ///< one a share; empty if the context was stopped
-    std::string why_not;        ///< "nothing can be narrower: …"
-    int reconstructed = 0;      ///< layers of the first form
+    std::vector<Pruned> forms;   ///< one a share; empty if the context was stopped
+    std::string why_not;         ///< "nothing can be narrower: …"
+    bool reconstructed = false;  ///< the first form
   };
   /// One form for each share (descending, below 1) of the model's multiply-accumulates; a wider form has all channels
   /// of the narrower ones. What remains is reconstructed (reconstruct.h), the weights that `sliced` names excepted:
@@ -39,7 +40,7 @@ class Cutter {
     Model model;
     std::string note;     ///< "3 of 5 blocks"; empty if the context was stopped
     std::string why_not;  ///< "no block of it can be left out"
-    int reconstructed = 0;
+    bool reconstructed = false;
   };
   /// Leaves out the share 1 − depth of the blocks, those first that do least harm for the time they take; at least one.
   /// What remains is reconstructed.
@@ -49,10 +50,10 @@ class Cutter {
  private:
   [[nodiscard]] std::vector<std::vector<double>> importance_of(const Model& model, const ChannelGroups& groups,
                                                                const Context& context);
-  /// Number of layers that changed; 0, and the form as it was, where the outputs gain nothing.
-  int reconstruct_layers(const Model& model, const TensorSpecs& specs, Pruned& form,
-                         const std::set<std::string>& sliced, const Context& context);
-  [[nodiscard]] const std::vector<InputSet>& reconstruction_sets();
+  /// False, and the form as it was, where the outputs gain nothing.
+  bool reconstruct_layers(const Model& model, const TensorSpecs& specs, Pruned& form,
+                          const std::set<std::string>& sliced, const Context& context);
+  [[nodiscard]] std::span<const InputSet> reconstruction_sets();
   /// Error of the outputs on a few calibration inputs; 1 for what gives no numbers.
   [[nodiscard]] double harm(const Model& candidate);
 
@@ -62,7 +63,7 @@ class Cutter {
   FineTuner* tuner_;
   TrainingData* data_;
   std::unique_ptr<OutputError> error_;
-  std::vector<InputSet> sets_;  ///< of reconstruction_sets()
+  std::vector<InputSet> sets_;  ///< calibration sets and examples, once both are needed
 };
 
 }  // namespace rtmdl

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <numeric>
 #include <optional>
 
 namespace rtmdl {
@@ -26,7 +27,7 @@ constexpr std::int64_t kRowsPerSet = 128;  ///< neighbouring positions tell litt
 constexpr std::int64_t kSetsLeast = 8;
 constexpr float kRidges[] = {1e-4F, 1e-3F, 1e-2F, 1e-1F};  ///< of the mean variance of the kept channels
 
-/// How a layer reads channels: W as outer × inputs × middle × outputs × inner.
+/// Where a layer's channels lie. Inputs and outputs are the first two dimensions of the weights, in either order.
 struct Layout {
   std::size_t input_axis = 0, output_axis = 0;  ///< of the weights
   int channel_axis = 1;                         ///< of the tensor that it reads
@@ -41,7 +42,7 @@ struct Reader {
   Indices outputs;                  ///< what was kept of them
 };
 
-/// Readers of one tensor, which all lost the same channels.
+/// Readers of one tensor that have the same of its channels left (all of them, where only what is upstream changed).
 struct Loss {
   std::string before, after;  ///< the tensor in either model
   int axis = 1;
@@ -93,13 +94,13 @@ Indices kept_along(const SourceIndices& indices, const std::string& name, std::s
   const auto of = indices.find(name);
   if (of != indices.end() && axis < of->second.size() && !of->second[axis].empty()) return of->second[axis];
   Indices all(static_cast<std::size_t>(size));
-  for (std::int64_t i = 0; i < size; ++i) all[static_cast<std::size_t>(i)] = i;
+  std::iota(all.begin(), all.end(), 0);
   return all;
 }
 
-/// Layers of the pruned model that lost inputs, by the tensor that they read; in the order of the graph.
+/// Layers of the pruned model by the tensor that they read; in the order of the graph.
 std::vector<Loss> losses(const Model& model, const TensorSpecs& specs, const Pruned& pruned,
-                         const std::set<std::string>& exempt) {
+                         const std::set<std::string>& exempt, Readers readers) {
   const Links before(model), after(pruned.model);
   std::map<std::string, const onnx::NodeProto*> same;
   for (const auto& node : model.graph().node()) same.emplace(node.name(), &node);
@@ -117,11 +118,12 @@ std::vector<Loss> losses(const Model& model, const TensorSpecs& specs, const Pru
       continue;
     const auto layout = layout_of(node, *weights);
     if (!layout) continue;
-    Reader reader{i, *layout, dims(*weights), floats(*weights).value_or(std::vector<float>()), {}};
-    const std::int64_t channels = reader.shape[layout->input_axis];
+    const std::int64_t channels = weights->dims(static_cast<int>(layout->input_axis));
     const Indices kept = kept_along(pruned.indices, name, layout->input_axis, channels);
+    if (channels > kChannelsMax || (readers == Readers::of_lost_only && std::ssize(kept) == channels)) continue;
+    Reader reader{i, *layout, dims(*weights), floats(*weights).value_or(std::vector<float>()), {}};
     reader.outputs = kept_along(pruned.indices, name, layout->output_axis, reader.shape[layout->output_axis]);
-    if (channels > kChannelsMax || reader.weights.empty()) continue;
+    if (reader.weights.empty()) continue;
     const auto known = std::find_if(found.begin(), found.end(), [&](const Loss& l) {
       return l.before == tensor && l.after == node.input(0) && l.kept == kept && l.axis == layout->channel_axis;
     });
@@ -302,27 +304,25 @@ void apply(Model& model, const Reader& reader, const Regression& regression) {
 }
 
 /// So many of the sets as the rows ask for; of either model the same ones.
-std::vector<InputSet> enough(const std::vector<InputSet>& sets, const Loss& loss, std::int64_t positions) {
+std::span<const InputSet> enough(std::span<const InputSet> sets, const Loss& loss, std::int64_t positions) {
   const std::int64_t rows = std::max(kRowsLeast, kRowsPerChannel * loss.channels);
   const std::int64_t wanted = std::max(kSetsLeast, rows / std::clamp<std::int64_t>(positions, 1, kRowsPerSet));
-  return {sets.begin(), sets.begin() + std::min<std::ptrdiff_t>(std::ssize(sets), wanted)};
+  return sets.first(std::min(sets.size(), static_cast<std::size_t>(wanted)));
 }
 
 }  // namespace
 
 int reconstruct(Engine& engine, const Model& model, const TensorSpecs& specs, Pruned& pruned,
                 const std::set<std::string>& exempt, Readers readers, const LoadRequest& at,
-                const std::vector<InputSet>& sets, const std::filesystem::path& folder, const Context& context) {
+                std::span<const InputSet> sets, const std::filesystem::path& folder, const Context& context) {
   if (sets.size() < 2) return 0;  // nothing to check a fit with
-  std::vector<Loss> all = losses(model, specs, pruned, exempt);
-  if (readers == Readers::of_lost_only)
-    std::erase_if(all, [](const Loss& l) { return std::ssize(l.kept) == l.channels; });
+  const std::vector<Loss> all = losses(model, specs, pruned, exempt, readers);
   int changed = 0;
   for (std::size_t i = 0; i < all.size() && !context.stopping(); ++i) {
     const Loss& loss = all[i];
     context.report("reconstruction of layers", static_cast<double>(i) / static_cast<double>(all.size()));
     const auto positions = static_cast<std::int64_t>(element_count(specs.at(loss.before).shape)) / loss.channels;
-    const std::vector<InputSet> used = enough(sets, loss, positions);
+    const std::span<const InputSet> used = enough(sets, loss, positions);
     const std::int64_t rows =
         std::max<std::int64_t>(kRowsPerSet, kRowsPerChannel * loss.channels / std::ssize(used) + 1);
     const auto sample = [&](const Model& of, const std::string& tensor) {

@@ -13,8 +13,8 @@
 
 #include <filesystem>
 #include <set>
+#include <span>
 #include <string>
-#include <vector>
 
 namespace rtmdl {
 
@@ -29,6 +29,6 @@ enum class Readers {
 /// later layers as they were, when the context is stopped.
 int reconstruct(Engine& engine, const Model& model, const TensorSpecs& specs, Pruned& pruned,
                 const std::set<std::string>& exempt, Readers readers, const LoadRequest& at,
-                const std::vector<InputSet>& sets, const std::filesystem::path& folder, const Context& context);
+                std::span<const InputSet> sets, const std::filesystem::path& folder, const Context& context);
 
 }  // namespace rtmdl

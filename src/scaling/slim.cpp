@@ -263,7 +263,7 @@ Slimmer::Outcome Slimmer::make(const SlimLevel& level, const Context& context) {
       outcome.refused = shorter.why_not;
       if (!outcome.refused.empty()) return outcome;
       note_ = shorter.note;
-      reconstructed_ = shorter.reconstructed > 0;
+      reconstructed_ = shorter.reconstructed;
       form.model = std::move(shorter.model);
     }
     if (level.width != start.level.width && !context.stopping()) {
@@ -272,7 +272,7 @@ Slimmer::Outcome Slimmer::make(const SlimLevel& level, const Context& context) {
           form.model, {ratio * ratio}, front_weights(form.model, options_.shared), part(context, 0.05, 0.15));
       outcome.refused = narrower.why_not;
       if (!outcome.refused.empty()) return outcome;
-      reconstructed_ = reconstructed_ || narrower.reconstructed > 0;
+      reconstructed_ = reconstructed_ || narrower.reconstructed;
       for (Pruned& one : narrower.forms) {
         indices_ = compose(indices_, one.indices);
         form.model = std::move(one.model);
