@@ -70,18 +70,18 @@ class Scaling {
     context_.report("source", 0);
     add_source();
     if (request_.form != nullptr && !add_form()) return;
-    if ((wants("fp32") || wants("int8") || wants("fp16")) && !context_.stopping()) {
-      attempt(wants("int8") ? "int8" : "fp32", [&] {
+    if ((request_.wants("fp32") || request_.wants("int8") || request_.wants("fp16")) && !context_.stopping()) {
+      attempt(request_.wants("int8") ? "int8" : "fp32", [&] {
         context_.report("folding", 0.05);
         prepared_ = prepare(engine_, source_, at(request_.model, request_.shapes), request_.folder);
         attempt("fp32", [&] { add_fp32(); });
-        if (wants("int8") && !context_.stopping()) add_int8();
-        if (wants("fp16") && !context_.stopping()) attempt(named("fp16"), [&] { add_fp16(); });
+        if (request_.wants("int8") && !context_.stopping()) add_int8();
+        if (request_.wants("fp16") && !context_.stopping()) attempt(named("fp16"), [&] { add_fp16(); });
       });
     }
     if (!context_.stopping()) add_resolutions();
     if (!context_.stopping() && outcome_.variants.size() > 1) confirm();
-    if (request_.form != nullptr && !wants("fp32"))
+    if (request_.form != nullptr && !request_.wants("fp32"))
       std::erase_if(outcome_.variants, [](const Variant& v) { return v.id != "source" && v.precision == "fp32"; });
   }
 
@@ -111,10 +111,6 @@ class Scaling {
       if (e.code() != ErrorCode::bad_input) throw;
       outcome_.refused.push_back(fmt::format("{}: {}", what, e.what()));
     }
-  }
-
-  bool wants(const char* precision) const {
-    return std::find(request_.precisions.begin(), request_.precisions.end(), precision) != request_.precisions.end();
   }
 
   LoadRequest at(const std::filesystem::path& path, const Shapes& shapes) const {
@@ -228,7 +224,7 @@ class Scaling {
   }
 
   void add_fp32() {
-    if (!wants("fp32") || (prepared_.folded == 0 && prepared_.widened == 0 && prepared_.cut == 0)) return;
+    if (!request_.wants("fp32") || (prepared_.folded == 0 && prepared_.widened == 0 && prepared_.cut == 0)) return;
     std::string folded = fmt::format("{} operators folded", prepared_.folded);
     if (prepared_.cut > 0) folded += fmt::format(", unused taps of {} convolutions cut off", prepared_.cut);
     if (prepared_.widened > 0) folded += fmt::format(", {} weights widened from 16 bits", prepared_.widened);

@@ -11,12 +11,14 @@
 #include <rtmdl/tensor.h>
 #include <rtmdl/time.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace rtmdl {
@@ -62,6 +64,10 @@ struct ScaleRequest {
   double speedup_min = 1.05;  ///< times faster than what it replaces (a form: the source), or it is refused
   int levels_max = 2;         ///< int8 levels kept per resolution
   MeasureTimes measure;       ///< empty: the wall clock
+
+  [[nodiscard]] bool wants(std::string_view precision) const {
+    return std::find(precisions.begin(), precisions.end(), precision) != precisions.end();
+  }
 };
 
 struct Variant {

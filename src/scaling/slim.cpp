@@ -90,10 +90,6 @@ std::vector<int> layers(const Model& model) {
   return found;
 }
 
-bool wants_int8(const ScaleRequest& request) {
-  return std::find(request.precisions.begin(), request.precisions.end(), "int8") != request.precisions.end();
-}
-
 /// Weights of the first layers: they stay as they are.
 std::set<std::string> front_weights(const Model& model, double share) {
   std::set<std::string> front;
@@ -179,7 +175,7 @@ bool Slimmer::shares(const SlimLevel& level) const {
 
 WeightScales Slimmer::shared_grid(const Model& model) const {
   const auto widest = trunk_of(*std::max_element(options_.widths.begin(), options_.widths.end()));
-  if (!wants_int8(request_) || !std::filesystem::exists(widest)) return {};
+  if (!request_.wants("int8") || !std::filesystem::exists(widest)) return {};
   const Model wide = load_model(widest);
   const std::set<std::string> front = front_weights(wide, options_.shared);
   return grid_within(covering_grid(wide, front), within(read_indices(model), read_indices(wide), front), model);
@@ -205,7 +201,7 @@ std::string Slimmer::make_trunk(const Context& context) {
   }
   request.checkpoint = folder_ / "trunk.checkpoint";
   if (!tuner_->tune(request, part(context, 0.1, 0.4)).finished) return {};
-  if (wants_int8(request_)) {  // before the forms are tuned, so that their other layers learn to live with it
+  if (request_.wants("int8")) {  // before the forms are tuned, so that their other layers learn to live with it
     const WeightScales grid = covering_grid(forms.front().model, front);
     for (Pruned& form : forms)
       round_to_grid(form.model, grid_within(grid, within(form.indices, forms.front().indices, front), form.model));

@@ -1,6 +1,7 @@
 /// Widths that share their first layers share them in int8 as well: from the cut to the bytes on disk.
 
 #include "base/hash.h"
+#include "no_examples.h"
 #include "run_model.h"
 #include "scaling/pack_family.h"
 #include "scaling/shared_grid.h"
@@ -80,14 +81,6 @@ class ChangingTuner : public FineTuner {
   std::size_t calls_ = 0;
 };
 
-class NoExamples : public TrainingData {
- public:
-  std::size_t size() const override { return 0; }
-  Example at(std::size_t) override { return {}; }
-  bool labelled() const override { return false; }
-  std::string fingerprint() const override { return "none"; }
-};
-
 class SharedInt8 : public testing::Test {
  protected:
   SharedInt8() {
@@ -129,7 +122,7 @@ class SharedInt8 : public testing::Test {
   ScaleRequest request_;
   SlimOptions options_;
   ChangingTuner tuner_;
-  NoExamples data_;
+  test::NoExamples data_;
 };
 
 /// Bytes of the int8 weights of the shared layers that are integer in both files, in the first.

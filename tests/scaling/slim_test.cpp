@@ -3,6 +3,7 @@
 #include "scaling/slim.h"
 
 #include "../architectures.h"
+#include "no_examples.h"
 #include "run_model.h"
 #include "scaling/source_indices.h"
 
@@ -79,14 +80,6 @@ class FakeTuner : public FineTuner {
   double loss_after = 0.5;
 };
 
-class FewExamples : public TrainingData {
- public:
-  std::size_t size() const override { return 0; }  // the tuner is not a real one
-  Example at(std::size_t) override { return {}; }
-  bool labelled() const override { return false; }
-  std::string fingerprint() const override { return "few"; }
-};
-
 class Slim : public testing::Test {
  protected:
   Slim() {
@@ -104,7 +97,7 @@ class Slim : public testing::Test {
   ScaleRequest request_;
   SlimOptions options_;
   FakeTuner tuner_;
-  FewExamples data_;
+  test::NoExamples data_;
 };
 
 TEST_F(Slim, AFormHasTheShareOfTheMultiplicationsThatItsWidthAsksFor) {
