@@ -25,7 +25,11 @@ struct TimeDistribution {
 /// One stage of a way to run a task.
 struct StageOption {
   int processor = 0;
-  TimeDistribution times;
+  TimeDistribution times;  ///< beside busy neighbours
+  /// With nothing else running, at the same quantiles; empty: as `times`. While a share x of the other slots of the box
+  /// is busy, the stage advances at (1 − x)·times/alone + x times its pace under load.
+  TimeDistribution alone;
+  Duration longest{};  ///< what proofs take it to last at most (execution_bound.h); zero: max × kExecutionFactor
 };
 
 /// One way to run a task: a variant, on a processor, with a number of threads.
@@ -33,7 +37,10 @@ struct TaskOption {
   std::string variant;    ///< id, of this task: another task's "source" is another one
   std::string processor;  ///< of the infer stage, by name
   int threads = 1;
+  int segments = 1;                 ///< pieces of the infer stage, each a stage of its own
   std::vector<StageOption> stages;  ///< pre, infer (one or more segments), post
+  /// Of a job's stage times, 0..1: with this probability a stage takes the job's common quantile, else one of its own.
+  double correlation = 0;
   double accuracy = 1;
   double accuracy_loss = 0;  ///< (ACC_max − ACC) / ACC_max
   std::int64_t bytes = 0;    ///< on disk
