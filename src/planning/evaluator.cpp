@@ -90,8 +90,9 @@ Evaluator::Facts Evaluator::facts_of(std::size_t i, std::size_t o) const {
   facts.utilisation.resize(problem_.processors.size());
   for (const StageOption& stage : option.stages) {
     const std::size_t p = index(stage.processor);
-    facts.utilisation[p] += static_cast<double>((stage.times.mean() + problem_.dispatch).count()) /
-                            static_cast<double>(task.period.count()) / problem_.processors[p].slots;
+    facts.utilisation[p] +=
+        static_cast<double>((stage.times.mean() + dispatch_cost(problem_, stage.processor)).count()) /
+        static_cast<double>(task.period.count()) / problem_.processors[p].slots;
   }
   const std::size_t jobs = static_cast<std::size_t>(jobs_[i]);
   std::vector<std::vector<std::int64_t>> times(problem_.processors.size());
@@ -103,8 +104,8 @@ Evaluator::Facts Evaluator::facts_of(std::size_t i, std::size_t o) const {
     auto& here = times[index(option.stages[s].processor)];
     here.resize(jobs);
     for (std::size_t j = 0; j < jobs; ++j) {
-      const Duration time = problem_.dispatch + stage_time(options_.seed, static_cast<int>(i), j, static_cast<int>(s),
-                                                           option.stages[s].times);
+      const Duration time = dispatch_cost(problem_, option.stages[s].processor) +
+                            least_stage_time(options_.seed, static_cast<int>(i), j, static_cast<int>(s), option);
       here[j] += time.count();
       whole[j] += time.count();
     }

@@ -79,19 +79,21 @@ void require_priorities(const Plan& plan) {
 }  // namespace
 
 std::string plan_key(const PlanProblem& problem, const PlanOptions& options) {
-  std::string text = fmt::format("plan 2|{}|{}|{}|{}|{}|", options.method, options.simulated.count(), options.seed,
+  std::string text = fmt::format("plan 3|{}|{}|{}|{}|{}|", options.method, options.simulated.count(), options.seed,
                                  options.margin, options.budget.count());
   text += fmt::format("{}|{}|{}|", problem.storage.value_or(-1), problem.memory.value_or(-1), problem.dispatch.count());
-  for (const PlanProcessor& p : problem.processors) text += fmt::format("{},{},{}|", p.name, p.preemptive, p.slots);
+  for (const PlanProcessor& p : problem.processors)
+    text += fmt::format("{},{},{},{}|", p.name, p.preemptive, p.slots, p.dispatch.count());
   for (const PlanTask& t : problem.tasks) {
     text += fmt::format("{},{},{},{},{},{},{},{},{}|", t.name, t.period.count(), t.deadline.count(), t.jitter.count(),
                         t.offset.count(), t.miss_rate_limit, t.hard, t.weight, t.queue);
     for (const TaskOption& o : t.options) {
-      text += fmt::format("{},{},{},{},{},{},{},{}:", o.variant, o.content, o.processor, o.threads, o.accuracy,
-                          o.accuracy_loss, o.bytes, o.memory);
+      text += fmt::format("{},{},{},{},{},{},{},{},{},{}:", o.segments, o.correlation, o.variant, o.content,
+                          o.processor, o.threads, o.accuracy, o.accuracy_loss, o.bytes, o.memory);
       for (const StageOption& s : o.stages) {
         text += fmt::format("{}:", s.processor);
         feed(text, s.times);
+        feed(text, s.alone);
       }
     }
   }

@@ -39,14 +39,17 @@ void check(const PlanProblem& problem, const PlanOptions& options) {
   }
 }
 
-PlanProblem stretched(PlanProblem problem, double margin) {
-  if (margin == 0) return problem;
+/// What the search works on: neighbours taken to be always busy, as proofs take them, and times longer by the margin.
+PlanProblem cautious(PlanProblem problem, double margin) {
   const auto stretch = [&](Duration& d) { d = Duration(std::llround(static_cast<double>(d.count()) * (1 + margin))); };
   stretch(problem.dispatch);
+  for (PlanProcessor& p : problem.processors) stretch(p.dispatch);
   for (PlanTask& task : problem.tasks) {
     for (TaskOption& option : task.options) {
-      for (StageOption& stage : option.stages)
-        std::for_each(stage.times.sorted.begin(), stage.times.sorted.end(), stretch);
+      for (StageOption& stage : option.stages) {
+        stage.alone = {};
+        if (margin != 0) std::for_each(stage.times.sorted.begin(), stage.times.sorted.end(), stretch);
+      }
     }
   }
   return problem;
@@ -205,7 +208,7 @@ void require_method(const std::string& method) {
 
 Plan plan(const PlanProblem& problem, const PlanOptions& options, const Context& context) {
   check(problem, options);
-  const PlanProblem slowed = stretched(problem, options.margin);
+  const PlanProblem slowed = cautious(problem, options.margin);
   Evaluator evaluator(slowed, options, context);
   Plan result;
   const bool exact = search(evaluator, options);
@@ -229,8 +232,8 @@ Plan plan(const PlanProblem& problem, const PlanOptions& options, const Context&
                         {}};
     for (const StageOption& stage : option.stages) {
       const std::size_t p = index(stage.processor);
-      planned.utilisation[p] +=
-          to_seconds(stage.times.mean() + problem.dispatch) / to_seconds(task.period) / problem.processors[p].slots;
+      planned.utilisation[p] += to_seconds(stage.times.mean() + dispatch_cost(problem, stage.processor)) /
+                                to_seconds(task.period) / problem.processors[p].slots;
     }
     if (task.hard) planned.response_bound = best.bounds[i];
     result.tasks.push_back(std::move(planned));

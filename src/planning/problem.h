@@ -27,8 +27,8 @@ struct StageOption {
   int processor = 0;
   TimeDistribution times;  ///< beside busy neighbours
   /// With nothing else running, at the same quantiles; empty: as `times`. While a share x of the other slots of the box
-  /// is busy, the stage advances at (1 − x)·times/alone + x times its pace under load.
-  TimeDistribution alone;
+  /// is busy, the stage advances (1 − x)·times/alone + x times as fast as under load.
+  TimeDistribution alone{};
   Duration longest{};  ///< what proofs take it to last at most (execution_bound.h); zero: max × kExecutionFactor
 };
 
@@ -64,6 +64,7 @@ struct PlanProcessor {
   std::string name;
   bool preemptive = true;
   int slots = 1;
+  Duration dispatch{};  ///< cost of starting a stage here, besides the problem's
 };
 
 struct PlanProblem {
@@ -73,6 +74,11 @@ struct PlanProblem {
   std::optional<std::int64_t> memory;
   Duration dispatch{};  ///< cost of starting a stage, measured; added to each
 };
+
+/// What starting a stage costs on a processor.
+[[nodiscard]] inline Duration dispatch_cost(const PlanProblem& problem, int processor) {
+  return problem.dispatch + problem.processors[static_cast<std::size_t>(processor)].dispatch;
+}
 
 /// Share of one processor that the option's stages take together, on average; 0.5 is half a core.
 [[nodiscard]] double utilisation(const PlanTask& task, const TaskOption& option);

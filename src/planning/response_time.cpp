@@ -45,7 +45,7 @@ class Analysis {
   }
   std::int64_t longest(const StageOption& stage) const {
     const double observed = static_cast<double>(stage.times.max().count());
-    return static_cast<std::int64_t>(std::ceil(observed * factor_)) + problem_.dispatch.count();
+    return static_cast<std::int64_t>(std::ceil(observed * factor_)) + dispatch_cost(problem_, stage.processor).count();
   }
   std::int64_t shortest(const StageOption& stage) const {
     return static_cast<std::int64_t>(static_cast<double>(stage.times.min().count()) / factor_);

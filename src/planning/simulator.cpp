@@ -20,9 +20,19 @@ constexpr std::uint64_t kFirstStageStream = 1 << 16;  ///< the streams below are
 constexpr std::uint64_t stream_of(int task, int stage) noexcept {
   return kFirstStageStream + static_cast<std::uint64_t>(task) * 256 + static_cast<std::uint64_t>(stage);
 }
-/// Uniform in [0, 2^32).
-constexpr std::uint64_t draw(std::uint64_t seed, std::uint64_t stream, std::uint64_t job) noexcept {
-  return mix(seed, stream, job) >> 32;
+constexpr std::uint64_t common_stream_of(int task) noexcept { return stream_of(task, 255); }
+static_assert(kMaxStages < 255);
+
+/// The quantile that a job's stage is at, in [0, 2^32): its own, or with probability correlation / 2^32 that of its
+/// job.
+constexpr std::uint64_t draw(std::uint64_t seed, std::uint64_t stream, std::uint64_t common, std::uint64_t job,
+                             std::uint64_t correlation) noexcept {
+  const std::uint64_t bits = mix(seed, stream, job);
+  if (correlation != 0 && (bits & 0xffffffffULL) < correlation) return mix(seed, common, job) >> 32;
+  return bits >> 32;
+}
+std::uint64_t correlation_bits(double correlation) {
+  return static_cast<std::uint64_t>(std::clamp(correlation, 0.0, 1.0) * 4294967296.0);
 }
 /// x · u / 2^32 without overflow for x below 2^47 ns (39 hours).
 constexpr std::int64_t scaled(std::int64_t x, std::uint64_t u) noexcept {
@@ -74,7 +84,9 @@ class ReleaseTimes {
 
 struct StageRun {
   const Duration* sorted = nullptr;
-  std::uint64_t last = 0;  ///< index of the largest sample
+  std::uint64_t last = 0;           ///< index of the largest sample
+  const Duration* alone = nullptr;  ///< null: as beside others
+  std::uint64_t last_alone = 0;
   std::uint64_t stream = 0;
 };
 
@@ -82,7 +94,10 @@ struct TaskRun {
   Duration jitter{};
   std::int64_t period = 0, nominal = 0, actual = 0;
   std::int64_t left = 0;       ///< releases to come
-  std::int64_t remaining = 0;  ///< of a preempted stage
+  std::int64_t remaining = 0;  ///< of a preempted stage; under contention: `work` below
+  double work = 0;             ///< left of the stage in progress: nanoseconds beside busy neighbours
+  double gain = 0;             ///< by how much it is faster with none: times/alone − 1
+  std::uint64_t correlation = 0, common = 0;
   std::int64_t most_misses = kNever;
   std::uint64_t job = 0;
   std::array<StageRun, kMaxStages> stages{};
@@ -91,6 +106,8 @@ struct TaskRun {
 struct SlotRun {
   std::int64_t since = 0;
   int task = -1;
+  std::int64_t settled = 0;  ///< up to when the work done is counted, under contention
+  double speed = 1;
 };
 
 }  // namespace
@@ -99,10 +116,15 @@ std::int64_t releases_within(const PlanTask& task, Duration length) {
   return task.offset >= length ? 0 : (length - task.offset - Duration(1)) / task.period + 1;
 }
 
-Duration stage_time(std::uint64_t seed, int task, std::uint64_t job, int stage,
-                    const TimeDistribution& times) noexcept {
-  if (times.sorted.empty()) return Duration{};
-  return Duration(interpolated(times.sorted.data(), times.sorted.size() - 1, draw(seed, stream_of(task, stage), job)));
+Duration least_stage_time(std::uint64_t seed, int task, std::uint64_t job, int stage,
+                          const TaskOption& option) noexcept {
+  const StageOption& s = option.stages[static_cast<std::size_t>(stage)];
+  if (s.times.sorted.empty()) return Duration{};
+  const std::uint64_t u =
+      draw(seed, stream_of(task, stage), common_stream_of(task), job, correlation_bits(option.correlation));
+  const std::int64_t loaded = interpolated(s.times.sorted.data(), s.times.sorted.size() - 1, u);
+  if (s.alone.sorted.empty()) return Duration(loaded);
+  return Duration(std::min(loaded, interpolated(s.alone.sorted.data(), s.alone.sorted.size() - 1, u)));
 }
 
 double SimulationOutcome::miss_rate() const {
@@ -124,14 +146,17 @@ struct Simulator::State {
   std::vector<std::int64_t> finish;  ///< per slot, kNever when nothing runs on it
   std::vector<SlotRun> slots;
   std::vector<int> slot_processor;
-  std::vector<std::int64_t> busy;  ///< per processor
+  std::vector<std::int64_t> busy;      ///< per processor
+  std::vector<std::int64_t> dispatch;  ///< per processor
+  bool contended = false;              ///< a chosen option knows its times alone
   SimulationOutcome outcome;
 
   explicit State(SchedulerConfig c) : config(std::move(c)), scheduler(config) {}
   void prepare(const PlanProblem& problem, const Choices& choices, const SimulationOptions& options);
-  template <bool observed>
-  void loop(std::int64_t dispatch, std::uint64_t seed, bool collect,
-            const std::function<void(const SimulatedEvent&)>& observer);
+  template <bool contended, bool observed>
+  void loop(std::uint64_t seed, bool collect, const std::function<void(const SimulatedEvent&)>& observer);
+  void settle(std::size_t slot, std::int64_t now) noexcept;
+  void pace(std::size_t slot, std::int64_t now, double others_busy) noexcept;
 };
 
 Simulator::Simulator(const PlanProblem& problem) : problem_(problem) {
@@ -158,6 +183,7 @@ Simulator::Simulator(const PlanProblem& problem) : problem_(problem) {
     s.first_slot.push_back(static_cast<int>(s.slots.size()));
     s.slots.resize(s.slots.size() + static_cast<std::size_t>(problem.processors[p].slots));
     s.slot_processor.resize(s.slots.size(), static_cast<int>(p));
+    s.dispatch.push_back(dispatch_cost(problem, static_cast<int>(p)).count());
   }
   s.finish.resize(s.slots.size());
   s.busy.resize(problem.processors.size());
@@ -171,6 +197,7 @@ void Simulator::State::prepare(const PlanProblem& problem, const Choices& choice
     bad_input(fmt::format("{} choices for {} tasks", choices.size(), problem.tasks.size()));
   }
   config.policy = options.policy;
+  contended = false;
   releases.reset();
   for (std::size_t i = 0; i < tasks.size(); ++i) {
     const PlanTask& task = problem.tasks[i];
@@ -186,8 +213,13 @@ void Simulator::State::prepare(const PlanProblem& problem, const Choices& choice
       scheduled.stage_processors.push_back(option.stages[k].processor);
       if (k >= t.stages.size()) continue;  // the scheduler refuses it below
       static const Duration kNone{};
-      t.stages[k] = sorted.empty() ? StageRun{&kNone, 0, 0}
-                                   : StageRun{sorted.data(), sorted.size() - 1, stream_of(index, static_cast<int>(k))};
+      t.stages[k] = {.sorted = &kNone, .stream = stream_of(index, static_cast<int>(k))};
+      if (!sorted.empty()) t.stages[k].sorted = sorted.data(), t.stages[k].last = sorted.size() - 1;
+      if (const auto& alone = option.stages[k].alone.sorted; !alone.empty() && slots.size() > 1) {
+        t.stages[k].alone = alone.data();
+        t.stages[k].last_alone = alone.size() - 1;
+        contended = true;
+      }
       if (options.policy == Policy::utilisation_monotonic) mean += to_ms(option.stages[k].times.mean());
     }
     scheduled.utilisation = mean / to_ms(task.period);
@@ -195,6 +227,8 @@ void Simulator::State::prepare(const PlanProblem& problem, const Choices& choice
     t.jitter = task.jitter;
     t.nominal = task.offset.count();
     t.job = 0;
+    t.correlation = correlation_bits(option.correlation);
+    t.common = common_stream_of(index);
     t.left = (options.active >> i & 1) ? releases_within(task, options.length) : 0;
     t.most_misses = options.most_misses.empty() ? kNever : options.most_misses[i];
     t.actual = t.nominal + release_jitter(options.seed, index, 0, task.jitter).count();
@@ -213,10 +247,27 @@ void Simulator::State::prepare(const PlanProblem& problem, const Choices& choice
   outcome.given_up = false;
 }
 
-template <bool observed>
-void Simulator::State::loop(std::int64_t dispatch, std::uint64_t seed, bool collect,
+/// Counts what the stage on a slot has done since it was last looked at.
+void Simulator::State::settle(std::size_t slot, std::int64_t now) noexcept {
+  SlotRun& s = slots[slot];
+  TaskRun& t = tasks[static_cast<std::size_t>(s.task)];
+  t.work -= static_cast<double>(now - s.settled) * s.speed;
+  s.settled = now;
+}
+
+/// Rounded down, so that no stage takes longer than beside neighbours that are always busy.
+void Simulator::State::pace(std::size_t slot, std::int64_t now, double others_busy) noexcept {
+  SlotRun& s = slots[slot];
+  const TaskRun& t = tasks[static_cast<std::size_t>(s.task)];
+  s.speed = 1 + (1 - others_busy) * t.gain;
+  finish[slot] = now + static_cast<std::int64_t>(std::max(t.work, 0.0) / s.speed);
+}
+
+template <bool contended_, bool observed>
+void Simulator::State::loop(std::uint64_t seed, bool collect,
                             const std::function<void(const SimulatedEvent&)>& observer) {
   const std::size_t slot_count = slots.size();
+  int in_use = 0, paced_for = 0;  // slots, under contention
   std::int64_t now = 0;
   std::int64_t events = 0;
   while (!outcome.given_up) {
@@ -230,6 +281,7 @@ void Simulator::State::loop(std::int64_t dispatch, std::uint64_t seed, bool coll
       if (end == kNever) break;
       now = end;
       finish[ending] = kNever;
+      if constexpr (contended_) --in_use;
       busy[static_cast<std::size_t>(slot_processor[ending])] += now - slots[ending].since;
       scheduler.complete(slots[ending].task, Time(Duration(now)), true, decisions);
     } else {
@@ -252,19 +304,38 @@ void Simulator::State::loop(std::int64_t dispatch, std::uint64_t seed, bool coll
       switch (d.kind) {
         case Decision::Kind::start: {
           const StageRun& stage = t.stages[d.stage];
-          const std::int64_t time = interpolated(stage.sorted, stage.last, draw(seed, stage.stream, d.job));
-          finish[slot] = now + time + dispatch;
-          slots[slot] = {now, d.task};
+          const std::uint64_t u = draw(seed, stage.stream, t.common, d.job, t.correlation);
+          const std::int64_t time = interpolated(stage.sorted, stage.last, u) + dispatch[d.processor];
+          finish[slot] = now + time;
+          slots[slot] = {.since = now, .task = d.task, .settled = now};
+          if constexpr (contended_) {
+            t.work = static_cast<double>(time);
+            t.gain = 0;
+            if (stage.alone != nullptr) {
+              const std::int64_t alone = interpolated(stage.alone, stage.last_alone, u) + dispatch[d.processor];
+              if (alone > 0 && alone < time) t.gain = t.work / static_cast<double>(alone) - 1;
+            }
+            ++in_use;
+            paced_for = -1;
+          }
           break;
         }
         case Decision::Kind::preempt:
+          if constexpr (contended_) {
+            settle(slot, now);
+            --in_use;
+          }
           t.remaining = finish[slot] - now;
           finish[slot] = kNever;
           busy[d.processor] += now - slots[slot].since;
           break;
         case Decision::Kind::resume:
           finish[slot] = now + t.remaining;
-          slots[slot] = {now, d.task};
+          slots[slot] = {.since = now, .task = d.task, .settled = now};
+          if constexpr (contended_) {
+            ++in_use;
+            paced_for = -1;
+          }
           break;
         case Decision::Kind::finish: {
           const Duration response = Duration(now) - d.release.time_since_epoch();
@@ -284,6 +355,16 @@ void Simulator::State::loop(std::int64_t dispatch, std::uint64_t seed, bool coll
       }
       if constexpr (observed) observer({Time(Duration(now)), d});
     }
+    if constexpr (contended_) {
+      if (in_use == paced_for) continue;
+      paced_for = in_use;
+      const double others_busy = static_cast<double>(in_use - 1) / static_cast<double>(slot_count - 1);
+      for (std::size_t s = 0; s < slot_count; ++s) {
+        if (finish[s] == kNever) continue;
+        settle(s, now);
+        pace(s, now, others_busy);
+      }
+    }
   }
   outcome.events = events;
   for (std::size_t p = 0; p < busy.size(); ++p) {
@@ -296,10 +377,12 @@ const SimulationOutcome& Simulator::run(const Choices& choices, const Simulation
                                         const std::function<void(const SimulatedEvent&)>& observer) {
   State& s = *state_;
   s.prepare(problem_, choices, options);
-  if (observer) {
-    s.loop<true>(problem_.dispatch.count(), options.seed, options.collect_responses, observer);
+  if (s.contended) {
+    if (observer) s.loop<true, true>(options.seed, options.collect_responses, observer);
+    else s.loop<true, false>(options.seed, options.collect_responses, observer);
   } else {
-    s.loop<false>(problem_.dispatch.count(), options.seed, options.collect_responses, observer);
+    if (observer) s.loop<false, true>(options.seed, options.collect_responses, observer);
+    else s.loop<false, false>(options.seed, options.collect_responses, observer);
   }
   return s.outcome;
 }

@@ -172,8 +172,8 @@ TEST(Simulator, LastStagesRunExactlyTheirDrawnTimeUnderEveryOrder) {
           case Decision::Kind::preempt: p.done += e.now - p.since; break;
           case Decision::Kind::resume: p.since = e.now; break;
           case Decision::Kind::finish: {
-            const auto& times = problem.tasks[task].options[0].stages[static_cast<std::size_t>(p.stage)].times;
-            const Duration drawn = stage_time(9, static_cast<int>(task), e.decision.job, p.stage, times);
+            const Duration drawn =
+                least_stage_time(9, static_cast<int>(task), e.decision.job, p.stage, problem.tasks[task].options[0]);
             ASSERT_EQ(p.done + (e.now - p.since), drawn + problem.dispatch);
             break;
           }
@@ -250,11 +250,12 @@ TEST(TimeDistribution, QuantilesAreNearestRank) {
 }
 
 TEST(StageTime, DrawsTheWholeDistributionEvenly) {
-  const TimeDistribution times{{1ms, 2ms, 3ms}};
+  TaskOption option;
+  option.stages = {{.times = {{1ms, 2ms, 3ms}}}};
   double sum = 0;
   Duration least = 1h, most{};
   for (std::uint64_t job = 0; job < 20000; ++job) {
-    const Duration t = stage_time(3, 1, job, 0, times);
+    const Duration t = least_stage_time(3, 1, job, 0, option);
     least = std::min(least, t);
     most = std::max(most, t);
     sum += to_ms(t);
@@ -264,6 +265,106 @@ TEST(StageTime, DrawsTheWholeDistributionEvenly) {
   EXPECT_LT(least, 1010us);
   EXPECT_GT(most, 2990us);
   EXPECT_NEAR(sum / 20000, 2.0, 0.02);
+}
+
+TEST(StageTime, StagesOfAJobAreAsCorrelatedAsTheOptionSays) {
+  TaskOption option;
+  option.stages = {{.times = {{0ms, 1000ms}}}, {.times = {{0ms, 1000ms}}}};
+  for (const double correlation : {0.0, 0.5, 1.0}) {
+    option.correlation = correlation;
+    double product = 0, sum = 0;
+    constexpr int kJobs = 20000;
+    for (std::uint64_t job = 0; job < kJobs; ++job) {
+      const double a = to_seconds(least_stage_time(3, 1, job, 0, option)) - 0.5;
+      const double b = to_seconds(least_stage_time(3, 1, job, 1, option)) - 0.5;
+      product += a * b;
+      sum += a;
+    }
+    // Both take the common quantile with probability correlation².
+    EXPECT_NEAR(product / kJobs * 12, correlation * correlation, 0.03);
+    EXPECT_NEAR(sum / kJobs, 0, 0.01);
+  }
+}
+
+PlanProblem neighbours() {
+  PlanProblem problem;
+  problem.processors = {{"cpu", true, 1}, {"gpu", true, 1}};
+  problem.tasks = {task_of("a", 100ms, 100ms, {{0, 12ms}}), task_of("b", 100ms, 100ms, {{1, 9ms}})};
+  for (PlanTask& task : problem.tasks) {
+    StageOption& stage = task.options[0].stages[0];
+    stage.alone = {{stage.times.max() * 2 / 3}};
+  }
+  return problem;
+}
+
+// a advances 1.5 times as fast alone: 12 ms of work beside b, which needs 9 ms beside a and ends first.
+TEST(Simulator, AStageIsFasterWhileOtherProcessorsAreIdle) {
+  const PlanProblem problem = neighbours();
+  Simulator simulator(problem);
+  const auto& o = simulator.run({{0, 1}, {0, 2}}, {.length = 50ms});
+  EXPECT_EQ(o.tasks[1].worst_response, 9ms);
+  EXPECT_EQ(o.tasks[0].worst_response, 9ms + 2ms) << "3 ms of work were left";
+}
+
+TEST(Simulator, AStageThatIsAloneAllTheTimeTakesItsTimeAlone) {
+  PlanProblem problem = neighbours();
+  problem.tasks[1].offset = 20ms;
+  Simulator simulator(problem);
+  const auto& o = simulator.run({{0, 1}, {0, 2}}, {.length = 50ms});
+  EXPECT_EQ(o.tasks[0].worst_response, 8ms);
+  EXPECT_EQ(o.tasks[1].worst_response, 6ms);
+}
+
+TEST(Simulator, APreemptedStageKeepsTheWorkThatItHasLeft) {
+  PlanProblem problem = neighbours();
+  problem.tasks.push_back(task_of("urgent", 100ms, 100ms, {{0, 2ms}}));
+  problem.tasks[2].offset = 4ms;
+  Simulator simulator(problem);
+  const auto& o = simulator.run({{0, 2}, {0, 3}, {0, 1}}, {.length = 50ms});
+  EXPECT_EQ(o.tasks[1].worst_response, 9ms) << "somebody is on the other processor all the time";
+  // a: 4 ms of 12, stands still for 2, 3 more beside b, then 5 at one and a half times the pace
+  EXPECT_NEAR(to_ms(o.tasks[0].worst_response), 9 + 5 / 1.5, 1e-5);
+}
+
+TEST(Simulator, NoStageTakesLongerThanBesideBusyNeighboursNorLessThanAlone) {
+  for (std::uint64_t seed = 0; seed < 50; ++seed) {
+    testing::Random random(seed);
+    PlanProblem problem = testing::random_problem(random, {.most_options = 1, .most_processors = 3});
+    PlanProblem cautious = problem;
+    for (PlanTask& task : problem.tasks)
+      for (StageOption& stage : task.options[0].stages) {
+        stage.alone = stage.times;
+        for (Duration& d : stage.alone.sorted) d = d * testing::between(random, 50, 100) / 100;
+        std::sort(stage.alone.sorted.begin(), stage.alone.sorted.end());
+      }
+    Simulator simulator(problem);
+    Choices choices;
+    for (std::size_t i = 0; i < problem.tasks.size(); ++i) choices.push_back({0, static_cast<int>(i) + 1});
+    struct Progress {
+      Time since{};
+      Duration done{};
+      int stage = 0;
+    };
+    std::vector<Progress> progress(problem.tasks.size());
+    simulator.run(choices, {.length = 500ms, .seed = 9}, [&](const SimulatedEvent& e) {
+      Progress& p = progress[e.decision.task];
+      switch (e.decision.kind) {
+        case Decision::Kind::start: p = {e.now, Duration{}, e.decision.stage}; break;
+        case Decision::Kind::preempt: p.done += e.now - p.since; break;
+        case Decision::Kind::resume: p.since = e.now; break;
+        case Decision::Kind::finish: {
+          const auto drawn = [&](const PlanProblem& from) {
+            return from.dispatch + least_stage_time(9, e.decision.task, e.decision.job, p.stage,
+                                                    from.tasks[e.decision.task].options[0]);
+          };
+          ASSERT_LE(p.done + (e.now - p.since), drawn(cautious) + 1ns) << seed;
+          ASSERT_GE(p.done + (e.now - p.since) + 1us, drawn(problem)) << seed;
+          break;
+        }
+        default: break;
+      }
+    });
+  }
 }
 
 TEST(Simulator, RefusesATaskWithNothingToChooseFrom) {
