@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <map>
@@ -61,10 +62,15 @@ Evaluator::Evaluator(const PlanProblem& problem, const PlanOptions& options, con
     const double allowed = task.hard ? 0.0 : task.miss_rate_limit * static_cast<double>(jobs) + kEqual;
     limits_.push_back(static_cast<std::int64_t>(allowed));
     any_hard_ |= task.hard;
+    all_hard_ &= task.hard;
     if (jobs == 0) continue;
     first = std::min(first, task.offset.count());
     last = std::max(last, (task.offset + (jobs - 1) * task.period + task.deadline).count());
   }
+  dm_ = rm_ = deadline_monotonic_order(problem);
+  std::stable_sort(rm_.begin(), rm_.end(),
+                   [&](int a, int b) { return problem.tasks[index(a)].period < problem.tasks[index(b)].period; });
+  only_one_.assign(tasks(), std::numeric_limits<std::int64_t>::max());
   for (const PlanProcessor& p : problem.processors)
     capacity_.push_back(p.slots * std::max<std::int64_t>(last - first, 0));
   std::map<std::string, std::pair<int, std::size_t>> models;  // with the first task that has it
@@ -230,8 +236,7 @@ std::optional<Strategy> Evaluator::evaluate(const Choices& choices, bool give_up
   return strategy;
 }
 
-bool Evaluator::at_least_loss() const {
-  if (!best_ || !best_->score.feasible) return false;
+double Evaluator::least_loss() const {
   double least = 0;
   for (const std::vector<Facts>& options : facts_) {
     double mine = std::numeric_limits<double>::infinity();
@@ -240,7 +245,11 @@ bool Evaluator::at_least_loss() const {
     }
     least += mine;
   }
-  return best_->score.loss <= least + kEqual;
+  return least;
+}
+
+bool Evaluator::at_least_loss() const {
+  return best_ && best_->score.feasible && best_->score.loss <= least_loss() + kEqual;
 }
 
 void Evaluator::enter(const Strategy& strategy, bool fits) {
@@ -260,7 +269,44 @@ void Evaluator::enter(const Strategy& strategy, bool fits) {
   pareto_.insert(place, point);
 }
 
-bool Evaluator::prefix_holds(const std::vector<int>& order, std::size_t count, const Choices& choices) {
+bool Evaluator::holds_below(std::size_t task, std::uint64_t higher, std::uint64_t lower, const Choices& choices) {
+  Choices part = choices;
+  const auto rank = [&](const std::vector<int>& order) {
+    for (Choice& c : part) c.priority = 0;
+    int next = 0;
+    for (const int i : order)
+      if ((higher >> i & 1) != 0) part[index(i)].priority = ++next;
+    part[task].priority = ++next;
+    for (const int i : order)
+      if ((lower >> i & 1) != 0) part[index(i)].priority = ++next;
+  };
+  rank(dm_);
+  if (problem_.tasks[task].hard) {
+    const auto bound = response_bounds(problem_, part)[task];
+    if (!bound || *bound > problem_.tasks[task].deadline) return false;
+    if (all_hard_) return true;
+  }
+  SimulationOptions simulation;
+  simulation.length = options_.simulated;
+  simulation.seed = options_.seed;
+  simulation.active = higher | lower | std::uint64_t{1} << task;
+  only_one_[task] = limits_[task];
+  simulation.most_misses = only_one_;
+  bool held = false;
+  for (const std::vector<int>* order : {&dm_, &rm_}) {
+    if (held || (order == &rm_ && (rm_ == dm_ || std::popcount(higher) < 2))) break;
+    rank(*order);
+    int next = std::popcount(simulation.active);
+    for (Choice& c : part)
+      if (c.priority == 0) c.priority = ++next;
+    ++evaluated_;
+    held = !simulator_.run(part, simulation).given_up;
+  }
+  only_one_[task] = std::numeric_limits<std::int64_t>::max();
+  return held;
+}
+
+bool Evaluator::prefix_holds(const std::vector<int>& order, std::size_t count, const Choices& choices, bool proofs) {
   Choices prefix = choices;
   for (Choice& c : prefix) c.priority = 0;
   SimulationOptions simulation;
@@ -273,7 +319,7 @@ bool Evaluator::prefix_holds(const std::vector<int>& order, std::size_t count, c
     simulation.active |= std::uint64_t{1} << order[k];
   }
   const std::size_t last = index(order[count - 1]);
-  if (problem_.tasks[last].hard) {
+  if (proofs && problem_.tasks[last].hard) {
     const auto bound = response_bounds(problem_, prefix)[last];
     if (!bound || *bound > problem_.tasks[last].deadline) return false;
   }

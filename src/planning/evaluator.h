@@ -68,10 +68,18 @@ class Evaluator {
   std::optional<Strategy> evaluate(const Choices& choices, bool give_up);
   /// Whether the `count` most urgent tasks of `order` keep their limits and proofs when only they run. On preemptive
   /// processors the others do not touch them, so a broken limit stays broken whatever is added below.
-  bool prefix_holds(const std::vector<int>& order, std::size_t count, const Choices& choices);
+  /// Without `proofs`, only their limits in the simulation.
+  bool prefix_holds(const std::vector<int>& order, std::size_t count, const Choices& choices, bool proofs = true);
+  /// Whether the task keeps its limit (hard: its proof) when the tasks of the set `higher` are more urgent, those of
+  /// `lower` less, both in deadline-monotonic or both in rate-monotonic order, and no others there. Bit i stands for
+  /// task i.
+  bool holds_below(std::size_t task, std::uint64_t higher, std::uint64_t lower, const Choices& choices);
+  [[nodiscard]] bool all_hard() const { return all_hard_; }
   [[nodiscard]] bool all_preemptive(const Choices& choices) const;
 
   [[nodiscard]] const std::optional<Strategy>& best() const { return best_; }
+  /// Σ of each task's least loss among its possible options: no strategy has less.
+  [[nodiscard]] double least_loss() const;
   /// The best is feasible and no task has a possible option of less loss: no search is needed to call it optimal.
   [[nodiscard]] bool at_least_loss() const;
   [[nodiscard]] std::vector<ParetoPoint> pareto() const { return pareto_; }
@@ -103,7 +111,9 @@ class Evaluator {
   std::vector<std::int64_t> jobs_, limits_;  ///< per task: released, and the most that may miss
   std::vector<std::vector<Facts>> facts_;
   std::vector<std::int64_t> capacity_;
-  bool any_hard_ = false, shares_models_ = false;
+  std::vector<int> dm_, rm_;
+  std::vector<std::int64_t> only_one_;  ///< limits of which only the tested task's is set, else the highest number
+  bool any_hard_ = false, all_hard_ = true, shares_models_ = false;
   std::optional<Strategy> best_;
   std::vector<ParetoPoint> pareto_;
   std::int64_t evaluated_ = 0;

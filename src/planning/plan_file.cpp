@@ -114,6 +114,8 @@ void save_plan(const std::filesystem::path& path, const Plan& plan, const PlanPr
   j["evaluated"] = plan.evaluated;
   j["seconds"] = plan.seconds;
   j["proven_optimal"] = plan.proven_optimal;
+  j["model"] = plan.model;
+  j["loss_bound"] = plan.loss_bound;
   j["tasks"] = Json::array();
   for (std::size_t t = 0; t < plan.tasks.size(); ++t) j["tasks"].push_back(task_json(plan.tasks[t], problem.tasks[t]));
   j["pareto"] = Json::array();
@@ -139,6 +141,8 @@ std::optional<Plan> load_plan(const std::filesystem::path& path, const PlanProbl
     plan.evaluated = whole_number(j, "evaluated");
     plan.seconds = j.at("seconds");
     plan.proven_optimal = j.at("proven_optimal");
+    plan.model = j.at("model");
+    plan.loss_bound = j.at("loss_bound");
     if (j.at("tasks").size() != problem.tasks.size()) bad_input("it has another number of tasks");
     for (std::size_t t = 0; t < problem.tasks.size(); ++t)
       plan.tasks.push_back(task_from(j.at("tasks")[t], problem.tasks[t]));

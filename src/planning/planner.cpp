@@ -5,6 +5,7 @@
 #include "planning/descent.h"
 #include "planning/evaluator.h"
 #include "planning/exact.h"
+#include "planning/set_search.h"
 
 #include <rtmdl/error.h>
 
@@ -20,6 +21,7 @@ namespace {
 constexpr std::size_t kMostTasksAutoExact = 10;  ///< beyond that `auto` does not try: n! alone is too much
 constexpr int kLeastReleases = 20;
 constexpr double kMostJobs = 2e5;
+constexpr double kMostJobsEnumerated = 2e7;
 constexpr double kAutoExactShare = 0.7;  ///< of the budget, before `auto` goes back to descent
 
 std::size_t index(int i) { return static_cast<std::size_t>(i); }
@@ -69,9 +71,24 @@ bool exact_is_open(const PlanProblem& problem, std::size_t most_tasks) {
                      [](const PlanTask& t) { return t.options.size() <= kMostExactOptions; });
 }
 
-/// True when the search was exact to its end: the best in the book is optimal, or it is proven that nothing is
-/// feasible.
-bool search(Evaluator& evaluator, const PlanOptions& options) {
+struct Searched {
+  bool proven = false;  ///< the best in the book is optimal, or it is proven that nothing is feasible
+  double bound = 0;     ///< no strategy has less loss
+  std::string model;    ///< with respect to what
+};
+
+/// Whether trying every order of every combination is a matter of seconds.
+bool small_enough_to_enumerate(const PlanProblem& problem, const PlanOptions& options) {
+  double jobs = 0;
+  for (const PlanTask& task : problem.tasks) jobs += static_cast<double>(releases_within(task, options.simulated));
+  return space_of(problem) * jobs <= kMostJobsEnumerated;
+}
+
+std::string set_model(const Evaluator& evaluator) {
+  return evaluator.all_hard() ? "response-time analysis" : "simulation, set by set";
+}
+
+Searched search(Evaluator& evaluator, const PlanOptions& options) {
   const PlanProblem& problem = evaluator.problem();
   const int n = static_cast<int>(problem.tasks.size());
   if (options.method == "exact" && !exact_is_open(problem, kMostExactTasks)) {
@@ -80,16 +97,22 @@ bool search(Evaluator& evaluator, const PlanOptions& options) {
   }
   const bool exact =
       options.method == "exact" || (options.method == "auto" && exact_is_open(problem, kMostTasksAutoExact));
+  Searched result{false, evaluator.least_loss(), set_model(evaluator)};
   if (exact) {
     evaluator.allow(0.2);
-    search_descent(evaluator, options.seed, 20 + 10 * n);
+    search_descent(evaluator, options.seed, 5 + 2 * n);
     evaluator.allow(options.method == "auto" ? kAutoExactShare : 1);
-    if (search_exact(evaluator)) return true;
+    const SetSearchResult by_sets = search_by_sets(evaluator);
+    result.proven = by_sets.complete;
+    result.bound = by_sets.bound;
+    if (small_enough_to_enumerate(problem, options) && search_exact(evaluator)) {
+      result = {true, evaluator.best()->score.loss, "simulation, every order"};
+    }
     evaluator.allow(1);
-    if (evaluator.out_of_time()) return false;
+    if (result.proven || evaluator.out_of_time()) return result;
   }
   search_descent(evaluator, options.seed + (exact ? 1 : 0), 300 + 50 * n);
-  return false;
+  return result;
 }
 
 /// Limits that no choice can keep, whatever else runs.
@@ -211,11 +234,13 @@ Plan plan(const PlanProblem& problem, const PlanOptions& options, const Context&
   const PlanProblem slowed = cautious(problem, options.margin);
   Evaluator evaluator(slowed, options, context);
   Plan result;
-  const bool exact = search(evaluator, options);
-  result.proven_optimal = exact || evaluator.at_least_loss();
+  const Searched searched = search(evaluator, options);
+  result.proven_optimal = searched.proven || evaluator.at_least_loss();
+  result.model = searched.model;
   const Strategy& best = evaluator.best().value();
   result.feasible = best.score.feasible;
-  result.method = exact || options.method == "exact" ? "exact" : "descent";
+  result.method = searched.proven || options.method == "exact" ? "exact" : "descent";
+  result.loss_bound = result.proven_optimal ? best.score.loss : std::min(searched.bound, best.score.loss);
   result.space = space_of(problem);
   result.evaluated = evaluator.evaluated();
   result.accuracy_loss = best.score.loss;

@@ -49,6 +49,9 @@ struct Plan {
   double seconds = 0;
   bool proven_optimal = false;  ///< with respect to the simulation (same seed, same length); if not feasible: it is
                                 ///< proven that no strategy is
+  std::string model;            ///< what proofs are about: "simulation, every order", "simulation, set by set"
+                                ///< (set_search.h), or "response-time analysis" (where every task is hard)
+  double loss_bound = 0;        ///< no strategy has less loss; accuracy_loss where that is proven
   std::vector<ParetoPoint> pareto;
 };
 

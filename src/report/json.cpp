@@ -182,7 +182,9 @@ std::string plan_json(const Plan& plan, const PlanProblem& problem) {
                     {"space", number(plan.space)},
                     {"evaluated", plan.evaluated},
                     {"seconds", number(plan.seconds)},
-                    {"proven_optimal", plan.proven_optimal}};
+                    {"proven_optimal", plan.proven_optimal},
+                    {"model", plan.model},
+                    {"loss_bound", number(plan.loss_bound)}};
   json["tasks"] = Json::array();
   for (std::size_t i = 0; i < plan.tasks.size() && i < problem.tasks.size(); ++i)
     json["tasks"].push_back(planned_task_json(plan.tasks[i], problem.tasks[i], problem));

@@ -24,6 +24,12 @@ Duration work(const TaskOption& option, double q) {
 
 std::string ms(Duration d) { return short_number(to_ms(d)); }
 
+std::string proof_text(const Plan& plan) {
+  if (plan.proven_optimal) return fmt::format(", proven {} ({})", plan.feasible ? "optimal" : "infeasible", plan.model);
+  if (!plan.feasible) return ", not proven";
+  return fmt::format(", not proven: a loss below {} is impossible", percent(plan.loss_bound));
+}
+
 Cell loss_cell(double loss) { return {percent(loss), loss == 0 ? Tone::faint : Tone::plain}; }
 
 }  // namespace
@@ -95,7 +101,7 @@ std::string plan_table(const Plan& plan, const PlanProblem& problem, bool colour
   text +=
       fmt::format("search: {}, {} of {} strategies simulated in {} s{}\n", plan.method, grouped(plan.evaluated),
                   plan.space < 1e9 ? grouped(static_cast<std::int64_t>(plan.space)) : fmt::format("{:.2g}", plan.space),
-                  short_number(plan.seconds), plan.proven_optimal ? ", proven optimal" : "");
+                  short_number(plan.seconds), proof_text(plan));
   return text;
 }
 
