@@ -1,5 +1,7 @@
 #include "planning/descent.h"
 
+#include "planning/relaxation.h"
+
 #include <algorithm>
 #include <cmath>
 #include <set>
@@ -33,6 +35,7 @@ class Descent {
     if (lower_to_capacity()) {
       if (const auto s = evaluator_.evaluate(current_.choices, false)) current_ = *s;
     }
+    start_from_relaxations();
     while (!current_.score.feasible && !over() && lower_once()) {
     }
     if (evaluator_.best()) current_ = *evaluator_.best();
@@ -41,6 +44,42 @@ class Descent {
 
  private:
   bool over() const { return evaluator_.out_of_time(); }
+  /// Whether a simulation takes so long that a quick look before it pays.
+  bool large() const { return evaluator_.tasks() > 10; }
+
+  /// The most room on the processors for which the best choice by utilisation keeps the limits, by bisection; then each
+  /// processor on its own, since they seldom are as hard to fill.
+  void start_from_relaxations() {
+    const std::vector<int> dm = deadline_monotonic_order(evaluator_.problem());
+    const std::size_t processors = evaluator_.problem().processors.size();
+    const auto holds = [&](const std::vector<double>& room) {
+      Choices choices = relaxed_choices(evaluator_, room);
+      set_priorities(choices, dm);
+      if (!seen_.insert(key(choices)).second) return current_.score.feasible && current_.choices == choices;
+      if (!evaluator_.looks_feasible(choices)) return false;
+      const auto tried = evaluator_.evaluate(choices, true);
+      if (tried && better(tried->score, current_.score)) current_ = *tried;
+      return tried.has_value();
+    };
+    double low = 0.2, high = 1;
+    if (holds(std::vector<double>(processors, high))) low = high;
+    for (int step = 0; step < 7 && low < high && !over(); ++step) {
+      const double middle = (low + high) / 2;
+      (holds(std::vector<double>(processors, middle)) ? low : high) = middle;
+    }
+    std::vector<double> room(processors, low);
+    for (std::size_t p = 0; p < processors && processors > 1 && low < 1; ++p) {
+      double most = 1;
+      const double from = room[p];
+      for (int step = 0; step < 4 && !over(); ++step) {
+        auto trial = room;
+        trial[p] = (room[p] + most) / 2;
+        if (holds(trial)) room = trial;
+        else most = trial[p];
+      }
+      if (room[p] < from) room[p] = from;
+    }
+  }
 
   /// Steps without simulation, each the one that takes most of what processors are asked for beyond what they have, per
   /// loss.
@@ -177,6 +216,46 @@ class Descent {
     if (dearer ? change >= 0 : change <= 0) choices[i].option = option;
   }
 
+  /// A random task gets a more accurate option; if a processor then has more to do than where it is known to keep the
+  /// limits, the change elsewhere that makes up for it at the least loss. False: nothing is won that way.
+  bool exchange(Choices& choices) {
+    const std::size_t processors = evaluator_.problem().processors.size();
+    std::vector<double> room(processors, 0.0);
+    for (std::size_t i = 0; i < choices.size(); ++i)
+      for (std::size_t p = 0; p < processors; ++p) room[p] += utilisation(i, choices[i].option, p);
+    const double slack = 0.002 * pick(8) / 4;
+    for (double& r : room) r = std::max(r, 1e-3) + slack;
+    const std::size_t i = index(pick(static_cast<int>(choices.size())));
+    const int option = pick(static_cast<int>(evaluator_.options_of(i)));
+    const double won = evaluator_.loss(i, index(choices[i].option)) - evaluator_.loss(i, index(option));
+    if (option == choices[i].option || won < (processors > 1 ? 0.0 : 1e-9)) return false;
+    std::vector<double> load(processors, 0.0);
+    choices[i].option = option;
+    bool fits = true;
+    for (std::size_t p = 0; p < processors; ++p) {
+      for (std::size_t j = 0; j < choices.size(); ++j) load[p] += utilisation(j, choices[j].option, p);
+      fits &= load[p] <= room[p];
+    }
+    if (fits) return true;
+    double least = won - 1e-9;
+    std::size_t task = 0;
+    int other = -1;
+    for (std::size_t j = 0; j < choices.size(); ++j) {
+      if (j == i) continue;
+      for (int o = 0; o < static_cast<int>(evaluator_.options_of(j)); ++o) {
+        const double cost = evaluator_.loss(j, index(o)) - evaluator_.loss(j, index(choices[j].option));
+        if (cost >= least || o == choices[j].option || !evaluator_.possible(j, index(o))) continue;
+        bool enough = true;
+        for (std::size_t p = 0; p < processors && enough; ++p)
+          enough = load[p] + utilisation(j, o, p) - utilisation(j, choices[j].option, p) <= room[p];
+        if (enough) least = cost, task = j, other = o;
+      }
+    }
+    if (other < 0) return false;
+    choices[task].option = other;
+    return true;
+  }
+
   void change_order(Choices& choices) {
     const int n = static_cast<int>(choices.size());
     std::vector<int> order(choices.size());
@@ -208,19 +287,24 @@ class Descent {
     // Looking at a neighbour is cheap against simulating it, but not free: hence the second limit.
     for (int looked = 0; fruitless < patience && looked < 200 * patience && !over(); ++looked) {
       Choices choices = current_.choices;
-      switch (pick(4)) {
-        case 0: change_option(choices, false); break;
-        case 1:
-          change_option(choices, false);
-          change_option(choices, true);
-          break;
-        case 2: change_order(choices); break;
-        default: change_option(choices, false); change_order(choices);
+      if (current_.score.feasible && pick(4) < (large() ? 3 : 1)) {
+        if (!exchange(choices)) continue;
+      } else {
+        switch (pick(4)) {
+          case 0: change_option(choices, false); break;
+          case 1:
+            change_option(choices, false);
+            change_option(choices, true);
+            break;
+          case 2: change_order(choices); break;
+          default: change_option(choices, false); change_order(choices);
+        }
       }
       if (!current_.score.feasible && pick(2) == 0) change_option(choices, true);
       if (!worth_a_try(choices) || !seen_.insert(key(choices)).second) continue;
       if (looked % 64 == 0) evaluator_.context().report("plan: descent", std::min(evaluator_.used(), 1.0));
       ++fruitless;
+      if (current_.score.feasible && large() && !evaluator_.looks_feasible(choices)) continue;
       const auto tried = evaluator_.evaluate(choices, current_.score.feasible);
       if (!tried || !better(tried->score, current_.score)) continue;
       current_ = *tried;

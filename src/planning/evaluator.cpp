@@ -61,6 +61,7 @@ Evaluator::Evaluator(const PlanProblem& problem, const PlanOptions& options, con
     jobs_.push_back(jobs);
     const double allowed = task.hard ? 0.0 : task.miss_rate_limit * static_cast<double>(jobs) + kEqual;
     limits_.push_back(static_cast<std::int64_t>(allowed));
+    quick_.push_back(limits_.back() / 2 + (task.hard ? 0 : 1));
     any_hard_ |= task.hard;
     all_hard_ &= task.hard;
     if (jobs == 0) continue;
@@ -304,6 +305,16 @@ bool Evaluator::holds_below(std::size_t task, std::uint64_t higher, std::uint64_
   }
   only_one_[task] = std::numeric_limits<std::int64_t>::max();
   return held;
+}
+
+bool Evaluator::looks_feasible(const Choices& choices) {
+  if (!promising(choices)) return false;
+  SimulationOptions simulation;
+  simulation.length = options_.simulated / 4;
+  simulation.seed = options_.seed;
+  simulation.most_misses = quick_;
+  ++evaluated_;
+  return !simulator_.run(choices, simulation).given_up;
 }
 
 bool Evaluator::prefix_holds(const std::vector<int>& order, std::size_t count, const Choices& choices, bool proofs) {

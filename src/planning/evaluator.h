@@ -76,6 +76,9 @@ class Evaluator {
   bool holds_below(std::size_t task, std::uint64_t higher, std::uint64_t lower, const Choices& choices);
   [[nodiscard]] bool all_hard() const { return all_hard_; }
   [[nodiscard]] bool all_preemptive(const Choices& choices) const;
+  /// A quick look: false when half of what may be missed is missed in the first quarter, which is the hardest: all
+  /// tasks are released at once. Says nothing for sure; proofs are not looked at.
+  bool looks_feasible(const Choices& choices);
 
   [[nodiscard]] const std::optional<Strategy>& best() const { return best_; }
   /// Σ of each task's least loss among its possible options: no strategy has less.
@@ -112,6 +115,7 @@ class Evaluator {
   std::vector<std::vector<Facts>> facts_;
   std::vector<std::int64_t> capacity_;
   std::vector<int> dm_, rm_;
+  std::vector<std::int64_t> quick_;     ///< limits of a quick look
   std::vector<std::int64_t> only_one_;  ///< limits of which only the tested task's is set, else the highest number
   bool any_hard_ = false, all_hard_ = true, shares_models_ = false;
   std::optional<Strategy> best_;

@@ -20,7 +20,7 @@ namespace {
 
 constexpr std::size_t kMostTasksAutoExact = 10;  ///< beyond that `auto` does not try: n! alone is too much
 constexpr int kLeastReleases = 20;
-constexpr double kMostJobs = 2e5;
+constexpr double kMostJobs = 2e5, kPlentyOfJobs = 2e4;
 constexpr double kMostJobsEnumerated = 2e7;
 constexpr double kAutoExactShare = 0.7;  ///< of the budget, before `auto` goes back to descent
 
@@ -220,7 +220,11 @@ Duration simulated_length(const PlanProblem& problem) {
   if (static_cast<double>(wanted.count()) * jobs_per_ns > kMostJobs) {
     wanted = Duration(static_cast<std::int64_t>(kMostJobs / jobs_per_ns));
   }
-  return std::max({PlanOptions{}.simulated, wanted, least});
+  // Of many tasks 30 s tell more than is needed, and cost as much more.
+  Duration standard = PlanOptions{}.simulated;
+  if (static_cast<double>(standard.count()) * jobs_per_ns > kPlentyOfJobs)
+    standard = std::max(Duration(static_cast<std::int64_t>(kPlentyOfJobs / jobs_per_ns)), wanted * 5);
+  return std::max({std::min(standard, PlanOptions{}.simulated), wanted, least});
 }
 
 void require_method(const std::string& method) {

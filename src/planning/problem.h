@@ -87,6 +87,7 @@ struct PlanProblem {
 struct Choice {
   int option = 0;
   int priority = 0;  ///< 1..n, 1 the most urgent
+  bool operator==(const Choice&) const = default;
 };
 using Choices = std::vector<Choice>;
 
