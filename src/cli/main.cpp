@@ -7,10 +7,10 @@
 #include <rtmdl/error.h>
 
 #include <algorithm>
-#include <cstdio>
+#include <chrono>
 #include <cstdlib>
-#include <exception>
 #include <functional>
+#include <thread>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -134,9 +134,12 @@ int run_main(int argc, char** argv) {
   add_budget(*profile, options, "no limit");
   CLI::App* plan = verb("plan", "Choose one variant and one priority per task jointly", plan_verb,
                         "Examples:\n  rtmdl plan tasks.yaml\n  rtmdl plan tasks.yaml --margin 50% --json    more room "
-                        "for what the profile did not see\n");
+                        "for what the profile did not see\n"
+                        "  mpirun -n 4 rtmdl plan tasks.yaml --mpi      search in 4 processes, on this machine or "
+                        "several\n");
   add_budget(*plan, options, "1min");
   add_plan_options(*plan, options);
+  add_mpi(*plan, options);
   add_load(*plan, options);
   CLI::App* simulate =
       verb("simulate", "Predict what a policy would do, with measured times and a virtual clock", simulate_verb,
@@ -182,6 +185,16 @@ int run_main(int argc, char** argv) {
   return chosen();
 }
 
+/// Every rank that mpirun started reads the same command line, and mpirun ends them all as soon as one has failed: so
+/// rank 0 speaks first. Only where it has nothing to complain of do the others come to it.
+void let_rank_0_speak(int argc, char** argv) {
+  const char* rank = std::getenv("OMPI_COMM_WORLD_RANK");
+  if (rank == nullptr || std::string_view(rank) == "0" ||
+      std::none_of(argv, argv + argc, [](std::string_view argument) { return argument == "--mpi"; }))
+    return;
+  std::this_thread::sleep_for(std::chrono::seconds(10));
+}
+
 }  // namespace
 }  // namespace rtmdl
 
@@ -190,17 +203,8 @@ int main(int argc, char** argv) {
   rtmdl::let_training_threads_sleep(argc, argv);
   try {
     return rtmdl::run_main(argc, argv);
-  } catch (const rtmdl::Error& e) {
-    std::fprintf(stderr, "rtmdl: %s\n", e.what());
-    return static_cast<int>(e.code());
-  } catch (const rtmdl::Interrupted& e) {
-    std::fprintf(stderr, "rtmdl: %s\n", e.what());
-    return 130;
-  } catch (const std::bad_alloc&) {
-    std::fprintf(stderr, "rtmdl: out of memory\n");
-    return 1;
-  } catch (const std::exception& e) {
-    std::fprintf(stderr, "rtmdl: internal error, please report it: %s\n", e.what());
-    return 1;
+  } catch (...) {
+    rtmdl::let_rank_0_speak(argc, argv);
+    return rtmdl::report_failure();
   }
 }

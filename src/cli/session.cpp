@@ -1,6 +1,7 @@
 #include "cli/session.h"
 
 #include "base/units.h"
+#include "planning/ranks.h"
 #include "planning/source_load.h"
 #include "scaling/load_fine_tuner.h"
 
@@ -10,12 +11,16 @@
 #include <charconv>
 #include <cstdio>
 #include <cstring>
+#include <exception>
+#include <new>
 
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
 namespace rtmdl {
 namespace {
+
+constexpr int kMostJobs = 1024;
 
 /// An option whose text is parsed by `parse`, at once; errors name the option.
 template <typename Parse>
@@ -43,6 +48,23 @@ CLI::Option* add_time(CLI::App& app, const std::string& name, const std::string&
 }
 
 }  // namespace
+
+int report_failure() noexcept {
+  try {
+    throw;
+  } catch (const Error& e) {
+    std::fprintf(stderr, "rtmdl: %s\n", e.what());
+    return static_cast<int>(e.code());
+  } catch (const Interrupted& e) {
+    std::fprintf(stderr, "rtmdl: %s\n", e.what());
+    return kInterrupted;
+  } catch (const std::bad_alloc&) {
+    std::fprintf(stderr, "rtmdl: out of memory\n");
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "rtmdl: internal error, please report it: %s\n", e.what());
+  }
+  return static_cast<int>(ErrorCode::internal);
+}
 
 void add_seed(CLI::App& app, std::uint64_t& seed, const std::string& what) {
   add_parsed(app, "--seed", what,
@@ -74,7 +96,7 @@ void add_budget(CLI::App& app, Options& o, const std::string& standard) {
 }
 
 void add_plan_options(CLI::App& app, Options& o) {
-  add_parsed(app, "--method", "Search: auto, exact, descent",
+  add_parsed(app, "--method", "Search: auto, exact, descent, nsga2",
              [&o](const std::string& text) {
                require_method(text);
                o.method = text;
@@ -90,6 +112,17 @@ void add_plan_options(CLI::App& app, Options& o) {
              })
       ->type_name("PERCENT")
       ->default_str(format_percent(o.margin, 0));
+  add_parsed(app, "--jobs", "Threads that search; the plan is the same however many [all cores]",
+             [&o](const std::string& text) {
+               const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), o.jobs);
+               if (ec != std::errc{} || end != text.data() + text.size() || o.jobs < 1 || o.jobs > kMostJobs)
+                 bad_input(fmt::format("'{}' is not accepted: a whole number from 1 to {} is", text, kMostJobs));
+             })
+      ->type_name("N");
+}
+
+void add_mpi(CLI::App& app, Options& o) {
+  app.add_flag("--mpi", o.mpi, "Search by nsga2 in all processes that mpirun started");
 }
 
 void add_load(CLI::App& app, Options& o) {
@@ -109,8 +142,8 @@ void add_strict(CLI::App& app, Options& o) {
   app.add_flag("--strict", o.strict, "Exit status 3 if a task's limit is broken");
 }
 
-Session::Session(const Options& options)
-    : options_(options), console_(options.verbose), context_(console_.context(options.seed)) {
+Session::Session(const Options& options, Exchange* exchange)
+    : options_(options), exchange_(exchange), console_(options.verbose), context_(console_.context(options.seed)) {
   file_ = TaskFile::load(options.tasks);
   workspace_ = std::make_unique<Workspace>(options.workspace.empty() ? Workspace::default_folder(options.tasks)
                                                                      : options.workspace);
@@ -185,13 +218,15 @@ const Plan& Session::best_plan() {
   o.seed = options_.seed;
   if (options_.budget) o.budget = *options_.budget;
   o.margin = options_.margin;
+  o.jobs = options_.jobs;
+  if (exchange_) o.method = "nsga2";
   const std::string key = plan_key(problem(), o);
   plan_ = load_plan(workspace_->plan(), problem(), key);
-  if (plan_) {
+  if (plan_ && (!exchange_ || plan_->ranks == exchange_->ranks())) {
     context_.debug("the plan in the workspace is up to date");
     return *plan_;
   }
-  plan_ = rtmdl::plan(problem(), o, context_);
+  plan_ = exchange_ ? plan_with_ranks(*exchange_, problem(), o, context_) : rtmdl::plan(problem(), o, context_);
   if (!context_.stopping()) save_plan(workspace_->plan(), *plan_, problem(), key);
   return *plan_;
 }

@@ -27,9 +27,13 @@ class App;
 namespace rtmdl {
 
 /// Ctrl-C before there was a result: exit status 130, as shells have it.
+inline constexpr int kInterrupted = 130;
 struct Interrupted : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
+
+/// Of the exception that is being handled: one line on stderr; returns the exit status.
+int report_failure() noexcept;
 
 /// Options that several verbs have; each verb declares those it takes.
 struct Options {
@@ -45,6 +49,8 @@ struct Options {
   std::string policy = "rtmdl", policies = "default,dm-nmc,rtmdl";
   double margin = 0.2;
   std::optional<double> load;
+  int jobs = 0;      ///< threads of a search; 0: all cores
+  bool mpi = false;  ///< plan: with all ranks that mpirun started
 };
 
 /// Declares an option once: parser and --help take it from here. Values are checked while the command line is parsed,
@@ -54,12 +60,14 @@ void add_seed(CLI::App& app, std::uint64_t& seed, const std::string& what);
 void add_duration(CLI::App& app, Options& o, const std::string& what);
 void add_budget(CLI::App& app, Options& o, const std::string& standard);
 void add_plan_options(CLI::App& app, Options& o);
+void add_mpi(CLI::App& app, Options& o);
 void add_load(CLI::App& app, Options& o);
 void add_strict(CLI::App& app, Options& o);
 
 class Session {
  public:
-  explicit Session(const Options& options);
+  /// With an exchange this is its rank 0, and plans are made with all ranks (planning/ranks.h).
+  explicit Session(const Options& options, Exchange* exchange = nullptr);
   ~Session();
 
   [[nodiscard]] const Options& options() const { return options_; }
@@ -90,6 +98,7 @@ class Session {
 
  private:
   Options options_;
+  Exchange* exchange_;
   Console console_;
   Context context_;
   TaskFile file_;

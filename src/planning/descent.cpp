@@ -42,6 +42,11 @@ class Descent {
     polish();
   }
 
+  void run_from(const Strategy& start) {
+    current_ = start;
+    polish();
+  }
+
  private:
   bool over() const { return evaluator_.out_of_time(); }
   /// Whether a simulation takes so long that a quick look before it pays.
@@ -324,6 +329,10 @@ class Descent {
 
 void search_descent(Evaluator& evaluator, std::uint64_t seed, int patience) {
   Descent(evaluator, seed, patience).run();
+}
+
+void polish(Evaluator& evaluator, const Strategy& start, std::uint64_t seed, int patience) {
+  Descent(evaluator, seed, patience).run_from(start);
 }
 
 }  // namespace rtmdl

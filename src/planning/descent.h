@@ -15,5 +15,7 @@ namespace rtmdl {
 /// Enters what it finds into the evaluator's book. Ends after `patience` simulations without a better strategy, or out
 /// of time.
 void search_descent(Evaluator& evaluator, std::uint64_t seed, int patience);
+/// Its local search alone, from `start`.
+void polish(Evaluator& evaluator, const Strategy& start, std::uint64_t seed, int patience);
 
 }  // namespace rtmdl

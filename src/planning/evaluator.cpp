@@ -255,8 +255,16 @@ bool Evaluator::at_least_loss() const {
 
 void Evaluator::enter(const Strategy& strategy, bool fits) {
   if (!best_ || better(strategy.score, best_->score)) best_ = strategy;
-  if (!fits) return;
-  const ParetoPoint point{strategy.score.loss, strategy.score.miss_rate};
+  if (fits) enter(ParetoPoint{strategy.score.loss, strategy.score.miss_rate});
+}
+
+void Evaluator::absorb(const Book& book) {
+  if (book.best && (!best_ || better(book.best->score, best_->score))) best_ = book.best;
+  for (const ParetoPoint& point : book.pareto) enter(point);
+  evaluated_ += book.evaluated;
+}
+
+void Evaluator::enter(const ParetoPoint& point) {
   const auto covers = [](const ParetoPoint& a, const ParetoPoint& b) {
     return a.accuracy_loss <= b.accuracy_loss + kEqual && a.miss_rate <= b.miss_rate + kEqual;
   };

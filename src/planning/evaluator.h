@@ -34,6 +34,13 @@ struct Strategy {
   std::vector<std::optional<Duration>> bounds;  ///< per task; empty when no task is hard
 };
 
+/// What a search has found so far.
+struct Book {
+  std::optional<Strategy> best;
+  std::vector<ParetoPoint> pareto;
+  std::int64_t evaluated = 0;
+};
+
 class Evaluator {
  public:
   /// `problem` is kept by reference; its times are taken as they are.
@@ -87,9 +94,15 @@ class Evaluator {
   [[nodiscard]] bool at_least_loss() const;
   [[nodiscard]] std::vector<ParetoPoint> pareto() const { return pareto_; }
   [[nodiscard]] std::int64_t evaluated() const { return evaluated_; }
+  [[nodiscard]] Book book() const { return {best_, pareto_, evaluated_}; }
+  /// Enters what another search of the same problem with the same options has found.
+  void absorb(const Book& book);
+  /// Counts time as `other` does: for the evaluators of several threads that share one budget.
+  void keep_time_of(const Evaluator& other) { started_ = other.started_, share_ = other.share_; }
   [[nodiscard]] double seconds() const;
   /// What follows may use the budget up to this share of it.
   void allow(double share) { share_ = share; }
+  [[nodiscard]] double allowed() const { return share_; }
   /// The allowed share of the budget is used up, or the user wants to stop.
   [[nodiscard]] bool out_of_time() const;
   /// Share of the budget that is used.
@@ -106,6 +119,7 @@ class Evaluator {
   };
   Facts facts_of(std::size_t task, std::size_t option) const;
   void enter(const Strategy& strategy, bool fits);
+  void enter(const ParetoPoint& point);
 
   const PlanProblem& problem_;
   const PlanOptions& options_;

@@ -110,6 +110,7 @@ void save_plan(const std::filesystem::path& path, const Plan& plan, const PlanPr
   j["miss_rate"] = plan.miss_rate;
   j["bytes"] = plan.bytes;
   j["method"] = plan.method;
+  j["ranks"] = plan.ranks;
   j["space"] = plan.space;
   j["evaluated"] = plan.evaluated;
   j["seconds"] = plan.seconds;
@@ -137,6 +138,7 @@ std::optional<Plan> load_plan(const std::filesystem::path& path, const PlanProbl
     plan.miss_rate = j.at("miss_rate");
     plan.bytes = whole_number(j, "bytes");
     plan.method = j.at("method");
+    plan.ranks = j.value("ranks", 1);
     plan.space = j.at("space");
     plan.evaluated = whole_number(j, "evaluated");
     plan.seconds = j.at("seconds");

@@ -5,6 +5,8 @@
 #include "planning/descent.h"
 #include "planning/evaluator.h"
 #include "planning/exact.h"
+#include "planning/exchange.h"
+#include "planning/islands.h"
 #include "planning/set_search.h"
 
 #include <rtmdl/error.h>
@@ -22,6 +24,7 @@ constexpr std::size_t kMostTasksAutoExact = 10;  ///< beyond that `auto` does no
 constexpr int kLeastReleases = 20;
 constexpr double kMostJobs = 2e5, kPlentyOfJobs = 2e4;
 constexpr double kMostJobsEnumerated = 2e7;
+constexpr double kDescentShare = 0.2;    ///< of the budget, for a first strategy
 constexpr double kAutoExactShare = 0.7;  ///< of the budget, before `auto` goes back to descent
 
 std::size_t index(int i) { return static_cast<std::size_t>(i); }
@@ -88,18 +91,28 @@ std::string set_model(const Evaluator& evaluator) {
   return evaluator.all_hard() ? "response-time analysis" : "simulation, set by set";
 }
 
-Searched search(Evaluator& evaluator, const PlanOptions& options) {
+Searched search(Evaluator& evaluator, const PlanOptions& options, Exchange* exchange) {
   const PlanProblem& problem = evaluator.problem();
   const int n = static_cast<int>(problem.tasks.size());
   if (options.method == "exact" && !exact_is_open(problem, kMostExactTasks)) {
     bad_input(fmt::format("method exact takes at most {} tasks of at most {} options: use descent", kMostExactTasks,
                           kMostExactOptions));
   }
+  if (options.method == "nsga2") {
+    // What descends in a moment is among the first strategies; where there are many tasks evolution alone would take
+    // long.
+    evaluator.allow(kDescentShare);
+    const std::uint64_t rank = exchange ? static_cast<std::uint64_t>(exchange->rank()) : 0;
+    search_descent(evaluator, options.seed + rank, 20 + 10 * n);
+    evaluator.allow(1);
+    search_islands(evaluator, options, {.seed = options.seed, .jobs = options.jobs}, exchange);
+    return {false, evaluator.least_loss(), set_model(evaluator)};
+  }
   const bool exact =
       options.method == "exact" || (options.method == "auto" && exact_is_open(problem, kMostTasksAutoExact));
   Searched result{false, evaluator.least_loss(), set_model(evaluator)};
   if (exact) {
-    evaluator.allow(0.2);
+    evaluator.allow(kDescentShare);
     search_descent(evaluator, options.seed, 5 + 2 * n);
     evaluator.allow(options.method == "auto" ? kAutoExactShare : 1);
     const SetSearchResult by_sets = search_by_sets(evaluator);
@@ -228,23 +241,27 @@ Duration simulated_length(const PlanProblem& problem) {
 }
 
 void require_method(const std::string& method) {
-  if (method == "auto" || method == "exact" || method == "descent") return;
-  bad_input(fmt::format("method {}: {}; accepted are auto, exact, descent", excerpt(method),
-                        method == "nsga2" ? "the evolutionary search is not there yet" : "unknown"));
+  if (method == "auto" || method == "exact" || method == "descent" || method == "nsga2") return;
+  bad_input(fmt::format("method {}: unknown; accepted are auto, exact, descent, nsga2", excerpt(method)));
 }
 
-Plan plan(const PlanProblem& problem, const PlanOptions& options, const Context& context) {
+Plan plan(const PlanProblem& problem, const PlanOptions& options, const Context& context, Exchange* exchange) {
   check(problem, options);
+  if (exchange && options.method != "nsga2")
+    bad_input(fmt::format("method {}: only nsga2 searches with several processes", options.method));
   const PlanProblem slowed = cautious(problem, options.margin);
   Evaluator evaluator(slowed, options, context);
   Plan result;
-  const Searched searched = search(evaluator, options);
+  const Searched searched = search(evaluator, options, exchange);
   result.proven_optimal = searched.proven || evaluator.at_least_loss();
   result.model = searched.model;
   const Strategy& best = evaluator.best().value();
   result.feasible = best.score.feasible;
-  result.method = searched.proven || options.method == "exact" ? "exact" : "descent";
+  result.method = searched.proven || options.method == "exact" ? "exact"
+                  : options.method == "nsga2"                  ? "nsga2"
+                                                               : "descent";
   result.loss_bound = result.proven_optimal ? best.score.loss : std::min(searched.bound, best.score.loss);
+  result.ranks = options.ranks;
   result.space = space_of(problem);
   result.evaluated = evaluator.evaluated();
   result.accuracy_loss = best.score.loss;

@@ -11,12 +11,16 @@
 
 namespace rtmdl {
 
+class Exchange;
+
 struct PlanOptions {
-  std::string method = "auto";  ///< auto | exact | descent (`nsga2` is refused with the reason until it is there)
+  std::string method = "auto";                    ///< auto | exact | descent | nsga2
   Duration simulated = std::chrono::seconds(30);  ///< length of each simulation
   Duration budget = std::chrono::seconds(60);
   std::uint64_t seed = 1;
   double margin = 0.0;  ///< times are stretched by 1 + margin: room for what the profile did not see
+  int jobs = 0;         ///< threads that search; 0: as many as the process has cores. The result is the same
+  int ranks = 1;        ///< processes that search together (exchange.h); the result depends on it
 };
 
 /// How long to simulate: PlanOptions' default, or longer where a task would be released fewer than 20 times; not beyond
@@ -44,6 +48,7 @@ struct Plan {
   double miss_rate = 0;            ///< over all jobs
   std::int64_t bytes = 0;
   std::string method;
+  int ranks = 1;               ///< processes that searched
   double space = 0;            ///< size of the search space (may exceed 2^53: a double)
   std::int64_t evaluated = 0;  ///< strategies simulated
   double seconds = 0;
@@ -58,7 +63,10 @@ struct Plan {
 /// Throws Error(bad_input) unless `method` is one that plan() has, so that a wrong one is refused before anything is
 /// measured.
 void require_method(const std::string& method);
-[[nodiscard]] Plan plan(const PlanProblem& problem, const PlanOptions& options, const Context& context);
+/// With an exchange all its ranks call it with the same problem and options (whose `ranks` are the exchange's; method
+/// nsga2); what rank 0 returns is the plan.
+[[nodiscard]] Plan plan(const PlanProblem& problem, const PlanOptions& options, const Context& context,
+                        Exchange* exchange = nullptr);
 
 /// One of the `allowed` options of each task, placed so that the fullest processor is as empty as can be, then the
 /// second fullest, and so on: every placement is tried where they are few, else worst-fit decreasing. Priorities

@@ -172,7 +172,7 @@ TEST_F(BadInput, AWrongOptionIsRefusedBeforeAnyWork) {
       {"simulate --duration 'nan s'", "--duration: 'nan s' is not a time"},
       {"plan --margin 5", "--margin: '5' has no unit"},
       {"plan --margin=-1%", "--margin: '-1%' is out of range: 0 % to 1000 % is accepted"},
-      {"plan --method exat", "method exat: unknown; accepted are auto, exact, descent"},
+      {"plan --method exat", "method exat: unknown; accepted are auto, exact, descent, nsga2"},
       {"scale --seed -1", "--seed: '-1' is not accepted: a whole number from 0 to 2^64 - 1 is"},
       {"scale --seed 1.5", "--seed: '1.5' is not accepted"},
       {"scale --seed 99999999999999999999999", "--seed: '99999999999999999999999' is not accepted"},

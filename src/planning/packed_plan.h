@@ -1,0 +1,74 @@
+#pragma once
+/// What ranks tell each other, as bytes (packed.h).
+
+#include "planning/evaluator.h"
+#include "planning/packed.h"
+#include "planning/planner.h"
+#include "planning/problem.h"
+
+namespace rtmdl {
+
+template <class A>
+void parts(A& a, TimeDistribution& v) {
+  auto& [sorted] = v;
+  a(sorted);
+}
+template <class A>
+void parts(A& a, StageOption& v) {
+  auto& [processor, times, alone, longest] = v;
+  a(processor, times, alone, longest);
+}
+template <class A>
+void parts(A& a, TaskOption& v) {
+  auto& [variant, processor, threads, segments, stages, correlation, accuracy, accuracy_loss, bytes, content, memory,
+         source] = v;
+  a(variant, processor, threads, segments, stages, correlation, accuracy, accuracy_loss, bytes, content, memory,
+    source);
+}
+template <class A>
+void parts(A& a, PlanTask& v) {
+  auto& [name, period, deadline, jitter, offset, miss_rate_limit, hard, weight, queue, options] = v;
+  a(name, period, deadline, jitter, offset, miss_rate_limit, hard, weight, queue, options);
+}
+template <class A>
+void parts(A& a, PlanProcessor& v) {
+  auto& [name, preemptive, slots, dispatch] = v;
+  a(name, preemptive, slots, dispatch);
+}
+template <class A>
+void parts(A& a, PlanProblem& v) {
+  auto& [processors, tasks, storage, memory, dispatch] = v;
+  a(processors, tasks, storage, memory, dispatch);
+}
+template <class A>
+void parts(A& a, PlanOptions& v) {
+  auto& [method, simulated, budget, seed, margin, jobs, ranks] = v;
+  a(method, simulated, budget, seed, margin, jobs, ranks);
+}
+template <class A>
+void parts(A& a, Choice& v) {
+  auto& [option, priority] = v;
+  a(option, priority);
+}
+template <class A>
+void parts(A& a, Score& v) {
+  auto& [feasible, excess, loss, miss_rate, peak, tightness] = v;
+  a(feasible, excess, loss, miss_rate, peak, tightness);
+}
+template <class A>
+void parts(A& a, Strategy& v) {
+  auto& [choices, score, miss_rates, bounds] = v;
+  a(choices, score, miss_rates, bounds);
+}
+template <class A>
+void parts(A& a, ParetoPoint& v) {
+  auto& [accuracy_loss, miss_rate] = v;
+  a(accuracy_loss, miss_rate);
+}
+template <class A>
+void parts(A& a, Book& v) {
+  auto& [best, pareto, evaluated] = v;
+  a(best, pareto, evaluated);
+}
+
+}  // namespace rtmdl
