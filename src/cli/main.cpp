@@ -135,11 +135,16 @@ int run_main(int argc, char** argv) {
   CLI::App* plan = verb("plan", "Choose one variant and one priority per task jointly", plan_verb,
                         "Examples:\n  rtmdl plan tasks.yaml\n  rtmdl plan tasks.yaml --margin 50% --json    more room "
                         "for what the profile did not see\n"
+                        "  rtmdl plan tasks.yaml --explain faces        its worst case, term by term\n"
                         "  mpirun -n 4 rtmdl plan tasks.yaml --mpi      search in 4 processes, on this machine or "
                         "several\n");
   add_budget(*plan, options, "1min");
   add_plan_options(*plan, options);
   add_mpi(*plan, options);
+  plan->add_option("--explain", options.explain,
+                   "Print why this task meets its deadline in the worst case: what its bound is made of, what is left, "
+                   "what more accurate variants would need")
+      ->type_name("TASK");
   add_load(*plan, options);
   CLI::App* simulate =
       verb("simulate", "Predict what a policy would do, with measured times and a virtual clock", simulate_verb,

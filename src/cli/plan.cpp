@@ -1,7 +1,9 @@
 #include "cli/session.h"
 #include "planning/load_exchange.h"
 #include "planning/ranks.h"
+#include "planning/proof.h"
 #include "report/json.h"
+#include "report/proof_text.h"
 #include "report/table.h"
 
 #include <rtmdl/error.h>
@@ -11,7 +13,19 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <optional>
+
 namespace rtmdl {
+namespace {
+
+Proof proof_of(const std::string& task, const Plan& plan, const PlanProblem& problem) {
+  Choices choices;
+  for (const PlannedTask& t : plan.tasks) choices.push_back(t.choice);
+  const std::size_t i = find_task(problem, task);
+  return prove(problem, choices, i, plan.tasks.at(i).miss_rate);
+}
+
+}  // namespace
 
 namespace {
 
@@ -20,8 +34,11 @@ int plan_and_print(const Options& options, Exchange* exchange) {
   const Plan& plan = session.best_plan();
   if (session.context().stopping())
     session.context().warn("the search was interrupted: this is the best strategy until then, and it is not kept");
-  session.print(plan_table(plan, session.problem(), isatty(STDOUT_FILENO) == 1));
-  session.print_json(plan_json(plan, session.problem()));
+  const bool colour = isatty(STDOUT_FILENO) == 1;
+  std::optional<Proof> proof;
+  if (!options.explain.empty()) proof = proof_of(options.explain, plan, session.problem());
+  session.print(plan_table(plan, session.problem(), colour) + (proof ? "\n" + explain(*proof, colour) : ""));
+  session.print_json(plan_json(plan, session.problem(), proof ? &*proof : nullptr));
   if (!plan.feasible) throw Error(ErrorCode::infeasible, "no feasible strategy: " + plan.reason);
   return 0;
 }

@@ -2,6 +2,7 @@
 
 #include "base/units.h"
 #include "planning/ranks.h"
+#include "planning/proof.h"
 #include "planning/source_load.h"
 #include "scaling/load_fine_tuner.h"
 
@@ -45,6 +46,17 @@ CLI::Option* add_time(CLI::App& app, const std::string& name, const std::string&
                         bad_input(fmt::format("'{}' is out of range: more than 0 s is accepted", text));
                     })
       ->type_name("TIME");
+}
+
+/// A name that is none is refused before anything is made.
+void require_task(const TaskFile& file, const std::string& name) {
+  PlanProblem names;
+  for (const TaskSpec& task : file.tasks) names.tasks.emplace_back().name = task.name;
+  try {
+    static_cast<void>(find_task(names, name));
+  } catch (const Error& e) {
+    bad_input(std::string("--explain: ") + e.what());
+  }
 }
 
 }  // namespace
@@ -112,6 +124,12 @@ void add_plan_options(CLI::App& app, Options& o) {
              })
       ->type_name("PERCENT")
       ->default_str(format_percent(o.margin, 0));
+  add_parsed(app, "--execution-bound",
+             "How long a stage may take in proofs of hard tasks: observed:PERCENT (longest measured time and so much "
+             "more) or evt:PROBABILITY (extreme-value fit; a job exceeds it so rarely). --margin does not stretch it",
+             [&o](const std::string& text) { o.execution_bound = ExecutionBound::parse(text); })
+      ->type_name("BOUND")
+      ->default_str("observed:20%");
   add_parsed(app, "--jobs", "Threads that search; the plan is the same however many [all cores]",
              [&o](const std::string& text) {
                const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), o.jobs);
@@ -145,6 +163,7 @@ void add_strict(CLI::App& app, Options& o) {
 Session::Session(const Options& options, Exchange* exchange)
     : options_(options), exchange_(exchange), console_(options.verbose), context_(console_.context(options.seed)) {
   file_ = TaskFile::load(options.tasks);
+  if (!options.explain.empty()) require_task(file_, options.explain);
   workspace_ = std::make_unique<Workspace>(options.workspace.empty() ? Workspace::default_folder(options.tasks)
                                                                      : options.workspace);
   engine_ = make_onnxruntime_engine();
@@ -197,6 +216,13 @@ const PlanProblem& Session::problem() {
                     format_percent(written), asked / written, format_percent(asked)));
   }
   problem_ = make_problem(file_, measured);
+  const int without_fit = set_execution_bounds(*problem_, options_.execution_bound);
+  if (without_fit > 0) {
+    context_.warn(
+        fmt::format("--execution-bound: {} stages have fewer than {} samples and no tail can be fitted; for "
+                    "them it is the longest measured time + {}",
+                    without_fit, kLeastSamplesForATail, format_percent(options_.execution_bound.margin, 0)));
+  }
   return *problem_;
 }
 

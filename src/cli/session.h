@@ -4,6 +4,7 @@
 #include "base/context.h"
 #include "cli/console.h"
 #include "engine/engine.h"
+#include "planning/execution_bound.h"
 #include "planning/plan_file.h"
 #include "planning/planner.h"
 #include "planning/problem_from_profile.h"
@@ -48,6 +49,8 @@ struct Options {
   std::string method = "auto";
   std::string policy = "rtmdl", policies = "default,dm-nmc,rtmdl";
   double margin = 0.2;
+  ExecutionBound execution_bound;
+  std::string explain;  ///< plan: the task whose bound is explained
   std::optional<double> load;
   int jobs = 0;      ///< threads of a search; 0: all cores
   bool mpi = false;  ///< plan: with all ranks that mpirun started

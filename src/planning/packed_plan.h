@@ -15,8 +15,8 @@ void parts(A& a, TimeDistribution& v) {
 }
 template <class A>
 void parts(A& a, StageOption& v) {
-  auto& [processor, times, alone, longest] = v;
-  a(processor, times, alone, longest);
+  auto& [processor, times, alone, longest, shortest] = v;
+  a(processor, times, alone, longest, shortest);
 }
 template <class A>
 void parts(A& a, TaskOption& v) {
@@ -37,8 +37,8 @@ void parts(A& a, PlanProcessor& v) {
 }
 template <class A>
 void parts(A& a, PlanProblem& v) {
-  auto& [processors, tasks, storage, memory, dispatch] = v;
-  a(processors, tasks, storage, memory, dispatch);
+  auto& [processors, tasks, storage, memory, dispatch, execution_bound] = v;
+  a(processors, tasks, storage, memory, dispatch, execution_bound);
 }
 template <class A>
 void parts(A& a, PlanOptions& v) {

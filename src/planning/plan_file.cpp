@@ -91,7 +91,7 @@ std::string plan_key(const PlanProblem& problem, const PlanOptions& options) {
       text += fmt::format("{},{},{},{},{},{},{},{},{},{}:", o.segments, o.correlation, o.variant, o.content,
                           o.processor, o.threads, o.accuracy, o.accuracy_loss, o.bytes, o.memory);
       for (const StageOption& s : o.stages) {
-        text += fmt::format("{}:", s.processor);
+        text += fmt::format("{},{},{}:", s.processor, s.longest.count(), s.shortest.count());
         feed(text, s.times);
         feed(text, s.alone);
       }

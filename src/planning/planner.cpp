@@ -8,6 +8,7 @@
 #include "planning/exchange.h"
 #include "planning/islands.h"
 #include "planning/set_search.h"
+#include "planning/response_time.h"
 
 #include <rtmdl/error.h>
 
@@ -44,8 +45,10 @@ void check(const PlanProblem& problem, const PlanOptions& options) {
   }
 }
 
-/// What the search works on: neighbours taken to be always busy, as proofs take them, and times longer by the margin.
+/// What the search works on: neighbours taken to be always busy, as proofs take them, and times longer by the margin
+/// (those of proofs hold room of their own).
 PlanProblem cautious(PlanProblem problem, double margin) {
+  fix_proof_times(problem);
   const auto stretch = [&](Duration& d) { d = Duration(std::llround(static_cast<double>(d.count()) * (1 + margin))); };
   stretch(problem.dispatch);
   for (PlanProcessor& p : problem.processors) stretch(p.dispatch);

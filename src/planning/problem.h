@@ -29,7 +29,10 @@ struct StageOption {
   /// With nothing else running, at the same quantiles; empty: as `times`. While a share x of the other slots of the box
   /// is busy, the stage advances (1 − x)·times/alone + x times as fast as under load.
   TimeDistribution alone{};
-  Duration longest{};  ///< what proofs take it to last at most (execution_bound.h); zero: max × kExecutionFactor
+  /// What proofs take it to last at most, dispatch included (execution_bound.h); zero: max × kExecutionFactor +
+  /// dispatch.
+  Duration longest{};
+  Duration shortest{};  ///< what they take it to last at least; zero: min / kExecutionFactor
 };
 
 /// One way to run a task: a variant, on a processor, with a number of threads.
@@ -73,6 +76,7 @@ struct PlanProblem {
   std::optional<std::int64_t> storage;  ///< bound over the chosen variants, bytes
   std::optional<std::int64_t> memory;
   Duration dispatch{};  ///< cost of starting a stage, measured; added to each
+  std::string execution_bound{};  ///< one sentence on where `longest` comes from; empty: max × kExecutionFactor
 };
 
 /// What starting a stage costs on a processor.

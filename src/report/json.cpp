@@ -96,6 +96,68 @@ Json planned_task_json(const PlannedTask& planned, const PlanTask& task, const P
   return json;
 }
 
+Json optional_milliseconds(const std::optional<Duration>& d) { return d ? milliseconds(*d) : Json(nullptr); }
+
+std::string_view name_of(BoundDetail::Method method) {
+  switch (method) {
+    case BoundDetail::Method::busy_period: return "busy_period";
+    case BoundDetail::Method::last_segment: return "last_segment";
+    case BoundDetail::Method::by_visit: return "by_visit";
+    case BoundDetail::Method::whole_chain: return "whole_chain";
+    case BoundDetail::Method::none: break;
+  }
+  return "none";
+}
+
+std::string_view name_of(ProofTerm::Kind kind) {
+  switch (kind) {
+    case ProofTerm::Kind::jitter: return "jitter";
+    case ProofTerm::Kind::own: return "own";
+    case ProofTerm::Kind::blocking: return "blocking";
+    case ProofTerm::Kind::interference: return "interference";
+    case ProofTerm::Kind::later_release: break;
+  }
+  return "later_release";
+}
+
+Json proof_object(const Proof& p) {
+  Json json;
+  json["task"] = p.task;
+  json["variant"] = p.variant;
+  json["priority"] = p.priority;
+  json["hard"] = p.hard;
+  json["proven"] = p.proven();
+  json["bound_ms"] = optional_milliseconds(p.bound);
+  json["deadline_ms"] = milliseconds(p.deadline);
+  json["slack_ms"] = optional_milliseconds(p.slack());
+  json["method"] = name_of(p.method);
+  json["growth"] = p.growth ? number(*p.growth) : Json(nullptr);
+  json["assumption"] = p.assumption;
+  json["trouble"] = p.trouble;
+  json["predicted_miss_rate"] = p.predicted_miss_rate ? number(*p.predicted_miss_rate) : Json(nullptr);
+  json["terms"] = Json::array();
+  for (const ProofTerm& t : p.terms) {
+    json["terms"].push_back({{"kind", name_of(t.kind)},
+                             {"processor", t.processor.empty() ? Json(nullptr) : Json(t.processor)},
+                             {"task", t.task},
+                             {"count", t.count},
+                             {"each_ms", milliseconds(t.each)},
+                             {"total_ms", milliseconds(t.total)}});
+  }
+  json["more_accurate"] = Json::array();
+  for (const ProofAlternative& a : p.larger) {
+    json["more_accurate"].push_back({{"variant", a.variant},
+                                     {"processor", a.processor},
+                                     {"threads", a.threads},
+                                     {"accuracy", number(a.accuracy)},
+                                     {"accuracy_loss", number(a.accuracy_loss)},
+                                     {"bound_ms", optional_milliseconds(a.bound)},
+                                     {"proven", a.proven},
+                                     {"breaks", a.breaks}});
+  }
+  return json;
+}
+
 Json task_json(const TaskReport& t) {
   Json json;
   json["name"] = t.name;
@@ -172,7 +234,9 @@ std::string profile_json(const std::vector<TaskProfile>& tasks) {
   return dumped(json);
 }
 
-std::string plan_json(const Plan& plan, const PlanProblem& problem) {
+std::string proof_json(const Proof& proof) { return dumped(proof_object(proof)); }
+
+std::string plan_json(const Plan& plan, const PlanProblem& problem, const Proof* proof) {
   Json json;
   json["feasible"] = plan.feasible;
   json["reason"] = plan.reason;
@@ -191,6 +255,7 @@ std::string plan_json(const Plan& plan, const PlanProblem& problem) {
   json["pareto"] = Json::array();
   for (const ParetoPoint& p : plan.pareto)
     json["pareto"].push_back({{"accuracy_loss", number(p.accuracy_loss)}, {"miss_rate", number(p.miss_rate)}});
+  if (proof != nullptr) json["proof"] = proof_object(*proof);
   return dumped(json);
 }
 

@@ -4,6 +4,7 @@
 /// most six significant digits; what is unknown is null. Text that is not UTF-8 is repaired, never refused.
 
 #include "planning/planner.h"
+#include "planning/proof.h"
 #include "profiling/profiler.h"
 #include "report/front.h"
 
@@ -21,7 +22,9 @@ namespace rtmdl {
 /// "ms" is of the infer stage as planning sees it (with a busy neighbour, if there was a core for one); "alone_ms",
 /// "pre_ms", "post_ms" beside it.
 [[nodiscard]] std::string profile_json(const std::vector<TaskProfile>& tasks);
-[[nodiscard]] std::string plan_json(const Plan& plan, const PlanProblem& problem);
+/// With a proof (--explain), it is in the field "proof".
+[[nodiscard]] std::string plan_json(const Plan& plan, const PlanProblem& problem, const Proof* proof = nullptr);
+[[nodiscard]] std::string proof_json(const Proof& proof);
 /// Of `run` and `simulate`.
 [[nodiscard]] std::string run_json(const RunReport& report);
 /// `source_load` as source_load() gives it.

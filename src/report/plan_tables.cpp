@@ -1,4 +1,5 @@
 #include "base/units.h"
+#include "planning/proof.h"
 #include "report/describe.h"
 #include "report/table.h"
 
@@ -97,6 +98,8 @@ std::string plan_table(const Plan& plan, const PlanProblem& problem, bool colour
   std::string text = table.to_string(colour);
   text += fmt::format("\n{}{}{}\n", plan.feasible ? "feasible" : "NOT FEASIBLE, this is the nearest strategy",
                       plan.reason.empty() ? "" : ": ", plan.reason);
+  if (std::any_of(problem.tasks.begin(), problem.tasks.end(), [](const PlanTask& t) { return t.hard; }))
+    text += fmt::format("proofs assume: {}\n", execution_assumption(problem));
   text += fmt::format("storage: {}\n", limit_text(plan.bytes, problem.storage));
   text +=
       fmt::format("search: {}, {} of {} strategies simulated in {} s{}\n", plan.method, grouped(plan.evaluated),

@@ -173,6 +173,9 @@ TEST_F(BadInput, AWrongOptionIsRefusedBeforeAnyWork) {
       {"plan --margin 5", "--margin: '5' has no unit"},
       {"plan --margin=-1%", "--margin: '-1%' is out of range: 0 % to 1000 % is accepted"},
       {"plan --method exat", "method exat: unknown; accepted are auto, exact, descent, nsga2"},
+      {"plan --execution-bound 20%", "--execution-bound: '20%' is not accepted: observed, observed:PERCENT"},
+      {"simulate --execution-bound evt:1", "--execution-bound: 'evt:1' is not accepted"},
+      {"plan --explain fases", "--explain: there is no task 'fases'; did you mean 'faces'?"},
       {"scale --seed -1", "--seed: '-1' is not accepted: a whole number from 0 to 2^64 - 1 is"},
       {"scale --seed 1.5", "--seed: '1.5' is not accepted"},
       {"scale --seed 99999999999999999999999", "--seed: '99999999999999999999999' is not accepted"},
@@ -250,7 +253,9 @@ TEST_F(BadInput, AWorkspaceThatIsNone) {
 }
 
 TEST_F(BadInput, ADamagedStoreOrPlanSaysWhatToDelete) {
-  ASSERT_EQ(run_rtmdl("plan " + tasks() + " " + workspace() + " --budget 1s").status, 0);
+  const CommandResult explained = run_rtmdl("plan " + tasks() + " " + workspace() + " --budget 1s --explain faces");
+  ASSERT_EQ(explained.status, 0);
+  EXPECT_THAT(explained.out, HasSubstr("Assumed: no stage takes longer than its longest measured time + 20 %"));
   const std::string plan = read_file(folder_ / "w/plan.json"), store = read_file(folder_ / "w/profile.sqlite");
   for (const std::string& text :
        {std::string(), plan.substr(0, plan.size() / 2), std::string("[]"), std::string(100'000, '[')}) {
