@@ -3,6 +3,7 @@
 /// checked by the verbs that open them.
 
 #include "task/config_node.h"
+#include "task/setting.h"
 
 #include <rtmdl/time.h>
 
@@ -81,8 +82,10 @@ struct TaskFile {
   std::vector<TaskSpec> tasks;
 
   /// Throws Error(bad_input): one line naming file, line, key, what was found and what is accepted.
-  static TaskFile load(const std::filesystem::path& path);
-  static TaskFile parse(const std::string& text, const std::filesystem::path& path);
+  /// `settings` stand for what the file says, or add to it.
+  static TaskFile load(const std::filesystem::path& path, const std::vector<Setting>& settings = {});
+  static TaskFile parse(const std::string& text, const std::filesystem::path& path,
+                        const std::vector<Setting>& settings = {});
 
   /// Multiplies every period, deadline, jitter and offset: the same workload, played slower (above 1) or faster. Throws
   /// Error(bad_input) if a period leaves what a task file may say.

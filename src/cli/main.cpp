@@ -132,12 +132,18 @@ int run_main(int argc, char** argv) {
            "Example:\n  rtmdl profile tasks.yaml    leave the box alone meanwhile: what runs beside it is measured "
            "with it\n");
   add_budget(*profile, options, "no limit");
-  CLI::App* plan = verb("plan", "Choose one variant and one priority per task jointly", plan_verb,
-                        "Examples:\n  rtmdl plan tasks.yaml\n  rtmdl plan tasks.yaml --margin 50% --json    more room "
-                        "for what the profile did not see\n"
-                        "  rtmdl plan tasks.yaml --explain faces        its worst case, term by term\n"
-                        "  mpirun -n 4 rtmdl plan tasks.yaml --mpi      search in 4 processes, on this machine or "
-                        "several\n");
+  CLI::App* plan =
+      verb("plan", "Choose one variant and one priority per task jointly", plan_verb,
+           "Examples:\n"
+           "  rtmdl plan tasks.yaml\n"
+           "  rtmdl plan tasks.yaml --margin 50% --json                      more room for what the "
+           "profile did not see\n"
+           "  rtmdl plan tasks.yaml --set faces.period=20ms --cores 1        what if? The file and the "
+           "kept plan stay\n"
+           "  rtmdl plan tasks.yaml --weights faces=3,text=0.5 --miss-weight 0.5\n"
+           "  rtmdl plan tasks.yaml --explain faces                          its worst case, term by term\n"
+           "  mpirun -n 4 rtmdl plan tasks.yaml --mpi                        search in 4 processes, on this "
+           "machine or several\n");
   add_budget(*plan, options, "1min");
   add_plan_options(*plan, options);
   add_mpi(*plan, options);
@@ -146,6 +152,8 @@ int run_main(int argc, char** argv) {
                    "what more accurate variants would need")
       ->type_name("TASK");
   add_load(*plan, options);
+  add_settings(*plan, options);
+  add_cores(*plan, options);
   CLI::App* simulate =
       verb("simulate", "Predict what a policy would do, with measured times and a virtual clock", simulate_verb,
            "Example:\n  rtmdl simulate tasks.yaml --policy dm-nmc --duration 10min\n\n" + policies_help());
@@ -153,6 +161,8 @@ int run_main(int argc, char** argv) {
   simulate->add_option("--policy", options.policy, "Which policy")->capture_default_str()->type_name("NAME");
   add_plan_options(*simulate, options);
   add_load(*simulate, options);
+  add_settings(*simulate, options);
+  add_cores(*simulate, options);
   add_strict(*simulate, options);
   CLI::App* run = verb("run", "Run a policy on this box, in real time", run_verb,
                        "Examples:\n  rtmdl run tasks.yaml                           until ctrl-C, then the results\n"
@@ -162,6 +172,7 @@ int run_main(int argc, char** argv) {
   run->add_option("--policy", options.policy, "Which policy")->capture_default_str()->type_name("NAME");
   add_plan_options(*run, options);
   add_load(*run, options);
+  add_settings(*run, options);
   add_strict(*run, options);
   CLI::App* compare = verb(
       "compare", "Run several policies in turn on the same releases and inputs: one table, a page, a trace of each",
@@ -173,6 +184,7 @@ int run_main(int argc, char** argv) {
       ->type_name("NAMES");
   add_plan_options(*compare, options);
   add_load(*compare, options);
+  add_settings(*compare, options);
   add_strict(*compare, options);
   add_train_verb(app, chosen, kExit);
   add_inspect_verb(app, chosen);

@@ -1,22 +1,32 @@
+#include "base/atomic_file.h"
 #include "cli/session.h"
 #include "planning/load_exchange.h"
-#include "planning/ranks.h"
 #include "planning/proof.h"
+#include "planning/ranks.h"
 #include "report/json.h"
+#include "report/plan_page.h"
 #include "report/proof_text.h"
 #include "report/table.h"
 
 #include <rtmdl/error.h>
 
 #include <memory>
+#include <optional>
 
 #include <fmt/format.h>
-#include <unistd.h>
 
-#include <optional>
+#include <unistd.h>
 
 namespace rtmdl {
 namespace {
+
+/// What is asked besides what the file says, as it was typed.
+std::vector<std::string> changes(const Options& options) {
+  std::vector<std::string> list;
+  for (const Setting& setting : options.settings) list.push_back(setting.origin);
+  if (options.cores) list.push_back(fmt::format("--cores {}", *options.cores));
+  return list;
+}
 
 Proof proof_of(const std::string& task, const Plan& plan, const PlanProblem& problem) {
   Choices choices;
@@ -25,22 +35,27 @@ Proof proof_of(const std::string& task, const Plan& plan, const PlanProblem& pro
   return prove(problem, choices, i, plan.tasks.at(i).miss_rate);
 }
 
-}  // namespace
-
-namespace {
-
 int plan_and_print(const Options& options, Exchange* exchange) {
   Session session(options, exchange);
-  const Plan& plan = session.best_plan();
+  const Plan& plan = session.plan_with_relaxations();
   if (session.context().stopping())
     session.context().warn("the search was interrupted: this is the best strategy until then, and it is not kept");
+  const std::string name = session.what_if() ? "what-if" : "plan";
+  const std::filesystem::path page = session.workspace().folder() / (name + ".html");
+  const std::filesystem::path drawing = session.workspace().folder() / (name + ".svg");
+  write_file_atomically(page,
+                        plan_page({session.file().path.stem().string(), &plan, &session.problem(), changes(options)}));
+  write_file_atomically(drawing, plan_front_svg(plan, session.problem(), true));
   const bool colour = isatty(STDOUT_FILENO) == 1;
   std::optional<Proof> proof;
   if (!options.explain.empty()) proof = proof_of(options.explain, plan, session.problem());
   session.print(plan_table(plan, session.problem(), colour) + (proof ? "\n" + explain(*proof, colour) : ""));
+  session.print(fmt::format("page:  {}\nfront: {}", page.string(), drawing.string()));
   session.print_json(plan_json(plan, session.problem(), proof ? &*proof : nullptr));
-  if (!plan.feasible) throw Error(ErrorCode::infeasible, "no feasible strategy: " + plan.reason);
-  return 0;
+  if (plan.feasible) return 0;
+  const bool known = plan.relaxations && !plan.relaxations->empty();
+  throw Error(ErrorCode::infeasible, fmt::format("no feasible strategy: {}{}", plan.reason,
+                                                 known ? ". Enough would be: " + plan.relaxations->front().text : ""));
 }
 
 /// The ranks that only search: they print nothing, but for a warning of a failure of their own.

@@ -1,15 +1,20 @@
 #include "cli/session.h"
 
+#include "base/excerpt.h"
 #include "base/units.h"
-#include "planning/ranks.h"
+#include "planning/fewer_cores.h"
 #include "planning/proof.h"
+#include "planning/ranks.h"
+#include "planning/relax.h"
 #include "planning/source_load.h"
 #include "scaling/load_fine_tuner.h"
 
 #include <rtmdl/error.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <exception>
@@ -143,6 +148,50 @@ void add_mpi(CLI::App& app, Options& o) {
   app.add_flag("--mpi", o.mpi, "Search by nsga2 in all processes that mpirun started");
 }
 
+void add_settings(CLI::App& app, Options& o) {
+  app.add_option_function<std::vector<std::string>>(
+         "--set",
+         [&o](const std::vector<std::string>& all) {
+           for (const std::string& one : all) o.settings.push_back(parse_setting(one));
+         },
+         "What if: stands for what the task file says, such as faces.period=20ms, gpu.slots=2, storage=40MB; "
+         "repeatable. The file and the kept plan stay as they are")
+      ->type_name("KEY=VALUE")
+      ->allow_extra_args(false);
+  app.add_option_function<std::string>(
+         "--weights",
+         [&o](const std::string& text) {
+           for (Setting& setting : parse_weights(text)) o.settings.push_back(std::move(setting));
+         },
+         "Weights of the tasks' accuracy losses instead of accuracy.weight, such as faces=3,text=0.5")
+      ->type_name("TASK=X,...");
+  add_parsed(
+      app, "--miss-weight",
+      "Within the limits, least loss + X times the miss rate, of the strategies that the search met; 0: least "
+      "loss, then fewest misses",
+      [&o](const std::string& text) {
+        const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), o.miss_weight);
+        if (ec != std::errc{} || end != text.data() + text.size() || !(o.miss_weight >= 0 && o.miss_weight <= 1e6))
+          bad_input(fmt::format("'{}' is not accepted: a number from 0 to 1000000 is", excerpt(text)));
+      })
+      ->type_name("X")
+      ->default_str("0");
+}
+
+void add_cores(CLI::App& app, Options& o) {
+  add_parsed(app, "--cores",
+             "What if the box had only the first N of the cores that the processors name: each keeps those that are "
+             "left, one without any is merged into the last that has some; nothing is measured again",
+             [&o](const std::string& text) {
+               int cores = 0;
+               const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), cores);
+               if (ec != std::errc{} || end != text.data() + text.size() || cores < 1)
+                 bad_input(fmt::format("'{}' is not accepted: a whole number of at least 1 is", excerpt(text)));
+               o.cores = cores;
+             })
+      ->type_name("N");
+}
+
 void add_load(CLI::App& app, Options& o) {
   add_parsed(
       app, "--load",
@@ -163,6 +212,12 @@ void add_strict(CLI::App& app, Options& o) {
 Session::Session(const Options& options, Exchange* exchange)
     : options_(options), exchange_(exchange), console_(options.verbose), context_(console_.context(options.seed)) {
   file_ = TaskFile::load(options.tasks);
+  if (!options.settings.empty()) {
+    TaskFile changed = TaskFile::load(options.tasks, options.settings);
+    if (std::all_of(options.settings.begin(), options.settings.end(), only_planning)) written_ = std::move(file_);
+    file_ = std::move(changed);
+  }
+  check_cores();
   if (!options.explain.empty()) require_task(file_, options.explain);
   workspace_ = std::make_unique<Workspace>(options.workspace.empty() ? Workspace::default_folder(options.tasks)
                                                                      : options.workspace);
@@ -170,6 +225,15 @@ Session::Session(const Options& options, Exchange* exchange)
 }
 
 Session::~Session() = default;
+
+void Session::check_cores() const {
+  if (!options_.cores) return;
+  try {
+    require_cores(file_.processors, *options_.cores);
+  } catch (const Error& e) {
+    bad_input(fmt::format("--cores: {}", e.what()));
+  }
+}
 
 const std::vector<TaskVariants>& Session::variants(bool forms) {
   if (!variants_) {
@@ -182,7 +246,7 @@ const std::vector<TaskVariants>& Session::variants(bool forms) {
     o.budget = options_.budget.value_or(Duration::zero());
     o.seed = options_.seed;
     if (!lock_) lock_.emplace(*workspace_, context_);
-    variants_ = scale_tasks(*engine_, file_, *workspace_, o, context_);
+    variants_ = scale_tasks(*engine_, profiled_file(), *workspace_, o, context_);
     check_complete("scaling");
   }
   return *variants_;
@@ -195,7 +259,7 @@ const std::vector<TaskProfile>& Session::profile() {
     o.seed = options_.seed;
     if (!lock_) lock_.emplace(*workspace_, context_);
     const auto& family = variants();
-    profile_ = profile_tasks(*engine_, file_, *workspace_, family, o, context_);
+    profile_ = profile_tasks(*engine_, profiled_file(), *workspace_, family, o, context_);
     lock_.reset();
     check_complete("profiling");
   }
@@ -207,7 +271,8 @@ const PlanProblem& Session::problem() {
   const auto& measured = profile();
   if (options_.load) {
     const double asked = *options_.load;
-    const double written = source_load(file_, measured);
+    // Of the file as written: the same stretch whatever is set, so that what-ifs can be compared.
+    const double written = source_load(profiled_file(), measured);
     if (!(written > 0))
       bad_input("--load: no source model was profiled with one thread, so there is no load to start from");
     file_.stretch(written / asked);
@@ -223,6 +288,7 @@ const PlanProblem& Session::problem() {
                     "them it is the longest measured time + {}",
                     without_fit, kLeastSamplesForATail, format_percent(options_.execution_bound.margin, 0)));
   }
+  if (options_.cores) problem_ = with_cores(*problem_, file_.processors, *options_.cores);
   return *problem_;
 }
 
@@ -238,6 +304,26 @@ const Plan& Session::plan() {
 
 const Plan& Session::best_plan() {
   if (plan_) return *plan_;
+  const PlanOptions o = plan_options();
+  plan_ = load_plan(plan_path(), problem(), plan_key(problem(), o));
+  if (plan_ && (!exchange_ || plan_->ranks == exchange_->ranks())) {
+    context_.debug("the plan in the workspace is up to date");
+    return *plan_;
+  }
+  plan_ = exchange_ ? plan_with_ranks(*exchange_, problem(), o, context_) : rtmdl::plan(problem(), o, context_);
+  keep_plan();
+  return *plan_;
+}
+
+const Plan& Session::plan_with_relaxations() {
+  best_plan();
+  if (plan_->feasible || plan_->relaxations || context_.stopping()) return *plan_;
+  plan_->relaxations = smallest_relaxations(problem(), *plan_, plan_options(), context_);
+  keep_plan();
+  return *plan_;
+}
+
+PlanOptions Session::plan_options() {
   PlanOptions o;
   o.method = options_.method;
   o.simulated = simulated_length(problem());
@@ -246,15 +332,16 @@ const Plan& Session::best_plan() {
   o.margin = options_.margin;
   o.jobs = options_.jobs;
   if (exchange_) o.method = "nsga2";
-  const std::string key = plan_key(problem(), o);
-  plan_ = load_plan(workspace_->plan(), problem(), key);
-  if (plan_ && (!exchange_ || plan_->ranks == exchange_->ranks())) {
-    context_.debug("the plan in the workspace is up to date");
-    return *plan_;
-  }
-  plan_ = exchange_ ? plan_with_ranks(*exchange_, problem(), o, context_) : rtmdl::plan(problem(), o, context_);
-  if (!context_.stopping()) save_plan(workspace_->plan(), *plan_, problem(), key);
-  return *plan_;
+  o.miss_weight = options_.miss_weight;
+  return o;
+}
+
+std::filesystem::path Session::plan_path() const {
+  return what_if() ? workspace_->folder() / "what-if.json" : workspace_->plan();
+}
+
+void Session::keep_plan() {
+  if (!context_.stopping()) save_plan(plan_path(), *plan_, problem(), plan_key(problem(), plan_options()));
 }
 
 void Session::print(const std::string& text) const {

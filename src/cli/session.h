@@ -51,6 +51,9 @@ struct Options {
   double margin = 0.2;
   ExecutionBound execution_bound;
   std::string explain;  ///< plan: the task whose bound is explained
+  std::vector<Setting> settings;  ///< --set, --weights
+  double miss_weight = 0;
+  std::optional<int> cores;
   std::optional<double> load;
   int jobs = 0;      ///< threads of a search; 0: all cores
   bool mpi = false;  ///< plan: with all ranks that mpirun started
@@ -65,6 +68,9 @@ void add_budget(CLI::App& app, Options& o, const std::string& standard);
 void add_plan_options(CLI::App& app, Options& o);
 void add_mpi(CLI::App& app, Options& o);
 void add_load(CLI::App& app, Options& o);
+/// --set and --weights.
+void add_settings(CLI::App& app, Options& o);
+void add_cores(CLI::App& app, Options& o);
 void add_strict(CLI::App& app, Options& o);
 
 class Session {
@@ -76,7 +82,7 @@ class Session {
   [[nodiscard]] const Options& options() const { return options_; }
   [[nodiscard]] const Context& context() const { return context_; }
   [[nodiscard]] Engine& engine() { return *engine_; }
-  [[nodiscard]] const TaskFile& file() const { return file_; }
+  [[nodiscard]] const TaskFile& file() const { return file_; }  ///< with --set and --weights
   [[nodiscard]] const Workspace& workspace() const { return *workspace_; }
 
   // Each makes what it needs first; what is in the workspace already is not made again.
@@ -89,6 +95,10 @@ class Session {
   const Plan& plan();
   /// As plan(), but where ctrl-c ended the search the best found until then, which is not kept.
   const Plan& best_plan();
+  /// What would make it feasible, in the plan if that is not feasible: best_plan() is called first.
+  const Plan& plan_with_relaxations();
+  /// --set, --weights, --cores: what is planned is not what the file says, and plan.json is left as it is.
+  [[nodiscard]] bool what_if() const { return !options_.settings.empty() || options_.cores; }
 
   /// Text for people: stdout, or nothing with --json. Throws Error(bad_input) if stdout takes it not (a full disk).
   void print(const std::string& text) const;
@@ -104,7 +114,16 @@ class Session {
   Exchange* exchange_;
   Console console_;
   Context context_;
+  PlanOptions plan_options();
+  [[nodiscard]] std::filesystem::path plan_path() const;
+  void check_cores() const;
+  /// Keeps the plan, if ctrl-c did not end what made it.
+  void keep_plan();
+  /// The file whose variants are made and measured: as written, unless settings change those.
+  [[nodiscard]] const TaskFile& profiled_file() const { return written_ ? *written_ : file_; }
+
   TaskFile file_;
+  std::optional<TaskFile> written_;  ///< without settings, where these only change the planning
   std::unique_ptr<Workspace> workspace_;
   std::unique_ptr<Engine> engine_;
   std::optional<WorkspaceLock> lock_;  ///< while variants are made and measured

@@ -1,6 +1,5 @@
 #include "planning/evaluator.h"
 
-#include "planning/response_time.h"
 #include "scheduling/arrivals.h"
 
 #include <fmt/format.h>
@@ -54,7 +53,7 @@ void set_priorities(Choices& choices, const std::vector<int>& order) {
 }
 
 Evaluator::Evaluator(const PlanProblem& problem, const PlanOptions& options, const Context& context)
-    : problem_(problem), options_(options), context_(context), simulator_(problem) {
+    : problem_(problem), options_(options), context_(context), simulator_(problem), analysis_(problem) {
   std::int64_t first = std::chrono::nanoseconds(options.simulated).count(), last = 0;
   for (const PlanTask& task : problem.tasks) {
     const std::int64_t jobs = releases_within(task, options.simulated);
@@ -192,7 +191,7 @@ std::optional<Strategy> Evaluator::evaluate(const Choices& choices, bool give_up
   if (give_up) simulation.most_misses = limits_;
   if (give_up && !promising(choices)) return std::nullopt;
   Strategy strategy;
-  if (any_hard_) strategy.bounds = response_bounds(problem_, choices);
+  if (any_hard_) strategy.bounds = analysis_.bounds(choices);
   double excess = 0;
   for (std::size_t i = 0; any_hard_ && i < tasks(); ++i) {
     const PlanTask& task = problem_.tasks[i];
@@ -255,27 +254,14 @@ bool Evaluator::at_least_loss() const {
 
 void Evaluator::enter(const Strategy& strategy, bool fits) {
   if (!best_ || better(strategy.score, best_->score)) best_ = strategy;
-  if (fits) enter(ParetoPoint{strategy.score.loss, strategy.score.miss_rate});
+  if (!fits) return;
+  front_.enter(strategy.score.loss, strategy.score.miss_rate, strategy.score.feasible, strategy.choices);
 }
 
 void Evaluator::absorb(const Book& book) {
   if (book.best && (!best_ || better(book.best->score, best_->score))) best_ = book.best;
-  for (const ParetoPoint& point : book.pareto) enter(point);
+  for (const ParetoPoint& p : book.pareto) front_.enter(p.accuracy_loss, p.miss_rate, p.feasible, p.choices);
   evaluated_ += book.evaluated;
-}
-
-void Evaluator::enter(const ParetoPoint& point) {
-  const auto covers = [](const ParetoPoint& a, const ParetoPoint& b) {
-    return a.accuracy_loss <= b.accuracy_loss + kEqual && a.miss_rate <= b.miss_rate + kEqual;
-  };
-  for (const ParetoPoint& other : pareto_) {
-    if (covers(other, point)) return;
-  }
-  std::erase_if(pareto_, [&](const ParetoPoint& other) { return covers(point, other); });
-  const auto place =
-      std::lower_bound(pareto_.begin(), pareto_.end(), point,
-                       [](const ParetoPoint& a, const ParetoPoint& b) { return a.accuracy_loss < b.accuracy_loss; });
-  pareto_.insert(place, point);
 }
 
 bool Evaluator::holds_below(std::size_t task, std::uint64_t higher, std::uint64_t lower, const Choices& choices) {
@@ -291,8 +277,7 @@ bool Evaluator::holds_below(std::size_t task, std::uint64_t higher, std::uint64_
   };
   rank(dm_);
   if (problem_.tasks[task].hard) {
-    const auto bound = response_bounds(problem_, part)[task];
-    if (!bound || *bound > problem_.tasks[task].deadline) return false;
+    if (!analysis_.bound_below(part, task, higher, problem_.tasks[task].deadline)) return false;
     if (all_hard_) return true;
   }
   SimulationOptions simulation;
@@ -339,7 +324,7 @@ bool Evaluator::prefix_holds(const std::vector<int>& order, std::size_t count, c
   }
   const std::size_t last = index(order[count - 1]);
   if (proofs && problem_.tasks[last].hard) {
-    const auto bound = response_bounds(problem_, prefix)[last];
+    const auto bound = analysis_.bounds(prefix)[last];
     if (!bound || *bound > problem_.tasks[last].deadline) return false;
   }
   int next = static_cast<int>(count);

@@ -3,7 +3,9 @@
 /// strategies, and the book of what was found: the best strategy, the front, the number of simulations, the time left.
 
 #include "base/context.h"
+#include "planning/pareto.h"
 #include "planning/planner.h"
+#include "planning/response_time.h"
 #include "planning/simulator.h"
 
 #include <chrono>
@@ -92,9 +94,10 @@ class Evaluator {
   [[nodiscard]] double least_loss() const;
   /// The best is feasible and no task has a possible option of less loss: no search is needed to call it optimal.
   [[nodiscard]] bool at_least_loss() const;
-  [[nodiscard]] std::vector<ParetoPoint> pareto() const { return pareto_; }
+  [[nodiscard]] std::vector<ParetoPoint> pareto() const { return front_.points(); }
+  [[nodiscard]] const std::vector<ParetoPoint>& feasible_front() const { return front_.feasible(); }
   [[nodiscard]] std::int64_t evaluated() const { return evaluated_; }
-  [[nodiscard]] Book book() const { return {best_, pareto_, evaluated_}; }
+  [[nodiscard]] Book book() const { return {best_, front_.points(), evaluated_}; }
   /// Enters what another search of the same problem with the same options has found.
   void absorb(const Book& book);
   /// Counts time as `other` does: for the evaluators of several threads that share one budget.
@@ -119,12 +122,12 @@ class Evaluator {
   };
   Facts facts_of(std::size_t task, std::size_t option) const;
   void enter(const Strategy& strategy, bool fits);
-  void enter(const ParetoPoint& point);
 
   const PlanProblem& problem_;
   const PlanOptions& options_;
   const Context& context_;
   Simulator simulator_;
+  ResponseAnalysis analysis_;
   std::vector<std::int64_t> jobs_, limits_;  ///< per task: released, and the most that may miss
   std::vector<std::vector<Facts>> facts_;
   std::vector<std::int64_t> capacity_;
@@ -133,7 +136,7 @@ class Evaluator {
   std::vector<std::int64_t> only_one_;  ///< limits of which only the tested task's is set, else the highest number
   bool any_hard_ = false, all_hard_ = true, shares_models_ = false;
   std::optional<Strategy> best_;
-  std::vector<ParetoPoint> pareto_;
+  ParetoFront front_;
   std::int64_t evaluated_ = 0;
   double share_ = 1;
   std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();

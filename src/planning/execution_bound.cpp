@@ -135,7 +135,8 @@ int set_execution_bounds(PlanProblem& problem, const ExecutionBound& bound) {
       for (StageOption& stage : option.stages) {
         stage.longest = execution_bound(stage.times, share, dispatch_cost(problem, stage.processor));
         if (!stage.alone.sorted.empty())
-          stage.longest = std::max(stage.longest, execution_bound(stage.alone, share, dispatch_cost(problem, stage.processor)));
+          stage.longest =
+              std::max(stage.longest, execution_bound(stage.alone, share, dispatch_cost(problem, stage.processor)));
         stage.shortest = {};
         stage.shortest = shortest_time(stage, 1 + bound.margin);
         without_fit += !stage.times.sorted.empty() && falls_back(stage.times, bound);

@@ -27,8 +27,9 @@ void parts(A& a, TaskOption& v) {
 }
 template <class A>
 void parts(A& a, PlanTask& v) {
-  auto& [name, period, deadline, jitter, offset, miss_rate_limit, hard, weight, queue, options] = v;
-  a(name, period, deadline, jitter, offset, miss_rate_limit, hard, weight, queue, options);
+  auto& [name, period, deadline, jitter, offset, miss_rate_limit, hard, weight, queue, options, accuracy_min, refused] =
+      v;
+  a(name, period, deadline, jitter, offset, miss_rate_limit, hard, weight, queue, options, accuracy_min, refused);
 }
 template <class A>
 void parts(A& a, PlanProcessor& v) {
@@ -42,8 +43,8 @@ void parts(A& a, PlanProblem& v) {
 }
 template <class A>
 void parts(A& a, PlanOptions& v) {
-  auto& [method, simulated, budget, seed, margin, jobs, ranks] = v;
-  a(method, simulated, budget, seed, margin, jobs, ranks);
+  auto& [method, simulated, budget, seed, margin, jobs, ranks, miss_weight, front] = v;
+  a(method, simulated, budget, seed, margin, jobs, ranks, miss_weight, front);
 }
 template <class A>
 void parts(A& a, Choice& v) {
@@ -62,8 +63,8 @@ void parts(A& a, Strategy& v) {
 }
 template <class A>
 void parts(A& a, ParetoPoint& v) {
-  auto& [accuracy_loss, miss_rate] = v;
-  a(accuracy_loss, miss_rate);
+  auto& [accuracy_loss, miss_rate, feasible, chosen, choices] = v;
+  a(accuracy_loss, miss_rate, feasible, chosen, choices);
 }
 template <class A>
 void parts(A& a, Book& v) {

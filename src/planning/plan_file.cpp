@@ -68,6 +68,25 @@ PlannedTask task_from(const Json& j, const PlanTask& task) {
   return t;
 }
 
+ParetoPoint point_from(const Json& j, const PlanProblem& problem) {
+  ParetoPoint point{j.at("accuracy_loss"), j.at("miss_rate"), j.at("feasible"), j.at("chosen"), {}};
+  if (!j.contains("choices")) return point;
+  for (const Json& c : j.at("choices")) {
+    const std::size_t task = point.choices.size();
+    const auto whole = [&](std::size_t part, std::size_t least, std::size_t most) {
+      const Json& value = c.at(part);
+      if (!value.is_number_unsigned() || value.get<std::uint64_t>() < least || value.get<std::uint64_t>() > most)
+        bad_input("a point of its front is of another problem");
+      return static_cast<int>(value.get<std::uint64_t>());
+    };
+    if (task >= problem.tasks.size()) bad_input("a point of its front is of another problem");
+    const int option = whole(0, 0, problem.tasks[task].options.size() - 1);
+    point.choices.push_back({option, whole(1, 1, problem.tasks.size())});
+  }
+  if (point.choices.size() != problem.tasks.size()) bad_input("a point of its front is of another problem");
+  return point;
+}
+
 /// 1 to n, each once, as planning gives them.
 void require_priorities(const Plan& plan) {
   std::set<int> seen;
@@ -79,8 +98,9 @@ void require_priorities(const Plan& plan) {
 }  // namespace
 
 std::string plan_key(const PlanProblem& problem, const PlanOptions& options) {
-  std::string text = fmt::format("plan 3|{}|{}|{}|{}|{}|", options.method, options.simulated.count(), options.seed,
-                                 options.margin, options.budget.count());
+  std::string text =
+      fmt::format("plan 4|{}|{}|{}|{}|{}|{}|{}|", options.method, options.simulated.count(), options.seed,
+                  options.margin, options.budget.count(), options.miss_weight, options.front);
   text += fmt::format("{}|{}|{}|", problem.storage.value_or(-1), problem.memory.value_or(-1), problem.dispatch.count());
   for (const PlanProcessor& p : problem.processors)
     text += fmt::format("{},{},{},{}|", p.name, p.preemptive, p.slots, p.dispatch.count());
@@ -120,8 +140,18 @@ void save_plan(const std::filesystem::path& path, const Plan& plan, const PlanPr
   j["tasks"] = Json::array();
   for (std::size_t t = 0; t < plan.tasks.size(); ++t) j["tasks"].push_back(task_json(plan.tasks[t], problem.tasks[t]));
   j["pareto"] = Json::array();
-  for (const ParetoPoint& p : plan.pareto)
-    j["pareto"].push_back({{"accuracy_loss", p.accuracy_loss}, {"miss_rate", p.miss_rate}});
+  for (const ParetoPoint& p : plan.pareto) {
+    Json point{
+        {"accuracy_loss", p.accuracy_loss}, {"miss_rate", p.miss_rate}, {"feasible", p.feasible}, {"chosen", p.chosen}};
+    for (const Choice& c : p.choices) point["choices"].push_back({c.option, c.priority});
+    j["pareto"].push_back(std::move(point));
+  }
+  if (plan.relaxations) {
+    j["relaxations"] = Json::array();
+    for (const Relaxation& r : *plan.relaxations)
+      j["relaxations"].push_back(
+          {{"what", r.what}, {"task", r.task}, {"from", r.from}, {"to", r.to}, {"size", r.size}, {"text", r.text}});
+  }
   write_file_atomically(path, j.dump(2) + "\n");
 }
 
@@ -149,7 +179,12 @@ std::optional<Plan> load_plan(const std::filesystem::path& path, const PlanProbl
     for (std::size_t t = 0; t < problem.tasks.size(); ++t)
       plan.tasks.push_back(task_from(j.at("tasks")[t], problem.tasks[t]));
     require_priorities(plan);
-    for (const Json& p : j.at("pareto")) plan.pareto.push_back({p.at("accuracy_loss"), p.at("miss_rate")});
+    for (const Json& p : j.at("pareto")) plan.pareto.push_back(point_from(p, problem));
+    if (j.contains("relaxations")) {
+      plan.relaxations.emplace();
+      for (const Json& r : j.at("relaxations"))
+        plan.relaxations->push_back({r.at("what"), r.at("task"), r.at("from"), r.at("to"), r.at("size"), r.at("text")});
+    }
     return plan;
   } catch (const Json::exception& e) {
     bad_input(fmt::format("{}: not a plan ({}); delete it and run `rtmdl plan` again", path.string(), e.what()));

@@ -7,8 +7,9 @@
 #include "planning/exact.h"
 #include "planning/exchange.h"
 #include "planning/islands.h"
-#include "planning/set_search.h"
+#include "planning/pareto.h"
 #include "planning/response_time.h"
+#include "planning/set_search.h"
 
 #include <rtmdl/error.h>
 
@@ -36,6 +37,8 @@ void check(const PlanProblem& problem, const PlanOptions& options) {
   if (options.simulated <= Duration{})
     bad_input(fmt::format("simulated time {}: it must be positive", format_duration(options.simulated)));
   if (options.margin < 0) bad_input(fmt::format("margin {}: it must not be negative", format_percent(options.margin)));
+  if (!(options.miss_weight >= 0))
+    bad_input(fmt::format("weight of misses {}: it must not be negative", options.miss_weight));
   for (const PlanTask& task : problem.tasks) {
     if (task.deadline <= Duration{}) bad_input(fmt::format("task {}: the deadline must be positive", task.name));
     if (task.offset >= options.simulated) {
@@ -205,7 +208,29 @@ std::vector<std::string> shortfalls(const Evaluator& evaluator, const Strategy& 
   return lines;
 }
 
-std::string reason_of(const Plan& plan, const Evaluator& evaluator, const Strategy& strategy) {
+/// The book's best, or with a weight on misses the point of the front with the least sum. Then `proven` stays only
+/// where nothing can be better: the least loss, and no misses.
+Strategy chosen_of(Evaluator& evaluator, double miss_weight, bool& proven) {
+  Strategy best = evaluator.best().value();
+  if (miss_weight <= 0 || !best.score.feasible) return best;
+  const double least_loss = best.score.loss;
+  const ParetoPoint* point = least_weighted(evaluator.feasible_front(), miss_weight);
+  if (point != nullptr && point->accuracy_loss + miss_weight * point->miss_rate <
+                              best.score.loss + miss_weight * best.score.miss_rate - 1e-12) {
+    const Choices choices = point->choices;
+    best = evaluator.evaluate(choices, false).value_or(best);
+  }
+  proven = proven && best.score.miss_rate <= 0 && best.score.loss <= least_loss + 1e-9;
+  return best;
+}
+
+std::string reason_of(const Plan& plan, const Evaluator& evaluator, const Strategy& strategy, double miss_weight) {
+  if (plan.feasible && miss_weight > 0 && !plan.proven_optimal) {
+    return fmt::format(
+        "accuracy loss {}, {} of deadlines predicted to be missed: of {} simulations within the limits the least loss "
+        "+ {:g} x misses",
+        format_percent(plan.accuracy_loss, 2), format_percent(plan.miss_rate, 2), plan.evaluated, miss_weight);
+  }
   if (plan.feasible) {
     const std::string rank =
         plan.proven_optimal
@@ -224,6 +249,8 @@ std::string reason_of(const Plan& plan, const Evaluator& evaluator, const Strate
 }
 
 }  // namespace
+
+PlanProblem with_margin(const PlanProblem& problem, double margin) { return cautious(problem, margin); }
 
 Duration simulated_length(const PlanProblem& problem) {
   double jobs_per_ns = 0;
@@ -256,9 +283,10 @@ Plan plan(const PlanProblem& problem, const PlanOptions& options, const Context&
   Evaluator evaluator(slowed, options, context);
   Plan result;
   const Searched searched = search(evaluator, options, exchange);
+  if (options.front) search_front(evaluator, options.seed + 2, options.simulated);
   result.proven_optimal = searched.proven || evaluator.at_least_loss();
   result.model = searched.model;
-  const Strategy& best = evaluator.best().value();
+  const Strategy best = chosen_of(evaluator, options.miss_weight, result.proven_optimal);
   result.feasible = best.score.feasible;
   result.method = searched.proven || options.method == "exact" ? "exact"
                   : options.method == "nsga2"                  ? "nsga2"
@@ -270,7 +298,8 @@ Plan plan(const PlanProblem& problem, const PlanOptions& options, const Context&
   result.accuracy_loss = best.score.loss;
   result.miss_rate = best.score.miss_rate;
   result.bytes = evaluator.bytes(best.choices);
-  result.pareto = evaluator.pareto();
+  result.pareto =
+      with_chosen(evaluator.pareto(), {result.accuracy_loss, result.miss_rate, result.feasible, true, best.choices});
   for (std::size_t i = 0; i < problem.tasks.size(); ++i) {
     const PlanTask& task = problem.tasks[i];
     const TaskOption& option = task.options[index(best.choices[i].option)];
@@ -287,7 +316,7 @@ Plan plan(const PlanProblem& problem, const PlanOptions& options, const Context&
     if (task.hard) planned.response_bound = best.bounds[i];
     result.tasks.push_back(std::move(planned));
   }
-  result.reason = reason_of(result, evaluator, best);
+  result.reason = reason_of(result, evaluator, best, options.miss_weight);
   result.seconds = evaluator.seconds();
   return result;
 }

@@ -21,6 +21,9 @@ struct PlanOptions {
   double margin = 0.0;  ///< times are stretched by 1 + margin: room for what the profile did not see
   int jobs = 0;         ///< threads that search; 0: as many as the process has cores. The result is the same
   int ranks = 1;        ///< processes that search together (exchange.h); the result depends on it
+  /// Above 0: among the strategies met that keep every limit, the one with the least Σ wᵢ·lossᵢ + miss_weight · misses.
+  double miss_weight = 0;
+  bool front = true;  ///< also looks for trades beside the chosen one (pareto.h)
 };
 
 /// How long to simulate: PlanOptions' default, or longer where a task would be released fewer than 20 times; not beyond
@@ -35,8 +38,21 @@ struct PlannedTask {
   std::optional<Duration> response_bound;  ///< only where proven (hard tasks)
 };
 
+/// One of the best trades between accuracy and misses that the search met.
 struct ParetoPoint {
-  double accuracy_loss = 0, miss_rate = 0;
+  double accuracy_loss = 0, miss_rate = 0;  ///< Σ wᵢ·lossᵢ, over all jobs
+  bool feasible = false;                    ///< every task keeps its limit
+  bool chosen = false;
+  Choices choices = {};
+};
+
+/// A change of one thing that the task file asks for, which would make a strategy possible where there is none.
+struct Relaxation {
+  std::string what;      ///< deadline, miss_rate, period, accuracy.min; slots; storage, memory; stretch
+  std::string task;      ///< or processor, of slots; empty: of the whole box
+  std::string from, to;  ///< as a task file says them: "20 ms"; of stretch: times
+  double size = 0;       ///< how much more is asked for, relative to what was: 0.35
+  std::string text;      ///< for people: "faces: deadline 27 ms instead of 20 ms"
 };
 
 struct Plan {
@@ -52,12 +68,13 @@ struct Plan {
   double space = 0;            ///< size of the search space (may exceed 2^53: a double)
   std::int64_t evaluated = 0;  ///< strategies simulated
   double seconds = 0;
-  bool proven_optimal = false;  ///< with respect to the simulation (same seed, same length); if not feasible: it is
-                                ///< proven that no strategy is
-  std::string model;            ///< what proofs are about: "simulation, every order", "simulation, set by set"
-                                ///< (set_search.h), or "response-time analysis" (where every task is hard)
-  double loss_bound = 0;        ///< no strategy has less loss; accuracy_loss where that is proven
-  std::vector<ParetoPoint> pareto;
+  bool proven_optimal = false;      ///< with respect to the simulation (same seed, same length); if not feasible: it is
+                                    ///< proven that no strategy is
+  std::string model;                ///< what proofs are about: "simulation, every order", "simulation, set by set"
+                                    ///< (set_search.h), or "response-time analysis" (where every task is hard)
+  double loss_bound = 0;            ///< no strategy has less loss; accuracy_loss where that is proven
+  std::vector<ParetoPoint> pareto;  ///< by loss; none is beaten by another
+  std::optional<std::vector<Relaxation>> relaxations;  ///< if not feasible and looked for (relax.h); smallest first
 };
 
 /// Throws Error(bad_input) unless `method` is one that plan() has, so that a wrong one is refused before anything is
@@ -67,6 +84,9 @@ void require_method(const std::string& method);
 /// nsga2); what rank 0 returns is the plan.
 [[nodiscard]] Plan plan(const PlanProblem& problem, const PlanOptions& options, const Context& context,
                         Exchange* exchange = nullptr);
+
+/// The problem that plan() solves: neighbours always busy, times stretched by 1 + margin (not those of proofs).
+[[nodiscard]] PlanProblem with_margin(const PlanProblem& problem, double margin);
 
 /// One of the `allowed` options of each task, placed so that the fullest processor is as empty as can be, then the
 /// second fullest, and so on: every placement is tried where they are few, else worst-fit decreasing. Priorities

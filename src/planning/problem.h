@@ -61,6 +61,8 @@ struct PlanTask {
   double weight = 1;
   int queue = 1;
   std::vector<TaskOption> options;  ///< at least one; options below accuracy.min are not in here
+  double accuracy_min = 0;
+  std::vector<TaskOption> refused;  ///< by accuracy.min: what a lower one would admit
 };
 
 struct PlanProcessor {
@@ -75,7 +77,7 @@ struct PlanProblem {
   std::vector<PlanTask> tasks;
   std::optional<std::int64_t> storage;  ///< bound over the chosen variants, bytes
   std::optional<std::int64_t> memory;
-  Duration dispatch{};  ///< cost of starting a stage, measured; added to each
+  Duration dispatch{};            ///< cost of starting a stage, measured; added to each
   std::string execution_bound{};  ///< one sentence on where `longest` comes from; empty: max × kExecutionFactor
 };
 

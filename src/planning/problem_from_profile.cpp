@@ -75,11 +75,12 @@ PlanTask plan_task(const TaskFile& file, const TaskSpec& task, const TaskProfile
   out.hard = task.hard;
   out.weight = task.accuracy.weight;
   out.queue = task.queue;
+  out.accuracy_min = task.accuracy.min;
   for (const VariantProfile& v : profile.variants) {
     const int processor = file.processor_index(v.processor);
-    if (processor < 0 || (!v.source && v.accuracy < task.accuracy.min - kRounding)) continue;
-    if (worthwhile(v, profile, file.processors[static_cast<std::size_t>(processor)]))
-      out.options.push_back(option(v, processor, file.host_processor()));
+    if (processor < 0 || !worthwhile(v, profile, file.processors[static_cast<std::size_t>(processor)])) continue;
+    const bool accurate = v.source || v.accuracy >= task.accuracy.min - kRounding;
+    (accurate ? out.options : out.refused).push_back(option(v, processor, file.host_processor()));
   }
   if (out.options.empty())
     task.where.fail(

@@ -105,7 +105,8 @@ std::optional<double> growth_of(PlanProblem problem, const Choices& choices, std
                                 const std::vector<std::size_t>& keep) {
   auto& stages = problem.tasks[task].options[static_cast<std::size_t>(choices[task].option)].stages;
   std::vector<std::pair<Duration, Duration>> now;
-  for (const StageOption& stage : stages) now.emplace_back(longest_time(stage, dispatch_cost(problem, stage.processor)), shortest_time(stage));
+  for (const StageOption& stage : stages)
+    now.emplace_back(longest_time(stage, dispatch_cost(problem, stage.processor)), shortest_time(stage));
   const auto fits = [&](double factor) {
     for (std::size_t s = 0; s < stages.size(); ++s) {  // zero would mean that it is not set
       const double longest = std::floor(static_cast<double>(now[s].first.count()) * factor);

@@ -158,6 +158,18 @@ Json proof_object(const Proof& p) {
   return json;
 }
 
+Json point_json(const ParetoPoint& p, const PlanProblem& problem) {
+  Json json{{"accuracy_loss", number(p.accuracy_loss)},
+            {"miss_rate", number(p.miss_rate)},
+            {"feasible", p.feasible},
+            {"chosen", p.chosen}};
+  json["variants"] = Json::object();
+  for (std::size_t i = 0; i < p.choices.size() && i < problem.tasks.size(); ++i)
+    json["variants"][problem.tasks[i].name] =
+        problem.tasks[i].options.at(static_cast<std::size_t>(p.choices[i].option)).variant;
+  return json;
+}
+
 Json task_json(const TaskReport& t) {
   Json json;
   json["name"] = t.name;
@@ -253,8 +265,11 @@ std::string plan_json(const Plan& plan, const PlanProblem& problem, const Proof*
   for (std::size_t i = 0; i < plan.tasks.size() && i < problem.tasks.size(); ++i)
     json["tasks"].push_back(planned_task_json(plan.tasks[i], problem.tasks[i], problem));
   json["pareto"] = Json::array();
-  for (const ParetoPoint& p : plan.pareto)
-    json["pareto"].push_back({{"accuracy_loss", number(p.accuracy_loss)}, {"miss_rate", number(p.miss_rate)}});
+  for (const ParetoPoint& p : plan.pareto) json["pareto"].push_back(point_json(p, problem));
+  json["relaxations"] = Json::array();
+  for (const Relaxation& r : plan.relaxations.value_or(std::vector<Relaxation>{}))
+    json["relaxations"].push_back(
+        {{"what", r.what}, {"task", r.task}, {"from", r.from}, {"to", r.to}, {"text", r.text}});
   if (proof != nullptr) json["proof"] = proof_object(*proof);
   return dumped(json);
 }

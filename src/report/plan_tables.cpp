@@ -1,6 +1,7 @@
 #include "base/units.h"
 #include "planning/proof.h"
 #include "report/describe.h"
+#include "report/plan_page.h"
 #include "report/table.h"
 
 #include <algorithm>
@@ -29,6 +30,16 @@ std::string proof_text(const Plan& plan) {
   if (plan.proven_optimal) return fmt::format(", proven {} ({})", plan.feasible ? "optimal" : "infeasible", plan.model);
   if (!plan.feasible) return ", not proven";
   return fmt::format(", not proven: a loss below {} is impossible", percent(plan.loss_bound));
+}
+
+std::string relaxations_text(const std::vector<Relaxation>& relaxations) {
+  if (relaxations.empty()) return "no single change that would be enough was found\n";
+  const bool only_stretch =
+      std::all_of(relaxations.begin(), relaxations.end(), [](const Relaxation& r) { return r.what == "stretch"; });
+  std::string text = only_stretch ? "no change of one task, processor or bound was found to be enough; this would be:\n"
+                                  : "any one of these would be enough, the smallest change first:\n";
+  for (const Relaxation& r : relaxations) text += fmt::format("  {}\n", r.text);
+  return text;
 }
 
 Cell loss_cell(double loss) { return {percent(loss), loss == 0 ? Tone::faint : Tone::plain}; }
@@ -100,6 +111,8 @@ std::string plan_table(const Plan& plan, const PlanProblem& problem, bool colour
                       plan.reason.empty() ? "" : ": ", plan.reason);
   if (std::any_of(problem.tasks.begin(), problem.tasks.end(), [](const PlanTask& t) { return t.hard; }))
     text += fmt::format("proofs assume: {}\n", execution_assumption(problem));
+  if (const std::string beside = front_sentence(plan); !beside.empty()) text += fmt::format("front: {}\n", beside);
+  if (plan.relaxations && !plan.feasible) text += relaxations_text(*plan.relaxations);
   text += fmt::format("storage: {}\n", limit_text(plan.bytes, problem.storage));
   text +=
       fmt::format("search: {}, {} of {} strategies simulated in {} s{}\n", plan.method, grouped(plan.evaluated),

@@ -126,6 +126,17 @@ ConfigNode::ConfigNode(YAML::Node node, std::filesystem::path file, std::string 
   if (node_.IsDefined() && node_.Mark().line >= 0) line_ = node_.Mark().line + 1;
 }
 
+ConfigNode& ConfigNode::operator=(const ConfigNode& other) {
+  node_.reset(other.node_);
+  file_ = other.file_;
+  key_ = other.key_;
+  instead_ = other.instead_;
+  origin_ = other.origin_;
+  line_ = other.line_;
+  places_ = other.places_;
+  return *this;
+}
+
 ConfigNode ConfigNode::load(const std::filesystem::path& file) { return parse(read_file(file), file); }
 
 ConfigNode ConfigNode::parse(const std::string& text, const std::filesystem::path& file) {
@@ -151,6 +162,55 @@ ConfigNode ConfigNode::parse(const std::string& text, const std::filesystem::pat
   }
 }
 
+ConfigNode ConfigNode::child(const YAML::Node& node, std::string key) const {
+  ConfigNode result(node, file_, std::move(key));
+  result.places_ = places_;
+  for (const Place& place : places_ ? *places_ : std::vector<Place>{}) {
+    if (!place.node.is(node)) continue;
+    result.line_ = place.line;
+    result.origin_ = place.origin;
+  }
+  return result;
+}
+
+ConfigNode ConfigNode::replaced(const std::vector<std::string>& path, const std::string& value,
+                                const std::string& origin) const {
+  // What is on the path is copied, since other places of the document may be aliases of it.
+  auto places = std::make_shared<std::vector<Place>>(places_ ? *places_ : std::vector<Place>{});
+  const auto copy = [&](const auto& self, const ConfigNode& old, std::size_t depth) -> YAML::Node {
+    if (depth == path.size()) {
+      const YAML::Node made(value);
+      places->push_back({made, 0, origin});
+      return made;
+    }
+    if (old.is_list()) {
+      const std::vector<ConfigNode> items = old.items();
+      YAML::Node made(YAML::NodeType::Sequence);
+      for (std::size_t i = 0; i < items.size(); ++i)
+        made.push_back(std::to_string(i) == path[depth] ? self(self, items[i], depth + 1) : items[i].node_);
+      places->push_back({made, old.line_, old.origin_});
+      return made;
+    }
+    YAML::Node made(YAML::NodeType::Map);
+    bool found = false;
+    if (old.is_map()) {
+      for (const auto& entry : old.node_) {
+        const bool here = entry.first.IsScalar() && entry.first.Scalar() == path[depth];
+        found |= here;
+        if (here) made.force_insert(entry.first, self(self, old.child(entry.second, ""), depth + 1));
+        else made.force_insert(entry.first, entry.second);
+      }
+    }
+    if (!found) made.force_insert(path[depth], self(self, ConfigNode(), depth + 1));
+    places->push_back({made, old.line_, old.present() ? old.origin_ : origin});
+    return made;
+  };
+  ConfigNode result = *this;
+  result.node_.reset(copy(copy, *this, 0));
+  result.places_ = std::move(places);
+  return result;
+}
+
 bool ConfigNode::present() const { return node_.IsDefined() && !node_.IsNull(); }
 
 ConfigNode ConfigNode::operator[](std::string_view member) const {
@@ -160,20 +220,21 @@ ConfigNode ConfigNode::operator[](std::string_view member) const {
     for (const auto& entry : node_) {
       if (!entry.first.IsScalar()) continue;
       const std::string& name = entry.first.Scalar();
-      if (name == member) return {entry.second, file_, key};
+      if (name == member) return child(entry.second, key);
       if (!nearest_word(name, {member}).empty()) result.instead_ = excerpt(name);
     }
   }
   result.file_ = file_;
   result.key_ = key;
   result.line_ = line_;
+  result.origin_ = origin_;
   return result;
 }
 
 std::vector<ConfigNode> ConfigNode::items() const {
   if (!is_list()) fail(fmt::format("expected a list, found {}", shown(node_)));
   std::vector<ConfigNode> result;
-  for (std::size_t i = 0; i < node_.size(); ++i) result.emplace_back(node_[i], file_, fmt::format("{}[{}]", key_, i));
+  for (std::size_t i = 0; i < node_.size(); ++i) result.push_back(child(node_[i], fmt::format("{}[{}]", key_, i)));
   return result;
 }
 
@@ -185,9 +246,9 @@ std::vector<std::pair<std::string, ConfigNode>> ConfigNode::members() const {
     if (!entry.first.IsScalar()) fail("keys must be plain words");
     const std::string& name = entry.first.Scalar();
     if (!seen.insert(name).second)
-      ConfigNode(entry.second, file_, key_).fail(fmt::format("the key '{}' appears twice", excerpt(name)));
+      child(entry.second, key_).fail(fmt::format("the key '{}' appears twice", excerpt(name)));
     const std::string key = excerpt(name);
-    result.emplace_back(name, ConfigNode(entry.second, file_, key_.empty() ? key : key_ + '.' + key));
+    result.emplace_back(name, child(entry.second, key_.empty() ? key : key_ + '.' + key));
   }
   return result;
 }
@@ -305,6 +366,7 @@ std::filesystem::path ConfigNode::path() const {
 }
 
 void ConfigNode::fail(const std::string& message) const {
+  if (!origin_.empty()) bad_input(fmt::format("{}: {}", origin_, message));
   const std::string place = line_ > 0 ? fmt::format("{}:{}", file_.string(), line_) : file_.string();
   if (key_.empty()) bad_input(fmt::format("{}: {}", place, message));
   bad_input(fmt::format("{}: {}: {}", place, key_, message));

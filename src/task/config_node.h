@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <initializer_list>
 #include <limits>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -20,6 +21,10 @@ namespace rtmdl {
 class ConfigNode {
  public:
   ConfigNode() = default;
+  ConfigNode(const ConfigNode&) = default;
+  ConfigNode(ConfigNode&&) = default;
+  ConfigNode& operator=(const ConfigNode& other);  ///< leaves the document alone, which YAML::Node's does not
+  ~ConfigNode() = default;
   /// `file` is named in errors; relative paths in the document are taken from its folder.
   ConfigNode(YAML::Node node, std::filesystem::path file, std::string key);
   /// Parses a whole document. A broken YAML file is one line as well.
@@ -55,17 +60,32 @@ class ConfigNode {
   [[nodiscard]] double hertz() const;                    ///< "16 kHz" -> 16000
   [[nodiscard]] std::filesystem::path path() const;      ///< relative to the file's folder
 
+  /// A copy of the document in which `value` stands at `path` (keys of maps, places in lists; maps that are missing are
+  /// made). What is said about it names `origin` instead of a line. This document stays as it is, aliases included.
+  [[nodiscard]] ConfigNode replaced(const std::vector<std::string>& path, const std::string& value,
+                                    const std::string& origin) const;
+
   /// file:line: key: message
   [[noreturn]] void fail(const std::string& message) const;
   /// The node as YAML text in a canonical form: what content keys are made of.
   [[nodiscard]] std::string canonical() const;
 
  private:
+  /// Of a node that does not come from the text as it is: where it stands for messages.
+  struct Place {
+    YAML::Node node;
+    int line = 0;
+    std::string origin;
+  };
+  [[nodiscard]] ConfigNode child(const YAML::Node& node, std::string key) const;
+
   YAML::Node node_{YAML::NodeType::Undefined};
   std::filesystem::path file_;
   std::string key_;
   std::string instead_;  ///< of an absent member: a key beside it whose name is near
+  std::string origin_;   ///< stands for the line
   int line_ = 0;
+  std::shared_ptr<const std::vector<Place>> places_;  ///< of replaced nodes; mostly none
 };
 
 /// The accepted word nearest to `found` (edit distance), or empty if none is near.

@@ -271,9 +271,12 @@ TaskFile parse_document(const ConfigNode& root, const std::filesystem::path& pat
 
 }  // namespace
 
-TaskFile TaskFile::load(const std::filesystem::path& path) { return parse_document(ConfigNode::load(path), path); }
-TaskFile TaskFile::parse(const std::string& text, const std::filesystem::path& path) {
-  return parse_document(ConfigNode::parse(text, path), path);
+TaskFile TaskFile::load(const std::filesystem::path& path, const std::vector<Setting>& settings) {
+  return parse_document(with_settings(ConfigNode::load(path), settings), path);
+}
+TaskFile TaskFile::parse(const std::string& text, const std::filesystem::path& path,
+                         const std::vector<Setting>& settings) {
+  return parse_document(with_settings(ConfigNode::parse(text, path), settings), path);
 }
 
 void TaskFile::stretch(double factor) {

@@ -180,6 +180,17 @@ TEST_F(BadInput, AWrongOptionIsRefusedBeforeAnyWork) {
       {"scale --seed 1.5", "--seed: '1.5' is not accepted"},
       {"scale --seed 99999999999999999999999", "--seed: '99999999999999999999999' is not accepted"},
       {"compare --policies ''", "--policies is empty"},
+      {"plan --set face.period=20ms", "--set face.period=20ms: no task or processor has the name 'face'; did you mean"},
+      {"run --set faces.perid=20ms", "--set faces.perid=20ms: unknown key 'perid'; did you mean 'period'?"},
+      {"compare --set faces.period=20", "--set faces.period=20: '20' has no unit"},
+      {"simulate --set faces", "--set faces: not of the form KEY=VALUE"},
+      {"plan --set faces.hard=true --set faces.queue=0", "--set faces.queue=0: 0 is out of range: 1 to 64 is accepted"},
+      {"plan --weights faces", "--weights faces: not of the form TASK=WEIGHT"},
+      {"plan --weights face=2", "--weights face=2: no task or processor has the name 'face'; did you mean 'faces'?"},
+      {"plan --weights faces=-2", "--weights faces=-2: -2 is out of range: 0 to 1"},
+      {"plan --miss-weight -1", "--miss-weight: '-1' is not accepted: a number from 0 to 1000000 is"},
+      {"plan --cores 0", "--cores: '0' is not accepted: a whole number of at least 1 is"},
+      {"plan --cores 999", "--cores: 999 is out of range: the processors of the task file have "},
       {"compare --policies rtmdl,rtmdl", "--policies names 'rtmdl' twice"},
   };
   for (const auto& [verb_and_option, expected] : rows) {
@@ -198,6 +209,7 @@ TEST_F(BadInput, AMistypedVerbOrOptionNamesTheNearest) {
               HasSubstr("no option '--workspce'; did you mean '--workspace'?"));
   EXPECT_THAT(refused("plan --duration 3s " + tasks()),
               HasSubstr("plan has no option '--duration'; accepted are --help, --workspace,"));
+  EXPECT_THAT(refused("run --cores 1 " + tasks()), HasSubstr("run has no option '--cores'; accepted are"));
   EXPECT_THAT(refused("--json plan " + tasks()), HasSubstr("the verb comes first: rtmdl VERB TASKS.yaml --json"));
   EXPECT_THAT(refused(fmt::format("plan {0} {0}", tasks())), HasSubstr("tasks.yaml' is one argument too many"));
   EXPECT_THAT(refused(""), HasSubstr("a verb is missing; accepted are scale,"));
@@ -267,6 +279,26 @@ TEST_F(BadInput, ADamagedStoreOrPlanSaysWhatToDelete) {
     write_file_atomically(folder_ / "w/profile.sqlite", bytes);
     EXPECT_THAT(refused("simulate " + tasks() + " " + workspace()), HasSubstr("delete it to measure anew"));
   }
+}
+
+TEST_F(BadInput, WhatIfLeavesTheKeptPlanAndItsVariantsAlone) {
+  const std::string plan = "plan " + tasks() + " " + workspace() + " --budget 2s";
+  ASSERT_EQ(run_rtmdl(plan).status, 0);
+  const auto kept = [&] {
+    std::string all = read_file(folder_ / "w/plan.json") + read_file(folder_ / "w/plan.html");
+    for (const auto& entry : fs::recursive_directory_iterator(folder_ / "w/variants")) all += entry.path().string();
+    return all;
+  };
+  const std::string before = kept();
+  EXPECT_EQ(run_rtmdl(plan + " --set faces.period=50ms --cores 1").status, 0);
+  for (const char* file : {"what-if.json", "what-if.html", "what-if.svg"})
+    EXPECT_TRUE(fs::exists(folder_ / "w" / file));
+  EXPECT_THAT(read_file(folder_ / "w/what-if.html"), HasSubstr("--set faces.period=50ms"));
+  const CommandResult small = run_rtmdl(plan + " --set storage=1B");
+  EXPECT_EQ(small.status, 3) << small.err;
+  EXPECT_THAT(small.err, HasSubstr(". Enough would be: storage "));
+  EXPECT_THAT(small.out, HasSubstr("any one of these would be enough"));
+  EXPECT_EQ(kept(), before);
 }
 
 TEST_F(BadInput, StandardOutputThatTakesNothing) {

@@ -19,6 +19,8 @@ namespace {
 
 using ::testing::HasSubstr;
 
+constexpr const char* kKey = "4f1c0d2b7e6a59833c1d4f1c0d2b7e6a59833c1d4f1c0d2b7e6a59833c1d0000";
+
 class PlanFile : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -33,15 +35,18 @@ class PlanFile : public ::testing::Test {
     plan_.reason = "it fits";
     plan_.method = "exact";
     plan_.bytes = 1234;
-    plan_.pareto = {{0.1, 0.2}, {0.2, 0}};
+    plan_.pareto = {{0.1, 0.2}, {0.2, 0, true, true, {}}};
+    for (std::size_t t = 0; t < problem_.tasks.size(); ++t)
+      plan_.pareto[1].choices.push_back({0, static_cast<int>(t) + 1});
+    plan_.relaxations = {{"deadline", "a", "20 ms", "27 ms", 0.35, "a: deadline 27 ms instead of 20 ms"}};
     for (std::size_t t = 0; t < problem_.tasks.size(); ++t)
       plan_.tasks.push_back({{0, static_cast<int>(t) + 1}, 0.01, 0.02, {0.5}, std::chrono::milliseconds(3)});
-    save_plan(path(), plan_, problem_, "key");
+    save_plan(path(), plan_, problem_, kKey);
   }
   void TearDown() override { std::filesystem::remove_all(folder_); }
 
   [[nodiscard]] std::filesystem::path path() const { return folder_ / "plan.json"; }
-  std::optional<Plan> load() const { return load_plan(path(), problem_, "key"); }
+  std::optional<Plan> load() const { return load_plan(path(), problem_, kKey); }
   void replace(const std::string& from, const std::string& to) {
     std::string text = read_file(path());
     text.replace(text.find(from), from.size(), to);
@@ -70,7 +75,25 @@ TEST_F(PlanFile, GivesBackWhatWasSaved) {
     EXPECT_EQ(loaded->tasks[t].response_bound, plan_.tasks[t].response_bound);
   }
   EXPECT_EQ(loaded->bytes, 1234);
-  EXPECT_EQ(loaded->pareto.size(), 2U);
+  ASSERT_EQ(loaded->pareto.size(), 2U);
+  EXPECT_FALSE(loaded->pareto[0].feasible);
+  EXPECT_TRUE(loaded->pareto[1].feasible);
+  EXPECT_TRUE(loaded->pareto[1].chosen);
+  ASSERT_EQ(loaded->pareto[1].choices.size(), problem_.tasks.size());
+  EXPECT_EQ(loaded->pareto[1].choices[1].priority, 2);
+  ASSERT_TRUE(loaded->relaxations);
+  EXPECT_EQ(loaded->relaxations->at(0).to, "27 ms");
+  EXPECT_EQ(loaded->relaxations->at(0).text, "a: deadline 27 ms instead of 20 ms");
+}
+
+TEST_F(PlanFile, RefusesAFrontOfAnotherProblem) {
+  plan_.pareto[1].choices[0].option = 99;
+  save_plan(path(), plan_, problem_, kKey);
+  EXPECT_THAT(refusal(), HasSubstr("a point of its front is of another problem"));
+  plan_.pareto[1].choices.resize(1);
+  plan_.pareto[1].choices[0].option = 0;
+  save_plan(path(), plan_, problem_, kKey);
+  EXPECT_THAT(refusal(), HasSubstr("a point of its front is of another problem"));
 }
 
 TEST_F(PlanFile, RefusesPrioritiesThatAreNone) {

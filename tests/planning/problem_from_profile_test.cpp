@@ -93,6 +93,9 @@ TEST(ProblemFromProfile, LeavesOutWhatIsBelowTheAccuracyButNeverTheSource) {
   ASSERT_EQ(problem.tasks[0].options.size(), 2u);
   EXPECT_EQ(problem.tasks[0].options[0].variant, "source");
   EXPECT_EQ(problem.tasks[0].options[1].variant, "half");
+  ASSERT_EQ(problem.tasks[0].refused.size(), 1u) << "kept aside: a lower accuracy.min would admit it";
+  EXPECT_EQ(problem.tasks[0].refused[0].variant, "int8");
+  EXPECT_EQ(problem.tasks[0].accuracy_min, 0.95);
 }
 
 TEST(ProblemFromProfile, MoreThreadsHaveToPayByThirtyPerCent) {

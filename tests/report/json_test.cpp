@@ -72,12 +72,26 @@ TEST(Json, of_a_plan_has_the_promised_fields) {
       "tasks:[{name:string,variant:string,priority:int,processor:string,segments:int,threads:int,accuracy:real,"
       "accuracy_loss:real,miss_rate:real,"
       "miss_rate_limit:real,utilisation:{cpu:real,gpu:real},response_bound_ms:real}],pareto:[{accuracy_loss:real,miss_"
-      "rate:real}]}");
+      "rate:real,feasible:boolean,chosen:boolean,variants:{speech:string,faces:string,lines:string,text:string,"
+      "classes:string}}],relaxations:[]}");
   EXPECT_EQ(json["tasks"][0]["response_bound_ms"], 12.5);
   EXPECT_TRUE(json["tasks"][1]["response_bound_ms"].is_null());
   EXPECT_EQ(json["tasks"][1]["variant"], "int8");
   EXPECT_EQ(json["tasks"][1]["segments"], 1);
   EXPECT_EQ(json["tasks"][1]["utilisation"]["gpu"], 0.11);
+}
+
+TEST(Json, of_a_plan_says_what_each_point_of_the_front_is) {
+  const PlanProblem problem = sample::problem();
+  Plan plan = sample::plan(problem);
+  plan.relaxations = {{"deadline", "faces", "20 ms", "27 ms", 0.35, "faces: deadline 27 ms instead of 20 ms"}};
+  const Json json = Json::parse(plan_json(plan, problem));
+  EXPECT_FALSE(json["pareto"][0]["feasible"]);
+  EXPECT_TRUE(json["pareto"][2]["chosen"]);
+  EXPECT_EQ(json["pareto"][0]["variants"]["faces"], "source");
+  EXPECT_EQ(json["pareto"][2]["variants"]["faces"], "int8");
+  EXPECT_EQ(json["relaxations"], Json::parse(R"([{"what": "deadline", "task": "faces", "from": "20 ms", "to": "27 ms",
+                                                  "text": "faces: deadline 27 ms instead of 20 ms"}])"));
 }
 
 TEST(Json, of_a_plan_without_limit_or_tasks_says_null_and_nothing) {

@@ -212,7 +212,12 @@ inline Plan plan(const PlanProblem& p) {
   plan.evaluated = 214;
   plan.seconds = 0.31;
   plan.proven_optimal = true;
-  plan.pareto = {{0, 0.31}, {0.005, 0.07}, {0.01, 0.001}, {0.02, 0}};
+  Choices sources(p.tasks.size()), chosen, small(p.tasks.size(), {1, 1});
+  for (const PlannedTask& t : plan.tasks) chosen.push_back(t.choice);
+  plan.pareto = {{0, 0.31, false, false, sources},
+                 {0.005, 0.07, false, false, sources},
+                 {0.01, 0.001, true, true, chosen},
+                 {0.02, 0, true, false, small}};
   return plan;
 }
 
