@@ -1,8 +1,6 @@
-// Events per second of the simulator (an event is a release or the completion of a stage), and strategies per second of
-// the planner.
+// Events per second of the simulator (an event is a release or the completion of a stage).
 
 #include "planning/simulator.h"
-#include "planning/planner.h"
 
 #include <benchmark/benchmark.h>
 
@@ -67,31 +65,6 @@ BENCHMARK(simulator_events)
     ->Args({16, 1, 0})
     ->Args({64, 1, 0})
     ->Unit(benchmark::kMillisecond);
-
-void plan_exactly(benchmark::State& state) {
-  const PlanProblem problem =
-      three_stage_problem(static_cast<int>(state.range(0)), static_cast<int>(state.range(1)), state.range(2) != 0, 1.1);
-  PlanOptions options;
-  options.method = "exact";
-  options.simulated = std::chrono::seconds(10);
-  std::int64_t simulations = 0;
-  bool proven = true;
-  for (auto _ : state) {
-    const Plan p = plan(problem, options, Context{});
-    simulations += p.evaluated;
-    proven &= p.proven_optimal;
-  }
-  state.counters["simulations/s"] = benchmark::Counter(static_cast<double>(simulations), benchmark::Counter::kIsRate);
-  state.counters["proven"] = proven;
-}
-BENCHMARK(plan_exactly)
-    ->ArgNames({"tasks", "options", "preemptive"})
-    ->Args({4, 9, 1})
-    ->Args({4, 9, 0})
-    ->Args({5, 6, 1})
-    ->Args({5, 6, 0})
-    ->Unit(benchmark::kMillisecond)
-    ->Iterations(1);
 
 }  // namespace
 

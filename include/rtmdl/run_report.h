@@ -18,6 +18,9 @@ struct TaskReport {
   std::int64_t released = 0, completed = 0, missed = 0, dropped = 0,
                failed = 0;  ///< released = completed + dropped + failed; missed: late, dropped or failed
   double miss_rate = 0;
+  std::int64_t stalled = 0;                   ///< of the missed: those that a stall of the machine explains
+  std::optional<double> mean_miss_rate;       ///< of a simulation: over many seeds
+  double mean_miss_rate_95 = 0;               ///< half width of its 95 % confidence interval
   std::optional<double> predicted_miss_rate;  ///< of a real run: what the simulator expected of it
   double accuracy = 0;                        ///< over completed jobs, each scored at the variant that it ran
   double effective_accuracy = 0;              ///< a missed job counts 0

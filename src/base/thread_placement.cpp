@@ -2,6 +2,8 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <algorithm>
+#include <fstream>
 
 #include <cerrno>
 #include <thread>
@@ -29,6 +31,13 @@ bool realtime_permitted() noexcept {
   bool permitted = false;
   std::thread([&permitted] { permitted = place_current_thread({{}, 1}); }).join();
   return permitted;
+}
+
+double realtime_share() {
+  double runtime = -1, period = 1;
+  if (!(std::ifstream("/proc/sys/kernel/sched_rt_runtime_us") >> runtime) || runtime < 0) return 1;
+  if (!(std::ifstream("/proc/sys/kernel/sched_rt_period_us") >> period) || period <= 0) return 1;
+  return std::min(runtime / period, 1.0);
 }
 
 std::vector<int> available_cores() {

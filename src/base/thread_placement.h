@@ -17,6 +17,10 @@ bool place_current_thread(const ThreadPlacement& placement) noexcept;
 /// Whether this process may use SCHED_FIFO at all; asks the kernel with a short-lived thread.
 [[nodiscard]] bool realtime_permitted() noexcept;
 
+/// What the kernel gives to real-time threads of every core, as a share of each second (sched_rt_runtime_us); 1: all,
+/// or not known.
+[[nodiscard]] double realtime_share();
+
 /// Cores that this process may run on, ascending.
 [[nodiscard]] std::vector<int> available_cores();
 

@@ -142,6 +142,8 @@ int run_main(int argc, char** argv) {
            "kept plan stay\n"
            "  rtmdl plan tasks.yaml --weights faces=3,text=0.5 --miss-weight 0.5\n"
            "  rtmdl plan tasks.yaml --explain faces                          its worst case, term by term\n"
+           "  rtmdl plan tasks.yaml --calibrate                              play it for some seconds, correct "
+           "the times, plan again\n"
            "  mpirun -n 4 rtmdl plan tasks.yaml --mpi                        search in 4 processes, on this "
            "machine or several\n");
   add_budget(*plan, options, "1min");
@@ -154,6 +156,9 @@ int run_main(int argc, char** argv) {
   add_load(*plan, options);
   add_settings(*plan, options);
   add_cores(*plan, options);
+  add_calibrate(*plan, options);
+  plan->add_option("--log", options.log, "Write what became of every candidate of the search to this CSV file")
+      ->type_name("FILE");
   CLI::App* simulate =
       verb("simulate", "Predict what a policy would do, with measured times and a virtual clock", simulate_verb,
            "Example:\n  rtmdl simulate tasks.yaml --policy dm-nmc --duration 10min\n\n" + policies_help());

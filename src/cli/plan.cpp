@@ -1,8 +1,10 @@
 #include "base/atomic_file.h"
+#include "cli/calibrate.h"
 #include "cli/session.h"
 #include "planning/load_exchange.h"
 #include "planning/proof.h"
 #include "planning/ranks.h"
+#include "report/calibration.h"
 #include "report/json.h"
 #include "report/plan_page.h"
 #include "report/proof_text.h"
@@ -37,6 +39,13 @@ Proof proof_of(const std::string& task, const Plan& plan, const PlanProblem& pro
 
 int plan_and_print(const Options& options, Exchange* exchange) {
   Session session(options, exchange);
+  const bool colour = isatty(STDOUT_FILENO) == 1;
+  std::optional<Calibration> calibration;
+  if (options.calibrate) {
+    calibration = calibrate_session(session);
+    session.check_complete("calibration");
+    session.print(calibration_table(*calibration, session.problem(), colour));
+  }
   const Plan& plan = session.plan_with_relaxations();
   if (session.context().stopping())
     session.context().warn("the search was interrupted: this is the best strategy until then, and it is not kept");
@@ -46,12 +55,12 @@ int plan_and_print(const Options& options, Exchange* exchange) {
   write_file_atomically(page,
                         plan_page({session.file().path.stem().string(), &plan, &session.problem(), changes(options)}));
   write_file_atomically(drawing, plan_front_svg(plan, session.problem(), true));
-  const bool colour = isatty(STDOUT_FILENO) == 1;
   std::optional<Proof> proof;
   if (!options.explain.empty()) proof = proof_of(options.explain, plan, session.problem());
   session.print(plan_table(plan, session.problem(), colour) + (proof ? "\n" + explain(*proof, colour) : ""));
   session.print(fmt::format("page:  {}\nfront: {}", page.string(), drawing.string()));
-  session.print_json(plan_json(plan, session.problem(), proof ? &*proof : nullptr));
+  session.print_json(
+      plan_json(plan, session.problem(), proof ? &*proof : nullptr, calibration ? &*calibration : nullptr));
   if (plan.feasible) return 0;
   const bool known = plan.relaxations && !plan.relaxations->empty();
   throw Error(ErrorCode::infeasible, fmt::format("no feasible strategy: {}{}", plan.reason,

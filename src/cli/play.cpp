@@ -7,9 +7,16 @@
 
 #include <rtmdl/error.h>
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 namespace rtmdl {
+namespace {
+
+constexpr Duration kSimulatedRuns = std::chrono::minutes(10);  ///< in all, to expect what a run misses
+
+}  // namespace
 
 References make_references(Session& session, std::optional<Duration> duration) {
   References references;
@@ -42,10 +49,11 @@ RunOutcome play(Session& session, const PolicyInfo& policy, std::optional<Durati
   }
   RunOutcome outcome = run(session.engine(), config, session.options().seed, session.context());
   if (!policy.system_defaults) {
-    const RunReport expected =
-        predict(policy, problem, choices, from_seconds(outcome.report.seconds), session.options().seed);
-    for (std::size_t t = 0; t < expected.tasks.size(); ++t)
-      outcome.report.tasks[t].predicted_miss_rate = expected.tasks[t].miss_rate;
+    const Duration played = from_seconds(outcome.report.seconds);
+    const auto runs = static_cast<int>(std::clamp<std::int64_t>(kSimulatedRuns / std::max(played, Duration(1)), 1, 16));
+    const std::vector<ExpectedMisses> expected =
+        expected_misses(policy.order, problem, choices, played, session.options().seed, runs);
+    for (std::size_t t = 0; t < expected.size(); ++t) outcome.report.tasks[t].predicted_miss_rate = expected[t].mean;
   }
   write_trace(session.workspace().runs() / (name + ".trace.json"), outcome, task_infos(session.file()));
   return outcome;

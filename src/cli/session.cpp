@@ -1,12 +1,17 @@
 #include "cli/session.h"
 
+#include "base/atomic_file.h"
 #include "base/excerpt.h"
+#include "base/thread_placement.h"
 #include "base/units.h"
+#include "calibration/calibrate.h"
+#include "calibration/correction_store.h"
 #include "planning/fewer_cores.h"
 #include "planning/proof.h"
 #include "planning/ranks.h"
 #include "planning/relax.h"
 #include "planning/source_load.h"
+#include "profiling/machine.h"
 #include "scaling/load_fine_tuner.h"
 
 #include <rtmdl/error.h>
@@ -18,6 +23,7 @@
 #include <cstdio>
 #include <cstring>
 #include <exception>
+#include <mutex>
 #include <new>
 
 #include <fmt/format.h>
@@ -27,6 +33,7 @@ namespace rtmdl {
 namespace {
 
 constexpr int kMostJobs = 1024;
+constexpr double kProfiledMargin = 0.2;  ///< of plans from the profile alone
 
 /// An option whose text is parsed by `parse`, at once; errors name the option.
 template <typename Parse>
@@ -123,12 +130,14 @@ void add_plan_options(CLI::App& app, Options& o) {
   add_parsed(app, "--margin",
              "Stretch measured times by this much while planning: room for what the profile did not see",
              [&o](const std::string& text) {
-               o.margin = parse_fraction(text);
-               if (o.margin < 0 || o.margin > 10)
+               const double margin = parse_fraction(text);
+               if (margin < 0 || margin > 10)
                  bad_input(fmt::format("'{}' is out of range: 0 % to 1000 % is accepted", text));
+               o.margin = margin;
              })
       ->type_name("PERCENT")
-      ->default_str(format_percent(o.margin, 0));
+      ->default_str(fmt::format("{}; {} once calibrated", format_percent(kProfiledMargin, 0),
+                                format_percent(kCalibratedMargin, 0)));
   add_parsed(app, "--execution-bound",
              "How long a stage may take in proofs of hard tasks: observed:PERCENT (longest measured time and so much "
              "more) or evt:PROBABILITY (extreme-value fit; a job exceeds it so rarely). --margin does not stretch it",
@@ -205,6 +214,13 @@ void add_load(CLI::App& app, Options& o) {
       ->type_name("PERCENT");
 }
 
+void add_calibrate(CLI::App& app, Options& o) {
+  app.add_flag("--calibrate", o.calibrate,
+               "Play the strategy and its neighbours on this box, compare what they miss with what was predicted, "
+               "correct the times and plan again, up to 4 rounds; the corrections are kept and used from then on");
+  add_time(app, "--calibrate-for", "Length of each such play [8s]", o.calibrate_for);
+}
+
 void add_strict(CLI::App& app, Options& o) {
   app.add_flag("--strict", o.strict, "Exit status 3 if a task's limit is broken");
 }
@@ -218,6 +234,9 @@ Session::Session(const Options& options, Exchange* exchange)
     file_ = std::move(changed);
   }
   check_cores();
+  if (options.calibrate && options.cores) bad_input("--calibrate plays on the box as it is: leave --cores out");
+  if (!options.log.empty() && options.mpi) bad_input("--log is of a search in one process: leave --mpi out");
+  if (options.calibrate && options.mpi) bad_input("--calibrate and --mpi: one after the other");
   if (!options.explain.empty()) require_task(file_, options.explain);
   workspace_ = std::make_unique<Workspace>(options.workspace.empty() ? Workspace::default_folder(options.tasks)
                                                                      : options.workspace);
@@ -266,8 +285,8 @@ const std::vector<TaskProfile>& Session::profile() {
   return *profile_;
 }
 
-const PlanProblem& Session::problem() {
-  if (problem_) return *problem_;
+const PlanProblem& Session::profiled_problem() {
+  if (profiled_) return *profiled_;
   const auto& measured = profile();
   if (options_.load) {
     const double asked = *options_.load;
@@ -280,16 +299,48 @@ const PlanProblem& Session::problem() {
         fmt::format("as written, the source models need {} of the processors; played {:.3g} times as fast they need {}",
                     format_percent(written), asked / written, format_percent(asked)));
   }
-  problem_ = make_problem(file_, measured);
-  const int without_fit = set_execution_bounds(*problem_, options_.execution_bound);
+  profiled_ = make_problem(file_, measured);
+  if (!realtime_permitted()) {
+    context_.debug("SCHED_FIFO is not permitted: planned without preemption, as it will run");
+    for (PlanProcessor& p : profiled_->processors) p.preemptive = false;
+  } else {
+    for (std::size_t p = 0; p < file_.processors.size(); ++p)
+      if (file_.processors[p].device == "cpu") profiled_->processors[p].realtime_share = realtime_share();
+  }
+  const int without_fit = set_execution_bounds(*profiled_, options_.execution_bound);
   if (without_fit > 0) {
     context_.warn(
         fmt::format("--execution-bound: {} stages have fewer than {} samples and no tail can be fitted; for "
                     "them it is the longest measured time + {}",
                     without_fit, kLeastSamplesForATail, format_percent(options_.execution_bound.margin, 0)));
   }
+  return *profiled_;
+}
+
+const PlanProblem& Session::problem() {
+  if (problem_) return *problem_;
+  problem_ = profiled_problem();
+  Store store(workspace_->store());
+  correction_ = load_correction(store, {machine_id(), engine_->version()}, file_, profile(), context_);
+  if (!correction_.empty())
+    context_.debug(fmt::format("planning with what calibration showed of {} options", correction_.options.size()));
+  apply(*problem_, correction_);
   if (options_.cores) problem_ = with_cores(*problem_, file_.processors, *options_.cores);
   return *problem_;
+}
+
+const ModelCorrection& Session::correction() {
+  static_cast<void>(problem());
+  return correction_;
+}
+
+void Session::correct(const ModelCorrection& correction) {
+  Store store(workspace_->store());
+  save_correction(store, {machine_id(), engine_->version()}, file_, profile(), correction);
+  correction_ = correction;
+  problem_ = profiled_problem();
+  apply(*problem_, correction_);
+  plan_.reset();
 }
 
 double Session::load() { return source_load(file_, profile()); }
@@ -306,13 +357,36 @@ const Plan& Session::best_plan() {
   if (plan_) return *plan_;
   const PlanOptions o = plan_options();
   plan_ = load_plan(plan_path(), problem(), plan_key(problem(), o));
-  if (plan_ && (!exchange_ || plan_->ranks == exchange_->ranks())) {
+  if (plan_ && options_.log.empty() && (!exchange_ || plan_->ranks == exchange_->ranks())) {
     context_.debug("the plan in the workspace is up to date");
     return *plan_;
   }
-  plan_ = exchange_ ? plan_with_ranks(*exchange_, problem(), o, context_) : rtmdl::plan(problem(), o, context_);
+  plan_ = exchange_              ? plan_with_ranks(*exchange_, problem(), o, context_)
+          : options_.log.empty() ? rtmdl::plan(problem(), o, context_)
+                                 : plan_and_log(o);
   keep_plan();
   return *plan_;
+}
+
+Plan Session::plan_and_log(PlanOptions options) {
+  std::string lines = "fate,about,accuracy_loss,miss_rate";
+  for (const PlanTask& task : problem().tasks) lines += fmt::format(",{0},{0} on,{0} priority", task.name);
+  lines += '\n';
+  std::mutex lock;
+  options.log = [&](const CandidateFate& c) {
+    const std::lock_guard<std::mutex> guard(lock);
+    const auto& tasks = problem().tasks;
+    lines += fmt::format("{},{},{:.6f},{:.6f}", c.fate, c.task < 0 ? "" : tasks[static_cast<std::size_t>(c.task)].name,
+                         c.loss, c.miss_rate);
+    for (std::size_t i = 0; i < tasks.size(); ++i) {
+      const TaskOption& option = tasks[i].options[static_cast<std::size_t>(c.choices[i].option)];
+      lines += fmt::format(",{},{},{}", option.variant, option.processor, c.choices[i].priority);
+    }
+    lines += '\n';
+  };
+  Plan plan = rtmdl::plan(problem(), options, context_);
+  write_file_atomically(options_.log, lines);
+  return plan;
 }
 
 const Plan& Session::plan_with_relaxations() {
@@ -329,7 +403,7 @@ PlanOptions Session::plan_options() {
   o.simulated = simulated_length(problem());
   o.seed = options_.seed;
   if (options_.budget) o.budget = *options_.budget;
-  o.margin = options_.margin;
+  o.margin = options_.margin.value_or(correction().options.empty() ? kProfiledMargin : kCalibratedMargin);
   o.jobs = options_.jobs;
   if (exchange_) o.method = "nsga2";
   o.miss_weight = options_.miss_weight;

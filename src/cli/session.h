@@ -5,6 +5,7 @@
 #include "cli/console.h"
 #include "engine/engine.h"
 #include "planning/execution_bound.h"
+#include "planning/model_correction.h"
 #include "planning/plan_file.h"
 #include "planning/planner.h"
 #include "planning/problem_from_profile.h"
@@ -48,15 +49,18 @@ struct Options {
   std::optional<Duration> duration, budget;
   std::string method = "auto";
   std::string policy = "rtmdl", policies = "default,dm-nmc,rtmdl";
-  double margin = 0.2;
   ExecutionBound execution_bound;
-  std::string explain;  ///< plan: the task whose bound is explained
+  std::string explain;            ///< plan: the task whose bound is explained
   std::vector<Setting> settings;  ///< --set, --weights
   double miss_weight = 0;
   std::optional<int> cores;
-  std::optional<double> load;
   int jobs = 0;      ///< threads of a search; 0: all cores
   bool mpi = false;  ///< plan: with all ranks that mpirun started
+  std::optional<double> margin;
+  std::optional<double> load;
+  std::filesystem::path log;              ///< plan: every candidate's fate; empty: none
+  bool calibrate = false;                 ///< plan: play strategies and correct the model
+  std::optional<Duration> calibrate_for;  ///< each play
 };
 
 /// Declares an option once: parser and --help take it from here. Values are checked while the command line is parsed,
@@ -71,6 +75,7 @@ void add_load(CLI::App& app, Options& o);
 /// --set and --weights.
 void add_settings(CLI::App& app, Options& o);
 void add_cores(CLI::App& app, Options& o);
+void add_calibrate(CLI::App& app, Options& o);
 void add_strict(CLI::App& app, Options& o);
 
 class Session {
@@ -90,7 +95,13 @@ class Session {
   const std::vector<TaskVariants>& variants(bool forms = false);
   const std::vector<TaskProfile>& profile();
   /// With --load, the times in file() are stretched here: look at them after.
+  /// With what calibration has taught until now.
   const PlanProblem& problem();
+  const PlanProblem& profiled_problem();  ///< without
+  const ModelCorrection& correction();
+  /// From now on; kept in the profile store.
+  void correct(const ModelCorrection& correction);
+  [[nodiscard]] PlanOptions plan_options();
   [[nodiscard]] double load();  ///< source_load() of file()
   const Plan& plan();
   /// As plan(), but where ctrl-c ended the search the best found until then, which is not kept.
@@ -114,9 +125,9 @@ class Session {
   Exchange* exchange_;
   Console console_;
   Context context_;
-  PlanOptions plan_options();
   [[nodiscard]] std::filesystem::path plan_path() const;
   void check_cores() const;
+  Plan plan_and_log(PlanOptions options);
   /// Keeps the plan, if ctrl-c did not end what made it.
   void keep_plan();
   /// The file whose variants are made and measured: as written, unless settings change those.
@@ -129,7 +140,8 @@ class Session {
   std::optional<WorkspaceLock> lock_;  ///< while variants are made and measured
   std::optional<std::vector<TaskVariants>> variants_;
   std::optional<std::vector<TaskProfile>> profile_;
-  std::optional<PlanProblem> problem_;
+  std::optional<PlanProblem> profiled_, problem_;
+  ModelCorrection correction_;
   std::optional<Plan> plan_;
 };
 

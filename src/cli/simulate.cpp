@@ -5,9 +5,26 @@
 
 #include <rtmdl/error.h>
 
+#include <fmt/format.h>
+
 #include <unistd.h>
 
 namespace rtmdl {
+namespace {
+
+constexpr int kReplications = 16;
+
+/// How much of the report is chance.
+std::string replications_text(const RunReport& report) {
+  std::string text = fmt::format("over {} seeds (mean ± its 95 % confidence interval):", kReplications);
+  for (const TaskReport& t : report.tasks)
+    text += fmt::format("{} {} {:.2f} ± {:.2f} %", &t == &report.tasks.front() ? "" : ",", t.name,
+                        100 * t.mean_miss_rate.value_or(0), 100 * t.mean_miss_rate_95);
+  return text;
+}
+
+}  // namespace
+
 int simulate_verb(const Options& options) {
   const PolicyInfo& policy = find_policy(options.policy);
   if (policy.system_defaults)
@@ -18,9 +35,16 @@ int simulate_verb(const Options& options) {
   const PlanProblem& problem = session.problem();
   const Plan no_plan;
   const Plan& plan = policy.variants == VariantChoice::planned ? session.plan() : no_plan;
-  const RunReport report = predict(policy, problem, choices_for(policy, problem, plan),
-                                   options.duration.value_or(std::chrono::seconds(60)), options.seed);
+  const Choices choices = choices_for(policy, problem, plan);
+  const Duration length = options.duration.value_or(std::chrono::seconds(60));
+  RunReport report = predict(policy, problem, choices, length, options.seed);
+  const auto expected = expected_misses(policy.order, problem, choices, length, options.seed, kReplications);
+  for (std::size_t t = 0; t < report.tasks.size(); ++t) {
+    report.tasks[t].mean_miss_rate = expected[t].mean;
+    report.tasks[t].mean_miss_rate_95 = expected[t].half_width;
+  }
   session.print(run_table(report, task_infos(session.file()), isatty(STDOUT_FILENO) == 1));
+  session.print(replications_text(report));
   session.print_json(run_json(report));
   return options.strict && !within_limits(session, report) ? 3 : 0;
 }

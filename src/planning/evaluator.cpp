@@ -189,7 +189,10 @@ std::optional<Strategy> Evaluator::evaluate(const Choices& choices, bool give_up
   simulation.length = options_.simulated;
   simulation.seed = options_.seed;
   if (give_up) simulation.most_misses = limits_;
-  if (give_up && !promising(choices)) return std::nullopt;
+  if (give_up && !promising(choices)) {
+    tell(choices, "unpromising");
+    return std::nullopt;
+  }
   Strategy strategy;
   if (any_hard_) strategy.bounds = analysis_.bounds(choices);
   double excess = 0;
@@ -198,13 +201,20 @@ std::optional<Strategy> Evaluator::evaluate(const Choices& choices, bool give_up
     if (!task.hard) continue;
     const auto& bound = strategy.bounds[i];
     if (bound && *bound <= task.deadline) continue;
-    if (give_up) return std::nullopt;
+    if (give_up) {
+      tell(choices, "unproven", static_cast<int>(i));
+      return std::nullopt;
+    }
     excess += bound ? to_seconds(*bound) / to_seconds(task.deadline) - 1
                     : 1 + to_seconds(task.period) / to_seconds(task.deadline);
   }
   ++evaluated_;
   const SimulationOutcome& outcome = simulator_.run(choices, simulation);
-  if (outcome.given_up) return std::nullopt;
+  if (outcome.given_up) {
+    for (std::size_t i = 0; i < tasks(); ++i)
+      if (outcome.tasks[i].missed > limits_[i]) tell(choices, "gave up", static_cast<int>(i));
+    return std::nullopt;
+  }
 
   Score& score = strategy.score;
   strategy.choices = choices;
@@ -233,6 +243,7 @@ std::optional<Strategy> Evaluator::evaluate(const Choices& choices, bool give_up
     score.peak = std::max(score.peak, sum);
   }
   enter(strategy, too_large <= 0);
+  tell(choices, score.feasible ? "feasible" : "infeasible", -1, score.miss_rate);
   return strategy;
 }
 
@@ -297,17 +308,27 @@ bool Evaluator::holds_below(std::size_t task, std::uint64_t higher, std::uint64_
     held = !simulator_.run(part, simulation).given_up;
   }
   only_one_[task] = std::numeric_limits<std::int64_t>::max();
+  tell(part, held ? "holds" : "fails", static_cast<int>(task));
   return held;
 }
 
+void Evaluator::tell(const Choices& choices, std::string_view fate, int task, double miss_rate) const {
+  if (options_.log) options_.log({choices, fate, task, loss(choices), miss_rate});
+}
+
 bool Evaluator::looks_feasible(const Choices& choices) {
-  if (!promising(choices)) return false;
+  if (!promising(choices)) {
+    tell(choices, "unpromising");
+    return false;
+  }
   SimulationOptions simulation;
   simulation.length = options_.simulated / 4;
   simulation.seed = options_.seed;
   simulation.most_misses = quick_;
   ++evaluated_;
-  return !simulator_.run(choices, simulation).given_up;
+  const bool holds = !simulator_.run(choices, simulation).given_up;
+  if (!holds) tell(choices, "quick look failed");
+  return holds;
 }
 
 bool Evaluator::prefix_holds(const std::vector<int>& order, std::size_t count, const Choices& choices, bool proofs) {
@@ -332,7 +353,9 @@ bool Evaluator::prefix_holds(const std::vector<int>& order, std::size_t count, c
     if (c.priority == 0) c.priority = ++next;
   }
   ++evaluated_;
-  return !simulator_.run(prefix, simulation).given_up;
+  const bool held = !simulator_.run(prefix, simulation).given_up;
+  tell(prefix, held ? "holds" : "fails", static_cast<int>(last));
+  return held;
 }
 
 double Evaluator::seconds() const {

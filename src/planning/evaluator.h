@@ -122,6 +122,7 @@ class Evaluator {
   };
   Facts facts_of(std::size_t task, std::size_t option) const;
   void enter(const Strategy& strategy, bool fits);
+  void tell(const Choices& choices, std::string_view fate, int task = -1, double miss_rate = 0) const;
 
   const PlanProblem& problem_;
   const PlanOptions& options_;

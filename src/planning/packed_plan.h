@@ -33,8 +33,8 @@ void parts(A& a, PlanTask& v) {
 }
 template <class A>
 void parts(A& a, PlanProcessor& v) {
-  auto& [name, preemptive, slots, dispatch] = v;
-  a(name, preemptive, slots, dispatch);
+  auto& [name, preemptive, slots, dispatch, realtime_share] = v;
+  a(name, preemptive, slots, dispatch, realtime_share);
 }
 template <class A>
 void parts(A& a, PlanProblem& v) {
@@ -43,7 +43,8 @@ void parts(A& a, PlanProblem& v) {
 }
 template <class A>
 void parts(A& a, PlanOptions& v) {
-  auto& [method, simulated, budget, seed, margin, jobs, ranks, miss_weight, front] = v;
+  auto& [method, simulated, budget, seed, margin, jobs, log, ranks, miss_weight, front] = v;
+  static_cast<void>(log);  // of rank 0 alone
   a(method, simulated, budget, seed, margin, jobs, ranks, miss_weight, front);
 }
 template <class A>

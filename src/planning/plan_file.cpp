@@ -32,6 +32,8 @@ Json task_json(const PlannedTask& t, const PlanTask& task) {
   j["threads"] = option.threads;
   j["priority"] = t.choice.priority;
   j["miss_rate"] = t.miss_rate;
+  j["expected_miss_rate"] = t.expected_miss_rate;
+  j["expected_miss_rate_95"] = t.expected_miss_rate_95;
   j["accuracy_loss"] = t.accuracy_loss;
   j["utilisation"] = t.utilisation;
   if (t.response_bound) j["response_bound_ns"] = t.response_bound->count();
@@ -62,6 +64,8 @@ PlannedTask task_from(const Json& j, const PlanTask& task) {
     bad_input(fmt::format("the priority of task '{}' is {}", task.name, priority));
   t.choice.priority = static_cast<int>(priority);
   t.miss_rate = j.at("miss_rate");
+  t.expected_miss_rate = j.at("expected_miss_rate");
+  t.expected_miss_rate_95 = j.at("expected_miss_rate_95");
   t.accuracy_loss = j.at("accuracy_loss");
   t.utilisation = j.at("utilisation").get<std::vector<double>>();
   if (j.contains("response_bound_ns")) t.response_bound = Duration(whole_number(j, "response_bound_ns"));
@@ -99,11 +103,11 @@ void require_priorities(const Plan& plan) {
 
 std::string plan_key(const PlanProblem& problem, const PlanOptions& options) {
   std::string text =
-      fmt::format("plan 4|{}|{}|{}|{}|{}|{}|{}|", options.method, options.simulated.count(), options.seed,
+      fmt::format("plan 5|{}|{}|{}|{}|{}|{}|{}|", options.method, options.simulated.count(), options.seed,
                   options.margin, options.budget.count(), options.miss_weight, options.front);
   text += fmt::format("{}|{}|{}|", problem.storage.value_or(-1), problem.memory.value_or(-1), problem.dispatch.count());
   for (const PlanProcessor& p : problem.processors)
-    text += fmt::format("{},{},{},{}|", p.name, p.preemptive, p.slots, p.dispatch.count());
+    text += fmt::format("{},{},{},{},{}|", p.name, p.preemptive, p.slots, p.dispatch.count(), p.realtime_share);
   for (const PlanTask& t : problem.tasks) {
     text += fmt::format("{},{},{},{},{},{},{},{},{}|", t.name, t.period.count(), t.deadline.count(), t.jitter.count(),
                         t.offset.count(), t.miss_rate_limit, t.hard, t.weight, t.queue);

@@ -8,6 +8,7 @@
 #include "planning/exchange.h"
 #include "planning/islands.h"
 #include "planning/pareto.h"
+#include "planning/predict.h"
 #include "planning/response_time.h"
 #include "planning/set_search.h"
 
@@ -54,7 +55,10 @@ PlanProblem cautious(PlanProblem problem, double margin) {
   fix_proof_times(problem);
   const auto stretch = [&](Duration& d) { d = Duration(std::llround(static_cast<double>(d.count()) * (1 + margin))); };
   stretch(problem.dispatch);
-  for (PlanProcessor& p : problem.processors) stretch(p.dispatch);
+  for (PlanProcessor& p : problem.processors) {
+    stretch(p.dispatch);
+    p.realtime_share = 1;
+  }
   for (PlanTask& task : problem.tasks) {
     for (TaskOption& option : task.options) {
       for (StageOption& stage : option.stages) {
@@ -300,11 +304,15 @@ Plan plan(const PlanProblem& problem, const PlanOptions& options, const Context&
   result.bytes = evaluator.bytes(best.choices);
   result.pareto =
       with_chosen(evaluator.pareto(), {result.accuracy_loss, result.miss_rate, result.feasible, true, best.choices});
+  const auto expected =
+      expected_misses(Policy::fixed_priority, problem, best.choices, options.simulated, options.seed + 1);
   for (std::size_t i = 0; i < problem.tasks.size(); ++i) {
     const PlanTask& task = problem.tasks[i];
     const TaskOption& option = task.options[index(best.choices[i].option)];
     PlannedTask planned{best.choices[i],
                         best.miss_rates[i],
+                        expected[i].mean,
+                        expected[i].half_width,
                         option.accuracy_loss,
                         std::vector<double>(problem.processors.size(), 0.0),
                         {}};

@@ -6,12 +6,24 @@
 #include "planning/problem.h"
 #include "planning/simulator.h"
 
+#include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace rtmdl {
 
 class Exchange;
+
+/// What became of one candidate of a search.
+struct CandidateFate {
+  const Choices& choices;
+  std::string_view fate;  ///< feasible; infeasible; gave up (a limit broke in the simulation); unpromising (storage,
+                          ///< memory or a processor's capacity, without simulation); unproven (a hard task's bound);
+                          ///< holds, fails (one task below a set of others: set_search.h, exact.h); quick look failed
+  int task = -1;          ///< whom a test or a broken limit is about, where that is known
+  double loss = 0, miss_rate = 0;  ///< miss rate: of feasible and infeasible ones
+};
 
 struct PlanOptions {
   std::string method = "auto";                    ///< auto | exact | descent | nsga2
@@ -20,7 +32,9 @@ struct PlanOptions {
   std::uint64_t seed = 1;
   double margin = 0.0;  ///< times are stretched by 1 + margin: room for what the profile did not see
   int jobs = 0;         ///< threads that search; 0: as many as the process has cores. The result is the same
-  int ranks = 1;        ///< processes that search together (exchange.h); the result depends on it
+  /// Told every candidate and what became of it; from several threads at once where `jobs` is not 1.
+  std::function<void(const CandidateFate&)> log = {};
+  int ranks = 1;  ///< processes that search together (exchange.h); the result depends on it
   /// Above 0: among the strategies met that keep every limit, the one with the least Σ wᵢ·lossᵢ + miss_weight · misses.
   double miss_weight = 0;
   bool front = true;  ///< also looks for trades beside the chosen one (pareto.h)
@@ -32,7 +46,9 @@ struct PlanOptions {
 
 struct PlannedTask {
   Choice choice;
-  double miss_rate = 0;  ///< predicted
+  double miss_rate = 0;                                      ///< predicted, with the margin
+  double expected_miss_rate = 0, expected_miss_rate_95 = 0;  ///< without it: mean over seeds, half width of its 95 %
+                                                             ///< confidence interval
   double accuracy_loss = 0;
   std::vector<double> utilisation;         ///< per processor
   std::optional<Duration> response_bound;  ///< only where proven (hard tasks)

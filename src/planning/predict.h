@@ -7,6 +7,7 @@
 #include <rtmdl/run_report.h>
 
 #include <cstdint>
+#include <vector>
 
 namespace rtmdl {
 
@@ -14,5 +15,17 @@ namespace rtmdl {
 /// operating system decides is not simulated.
 [[nodiscard]] RunReport predict(const PolicyInfo& policy, const PlanProblem& problem, const Choices& choices,
                                 Duration length, std::uint64_t seed);
+
+/// What a task is expected to miss in one run of a given length, over many seeds.
+struct ExpectedMisses {
+  double mean = 0, deviation = 0;  ///< of the miss rate; deviation from run to run
+  double half_width = 0;           ///< of the 95 % confidence interval of the mean (Student's t)
+};
+
+/// Simulates `runs` runs of this length from the start, each with another seed: relations between the tasks' phases may
+/// drift over minutes, so a longer simulation would be another workload.
+[[nodiscard]] std::vector<ExpectedMisses> expected_misses(Policy policy, const PlanProblem& problem,
+                                                          const Choices& choices, Duration length, std::uint64_t seed,
+                                                          int runs = 16);
 
 }  // namespace rtmdl

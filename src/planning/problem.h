@@ -70,6 +70,9 @@ struct PlanProcessor {
   bool preemptive = true;
   int slots = 1;
   Duration dispatch{};  ///< cost of starting a stage here, besides the problem's
+  /// Of every second, what the kernel gives to real-time threads (sched_rt_runtime_us); then it stops them on that
+  /// core. Simulated for predictions, not while searching.
+  double realtime_share = 1;
 };
 
 struct PlanProblem {

@@ -1,6 +1,7 @@
 #include "planning/problem_from_profile.h"
 
 #include "base/units.h"
+#include "planning/model_correction.h"
 
 #include <rtmdl/error.h>
 
@@ -28,7 +29,25 @@ bool worthwhile(const VariantProfile& v, const TaskProfile& profile, const Proce
                                                  kWorthwhile * static_cast<double>(median(v.infer).count());
 }
 
-StageOption stage_on(int processor, const StageTimes& times) { return {processor, {planning_times(times)}}; }
+StageOption stage_on(int processor, const StageTimes& times) {
+  StageOption stage;
+  stage.processor = processor;
+  stage.times.sorted = planning_times(times);
+  if (times.busy.empty()) return stage;  // planned with the times alone
+  stage.alone.sorted = times.alone;
+  std::sort(stage.alone.sorted.begin(), stage.alone.sorted.end());
+  return stage;
+}
+
+/// Stage times are in the order of the jobs, but of each stage what the machine disturbed was left out.
+double correlation_of(const VariantProfile& v) {
+  std::vector<std::vector<Duration>> stages;
+  for (const StageTimes* times : {&v.pre, &v.infer, &v.post}) {
+    if (times->stalls.count > 0 || times->stalls.of != v.infer.stalls.of) return 0;
+    stages.push_back(times->busy.empty() ? times->alone : times->busy);
+  }
+  return stage_correlation(stages);
+}
 
 TaskOption option(const VariantProfile& v, int processor, int host) {
   TaskOption o;
@@ -36,6 +55,7 @@ TaskOption option(const VariantProfile& v, int processor, int host) {
   o.processor = v.processor;
   o.threads = v.threads;
   o.stages = {stage_on(host, v.pre), stage_on(processor, v.infer), stage_on(host, v.post)};
+  o.correlation = correlation_of(v);
   o.accuracy = v.accuracy;
   o.accuracy_loss = v.accuracy_loss;
   o.bytes = v.bytes;

@@ -106,8 +106,16 @@ struct TaskRun {
 struct SlotRun {
   std::int64_t since = 0;
   int task = -1;
-  std::int64_t settled = 0;  ///< up to when the work done is counted, under contention
+  std::int64_t settled = 0;  ///< up to when the work done is counted, when paced
   double speed = 1;
+};
+
+constexpr std::int64_t kThrottlePeriod = 1'000'000'000;
+
+/// What real-time threads have used of a core in this second.
+struct Throttle {
+  std::int64_t budget = kNever, used = 0;
+  bool stopped = false;
 };
 
 }  // namespace
@@ -148,15 +156,20 @@ struct Simulator::State {
   std::vector<int> slot_processor;
   std::vector<std::int64_t> busy;      ///< per processor
   std::vector<std::int64_t> dispatch;  ///< per processor
-  bool contended = false;              ///< a chosen option knows its times alone
+  std::vector<Throttle> throttles;     ///< per slot
+  bool throttled = false;              ///< one of them has a budget
+  bool paced = false;                  ///< throttled, or a chosen option knows its times alone
   SimulationOutcome outcome;
 
   explicit State(SchedulerConfig c) : config(std::move(c)), scheduler(config) {}
   void prepare(const PlanProblem& problem, const Choices& choices, const SimulationOptions& options);
-  template <bool contended, bool observed>
+  template <bool paced_, bool observed>
   void loop(std::uint64_t seed, bool collect, const std::function<void(const SimulatedEvent&)>& observer);
   void settle(std::size_t slot, std::int64_t now) noexcept;
   void pace(std::size_t slot, std::int64_t now, double others_busy) noexcept;
+  void join(std::size_t slot, int& in_use) noexcept;
+  void repace(std::int64_t now, int in_use) noexcept;
+  std::int64_t next_stop(std::int64_t now, std::int64_t window_end) const noexcept;
 };
 
 Simulator::Simulator(const PlanProblem& problem) : problem_(problem) {
@@ -184,6 +197,10 @@ Simulator::Simulator(const PlanProblem& problem) : problem_(problem) {
     s.slots.resize(s.slots.size() + static_cast<std::size_t>(problem.processors[p].slots));
     s.slot_processor.resize(s.slots.size(), static_cast<int>(p));
     s.dispatch.push_back(dispatch_cost(problem, static_cast<int>(p)).count());
+    const double share = problem.processors[p].realtime_share;
+    Throttle throttle;
+    if (share < 1) throttle.budget = static_cast<std::int64_t>(share * kThrottlePeriod), s.throttled = true;
+    s.throttles.resize(s.slots.size(), throttle);
   }
   s.finish.resize(s.slots.size());
   s.busy.resize(problem.processors.size());
@@ -197,7 +214,8 @@ void Simulator::State::prepare(const PlanProblem& problem, const Choices& choice
     bad_input(fmt::format("{} choices for {} tasks", choices.size(), problem.tasks.size()));
   }
   config.policy = options.policy;
-  contended = false;
+  paced = throttled;
+  for (Throttle& t : throttles) t.used = 0, t.stopped = false;
   releases.reset();
   for (std::size_t i = 0; i < tasks.size(); ++i) {
     const PlanTask& task = problem.tasks[i];
@@ -218,7 +236,7 @@ void Simulator::State::prepare(const PlanProblem& problem, const Choices& choice
       if (const auto& alone = option.stages[k].alone.sorted; !alone.empty() && slots.size() > 1) {
         t.stages[k].alone = alone.data();
         t.stages[k].last_alone = alone.size() - 1;
-        contended = true;
+        paced = true;
       }
       if (options.policy == Policy::utilisation_monotonic) mean += to_ms(option.stages[k].times.mean());
     }
@@ -263,11 +281,45 @@ void Simulator::State::pace(std::size_t slot, std::int64_t now, double others_bu
   finish[slot] = now + static_cast<std::int64_t>(std::max(t.work, 0.0) / s.speed);
 }
 
-template <bool contended_, bool observed>
+/// A stage begins or goes on there, unless the core stands still.
+void Simulator::State::join(std::size_t slot, int& in_use) noexcept {
+  if (!throttles[slot].stopped) {
+    ++in_use;
+    return;
+  }
+  finish[slot] = kNever;
+  slots[slot].speed = 0;
+}
+
+void Simulator::State::repace(std::int64_t now, int in_use) noexcept {
+  const double others = static_cast<double>(std::max<std::size_t>(slots.size() - 1, 1));
+  for (std::size_t s = 0; s < slots.size(); ++s) {
+    if (finish[s] == kNever) continue;
+    settle(s, now);
+    pace(s, now, static_cast<double>(in_use - 1) / others);
+  }
+}
+
+/// When the first of the running slots has used its budget, or kNever before the second ends.
+std::int64_t Simulator::State::next_stop(std::int64_t now, std::int64_t window_end) const noexcept {
+  std::int64_t first = kNever;
+  for (std::size_t s = 0; s < slots.size(); ++s) {
+    const Throttle& t = throttles[s];
+    if (finish[s] == kNever || t.budget == kNever) continue;
+    const std::int64_t stop = now + std::max<std::int64_t>(t.budget - t.used, 0);
+    if (stop < window_end) first = std::min(first, stop);
+  }
+  return first;
+}
+
+/// paced_: stages advance at a speed that changes (others start or end, a core is stopped); else an end that is set
+/// once stays.
+template <bool paced_, bool observed>
 void Simulator::State::loop(std::uint64_t seed, bool collect,
                             const std::function<void(const SimulatedEvent&)>& observer) {
   const std::size_t slot_count = slots.size();
-  int in_use = 0, paced_for = 0;  // slots, under contention
+  int in_use = 0, paced_for = 0;  // slots that advance
+  std::int64_t window_end = kThrottlePeriod, counted = 0;
   std::int64_t now = 0;
   std::int64_t events = 0;
   while (!outcome.given_up) {
@@ -277,13 +329,56 @@ void Simulator::State::loop(std::uint64_t seed, bool collect,
       if (finish[s] < end) end = finish[s], ending = s;
     }
     decisions.clear();
+    if constexpr (paced_) {
+      if (throttled) {
+        const std::int64_t event = std::min(end, releases.next());
+        const std::int64_t stop = std::min(next_stop(counted, window_end), window_end);
+        const bool standing =
+            std::any_of(throttles.begin(), throttles.end(), [](const Throttle& t) { return t.stopped; });
+        const std::int64_t until = std::min(stop, event);
+        if (until != kNever && (event != kNever || standing)) {
+          for (std::size_t s = 0; s < slot_count; ++s)
+            if (finish[s] != kNever) throttles[s].used += until - counted;
+          counted = until;
+        }
+        if (stop < event && (event != kNever || standing)) {
+          now = stop;
+          for (std::size_t s = 0; s < slot_count; ++s) {
+            Throttle& t = throttles[s];
+            if (now == window_end) {
+              t.used = 0;
+              if (t.stopped && slots[s].task >= 0) {
+                slots[s].settled = now;
+                ++in_use;
+                finish[s] = now;  // until it is paced
+              }
+              t.stopped = false;
+            } else if (finish[s] != kNever && t.used >= t.budget) {
+              settle(s, now);
+              slots[s].speed = 0;
+              finish[s] = kNever;
+              t.stopped = true;
+              --in_use;
+            }
+          }
+          if (now == window_end) window_end += kThrottlePeriod;
+          repace(now, in_use);
+          paced_for = in_use;
+          continue;
+        }
+      }
+    }
     if (end <= releases.next()) {
       if (end == kNever) break;
       now = end;
       finish[ending] = kNever;
-      if constexpr (contended_) --in_use;
+      if constexpr (paced_) {
+        --in_use;
+      }
       busy[static_cast<std::size_t>(slot_processor[ending])] += now - slots[ending].since;
-      scheduler.complete(slots[ending].task, Time(Duration(now)), true, decisions);
+      const int completed = slots[ending].task;
+      if constexpr (paced_) slots[ending].task = -1;  // nothing there that could go on
+      scheduler.complete(completed, Time(Duration(now)), true, decisions);
     } else {
       const int task = releases.next_task();
       TaskRun& t = tasks[static_cast<std::size_t>(task)];
@@ -308,22 +403,22 @@ void Simulator::State::loop(std::uint64_t seed, bool collect,
           const std::int64_t time = interpolated(stage.sorted, stage.last, u) + dispatch[d.processor];
           finish[slot] = now + time;
           slots[slot] = {.since = now, .task = d.task, .settled = now};
-          if constexpr (contended_) {
+          if constexpr (paced_) {
             t.work = static_cast<double>(time);
             t.gain = 0;
             if (stage.alone != nullptr) {
               const std::int64_t alone = interpolated(stage.alone, stage.last_alone, u) + dispatch[d.processor];
               if (alone > 0 && alone < time) t.gain = t.work / static_cast<double>(alone) - 1;
             }
-            ++in_use;
+            join(slot, in_use);
             paced_for = -1;
           }
           break;
         }
         case Decision::Kind::preempt:
-          if constexpr (contended_) {
+          if constexpr (paced_) {
             settle(slot, now);
-            --in_use;
+            if (!throttles[slot].stopped) --in_use;
           }
           t.remaining = finish[slot] - now;
           finish[slot] = kNever;
@@ -332,8 +427,8 @@ void Simulator::State::loop(std::uint64_t seed, bool collect,
         case Decision::Kind::resume:
           finish[slot] = now + t.remaining;
           slots[slot] = {.since = now, .task = d.task, .settled = now};
-          if constexpr (contended_) {
-            ++in_use;
+          if constexpr (paced_) {
+            join(slot, in_use);
             paced_for = -1;
           }
           break;
@@ -355,15 +450,10 @@ void Simulator::State::loop(std::uint64_t seed, bool collect,
       }
       if constexpr (observed) observer({Time(Duration(now)), d});
     }
-    if constexpr (contended_) {
+    if constexpr (paced_) {
       if (in_use == paced_for) continue;
       paced_for = in_use;
-      const double others_busy = static_cast<double>(in_use - 1) / static_cast<double>(slot_count - 1);
-      for (std::size_t s = 0; s < slot_count; ++s) {
-        if (finish[s] == kNever) continue;
-        settle(s, now);
-        pace(s, now, others_busy);
-      }
+      repace(now, in_use);
     }
   }
   outcome.events = events;
@@ -377,7 +467,7 @@ const SimulationOutcome& Simulator::run(const Choices& choices, const Simulation
                                         const std::function<void(const SimulatedEvent&)>& observer) {
   State& s = *state_;
   s.prepare(problem_, choices, options);
-  if (s.contended) {
+  if (s.paced) {
     if (observer) s.loop<true, true>(options.seed, options.collect_responses, observer);
     else s.loop<true, false>(options.seed, options.collect_responses, observer);
   } else {

@@ -4,8 +4,9 @@
 /// Job k of a task is nominally released at offset + k·period, and really up to `jitter` later (never before the job
 /// ahead of it). Deadlines and responses count from the nominal release. A stage takes a quantile of its distribution
 /// (between two samples: interpolated) plus the dispatch cost of its processor, less where it runs beside idle
-/// processors and the times alone are known (StageOption::alone). At one instant completions come before releases;
-/// then lower slots and lower tasks first.
+/// processors and the times alone are known (StageOption::alone). A core whose real-time threads have used their share
+/// of a second stands still until the next one begins (PlanProcessor::realtime_share). At one instant completions come
+/// before releases; then lower slots and lower tasks first.
 
 #include "planning/problem.h"
 

@@ -315,6 +315,11 @@ class Profiling {
       out.accuracy = variant.accuracy;
       out.accuracy_loss = variant.accuracy_loss;
       out.content = hashes_.of(unit.request.model);
+      out.key = ContentKey("option")
+                    .add("pre", unit.pre_key)
+                    .add("infer", unit.infer_key)
+                    .add("post", unit.post_key)
+                    .digest();
       out.bytes = variant.bytes;
       out.memory = std::max(out.infer.memory, variant.bytes);
       out.source = variant.id == "source";

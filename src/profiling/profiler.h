@@ -38,6 +38,7 @@ struct VariantProfile {
   double interference = 1;      ///< busy / alone, medians of infer
   double accuracy = 1, accuracy_loss = 0;
   std::string content;      ///< hash of the model: two tasks may have the same one
+  std::string key;          ///< hash of all that its times depend on
   std::int64_t bytes = 0;   ///< on disk
   std::int64_t memory = 0;  ///< resident when loaded: at least `bytes`; approximate
   bool source = false;

@@ -12,9 +12,18 @@
 namespace rtmdl {
 namespace {
 
-constexpr std::int64_t kSchema = 3;                // PRAGMA user_version; raise with every change below
+constexpr std::int64_t kSchema = 4;                // PRAGMA user_version; raise with every change below
 constexpr std::int64_t kApplication = 0x72746d64;  // PRAGMA application_id: "rtmd"
 constexpr std::size_t kMostSamples = 2000;
+
+/// Since schema 4.
+constexpr const char* kCorrectionTables = R"(
+  CREATE TABLE run_times (key TEXT PRIMARY KEY, what TEXT NOT NULL, stages INTEGER NOT NULL, ns BLOB NOT NULL,
+    measured TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP);
+  CREATE TABLE speeds (key TEXT PRIMARY KEY, what TEXT NOT NULL, factor REAL NOT NULL, stages INTEGER NOT NULL,
+    dispatch_ns INTEGER NOT NULL, dispatch_p90_ns INTEGER NOT NULL, dispatches INTEGER NOT NULL,
+    measured TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP);
+)";
 
 constexpr const char* kTables = R"(
   CREATE TABLE families (key TEXT PRIMARY KEY, task TEXT NOT NULL, done TEXT NOT NULL DEFAULT '',
@@ -38,7 +47,8 @@ constexpr const char* kUpgrades[kSchema - 1] = {
     "ALTER TABLE families ADD COLUMN done TEXT NOT NULL DEFAULT '';"
     "ALTER TABLE variants ADD COLUMN recipe TEXT NOT NULL DEFAULT '';",
     "ALTER TABLE families ADD COLUMN layout TEXT NOT NULL DEFAULT '';"
-    "ALTER TABLE families ADD COLUMN settled TEXT NOT NULL DEFAULT '';"};
+    "ALTER TABLE families ADD COLUMN settled TEXT NOT NULL DEFAULT '';",
+    kCorrectionTables};
 
 /// "input=1,3,224,224;other=1,8"
 std::string shapes_text(const std::map<std::string, std::vector<std::int64_t>>& shapes) {
@@ -116,6 +126,7 @@ Store::Store(const std::filesystem::path& file) : database_(file) {
   // Another process may have been faster.
   if (database_.value("SELECT count(*) FROM sqlite_master") == 0) {
     database_.execute(kTables);
+    database_.execute(kCorrectionTables);
     database_.execute(
         fmt::format("PRAGMA user_version = {}; PRAGMA application_id = {}", kSchema, kApplication).c_str());
   }
@@ -248,6 +259,59 @@ void Store::put_times(const std::string& key, const std::string& what, const Sta
       .bind(static_cast<std::int64_t>(times.stalls.worst.count()))
       .bind(times.memory)
       .step();
+}
+
+std::optional<StoredRunTimes> Store::run_times(const std::string& key) {
+  Statement query(database_, "SELECT what, stages, ns FROM run_times WHERE key = ?");
+  if (!query.bind(key).step()) return std::nullopt;
+  StoredRunTimes times{key, query.text(0), {}};
+  const std::int64_t stages = query.integer(1);
+  const std::span<const std::int64_t> ns = query.blob(2);
+  if (stages < 1 || ns.empty() || ns.size() % static_cast<std::size_t>(stages) != 0 ||
+      std::any_of(ns.begin(), ns.end(), [](std::int64_t t) { return t < 0; }))
+    bad_input(fmt::format("the correction of '{}' is damaged", times.what));
+  const std::size_t jobs = ns.size() / static_cast<std::size_t>(stages);
+  for (std::size_t at = 0; at < ns.size(); at += jobs) times.stages.push_back(durations(ns.subspan(at, jobs)));
+  return times;
+}
+
+std::optional<StoredSpeed> Store::speed(const std::string& key) {
+  Statement query(database_,
+                  "SELECT what, factor, stages, dispatch_ns, dispatch_p90_ns, dispatches FROM speeds WHERE key = ?");
+  if (!query.bind(key).step()) return std::nullopt;
+  StoredSpeed speed{key,
+                    query.text(0),
+                    query.real(1),
+                    query.integer(2),
+                    Duration(query.integer(3)),
+                    Duration(query.integer(4)),
+                    query.integer(5)};
+  if (!(speed.factor > 0 && speed.factor < 1e3) || speed.stages < 0 || speed.dispatches < 0 ||
+      speed.dispatch < Duration::zero() || speed.dispatch > std::chrono::seconds(1))
+    bad_input(fmt::format("the correction of '{}' is damaged", speed.what));
+  return speed;
+}
+
+void Store::put_corrections(const std::vector<StoredRunTimes>& times, const std::vector<StoredSpeed>& speeds) {
+  Transaction transaction(database_);
+  Statement run(database_, "INSERT OR REPLACE INTO run_times (key, what, stages, ns) VALUES (?, ?, ?, ?)");
+  for (const StoredRunTimes& t : times) {
+    std::vector<std::int64_t> ns;
+    for (const auto& stage : t.stages)
+      for (const Duration d : stage) ns.push_back(d.count());
+    run.bind(t.key).bind(t.what).bind(static_cast<std::int64_t>(t.stages.size())).bind(ns).step();
+    run.rewind();
+  }
+  Statement speed(database_,
+                  "INSERT OR REPLACE INTO speeds (key, what, factor, stages, dispatch_ns, dispatch_p90_ns, dispatches) "
+                  "VALUES (?, ?, ?, ?, ?, ?, ?)");
+  for (const StoredSpeed& s : speeds) {
+    speed.bind(s.key).bind(s.what).bind(s.factor).bind(s.stages);
+    speed.bind(static_cast<std::int64_t>(s.dispatch.count())).bind(static_cast<std::int64_t>(s.dispatch_p90.count()));
+    speed.bind(s.dispatches).step();
+    speed.rewind();
+  }
+  transaction.commit();
 }
 
 }  // namespace rtmdl

@@ -51,6 +51,20 @@ struct StoredFamily {
   std::string settled;  ///< which variants' files are there, and how (settle_family.h); empty: as they were made
 };
 
+/// What runs showed of one way to run a task (planning/model_correction.h): stage times job by job.
+struct StoredRunTimes {
+  std::string key, what;                      ///< `what` is for people who look into the file
+  std::vector<std::vector<Duration>> stages;  ///< equally many of each
+};
+/// And of a processor.
+struct StoredSpeed {
+  std::string key, what;
+  double factor = 1;
+  std::int64_t stages = 0;
+  Duration dispatch{}, dispatch_p90{};
+  std::int64_t dispatches = 0;
+};
+
 /// One thread at a time; several processes may use one file. Each put is durable and whole, or throws and leaves
 /// nothing.
 class Store {
@@ -69,6 +83,12 @@ class Store {
   [[nodiscard]] std::optional<StageTimes> times(const std::string& key);
   /// `what` is for people who look into the file: "faces int8 infer cpu 1 thread".
   void put_times(const std::string& key, const std::string& what, const StageTimes& times);
+
+  /// Throw Error(bad_input) on an entry that makes no sense; the caller goes on without it.
+  [[nodiscard]] std::optional<StoredRunTimes> run_times(const std::string& key);
+  [[nodiscard]] std::optional<StoredSpeed> speed(const std::string& key);
+  /// All or none; entries of the same keys are replaced.
+  void put_corrections(const std::vector<StoredRunTimes>& times, const std::vector<StoredSpeed>& speeds);
 
  private:
   Database database_;

@@ -1,5 +1,6 @@
 #include "report/json.h"
 
+#include "report/calibration.h"
 #include "report/describe.h"
 
 #include <nlohmann/json.hpp>
@@ -87,6 +88,8 @@ Json planned_task_json(const PlannedTask& planned, const PlanTask& task, const P
   json["accuracy"] = number(option.accuracy);
   json["accuracy_loss"] = number(planned.accuracy_loss);
   json["miss_rate"] = number(planned.miss_rate);
+  json["expected_miss_rate"] = number(planned.expected_miss_rate);
+  json["expected_miss_rate_95"] = number(planned.expected_miss_rate_95);
   json["miss_rate_limit"] = number(task.miss_rate_limit);
   Json utilisation = Json::object();
   for (std::size_t p = 0; p < problem.processors.size() && p < planned.utilisation.size(); ++p)
@@ -180,7 +183,12 @@ Json task_json(const TaskReport& t) {
   json["missed"] = t.missed;
   json["dropped"] = t.dropped;
   json["failed"] = t.failed;
+  json["missed_in_stalls"] = t.stalled;
   json["miss_rate"] = number(t.miss_rate);
+  if (t.mean_miss_rate) {
+    json["mean_miss_rate"] = number(*t.mean_miss_rate);
+    json["mean_miss_rate_95"] = number(t.mean_miss_rate_95);
+  }
   if (t.predicted_miss_rate) json["predicted_miss_rate"] = number(*t.predicted_miss_rate);
   json["accuracy"] = number(t.accuracy);
   json["effective_accuracy"] = number(t.effective_accuracy);
@@ -248,7 +256,8 @@ std::string profile_json(const std::vector<TaskProfile>& tasks) {
 
 std::string proof_json(const Proof& proof) { return dumped(proof_object(proof)); }
 
-std::string plan_json(const Plan& plan, const PlanProblem& problem, const Proof* proof) {
+std::string plan_json(const Plan& plan, const PlanProblem& problem, const Proof* proof,
+                      const Calibration* calibration) {
   Json json;
   json["feasible"] = plan.feasible;
   json["reason"] = plan.reason;
@@ -271,6 +280,7 @@ std::string plan_json(const Plan& plan, const PlanProblem& problem, const Proof*
     json["relaxations"].push_back(
         {{"what", r.what}, {"task", r.task}, {"from", r.from}, {"to", r.to}, {"text", r.text}});
   if (proof != nullptr) json["proof"] = proof_object(*proof);
+  if (calibration != nullptr) json["calibration"] = calibration_object(*calibration, problem);
   return dumped(json);
 }
 

@@ -3,6 +3,7 @@
 /// a promise (docs/design.md, "Commands and what they print"); fields may be added. Every number is finite and has at
 /// most six significant digits; what is unknown is null. Text that is not UTF-8 is repaired, never refused.
 
+#include "calibration/calibrate.h"
 #include "planning/planner.h"
 #include "planning/proof.h"
 #include "profiling/profiler.h"
@@ -22,8 +23,10 @@ namespace rtmdl {
 /// "ms" is of the infer stage as planning sees it (with a busy neighbour, if there was a core for one); "alone_ms",
 /// "pre_ms", "post_ms" beside it.
 [[nodiscard]] std::string profile_json(const std::vector<TaskProfile>& tasks);
-/// With a proof (--explain), it is in the field "proof".
-[[nodiscard]] std::string plan_json(const Plan& plan, const PlanProblem& problem, const Proof* proof = nullptr);
+/// With a proof (--explain), it is in the field "proof"; with a calibration, each round's chosen strategy with its
+/// neighbours, and what was corrected, in "calibration".
+[[nodiscard]] std::string plan_json(const Plan& plan, const PlanProblem& problem, const Proof* proof = nullptr,
+                                    const Calibration* calibration = nullptr);
 [[nodiscard]] std::string proof_json(const Proof& proof);
 /// Of `run` and `simulate`.
 [[nodiscard]] std::string run_json(const RunReport& report);

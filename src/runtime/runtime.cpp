@@ -144,7 +144,9 @@ void mark_stalled(RunOutcome& outcome, const std::vector<RunTask>& tasks) {
     // A late job is explained if it would have been in time without the stall; a dropped one if a stall hit while it
     // waited.
     r.stalled = r.late ? r.finish - (r.release + deadline) <= stalled : stalled > Duration::zero();
-    if (r.stalled) ++outcome.report.stalls.missed;
+    if (!r.stalled) continue;
+    ++outcome.report.stalls.missed;
+    ++outcome.report.tasks[r.task].stalled;
   }
 }
 

@@ -97,16 +97,6 @@ TEST(EdgeBoxAtHalfLoad, RunsEndToEnd) {
   EXPECT_THAT(read_file(kWorkspace / "runs/rtmdl.csv"), HasSubstr("task,job,frame,variant,fate"));
 }
 
-pid_t start(const std::string& arguments) {
-  const pid_t child = fork();
-  if (child == 0) {
-    const std::string line = fmt::format("exec '{}/rtmdl' {} >/dev/null 2>&1 </dev/null", RTMDL_BINARY_DIR, arguments);
-    execl("/bin/sh", "sh", "-c", line.c_str(), nullptr);
-    _exit(127);
-  }
-  return child;
-}
-
 /// A small task of its own, so that scaling takes seconds.
 std::string small_task(const fs::path& folder) {
   write_file_atomically(folder / "tasks.yaml",
@@ -117,6 +107,36 @@ std::string small_task(const fs::path& folder) {
                                     "    period: 33 ms\n    accuracy: {{min: 50 %}}\n",
                                     kSource.string()));
   return fmt::format("'{}' --workspace '{}'", (folder / "tasks.yaml").string(), (folder / "workspace").string());
+}
+
+TEST(Calibration, PlaysAndLeavesWhatItLearntToTheNextCommand) {
+  const fs::path folder = fs::temp_directory_path() / fmt::format("rtmdl-calibrate-{}", ::getpid());
+  const std::string tasks = small_task(folder);
+  const Json before = json_of(run_rtmdl("plan --json " + tasks));
+  EXPECT_FALSE(before.contains("calibration"));
+  const Json after = json_of(run_rtmdl("plan --json --calibrate --calibrate-for 2s " + tasks));
+  const Json& calibration = after["calibration"];
+  ASSERT_GE(calibration["rounds"].size(), 1U);
+  ASSERT_LE(calibration["rounds"].size(), 4U);
+  const Json& task = calibration["rounds"][0]["tasks"][0];
+  EXPECT_EQ(task["name"], "faces");
+  EXPECT_EQ(task["measured"].size(), 2U) << "played twice";
+  EXPECT_EQ(calibration["corrected"].size(), 1U);
+  EXPECT_GT(calibration["corrected"][0]["factor"].get<double>(), 0.1);
+  EXPECT_GT(calibration["options"][0]["jobs"].get<int>(), 50);
+  const CommandResult simulated = run_rtmdl("simulate -v --json --duration 5s " + tasks);
+  EXPECT_THAT(simulated.err, HasSubstr("planning with what calibration showed of"));
+  fs::remove_all(folder);
+}
+
+pid_t start(const std::string& arguments) {
+  const pid_t child = fork();
+  if (child == 0) {
+    const std::string line = fmt::format("exec '{}/rtmdl' {} >/dev/null 2>&1 </dev/null", RTMDL_BINARY_DIR, arguments);
+    execl("/bin/sh", "sh", "-c", line.c_str(), nullptr);
+    _exit(127);
+  }
+  return child;
 }
 
 TEST(Kill, AtAnyMomentTheNextStartGoesOn) {

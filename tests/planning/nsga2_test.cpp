@@ -107,7 +107,7 @@ TEST(Nsga2, OneTaskAndOneStrategyNeedNoSpecialCare) {
   const PlanOptions options{.method = "nsga2", .simulated = 1s};
   const Plan single = plan(problem, options, {});
   EXPECT_TRUE(single.feasible);
-  EXPECT_LE(single.evaluated, 2);
+  EXPECT_LE(single.evaluated, 4);
   TaskOption faster = problem.tasks[0].options[0];
   faster.accuracy_loss = 0.1;
   faster.stages[0].times.sorted[0] = 3ms;

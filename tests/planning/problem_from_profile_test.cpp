@@ -48,6 +48,30 @@ TaskFile task_file(const std::string& task = "",
 
 std::vector<TaskProfile> profile(std::vector<VariantProfile> variants) { return {{"faces", std::move(variants)}}; }
 
+TEST(ProblemFromProfile, HasTheTimesAloneAscendingBesideThoseUnderLoad) {
+  VariantProfile v = variant("source", "gpu", 1, {12, 10, 11});
+  v.infer = times({12, 10, 11}, {9, 7, 8});
+  v.post = times({}, {2});
+  const PlanProblem problem = make_problem(task_file(), profile({v}));
+  const TaskOption& o = problem.tasks[0].options[0];
+  EXPECT_THAT(o.stages[1].alone.sorted, testing::ElementsAre(milliseconds(7), milliseconds(8), milliseconds(9)));
+  EXPECT_THAT(o.stages[2].times.sorted, testing::ElementsAre(milliseconds(2)));
+  EXPECT_TRUE(o.stages[2].alone.sorted.empty()) << "it is planned with those already";
+}
+
+TEST(ProblemFromProfile, FindsTheCorrelationOfAJobsStagesWhereSamplesPairUp) {
+  VariantProfile v = variant("source", "gpu", 1, {});
+  for (StageTimes* t : {&v.pre, &v.infer, &v.post}) {
+    *t = {};
+    for (int k = 0; k < 40; ++k) t->busy.emplace_back(std::chrono::microseconds(5 + 7 * k % 40));
+    t->stalls.of = 40;
+  }
+  const auto correlation = [&] { return make_problem(task_file(), profile({v})).tasks[0].options[0].correlation; };
+  EXPECT_NEAR(correlation(), 1, 1e-9);
+  v.post.stalls.count = 1;  // something was left out of it, who knows where
+  EXPECT_EQ(correlation(), 0);
+}
+
 TEST(ProblemFromProfile, CarriesTheTaskAndItsStages) {
   const TaskFile file = task_file(
       ", deadline: 40 ms, jitter: 1 ms, offset: 2 ms, miss_rate: 2 %, hard: true, queue: 3, accuracy: {weight: 2}");

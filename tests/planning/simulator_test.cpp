@@ -367,6 +367,41 @@ TEST(Simulator, NoStageTakesLongerThanBesideBusyNeighboursNorLessThanAlone) {
   }
 }
 
+// Linux gives real-time threads 950 ms of every second.
+TEST(Simulator, ACoreStandsStillWhenItsShareOfASecondIsUsed) {
+  PlanProblem problem;
+  problem.processors = {{.name = "cpu", .realtime_share = 0.95}};
+  problem.tasks = {task_of("long", 10s, 10s, {{0, 2s}}), task_of("short", 400ms, 400ms, {{0, 40ms}})};
+  problem.tasks[1].offset = 100ms;
+  Simulator simulator(problem);
+  // long: 2 s of work, 5 times 40 ms of short before it ends, and 50 ms of every full second.
+  const auto& o = simulator.run({{0, 2}, {0, 1}}, {.length = 2200ms});
+  EXPECT_EQ(o.tasks[0].worst_response, 2s + 6 * 40ms + 2 * 50ms);
+  EXPECT_EQ(o.tasks[1].worst_response, 40ms);
+  problem.tasks[1].offset = 170ms;  // released at 970 ms, while the core stands still
+  Simulator later(problem);
+  EXPECT_EQ(later.run({{0, 2}, {0, 1}}, {.length = 2200ms}).tasks[1].worst_response, 70ms);
+}
+
+TEST(Simulator, AProcessorThatIsSeldomBusyIsNeverStopped) {
+  for (std::uint64_t seed = 0; seed < 20; ++seed) {
+    testing::Random random(seed);
+    PlanProblem problem = testing::random_problem(random, {.most_options = 1, .least_load = 0.3, .most_load = 0.6});
+    PlanProblem limited = problem;
+    for (PlanProcessor& p : limited.processors) p.realtime_share = 0.999;
+    Simulator with(limited), without(problem);
+    Choices choices;
+    for (std::size_t i = 0; i < problem.tasks.size(); ++i) choices.push_back({0, static_cast<int>(i) + 1});
+    const auto& a = with.run(choices, {.length = 3s});
+    const auto& b = without.run(choices, {.length = 3s});
+    const bool full = std::any_of(b.busy.begin(), b.busy.end(), [](double busy) { return busy > 0.9; });
+    for (std::size_t i = 0; i < problem.tasks.size() && !full; ++i) {
+      ASSERT_EQ(a.tasks[i].missed, b.tasks[i].missed) << seed;
+      ASSERT_NEAR(to_ms(a.tasks[i].worst_response), to_ms(b.tasks[i].worst_response), 1e-4) << seed;
+    }
+  }
+}
+
 TEST(Simulator, RefusesATaskWithNothingToChooseFrom) {
   PlanProblem problem = two_tasks();
   problem.tasks[1].options.clear();

@@ -106,6 +106,43 @@ TEST_F(StoreTest, KnowsNothingOfOtherKeys) {
   EXPECT_EQ(store.accuracy("key"), 0.98);
 }
 
+TEST_F(StoreTest, GivesBackWhatRunsShowedAfterReopening) {
+  const StoredRunTimes times{"a", "faces int8 on gpu", {{Duration(3), Duration(1)}, {Duration(2), Duration(9)}}};
+  const StoredSpeed speed{"p", "gpu", 1.25, 7, Duration(8000), Duration(20000), 99};
+  Store(file).put_corrections({times}, {speed});
+  Store store(file);
+  ASSERT_TRUE(store.run_times("a"));
+  EXPECT_EQ(store.run_times("a")->stages, times.stages);
+  EXPECT_EQ(store.run_times("a")->what, "faces int8 on gpu");
+  ASSERT_TRUE(store.speed("p"));
+  EXPECT_EQ(store.speed("p")->factor, 1.25);
+  EXPECT_EQ(store.speed("p")->stages, 7);
+  EXPECT_EQ(store.speed("p")->dispatch, Duration(8000));
+  EXPECT_EQ(store.speed("p")->dispatch_p90, Duration(20000));
+  EXPECT_EQ(store.speed("p")->dispatches, 99);
+  EXPECT_FALSE(store.run_times("p"));
+  EXPECT_FALSE(store.speed("a"));
+  store.put_corrections({{"a", "faces int8 on gpu", {{Duration(5)}}}}, {});
+  EXPECT_EQ(store.run_times("a")->stages.size(), 1u) << "replaced";
+}
+
+TEST_F(StoreTest, RefusesACorrectionThatMakesNoSense) {
+  Store store(file);
+  store.put_corrections({{"a", "faces int8 on gpu", {{Duration(3)}, {Duration(2)}}}},
+                        {{"p", "gpu", 1.25, 7, {}, {}, 0}});
+  for (const char* damage :
+       {"UPDATE run_times SET stages = 3", "UPDATE run_times SET stages = 0",
+        "UPDATE run_times SET stages = 2, ns = x'ffffffffffffffff0000000000000000'", "UPDATE run_times SET ns = x''"}) {
+    Database(file).execute(damage);
+    EXPECT_THAT(error_of([&] { (void)store.run_times("a"); }), HasSubstr("'faces int8 on gpu' is damaged")) << damage;
+  }
+  for (const char* damage : {"UPDATE speeds SET factor = 0", "UPDATE speeds SET factor = 9e999",
+                             "UPDATE speeds SET factor = 1, dispatch_ns = -1"}) {
+    Database(file).execute(damage);
+    EXPECT_THAT(error_of([&] { (void)store.speed("p"); }), HasSubstr("'gpu' is damaged")) << damage;
+  }
+}
+
 TEST_F(StoreTest, TwoMayWriteAtOnce) {
   Store first(file), second(file);
   first.put_accuracy("a", 0.5);
@@ -117,7 +154,7 @@ TEST_F(StoreTest, RefusesANewerSchemaAndNamesBothVersions) {
   { Store store(file); }
   { Database(file).execute("PRAGMA user_version = 7"); }
   EXPECT_THAT(error_of([&] { Store store(file); }),
-              AllOf(HasSubstr(file.string()), HasSubstr("schema 7"), HasSubstr("up to 3"), HasSubstr("newer")));
+              AllOf(HasSubstr(file.string()), HasSubstr("schema 7"), HasSubstr("up to 4"), HasSubstr("newer")));
 }
 
 TEST_F(StoreTest, TakesOverAStoreOfTheFirstSchema) {
@@ -126,7 +163,8 @@ TEST_F(StoreTest, TakesOverAStoreOfTheFirstSchema) {
     Database old(file);
     old.execute(
         "ALTER TABLE families DROP COLUMN done; ALTER TABLE variants DROP COLUMN recipe;"
-        "ALTER TABLE families DROP COLUMN layout; ALTER TABLE families DROP COLUMN settled; PRAGMA user_version = 1");
+        "ALTER TABLE families DROP COLUMN layout; ALTER TABLE families DROP COLUMN settled;"
+        "DROP TABLE run_times; DROP TABLE speeds; PRAGMA user_version = 1");
     old.execute("INSERT INTO families (key, task) VALUES ('old', 'faces')");
   }
   Store store(file);

@@ -1,0 +1,165 @@
+#include "calibration/observe.h"
+
+#include "scheduling/arrivals.h"
+
+#include <algorithm>
+#include <map>
+#include <tuple>
+#include <utility>
+
+namespace rtmdl {
+namespace {
+
+constexpr Duration kProbePeriod =
+    std::chrono::milliseconds(1);  ///< a stall may have begun so long before it was noticed
+constexpr Duration kMostDispatch = std::chrono::milliseconds(5);  ///< longer waits have another reason
+constexpr std::size_t kRareStalls = 4;                            ///< at most one job in so many is left out
+
+/// One stage on its slot.
+struct Piece {
+  std::size_t job = 0;  ///< index in the records
+  int stage = 0;
+  Time start{}, end{}, ready{};
+  Duration taken{};    ///< by stages that ran over it
+  Duration stalled{};  ///< by the machine, without what those took that ran over it
+  bool hit = false;    ///< a stall was near
+};
+
+class Observing {
+ public:
+  Observing(const RunRecords& run, const PlanProblem& problem, const Choices& choices)
+      : run_(run), problem_(problem), choices_(choices) {
+    observation_.dispatch.resize(problem.processors.size());
+  }
+
+  Observation run() {
+    collect();
+    for (auto& [slot, pieces] : slots_) unnest(slot.first, pieces);
+    deliver();
+    return std::move(observation_);
+  }
+
+ private:
+  using Slot = std::pair<int, int>;  // processor, slot of it
+
+  void collect() {
+    std::vector<std::size_t> order(run_.jobs.size());
+    for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
+    std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+      return std::tie(run_.jobs[a].task, run_.jobs[a].job) < std::tie(run_.jobs[b].task, run_.jobs[b].job);
+    });
+    std::vector<Time> over(problem_.tasks.size());  // when the task's job before ended
+    for (const std::size_t i : order) {
+      const JobRecord& job = run_.jobs[i];
+      if (job.task >= problem_.tasks.size() || job.fate == JobFate::dropped) continue;
+      const PlanTask& task = problem_.tasks[job.task];
+      Time ready = std::max(job.release + release_jitter(run_.seed, job.task, job.job, task.jitter), over[job.task]);
+      for (int s = 0; s < std::min<int>(job.stages, kRecordedStages); ++s) {
+        const JobRecord::Stage& stage = job.stage[static_cast<std::size_t>(s)];
+        if (stage.start == Time{} || stage.end < stage.start || stage.processor >= problem_.processors.size()) break;
+        slots_[{stage.processor, stage.slot}].push_back({i, s, stage.start, stage.end, ready, {}, {}, false});
+        ready = stage.end;
+      }
+      over[job.task] = ready;
+    }
+  }
+
+  void unnest(int processor, std::vector<Piece>& pieces) {
+    std::sort(pieces.begin(), pieces.end(),
+              [](const Piece& a, const Piece& b) { return std::tie(a.start, b.end) < std::tie(b.start, a.end); });
+    std::vector<Piece*> open;  // each contains the next
+    Time free{};               // when the last stage on the slot ended
+    for (Piece& p : pieces) {
+      while (!open.empty() && open.back()->end <= p.start) {
+        free = std::max(free, open.back()->end);
+        open.pop_back();
+      }
+      const Duration wait = std::max(Duration::zero(), p.start - std::max(p.ready, free));
+      const Duration stalled = stalled_in(processor, p.start, p.end);
+      p.stalled += stalled;
+      p.hit = stalled_in(processor, p.start - kProbePeriod, p.end) > Duration::zero();
+      if (wait <= kMostDispatch && stalled_in(processor, p.start - wait - kProbePeriod, p.start) == Duration::zero()) {
+        observation_.dispatch[static_cast<std::size_t>(processor)].push_back(wait);
+        if (p.stage == 0 && p.ready >= free) observation_.lateness.push_back(wait);
+      }
+      if (!open.empty()) {
+        Piece& below = *open.back();
+        below.taken += std::min(p.end, below.end) - std::max(p.start - wait, below.start);
+        below.stalled -= stalled;
+      }
+      open.push_back(&p);
+    }
+    for (const Piece& p : pieces) own_[{p.job, p.stage}] = p;
+  }
+
+  [[nodiscard]] Duration stalled_in(int processor, Time from, Time to) const {
+    const std::vector<int>& cores = run_.cores[static_cast<std::size_t>(processor)];
+    std::map<int, Duration> by_core;
+    // Stalls are by start, and short beside a run: those that may reach into [from, to].
+    auto s = std::lower_bound(run_.stalls.begin(), run_.stalls.end(), from - longest_stall(),
+                              [](const Stall& stall, Time t) { return stall.start < t; });
+    for (; s != run_.stalls.end() && s->start < to; ++s) {
+      if (!cores.empty() && std::find(cores.begin(), cores.end(), s->core) == cores.end()) continue;
+      const Duration overlap = std::min(s->end, to) - std::max(s->start, from);
+      if (overlap > Duration::zero()) by_core[s->core] += overlap;
+    }
+    Duration worst{};
+    for (const auto& [core, time] : by_core) worst = std::max(worst, time);
+    return worst;
+  }
+
+  [[nodiscard]] Duration longest_stall() const {
+    if (!longest_) {
+      longest_ = Duration::zero();
+      for (const Stall& s : run_.stalls) longest_ = std::max(*longest_, s.end - s.start);
+    }
+    return *longest_;
+  }
+
+  void deliver() {
+    for (std::size_t t = 0; t < problem_.tasks.size(); ++t) {
+      const TaskOption& option = problem_.tasks[t].options[static_cast<std::size_t>(choices_[t].option)];
+      std::vector<std::vector<Piece>> jobs, clean;
+      for (std::size_t i = 0; i < run_.jobs.size(); ++i) {
+        const JobRecord& job = run_.jobs[i];
+        if (job.task != t || job.fate != JobFate::completed || job.stages != option.stages.size()) continue;
+        std::vector<Piece> pieces;
+        for (int s = 0; s < job.stages; ++s)
+          if (const auto own = own_.find({i, s}); own != own_.end()) pieces.push_back(own->second);
+        if (pieces.size() != option.stages.size()) continue;
+        const bool hit = std::any_of(pieces.begin(), pieces.end(), [](const Piece& p) { return p.hit; });
+        if (!hit) clean.push_back(pieces);
+        jobs.push_back(std::move(pieces));
+      }
+      const bool rare = (jobs.size() - clean.size()) * kRareStalls <= jobs.size();
+      deliver(problem_.tasks[t].name, option, rare ? clean : jobs);
+    }
+  }
+
+  void deliver(const std::string& task, const TaskOption& option, const std::vector<std::vector<Piece>>& jobs) {
+    if (jobs.empty()) return;
+    OptionTimes times{task, option.variant, option.processor, option.threads, {}};
+    times.stages.resize(option.stages.size());
+    for (const std::vector<Piece>& job : jobs)
+      for (std::size_t s = 0; s < job.size(); ++s)
+        times.stages[s].push_back(
+            std::max(Duration(1), job[s].end - job[s].start - job[s].taken - std::max(Duration{}, job[s].stalled)));
+    observation_.options.push_back(std::move(times));
+  }
+
+  const RunRecords& run_;
+  const PlanProblem& problem_;
+  const Choices& choices_;
+  Observation observation_;
+  std::map<Slot, std::vector<Piece>> slots_;
+  std::map<std::pair<std::size_t, int>, Piece> own_;
+  mutable std::optional<Duration> longest_;
+};
+
+}  // namespace
+
+Observation observe(const RunRecords& run, const PlanProblem& problem, const Choices& choices) {
+  return Observing(run, problem, choices).run();
+}
+
+}  // namespace rtmdl

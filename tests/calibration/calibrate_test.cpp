@@ -1,0 +1,247 @@
+#include "calibration/calibrate.h"
+
+#include "planning/simulator.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <random>
+
+namespace rtmdl {
+namespace {
+
+using namespace std::chrono_literals;
+
+TimeDistribution around(Duration time) {
+  TimeDistribution times;
+  for (int k = 0; k < 100; ++k) times.sorted.push_back(time * (95 + k % 10) / 100);
+  std::sort(times.sorted.begin(), times.sorted.end());
+  return times;
+}
+
+/// Three tasks on two processors, each with an exact and slow form and a faster one that loses accuracy.
+PlanProblem profiled() {
+  PlanProblem p;
+  p.processors = {{"cpu", true, 1}, {"gpu", true, 1}};
+  const auto task = [&](const char* name, Duration period, Duration infer) {
+    PlanTask t;
+    t.name = name;
+    t.period = t.deadline = period;
+    t.miss_rate_limit = 0.01;
+    for (const double speed : {1.0, 0.6, 0.35})
+      for (const int processor : {0, 1}) {
+        TaskOption o;
+        o.variant = speed == 1 ? "source" : speed == 0.6 ? "int8" : "int8-r0.5";
+        o.processor = processor == 0 ? "cpu" : "gpu";
+        o.accuracy_loss = (1 - speed) / 10;
+        for (const auto& [on, time] :
+             {std::pair{0, Duration(500us)}, std::pair{processor, infer}, std::pair{0, Duration(300us)}}) {
+          StageOption stage;
+          stage.processor = on;
+          stage.times = around(Duration(std::llround(static_cast<double>(time.count()) * (time == infer ? speed : 1))));
+          o.stages.push_back(stage);
+        }
+        t.options.push_back(o);
+      }
+    p.tasks.push_back(t);
+  };
+  task("a", 20ms, 9ms);
+  task("b", 31ms, 13ms);
+  task("c", 47ms, 16ms);
+  return p;
+}
+
+/// What the box really does: slower by `factor`, and every twentieth stage takes half as long again.
+PlanProblem truth(double factor) {
+  PlanProblem p = profiled();
+  for (PlanTask& t : p.tasks)
+    for (TaskOption& o : t.options)
+      for (StageOption& s : o.stages) {
+        for (std::size_t k = 0; k < s.times.sorted.size(); ++k)
+          s.times.sorted[k] =
+              Duration(std::llround(static_cast<double>(s.times.sorted[k].count()) * factor * (k >= 95 ? 1.5 : 1)));
+        std::sort(s.times.sorted.begin(), s.times.sorted.end());
+      }
+  return p;
+}
+
+struct Box {
+  PlanProblem problem;
+  std::vector<Choices> played;
+  std::vector<std::uint64_t> seeds;
+  std::int64_t stalled = 0;  ///< misses added to the first task of every play, explained by stalls
+
+  Played operator()(const Choices& choices, Duration length, std::uint64_t seed) {
+    played.push_back(choices);
+    seeds.push_back(seed);
+    Simulator simulator(problem);
+    const SimulationOutcome& o = simulator.run(choices, {.length = length, .seed = seed + 1000});
+    Played result;
+    result.length = length;
+    std::mt19937_64 random(seed);
+    for (std::size_t t = 0; t < problem.tasks.size(); ++t) {
+      result.tasks.push_back({o.tasks[t].released, o.tasks[t].missed, 0});
+      const TaskOption& option = problem.tasks[t].options[static_cast<std::size_t>(choices[t].option)];
+      OptionTimes times{problem.tasks[t].name, option.variant, option.processor, option.threads, {}};
+      for (const StageOption& stage : option.stages) {
+        times.stages.emplace_back();
+        for (std::int64_t k = 0; k < o.tasks[t].completed; ++k)
+          times.stages.back().push_back(stage.times.sorted[random() % stage.times.sorted.size()]);
+      }
+      result.observed.options.push_back(times);
+    }
+    result.tasks[0].missed += stalled;
+    result.tasks[0].stalled += stalled;
+    return result;
+  }
+};
+
+PlanOptions plan_options(double margin = 0) {
+  PlanOptions o;
+  o.simulated = 10s;
+  o.budget = 5s;
+  o.margin = margin;
+  return o;
+}
+
+Calibration calibrated(Box& box, const CalibrateOptions& options = {}, const PlanOptions& plan = plan_options(),
+                       const ModelCorrection& known = {}, const Context& context = {}) {
+  return calibrate(
+      profiled(), known, plan, options, [&](const Choices& c, Duration d, std::uint64_t s) { return box(c, d, s); },
+      [](const ModelCorrection&) {}, context);
+}
+
+TEST(Calibrate, StopsAfterOneRoundWhereTheModelIsRight) {
+  Box box{profiled(), {}, {}};
+  const Calibration c = calibrated(box);
+  EXPECT_TRUE(c.holds);
+  EXPECT_TRUE(c.settled);
+  EXPECT_EQ(c.rounds.size(), 1u);
+  EXPECT_EQ(box.played.size(), 2u) << "the chosen strategy, twice";
+  EXPECT_NE(box.seeds[0], box.seeds[1]);
+}
+
+TEST(Calibrate, ConvergesOnABoxThatIsSlowerWithHeavierTails) {
+  Box box{truth(1.3), {}, {}};
+  const Calibration c = calibrated(box);
+  ASSERT_GE(c.rounds.size(), 2u);
+  EXPECT_FALSE(c.rounds.front().strategies.front().holds());
+  EXPECT_TRUE(c.holds);
+  ASSERT_EQ(c.correction.processors.size(), 2u);
+  for (const ProcessorCorrection& p : c.correction.processors) EXPECT_NEAR(p.factor, 1.3, 0.02) << p.name;
+  for (const CalibratedTask& t : c.rounds.back().strategies.front().tasks) {
+    ASSERT_EQ(t.measured.size(), 2u);
+    for (const double measured : t.measured) EXPECT_NEAR(t.predicted, measured, 0.015 + t.chance) << t.name;
+  }
+  // What it ends with keeps the limits on the real box.
+  PlanProblem model = profiled();
+  apply(model, c.correction);
+  const Plan plan = rtmdl::plan(model, plan_options(), {});
+  ASSERT_TRUE(plan.feasible);
+  Choices choices;
+  for (const PlannedTask& t : plan.tasks) choices.push_back(t.choice);
+  Simulator real(box.problem);
+  for (const TaskOutcome& t : real.run(choices, {.length = 60s, .seed = 99}).tasks) EXPECT_LT(t.miss_rate(), 0.03);
+}
+
+TEST(Calibrate, PredictsWhatItDidNotPlayByTheProcessorsFactor) {
+  Box box{truth(1.3), {}, {}};
+  const Calibration c = calibrated(box);
+  PlanProblem model = profiled();
+  apply(model, c.correction);
+  for (std::size_t t = 0; t < model.tasks.size(); ++t)
+    for (std::size_t o = 0; o < model.tasks[t].options.size(); ++o) {
+      const double expected = to_ms(box.problem.tasks[t].options[o].stages[1].times.quantile(0.5));
+      EXPECT_NEAR(to_ms(model.tasks[t].options[o].stages[1].times.quantile(0.5)), expected, 0.05 * expected);
+    }
+}
+
+TEST(Calibrate, GivesUpAfterItsRoundsAndSaysSo) {
+  // No model explains this box: tasks miss at random.
+  Box inner{profiled(), {}, {}};
+  const Play play = [&](const Choices& c, Duration d, std::uint64_t s) {
+    Played p = inner(c, d, s);
+    p.tasks[0].missed = p.tasks[0].released / 2;
+    return p;
+  };
+  CalibrateOptions options;
+  options.rounds = 3;
+  const Calibration c = calibrate(profiled(), {}, plan_options(), options, play, [](const ModelCorrection&) {}, {});
+  EXPECT_EQ(c.rounds.size(), 3u);
+  EXPECT_FALSE(c.holds);
+  EXPECT_FALSE(c.settled);
+}
+
+TEST(Calibrate, SetsMissesAsideThatStallsExplainButShowsThem) {
+  Box box{profiled(), {}, {}, 100};
+  const Calibration c = calibrated(box);
+  EXPECT_TRUE(c.holds);
+  const CalibratedTask& a = c.rounds[0].strategies[0].tasks[0];
+  EXPECT_GT(a.measured[0], 0.2);
+  EXPECT_LT(a.unstalled[0], 0.02);
+}
+
+TEST(Calibrate, PlaysNeighboursOnlyWhereThePredictionFails) {
+  Box box{truth(1.3), {}, {}};
+  const Calibration c = calibrated(box, {}, plan_options(0.05));
+  const auto& first = c.rounds.front().strategies;
+  ASSERT_FALSE(first.front().holds());
+  ASSERT_GE(first.size(), 2u);
+  EXPECT_EQ(first[0].kind, "chosen");
+  EXPECT_EQ(first.back().kind, "slacker");
+  EXPECT_EQ(first.back().tasks[0].measured.size(), 1u);
+}
+
+TEST(Calibrate, GoesOnFromWhatIsKnown) {
+  Box box{truth(1.3), {}, {}};
+  const Calibration before = calibrated(box);
+  box.played.clear();
+  const Calibration after = calibrated(box, {}, plan_options(), before.correction);
+  EXPECT_TRUE(after.holds);
+  EXPECT_TRUE(after.rounds.front().strategies.front().holds()) << "from the start";
+}
+
+TEST(Calibrate, KeepsWhatEachRoundTaught) {
+  Box box{truth(1.3), {}, {}};
+  std::vector<std::size_t> kept;
+  const Calibration c = calibrate(
+      profiled(), {}, plan_options(), {}, [&](const Choices& ch, Duration d, std::uint64_t s) { return box(ch, d, s); },
+      [&](const ModelCorrection& m) { kept.push_back(m.options.size()); }, {});
+  EXPECT_EQ(kept.size(), c.rounds.size());
+  EXPECT_GE(kept.front(), 3u);
+}
+
+TEST(Calibrate, DiscardsAPlayThatWasStopped) {
+  Box box{truth(1.3), {}, {}};
+  std::atomic<bool> stop{false};
+  Context context;
+  context.stop = &stop;
+  int kept = 0;
+  const Calibration c = calibrate(
+      profiled(), {}, plan_options(), {},
+      [&](const Choices& ch, Duration d, std::uint64_t s) {
+        stop = box.played.size() == 1;
+        return box(ch, d, s);
+      },
+      [&](const ModelCorrection&) { ++kept; }, context);
+  EXPECT_TRUE(c.rounds.empty());
+  EXPECT_EQ(kept, 0);
+  EXPECT_EQ(box.played.size(), 2u);
+}
+
+TEST(Calibrate, IsTheSameForTheSameSeed) {
+  Box one{truth(1.3), {}, {}}, two = one;
+  const Calibration a = calibrated(one), b = calibrated(two);
+  ASSERT_EQ(a.rounds.size(), b.rounds.size());
+  for (std::size_t r = 0; r < a.rounds.size(); ++r)
+    for (std::size_t t = 0; t < 3; ++t) {
+      EXPECT_EQ(a.rounds[r].strategies[0].tasks[t].measured, b.rounds[r].strategies[0].tasks[t].measured);
+      EXPECT_EQ(a.rounds[r].strategies[0].tasks[t].predicted, b.rounds[r].strategies[0].tasks[t].predicted);
+    }
+}
+
+}  // namespace
+}  // namespace rtmdl
