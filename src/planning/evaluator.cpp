@@ -188,6 +188,7 @@ std::optional<Strategy> Evaluator::evaluate(const Choices& choices, bool give_up
   SimulationOptions simulation;
   simulation.length = options_.simulated;
   simulation.seed = options_.seed;
+  simulation.throttling = false;
   if (give_up) simulation.most_misses = limits_;
   if (give_up && !promising(choices)) {
     tell(choices, "unpromising");
@@ -288,12 +289,13 @@ bool Evaluator::holds_below(std::size_t task, std::uint64_t higher, std::uint64_
   };
   rank(dm_);
   if (problem_.tasks[task].hard) {
-    if (!analysis_.bound_below(part, task, higher, problem_.tasks[task].deadline)) return false;
+    if (!analysis_.bound_below(part, task, higher, problem_.tasks[task].deadline, higher | lower)) return false;
     if (all_hard_) return true;
   }
   SimulationOptions simulation;
   simulation.length = options_.simulated;
   simulation.seed = options_.seed;
+  simulation.throttling = false;
   simulation.active = higher | lower | std::uint64_t{1} << task;
   only_one_[task] = limits_[task];
   simulation.most_misses = only_one_;
@@ -324,6 +326,7 @@ bool Evaluator::looks_feasible(const Choices& choices) {
   SimulationOptions simulation;
   simulation.length = options_.simulated / 4;
   simulation.seed = options_.seed;
+  simulation.throttling = false;
   simulation.most_misses = quick_;
   ++evaluated_;
   const bool holds = !simulator_.run(choices, simulation).given_up;
@@ -337,6 +340,7 @@ bool Evaluator::prefix_holds(const std::vector<int>& order, std::size_t count, c
   SimulationOptions simulation;
   simulation.length = options_.simulated;
   simulation.seed = options_.seed;
+  simulation.throttling = false;
   simulation.most_misses = limits_;
   simulation.active = 0;
   for (std::size_t k = 0; k < count; ++k) {

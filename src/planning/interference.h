@@ -11,6 +11,8 @@
 
 namespace rtmdl {
 
+inline constexpr int kKernel = -1;  ///< instead of a task: the kernel that stops real-time threads
+
 /// Consecutive stages of a more urgent task on one processor. Times are nanoseconds.
 struct Interferer {
   int task = 0, visit = 0;

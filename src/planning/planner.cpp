@@ -23,12 +23,13 @@
 namespace rtmdl {
 namespace {
 
-constexpr std::size_t kMostTasksAutoExact = 10;  ///< beyond that `auto` does not try: n! alone is too much
+constexpr std::size_t kMostTasksOftenProven = 10;  ///< with more, `auto` gives proofs less time
 constexpr int kLeastReleases = 20;
 constexpr double kMostJobs = 2e5, kPlentyOfJobs = 2e4;
 constexpr double kMostJobsEnumerated = 2e7;
-constexpr double kDescentShare = 0.2;    ///< of the budget, for a first strategy
-constexpr double kAutoExactShare = 0.7;  ///< of the budget, before `auto` goes back to descent
+constexpr double kDescentShare = 0.2;  ///< of the budget, for a first strategy
+constexpr double kAutoExactShare = 0.7,
+                 kAutoLongShotShare = 0.3;  ///< of the budget, before `auto` goes back to descent
 
 std::size_t index(int i) { return static_cast<std::size_t>(i); }
 
@@ -55,10 +56,7 @@ PlanProblem cautious(PlanProblem problem, double margin) {
   fix_proof_times(problem);
   const auto stretch = [&](Duration& d) { d = Duration(std::llround(static_cast<double>(d.count()) * (1 + margin))); };
   stretch(problem.dispatch);
-  for (PlanProcessor& p : problem.processors) {
-    stretch(p.dispatch);
-    p.realtime_share = 1;
-  }
+  for (PlanProcessor& p : problem.processors) stretch(p.dispatch);
   for (PlanTask& task : problem.tasks) {
     for (TaskOption& option : task.options) {
       for (StageOption& stage : option.stages) {
@@ -97,8 +95,22 @@ bool small_enough_to_enumerate(const PlanProblem& problem, const PlanOptions& op
   return space_of(problem) * jobs <= kMostJobsEnumerated;
 }
 
+/// Every chain on one processor with one slot: ResponseAnalysis::order_free whatever is chosen.
+bool chains_stay(const PlanProblem& problem) {
+  const auto stays = [&](const TaskOption& option) {
+    return std::all_of(option.stages.begin(), option.stages.end(), [&](const StageOption& stage) {
+      return stage.processor == option.stages.front().processor &&
+             problem.processors[index(stage.processor)].slots == 1;
+    });
+  };
+  return std::all_of(problem.tasks.begin(), problem.tasks.end(), [&](const PlanTask& task) {
+    return std::all_of(task.options.begin(), task.options.end(), stays);
+  });
+}
+
 std::string set_model(const Evaluator& evaluator) {
-  return evaluator.all_hard() ? "response-time analysis" : "simulation, set by set";
+  if (!evaluator.all_hard()) return "simulation, set by set";
+  return chains_stay(evaluator.problem()) ? "response-time analysis" : "response-time analysis, set by set";
 }
 
 Searched search(Evaluator& evaluator, const PlanOptions& options, Exchange* exchange) {
@@ -118,13 +130,14 @@ Searched search(Evaluator& evaluator, const PlanOptions& options, Exchange* exch
     search_islands(evaluator, options, {.seed = options.seed, .jobs = options.jobs}, exchange);
     return {false, evaluator.least_loss(), set_model(evaluator)};
   }
-  const bool exact =
-      options.method == "exact" || (options.method == "auto" && exact_is_open(problem, kMostTasksAutoExact));
+  const bool exact = options.method == "exact" || (options.method == "auto" && exact_is_open(problem, kMostExactTasks));
   Searched result{false, evaluator.least_loss(), set_model(evaluator)};
   if (exact) {
     evaluator.allow(kDescentShare);
     search_descent(evaluator, options.seed, 5 + 2 * n);
-    evaluator.allow(options.method == "auto" ? kAutoExactShare : 1);
+    evaluator.allow(options.method == "exact"                       ? 1
+                    : problem.tasks.size() <= kMostTasksOftenProven ? kAutoExactShare
+                                                                    : kAutoLongShotShare);
     const SetSearchResult by_sets = search_by_sets(evaluator);
     result.proven = by_sets.complete;
     result.bound = by_sets.bound;

@@ -84,12 +84,13 @@ struct Plan {
   double space = 0;            ///< size of the search space (may exceed 2^53: a double)
   std::int64_t evaluated = 0;  ///< strategies simulated
   double seconds = 0;
-  bool proven_optimal = false;      ///< with respect to the simulation (same seed, same length); if not feasible: it is
-                                    ///< proven that no strategy is
-  std::string model;                ///< what proofs are about: "simulation, every order", "simulation, set by set"
-                                    ///< (set_search.h), or "response-time analysis" (where every task is hard)
-  double loss_bound = 0;            ///< no strategy has less loss; accuracy_loss where that is proven
-  std::vector<ParetoPoint> pareto;  ///< by loss; none is beaten by another
+  bool proven_optimal = false;  ///< with respect to the simulation (same seed, same length); if not feasible: it is
+                                ///< proven that no strategy is
+  std::string model;            ///< what proofs are about: "simulation, every order", "simulation, set by set"
+                                ///< (set_search.h); where every task is hard "response-time analysis", and with chains
+                                ///< over processors "response-time analysis, set by set"
+  double loss_bound = 0;        ///< no strategy has less loss; accuracy_loss where that is proven
+  std::vector<ParetoPoint> pareto;                     ///< by loss; none is beaten by another
   std::optional<std::vector<Relaxation>> relaxations;  ///< if not feasible and looked for (relax.h); smallest first
 };
 

@@ -71,7 +71,7 @@ struct PlanProcessor {
   int slots = 1;
   Duration dispatch{};  ///< cost of starting a stage here, besides the problem's
   /// Of every second, what the kernel gives to real-time threads (sched_rt_runtime_us); then it stops them on that
-  /// core. Simulated for predictions, not while searching.
+  /// core. Counts in proofs and predictions; not in the simulations of a search.
   double realtime_share = 1;
 };
 

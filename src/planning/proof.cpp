@@ -52,6 +52,14 @@ void add_terms(Proof& proof, const PlanProblem& problem, const BoundDetail& deta
     for (const BoundDetail::Term& term : visit.terms) {
       ProofTerm more = here;
       more.kind = Kind::interference;
+      if (term.task == kKernel) {
+        more.kind = Kind::kernel_stop;
+        more.first_stage = more.stages = 0;
+        more.count = term.jobs;
+        more.each = term.each;
+        add(proof, more);
+        continue;
+      }
       if (detail.method == Method::whole_chain) more.first_stage = more.stages = 0;
       more.its_first_stage = term.first_stage;
       more.its_stages = term.stages;

@@ -18,6 +18,7 @@ struct ProofTerm {
     own,           ///< the task's own work, of `count` jobs
     blocking,      ///< by one stage of `task` that has begun and cannot be stopped, `count` times
     interference,  ///< `count` jobs of the more urgent `task`
+    kernel_stop,   ///< real-time threads have used their share of a second, `count` times
     later_release  ///< negative: the job with the worst response is released `count` periods after the first
   };
   Kind kind = Kind::own;

@@ -118,6 +118,26 @@ void ResponseAnalysis::block(const Choices& choices, std::size_t task) {
   }
 }
 
+/// Adds the stops of the kernel to what all tasks see.
+void ResponseAnalysis::throttle(const Choices& choices, std::uint64_t present) {
+  constexpr std::int64_t kSecond = 1'000'000'000;
+  for (std::size_t p = 0; p < problem_.processors.size(); ++p) {
+    const double share = problem_.processors[p].realtime_share;
+    if (share >= 1) continue;
+    double asked = 0;
+    for (std::size_t i = 0; i < choices.size(); ++i) {
+      if (!(present >> i & 1)) continue;
+      const Chain& mine = chain(choices, i);
+      const std::int64_t jobs = (kSecond + mine.period - 1) / mine.period + mine.queue + 1;
+      for (const Visit& visit : mine.visits)
+        if (index(visit.processor) == p) asked += static_cast<double>(jobs) * static_cast<double>(visit.time);
+    }
+    if (asked <= share * kSecond) continue;
+    const auto stop = static_cast<std::int64_t>((1 - share) * kSecond);
+    higher_.add(static_cast<int>(p), {.task = kKernel, .period = kSecond, .time = stop, .stay = stop});
+  }
+}
+
 /// The tasks of order_ from the top down, to level `last`; the detail is of that one. below_ holds what blocks all of
 /// them.
 void ResponseAnalysis::go_through(const Choices& choices, std::size_t last, BoundDetail* detail) {
@@ -129,6 +149,7 @@ void ResponseAnalysis::go_through(const Choices& choices, std::size_t last, Boun
     block(choices, order_[level]);
   }
   higher_.clear(processors);
+  throttle(choices, present_);
   for (std::size_t level = 0; level < order_.size() && level <= last; ++level) {
     const std::size_t task = order_[level];
     const Chain& mine = chain(choices, task);
@@ -141,7 +162,8 @@ void ResponseAnalysis::go_through(const Choices& choices, std::size_t last, Boun
 }
 
 const std::vector<std::optional<Duration>>& ResponseAnalysis::bounds(const Choices& choices) {
-  sort(choices, in_use(choices));
+  present_ = in_use(choices);
+  sort(choices, present_);
   below_ = {};
   go_through(choices, order_.size() - 1, nullptr);
   return bounds_;
@@ -149,7 +171,8 @@ const std::vector<std::optional<Duration>>& ResponseAnalysis::bounds(const Choic
 
 BoundDetail ResponseAnalysis::detail(const Choices& choices, std::size_t task) {
   BoundDetail detail;
-  sort(choices, in_use(choices));
+  present_ = in_use(choices);
+  sort(choices, present_);
   below_ = {};
   const auto place = std::find(order_.begin(), order_.end(), task);
   if (place != order_.end()) go_through(choices, static_cast<std::size_t>(place - order_.begin()), &detail);
@@ -164,12 +187,14 @@ bool ResponseAnalysis::order_free(const Choices& choices) const {
 }
 
 std::optional<Duration> ResponseAnalysis::bound_below(const Choices& choices, std::size_t task,
-                                                      std::uint64_t more_urgent, Duration within) {
+                                                      std::uint64_t more_urgent, Duration within,
+                                                      std::uint64_t present) {
   more_urgent &= ~(std::uint64_t{1} << task);
+  present_ = present | more_urgent | std::uint64_t{1} << task;
   sort(choices, more_urgent);
   below_ = {};
   for (std::size_t i = 0; i < choices.size(); ++i) {
-    if (i != task && !(more_urgent >> i & 1)) block(choices, i);
+    if (i != task && (present_ >> i & 1) && !(more_urgent >> i & 1)) block(choices, i);
   }
   const Chain& mine = chain(choices, task);
   bool free = mine.single;
@@ -177,6 +202,7 @@ std::optional<Duration> ResponseAnalysis::bound_below(const Choices& choices, st
   const std::int64_t most = within == Duration::max() ? kNone : within.count();
   if (free) {  // nothing that those above it inherit from one another matters
     higher_.clear(problem_.processors.size());
+    throttle(choices, present_);
     for (const std::size_t i : order_) interfere(i, chain(choices, i), {});
     const Outcome outcome = analyse(mine, most);
     return outcome.bound ? std::optional(Duration(*outcome.bound)) : std::nullopt;
@@ -346,6 +372,10 @@ void ResponseAnalysis::describe(const Choices& choices, std::size_t task, const 
         const std::int64_t jobs =
             Interference::count(h, whole ? Window::anywhere : window_of(visit.preemptive), window);
         if (jobs <= 0) continue;
+        if (h.task == kKernel) {
+          out.terms.push_back({kKernel, 0, 1, jobs, Duration(h.time)});
+          continue;
+        }
         const Visit& its = chain(choices, index(h.task)).visits[index(h.visit)];
         out.terms.push_back({h.task, its.first_stage, its.stages, jobs, Duration(h.time)});
       }

@@ -31,6 +31,10 @@
 /// when a window opens, besides what is released in it (on one processor with one slot: none when the window opens
 /// quietly).
 ///
+/// Where the kernel stops real-time threads for the rest of a second (PlanProcessor::realtime_share), and what is there
+/// can ask for more than the share in one second (up to ⌈1 s/T⌉ + queue + 1 jobs of each task, whatever its priority),
+/// the stop counts as the most urgent visit of all, once a second.
+///
 /// With several slots a bound is that of one slot: a stage never changes its slot, and what runs there before it or
 /// over it while it waits arrived after the last moment at which the slot began something less urgent; safe, and
 /// pessimistic.
@@ -57,7 +61,7 @@ void fix_proof_times(PlanProblem& problem);
 /// How a bound comes about: the terms of its equation at the fixed point.
 struct BoundDetail {
   enum class Method { none, busy_period, last_segment, by_visit, whole_chain };
-  struct Term {
+  struct Term {                                 ///< task kKernel: what the kernel stops
     int task = 0, first_stage = 0, stages = 1;  ///< whose work it is
     std::int64_t jobs = 0;
     Duration each{};
@@ -90,11 +94,11 @@ class ResponseAnalysis {
   /// out, as if they were not there. Valid until the next call.
   const std::vector<std::optional<Duration>>& bounds(const Choices& choices);
 
-  /// The bound of `task` where the tasks of the mask are more urgent (in the order of `choices`) and all others,
-  /// priority 0 or not, less urgent; none when it is beyond `within`. For Audsley's assignment of priorities from the
-  /// bottom up.
+  /// The bound of `task` where the tasks of the mask are more urgent (in the order of `choices`) and all others of
+  /// `present`, priority 0 or not, less urgent; none when it is beyond `within`. For Audsley's assignment of priorities
+  /// from the bottom up.
   std::optional<Duration> bound_below(const Choices& choices, std::size_t task, std::uint64_t more_urgent,
-                                      Duration within = Duration::max());
+                                      Duration within = Duration::max(), std::uint64_t present = ~std::uint64_t{0});
   /// bound_below() does not depend on the order of the more urgent tasks, and a task that fits at a level fits at every
   /// higher one: Audsley's assignment is optimal (Davis and Burns 2011). True if every chain stays on one processor
   /// with one slot; with chains over processors what a task inherits depends on the order above it.
@@ -137,6 +141,7 @@ class ResponseAnalysis {
   }
   void sort(const Choices& choices, std::uint64_t among);
   void block(const Choices& choices, std::size_t task);
+  void throttle(const Choices& choices, std::uint64_t present);
   void go_through(const Choices& choices, std::size_t last, BoundDetail* detail);
   Outcome analyse(const Chain& chain, std::int64_t within);
   Outcome one_processor(const Chain& chain, std::int64_t limit);
@@ -150,6 +155,7 @@ class ResponseAnalysis {
   bool whole_ = true;                                 ///< chains_ holds every option, not only the chosen
   std::vector<std::vector<Chain>> chains_;            ///< per task and option
   std::vector<std::size_t> order_;                    ///< most urgent first
+  std::uint64_t present_ = 0;                         ///< tasks that are there, of any priority
   std::vector<std::int64_t> blocking_;                ///< per level and processor: longest stage below that level
   std::array<std::int64_t, kMaxProcessors> below_{};  ///< of the task that is analysed
   std::vector<VisitOutcome> visit_outcomes_;          ///< of several()

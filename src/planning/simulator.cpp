@@ -157,7 +157,8 @@ struct Simulator::State {
   std::vector<std::int64_t> busy;      ///< per processor
   std::vector<std::int64_t> dispatch;  ///< per processor
   std::vector<Throttle> throttles;     ///< per slot
-  bool throttled = false;              ///< one of them has a budget
+  bool limited = false;                ///< one of them has a budget
+  bool throttled = false;              ///< and it counts
   bool paced = false;                  ///< throttled, or a chosen option knows its times alone
   SimulationOutcome outcome;
 
@@ -199,7 +200,7 @@ Simulator::Simulator(const PlanProblem& problem) : problem_(problem) {
     s.dispatch.push_back(dispatch_cost(problem, static_cast<int>(p)).count());
     const double share = problem.processors[p].realtime_share;
     Throttle throttle;
-    if (share < 1) throttle.budget = static_cast<std::int64_t>(share * kThrottlePeriod), s.throttled = true;
+    if (share < 1) throttle.budget = static_cast<std::int64_t>(share * kThrottlePeriod), s.limited = true;
     s.throttles.resize(s.slots.size(), throttle);
   }
   s.finish.resize(s.slots.size());
@@ -214,6 +215,7 @@ void Simulator::State::prepare(const PlanProblem& problem, const Choices& choice
     bad_input(fmt::format("{} choices for {} tasks", choices.size(), problem.tasks.size()));
   }
   config.policy = options.policy;
+  throttled = limited && options.throttling;
   paced = throttled;
   for (Throttle& t : throttles) t.used = 0, t.stopped = false;
   releases.reset();

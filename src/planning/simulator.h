@@ -24,6 +24,7 @@ struct SimulationOptions {
   std::uint64_t seed = 1;  ///< the same seed gives the same releases and the same quantiles per job to every strategy
                            ///< (common random numbers)
   bool collect_responses = false;
+  bool throttling = true;                    ///< PlanProcessor::realtime_share counts
   std::uint64_t active = ~std::uint64_t{0};  ///< a bit per task: the others release nothing
   std::span<const std::int64_t> most_misses =
       {};  ///< per task; the simulation is given up when a task misses more. Empty: never

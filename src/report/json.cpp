@@ -118,6 +118,7 @@ std::string_view name_of(ProofTerm::Kind kind) {
     case ProofTerm::Kind::own: return "own";
     case ProofTerm::Kind::blocking: return "blocking";
     case ProofTerm::Kind::interference: return "interference";
+    case ProofTerm::Kind::kernel_stop: return "kernel_stop";
     case ProofTerm::Kind::later_release: break;
   }
   return "later_release";

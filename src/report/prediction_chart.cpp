@@ -57,12 +57,16 @@ class Chart {
 
   [[nodiscard]] std::string axes() const {
     std::string svg;
+    double labelled = -1e9;  // the small ticks lie too close for a label each
     for (const double tick : kTicks) {
       if (tick > most_) break;
       const std::string text = fmt::format("{:g} %", tick * 100);
       svg += svg_line(x_of(tick), y_of(0), x_of(tick), y_of(most_), "grid");
       svg += svg_line(x_of(0), y_of(tick), x_of(most_), y_of(tick), "grid");
-      svg += svg_text(x_of(tick), y_of(0) + 16, text, "class=\"axis\" text-anchor=\"middle\"");
+      if (x_of(tick) - labelled > 34) {
+        svg += svg_text(x_of(tick), y_of(0) + 16, text, "class=\"axis\" text-anchor=\"middle\"");
+        labelled = x_of(tick);
+      }
       svg += svg_text(x_of(0) - 8, y_of(tick) + 4, text, "class=\"axis\" text-anchor=\"end\"");
     }
     svg += svg_text((kLeft + kSize - kRight) / 2, kSize - 12, "predicted miss rate (square-root axes)",

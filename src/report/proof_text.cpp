@@ -62,6 +62,11 @@ std::string story(const Proof& p) {
   if (const Duration others = sum_of(p, Kind::interference); others > Duration{})
     parts.push_back(fmt::format("{} of more urgent work goes first ({})", format_duration(others),
                                 listed(tasks_of(p, Kind::interference))));
+  if (const Duration stops = sum_of(p, Kind::kernel_stop); stops > Duration{})
+    parts.push_back(
+        fmt::format("the kernel stops real-time threads for {}, because all that is there could ask for "
+                    "more than it gives them of a second",
+                    format_duration(stops)));
   const Duration own = sum_of(p, Kind::own), later = sum_of(p, Kind::later_release);
   parts.push_back(later == Duration{}
                       ? fmt::format("its own work takes {}", format_duration(own))
@@ -111,6 +116,7 @@ std::string what(const ProofTerm& t) {
     case Kind::interference:
       return fmt::format("more urgent: {}{}", t.task, stages_text(t.its_first_stage, t.its_stages));
     case Kind::later_release: return "released periods later";
+    case Kind::kernel_stop: return "the kernel stops real-time threads (sched_rt_runtime_us)";
   }
   return "";
 }

@@ -72,9 +72,27 @@ TEST(EdgeBoxAtHalfLoad, RunsEndToEnd) {
   const Json plan = json_of(run_rtmdl("plan --json --load 50% " + tasks));
   EXPECT_TRUE(plan["feasible"].get<bool>());
   EXPECT_EQ(plan["tasks"].size(), 5U);
+  EXPECT_TRUE(plan["search"]["proven_optimal"].get<bool>());
+  EXPECT_THAT(plan["search"]["model"].get<std::string>(), HasSubstr("simulation"));
+  EXPECT_EQ(plan["search"]["loss_bound"], plan["objective"]["accuracy_loss"]);
+  for (const Json& t : plan["tasks"]) {
+    EXPECT_LE(t["expected_miss_rate"].get<double>(), t["miss_rate_limit"].get<double>()) << t["name"];
+    EXPECT_GE(t["expected_miss_rate_95"].get<double>(), 0) << t["name"];
+  }
+  EXPECT_THAT(read_file(kWorkspace / "plan.html"), HasSubstr("</html>"));
+  EXPECT_THAT(read_file(kWorkspace / "plan.svg"), HasSubstr("</svg>"));
+
+  const fs::path log = kWorkspace / "candidates.csv";
+  json_of(run_rtmdl(fmt::format("plan --json --load 50% --log '{}' {}", log.string(), tasks)));
+  EXPECT_THAT(read_file(log), HasSubstr("fate,about,accuracy_loss,miss_rate,speech,speech on,speech priority"));
+  EXPECT_THAT(read_file(log), HasSubstr("\nfeasible,"));
 
   const Json simulated = json_of(run_rtmdl("simulate --json --load 50% --duration 20s " + tasks));
   expect_run_fields(simulated);
+  for (const Json& t : simulated["tasks"]) {
+    EXPECT_LE(t["mean_miss_rate"].get<double>(), 0.01) << t["name"];
+    EXPECT_GE(t["mean_miss_rate_95"].get<double>(), 0) << t["name"];
+  }
   EXPECT_LE(simulated["miss_rate"].get<double>(), 0.01);
 
   const Json compared =

@@ -1,7 +1,6 @@
+#include "planning/brute_force.h"
 #include "planning/planner.h"
 #include "planning/random_problem.h"
-#include "planning/response_time.h"
-#include "planning/simulator.h"
 
 #include <gtest/gtest.h>
 
@@ -15,72 +14,23 @@ namespace {
 
 using namespace std::chrono_literals;
 using testing::between;
+using testing::brute_force;
+using testing::Found;
 using testing::Random;
+using testing::random_instance;
 using testing::random_problem;
-
-struct Found {
-  bool feasible = false;
-  double loss = 0;
-  int strategies = 0;
-};
-
-/// Every combination of options in every order, judged from the problem's own words.
-Found brute_force(const PlanProblem& problem, const PlanOptions& options) {
-  const std::size_t n = problem.tasks.size();
-  Simulator simulator(problem);
-  Found best;
-  Choices choices(n);
-  for (bool more = true; more;) {
-    std::set<std::string> shared;
-    std::int64_t bytes = 0, memory = 0;
-    double loss = 0;
-    for (std::size_t i = 0; i < n; ++i) {
-      const TaskOption& option = problem.tasks[i].options[static_cast<std::size_t>(choices[i].option)];
-      if (option.content.empty() || shared.insert(option.content).second) bytes += option.bytes;
-      memory += option.memory;
-      loss += problem.tasks[i].weight * option.accuracy_loss;
-    }
-    std::vector<int> priorities(n);
-    std::iota(priorities.begin(), priorities.end(), 1);
-    do {
-      ++best.strategies;
-      for (std::size_t i = 0; i < n; ++i) choices[i].priority = priorities[i];
-      bool feasible = (!problem.storage || bytes <= *problem.storage) && (!problem.memory || memory <= *problem.memory);
-      const auto bounds = response_bounds(problem, choices);
-      const SimulationOutcome& o = simulator.run(choices, {.length = options.simulated, .seed = options.seed});
-      for (std::size_t i = 0; i < n; ++i) {
-        const PlanTask& task = problem.tasks[i];
-        feasible &= o.tasks[i].miss_rate() <= (task.hard ? 0 : task.miss_rate_limit) + 1e-12;
-        feasible &= !task.hard || (bounds[i] && *bounds[i] <= task.deadline);
-      }
-      if (feasible && (!best.feasible || loss < best.loss)) best.feasible = true, best.loss = loss;
-    } while (std::next_permutation(priorities.begin(), priorities.end()));
-    more = false;
-    for (std::size_t i = 0; i < n && !more; ++i) {
-      more = ++choices[i].option < static_cast<int>(problem.tasks[i].options.size());
-      if (!more) choices[i].option = 0;
-    }
-  }
-  return best;
-}
 
 TEST(ExactSearch, IsBruteForceOnSmallInstances) {
   int feasible = 0, lossy = 0, proven = 0;
-  constexpr int kInstances = 400;
+  constexpr int kInstances = 500;
   for (int seed = 0; seed < kInstances; ++seed) {
-    Random random(static_cast<std::uint64_t>(seed));
-    PlanProblem problem = random_problem(random, {});
-    if (between(random, 0, 2) == 0) problem.storage = between(random, 3, 20) * 1'000'000;
-    if (between(random, 0, 3) == 0) problem.memory = between(random, 6, 40) * 1'000'000;
-    for (PlanTask& task : problem.tasks) task.hard = between(random, 0, 7) == 0;
-    if (problem.tasks.size() > 1 && between(random, 0, 3) == 0) {
-      problem.tasks[0].options[0].content = problem.tasks[1].options[0].content = "one model of two tasks";
-      problem.tasks[1].options[0].bytes = problem.tasks[0].options[0].bytes;
-    }
-    const PlanOptions options{.method = "exact", .simulated = 200ms, .budget = 1h, .seed = random()};
+    Random random;
+    const PlanProblem problem = random_instance(seed, random);
+    const PlanOptions options{.method = "exact", .simulated = 100ms, .budget = 1h, .seed = random()};
     const Found expected = brute_force(problem, options);
     const Plan found = plan(problem, options, {});
     ASSERT_TRUE(found.proven_optimal) << "seed " << seed;
+    ASSERT_EQ(found.model, "simulation, every order") << "seed " << seed;
     ASSERT_EQ(found.feasible, expected.feasible) << "seed " << seed << ": " << found.reason;
     ASSERT_EQ(found.space, expected.strategies);
     if (expected.feasible) {

@@ -40,7 +40,8 @@ class PlanFile : public ::testing::Test {
       plan_.pareto[1].choices.push_back({0, static_cast<int>(t) + 1});
     plan_.relaxations = {{"deadline", "a", "20 ms", "27 ms", 0.35, "a: deadline 27 ms instead of 20 ms"}};
     for (std::size_t t = 0; t < problem_.tasks.size(); ++t)
-      plan_.tasks.push_back({{0, static_cast<int>(t) + 1}, 0.01, 0.008, 0.001, 0.02, {0.5}, std::chrono::milliseconds(3)});
+      plan_.tasks.push_back(
+          {{0, static_cast<int>(t) + 1}, 0.01, 0.008, 0.001, 0.02, {0.5}, std::chrono::milliseconds(3)});
     save_plan(path(), plan_, problem_, kKey);
   }
   void TearDown() override { std::filesystem::remove_all(folder_); }
