@@ -102,10 +102,21 @@ std::string trouble_of(const PlanProblem& problem, const Choices& choices, std::
     return fmt::format("{}{} may ask for {} of {}{}", name, with, format_percent(load, 0), processor.name,
                        processor.slots > 1 ? ", and the bound counts on one of its slots only" : "");
   }
+  std::string stops;
+  for (const BoundDetail::Visit& visit : detail.visits) {
+    const PlanProcessor& processor = problem.processors[static_cast<std::size_t>(visit.processor)];
+    if (!stops.empty() || !kernel_may_stop(problem, choices, visit.processor)) continue;
+    stops = fmt::format(
+        "; the kernel alone may stop it for {}, because all tasks together could ask for more than {} of a second of "
+        "{} "
+        "(sched_rt_runtime_us)",
+        format_duration(from_seconds(1 - processor.realtime_share)), format_percent(processor.realtime_share, 0),
+        processor.name);
+  }
   return fmt::format(
       "the worst case grows beyond {}: by then a newer input may push out the one that waits (at most {} may wait), so "
-      "that some jobs are never done",
-      format_duration(detail.limit), problem.tasks[task].queue);
+      "that some jobs are never done{}",
+      format_duration(detail.limit), problem.tasks[task].queue, stops);
 }
 
 /// Proof::growth, by bisection, to a thousandth. `keep`: who must stay proven.

@@ -385,6 +385,20 @@ void ResponseAnalysis::describe(const Choices& choices, std::size_t task, const 
   }
 }
 
+bool kernel_may_stop(const PlanProblem& problem, const Choices& choices, int processor) {
+  const double share = problem.processors[index(processor)].realtime_share;
+  double asked = 0;
+  for (std::size_t i = 0; i < choices.size(); ++i) {
+    if (choices[i].priority <= 0) continue;
+    const PlanTask& task = problem.tasks[i];
+    const double jobs = std::ceil(1 / to_seconds(task.period)) + task.queue + 1;
+    for (const StageOption& stage : task.options[index(choices[i].option)].stages)
+      if (stage.processor == processor)
+        asked += jobs * to_seconds(longest_time(stage, dispatch_cost(problem, processor)));
+  }
+  return share < 1 && asked > share;
+}
+
 std::vector<std::optional<Duration>> response_bounds(const PlanProblem& problem, const Choices& choices,
                                                      double execution_factor) {
   return ResponseAnalysis(problem, choices, execution_factor).bounds(choices);

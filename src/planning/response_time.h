@@ -58,6 +58,10 @@ inline constexpr double kExecutionFactor = 1.2;
 /// Writes both into every stage, so that they stay what they are when the measured times are stretched afterwards.
 void fix_proof_times(PlanProblem& problem);
 
+/// Whether the tasks that are there (priority above 0) could ask for more of a processor in some second than the kernel
+/// gives to real-time threads.
+[[nodiscard]] bool kernel_may_stop(const PlanProblem& problem, const Choices& choices, int processor);
+
 /// How a bound comes about: the terms of its equation at the fixed point.
 struct BoundDetail {
   enum class Method { none, busy_period, last_segment, by_visit, whole_chain };

@@ -175,7 +175,7 @@ std::string front_sentence(const Plan& plan) {
                            [&](const ParetoPoint& p) { return p.feasible && p.miss_rate <= chosen->miss_rate / 2; });
   if (more == front.end())
     more = std::find_if(chosen + 1, front.end(), [](const ParetoPoint& p) { return p.feasible; });
-  if (more != front.end()) {
+  if (more != front.end() && chosen->miss_rate >= 0.001) {  // of less there is nothing to win
     const double left = more->miss_rate / chosen->miss_rate;
     const std::string what = left <= 0     ? "avoid all misses"
                              : left <= 0.4 ? fmt::format("divide the misses by {:.2g}", 1 / left)

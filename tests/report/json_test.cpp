@@ -69,9 +69,10 @@ TEST(Json, of_a_plan_has_the_promised_fields) {
   EXPECT_EQ(
       shape(json),
       "{feasible:boolean,reason:string,objective:{accuracy_loss:real,miss_rate:real},storage:{bytes:int,limit:int},"
-      "search:{method:string,space:real,evaluated:int,seconds:real,proven_optimal:boolean},"
-      "tasks:[{name:string,variant:string,priority:int,processor:string,segments:int,threads:int,accuracy:real,"
-      "accuracy_loss:real,miss_rate:real,"
+      "search:{method:string,space:real,evaluated:int,seconds:real,proven_optimal:boolean,model:string,"
+      "loss_bound:real},tasks:[{name:string,variant:string,priority:int,processor:string,segments:int,threads:int,"
+      "accuracy:real,"
+      "accuracy_loss:real,miss_rate:real,expected_miss_rate:real,expected_miss_rate_95:real,"
       "miss_rate_limit:real,utilisation:{cpu:real,gpu:real},response_bound_ms:real}],pareto:[{accuracy_loss:real,miss_"
       "rate:real,feasible:boolean,chosen:boolean,variants:{speech:string,faces:string,lines:string,text:string,"
       "classes:string}}],relaxations:[]}");
