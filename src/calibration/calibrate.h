@@ -28,7 +28,8 @@ struct Played {
 /// Runs a strategy on the box.
 using Play = std::function<Played(const Choices& choices, Duration length, std::uint64_t seed)>;
 
-inline constexpr double kCalibratedMargin = 0.1;
+/// What a plan adds to its times: from the profile alone, and once they were seen in runs.
+inline constexpr double kProfiledMargin = 0.2, kCalibratedMargin = 0.1;
 
 struct CalibrateOptions {
   Duration play = std::chrono::seconds(8);  ///< length of each play

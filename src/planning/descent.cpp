@@ -1,6 +1,6 @@
 #include "planning/descent.h"
 
-#include "planning/relaxation.h"
+#include "planning/climb.h"
 
 #include <algorithm>
 #include <cmath>
@@ -12,6 +12,8 @@ namespace {
 
 constexpr double kLossFloor = 1e-3;  ///< a step that costs less than this is taken to cost this much
 constexpr std::size_t kSimulatedSteps = 3;
+constexpr double kFinestStep = 0.001, kCoarseStep = 0.01;  ///< of climbing, where there are many tasks and few
+constexpr int kClimbsInTurn = 4, kPatienceInTurn = 100;    ///< where there are many, both in turn
 
 std::size_t index(int i) { return static_cast<std::size_t>(i); }
 
@@ -24,7 +26,7 @@ struct Step {
 class Descent {
  public:
   Descent(Evaluator& evaluator, std::uint64_t seed, int patience)
-      : evaluator_(evaluator), random_(seed), patience_(patience) {}
+      : evaluator_(evaluator), climb_(evaluator), random_(seed), patience_(patience) {}
 
   void run() {
     Choices choices = source_choices(evaluator_.problem());
@@ -35,56 +37,32 @@ class Descent {
     if (lower_to_capacity()) {
       if (const auto s = evaluator_.evaluate(current_.choices, false)) current_ = *s;
     }
-    start_from_relaxations();
+    climb_.run(large() ? kFinestStep : kCoarseStep);
+    if (evaluator_.best() && better(evaluator_.best()->score, current_.score)) current_ = *evaluator_.best();
     while (!current_.score.feasible && !over() && lower_once()) {
     }
     if (evaluator_.best()) current_ = *evaluator_.best();
-    polish();
+    for (int fruitless = 0; large() && fruitless < patience_ && !over(); ++fruitless) {
+      if (!current_.score.feasible || evaluator_.at_least_loss()) break;
+      const double loss = current_.score.loss;
+      climb_.go_on_from(current_);
+      for (int k = 0; k < kClimbsInTurn && !over(); ++k) climb_.try_again(random_());
+      current_ = *evaluator_.best();
+      polish(kPatienceInTurn);
+      if (current_.score.loss < loss) fruitless = 0;
+    }
+    polish(patience_);
   }
 
   void run_from(const Strategy& start) {
     current_ = start;
-    polish();
+    polish(patience_);
   }
 
  private:
   bool over() const { return evaluator_.out_of_time(); }
   /// Whether a simulation takes so long that a quick look before it pays.
   bool large() const { return evaluator_.tasks() > 10; }
-
-  /// The most room on the processors for which the best choice by utilisation keeps the limits, by bisection; then each
-  /// processor on its own, since they seldom are as hard to fill.
-  void start_from_relaxations() {
-    const std::vector<int> dm = deadline_monotonic_order(evaluator_.problem());
-    const std::size_t processors = evaluator_.problem().processors.size();
-    const auto holds = [&](const std::vector<double>& room) {
-      Choices choices = relaxed_choices(evaluator_, room);
-      set_priorities(choices, dm);
-      if (!seen_.insert(key(choices)).second) return current_.score.feasible && current_.choices == choices;
-      if (!evaluator_.looks_feasible(choices)) return false;
-      const auto tried = evaluator_.evaluate(choices, true);
-      if (tried && better(tried->score, current_.score)) current_ = *tried;
-      return tried.has_value();
-    };
-    double low = 0.2, high = 1;
-    if (holds(std::vector<double>(processors, high))) low = high;
-    for (int step = 0; step < 7 && low < high && !over(); ++step) {
-      const double middle = (low + high) / 2;
-      (holds(std::vector<double>(processors, middle)) ? low : high) = middle;
-    }
-    std::vector<double> room(processors, low);
-    for (std::size_t p = 0; p < processors && processors > 1 && low < 1; ++p) {
-      double most = 1;
-      const double from = room[p];
-      for (int step = 0; step < 4 && !over(); ++step) {
-        auto trial = room;
-        trial[p] = (room[p] + most) / 2;
-        if (holds(trial)) room = trial;
-        else most = trial[p];
-      }
-      if (room[p] < from) room[p] = from;
-    }
-  }
 
   /// Steps without simulation, each the one that takes most of what processors are asked for beyond what they have, per
   /// loss.
@@ -285,10 +263,10 @@ class Descent {
     return evaluator_.loss(choices) <= now.loss + 1e-9 && evaluator_.promising(choices);
   }
 
-  void polish() {
+  void polish(int given) {
     int fruitless = 0;
     // Where no accuracy can be won any more there is little left to find.
-    const int patience = evaluator_.at_least_loss() ? patience_ / 4 : patience_;
+    const int patience = evaluator_.at_least_loss() ? given / 4 : given;
     // Looking at a neighbour is cheap against simulating it, but not free: hence the second limit.
     for (int looked = 0; fruitless < patience && looked < 200 * patience && !over(); ++looked) {
       Choices choices = current_.choices;
@@ -319,6 +297,7 @@ class Descent {
   }
 
   Evaluator& evaluator_;
+  Climb climb_;
   std::mt19937_64 random_;
   int patience_;
   Strategy current_;

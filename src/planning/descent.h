@@ -1,10 +1,11 @@
 #pragma once
 /// Heuristic search for spaces too large to be searched whole.
 ///
-/// Starts from the least loss with deadline-monotonic priorities; lowers one option at a time, the one that relieves
-/// the processors of the tasks that miss the most for the least loss (a few of the best by that estimate are
-/// simulated); then a seeded local search: raise an option, exchange two tasks' options, move a stage to another
-/// processor, change the order. Every accepted step is better by Score.
+/// Starts from the least loss with deadline-monotonic priorities, then climbs (climb.h); where nothing holds so, lowers
+/// one option at a time, the one that relieves the processors of the tasks that miss the most for the least loss (a few
+/// of the best by that estimate are simulated); then a seeded local search: raise an option, exchange two tasks'
+/// options, move a stage to another processor, change the order. Every accepted step is better by Score. With many
+/// tasks it and climbing take turns.
 
 #include "planning/evaluator.h"
 

@@ -40,13 +40,20 @@ bool better(const Score& a, const Score& b) {
   return false;
 }
 
-std::vector<int> deadline_monotonic_order(const PlanProblem& problem) {
+namespace {
+
+std::vector<int> order_by(const PlanProblem& problem, Duration PlanTask::*time) {
   std::vector<int> order(problem.tasks.size());
   std::iota(order.begin(), order.end(), 0);
   std::stable_sort(order.begin(), order.end(),
-                   [&](int a, int b) { return problem.tasks[index(a)].deadline < problem.tasks[index(b)].deadline; });
+                   [&](int a, int b) { return problem.tasks[index(a)].*time < problem.tasks[index(b)].*time; });
   return order;
 }
+
+}  // namespace
+
+std::vector<int> deadline_monotonic_order(const PlanProblem& problem) { return order_by(problem, &PlanTask::deadline); }
+std::vector<int> rate_monotonic_order(const PlanProblem& problem) { return order_by(problem, &PlanTask::period); }
 
 void set_priorities(Choices& choices, const std::vector<int>& order) {
   for (std::size_t k = 0; k < order.size(); ++k) choices[index(order[k])].priority = static_cast<int>(k) + 1;
@@ -67,9 +74,8 @@ Evaluator::Evaluator(const PlanProblem& problem, const PlanOptions& options, con
     first = std::min(first, task.offset.count());
     last = std::max(last, (task.offset + (jobs - 1) * task.period + task.deadline).count());
   }
-  dm_ = rm_ = deadline_monotonic_order(problem);
-  std::stable_sort(rm_.begin(), rm_.end(),
-                   [&](int a, int b) { return problem.tasks[index(a)].period < problem.tasks[index(b)].period; });
+  dm_ = deadline_monotonic_order(problem);
+  rm_ = rate_monotonic_order(problem);
   only_one_.assign(tasks(), std::numeric_limits<std::int64_t>::max());
   for (const PlanProcessor& p : problem.processors)
     capacity_.push_back(p.slots * std::max<std::int64_t>(last - first, 0));
@@ -184,8 +190,24 @@ bool Evaluator::all_preemptive(const Choices& choices) const {
   return true;
 }
 
-std::optional<Strategy> Evaluator::evaluate(const Choices& choices, bool give_up) {
+double Evaluator::strain_of(std::size_t task, const TaskOutcome& outcome, std::optional<Duration> bound) const {
+  const double deadline = to_seconds(problem_.tasks[task].deadline);
+  double strain = 0;
+  if (problem_.tasks[task].hard) strain = bound ? to_seconds(*bound) / deadline : kMostStrain;
+  const std::int64_t kept = outcome.released - limits_[task];
+  if (kept > outcome.completed) return kMostStrain;
+  if (kept > 0) {
+    std::vector<float> responses = outcome.responses_ms;
+    const auto last = responses.begin() + (kept - 1);
+    std::nth_element(responses.begin(), last, responses.end());
+    strain = std::max(strain, static_cast<double>(*last) / 1e3 / deadline);
+  }
+  return std::min(strain, kMostStrain);
+}
+
+std::optional<Strategy> Evaluator::evaluate(const Choices& choices, bool give_up, std::vector<double>* strain) {
   SimulationOptions simulation;
+  simulation.collect_responses = strain != nullptr;
   simulation.length = options_.simulated;
   simulation.seed = options_.seed;
   simulation.throttling = false;
@@ -217,6 +239,11 @@ std::optional<Strategy> Evaluator::evaluate(const Choices& choices, bool give_up
     return std::nullopt;
   }
 
+  if (strain) {
+    strain->clear();
+    for (std::size_t i = 0; i < tasks(); ++i)
+      strain->push_back(strain_of(i, outcome.tasks[i], any_hard_ ? strategy.bounds[i] : std::nullopt));
+  }
   Score& score = strategy.score;
   strategy.choices = choices;
   for (std::size_t i = 0; i < tasks(); ++i) {

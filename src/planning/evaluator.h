@@ -43,6 +43,8 @@ struct Book {
   std::int64_t evaluated = 0;
 };
 
+inline constexpr double kMostStrain = 2;
+
 class Evaluator {
  public:
   /// `problem` is kept by reference; its times are taken as they are.
@@ -74,7 +76,9 @@ class Evaluator {
   [[nodiscard]] bool promising(const Choices& choices) const;
 
   /// Simulates. With `give_up`, nothing is returned (and nothing entered in the book) as soon as a limit is broken.
-  std::optional<Strategy> evaluate(const Choices& choices, bool give_up);
+  /// `strain`, if wanted: per task, the response that all jobs keep but those that may miss, over the deadline (hard:
+  /// the bound, where that is more); at most kMostStrain, which dropped jobs count as.
+  std::optional<Strategy> evaluate(const Choices& choices, bool give_up, std::vector<double>* strain = nullptr);
   /// Whether the `count` most urgent tasks of `order` keep their limits and proofs when only they run. On preemptive
   /// processors the others do not touch them, so a broken limit stays broken whatever is added below.
   /// Without `proofs`, only their limits in the simulation.
@@ -121,6 +125,7 @@ class Evaluator {
     std::vector<double> utilisation;
   };
   Facts facts_of(std::size_t task, std::size_t option) const;
+  double strain_of(std::size_t task, const TaskOutcome& outcome, std::optional<Duration> bound) const;
   void enter(const Strategy& strategy, bool fits);
   void tell(const Choices& choices, std::string_view fate, int task = -1, double miss_rate = 0) const;
 
@@ -143,8 +148,9 @@ class Evaluator {
   std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
 };
 
-/// Priorities 1..n by deadline, ties by index.
+/// Tasks by deadline, by period; ties by index.
 [[nodiscard]] std::vector<int> deadline_monotonic_order(const PlanProblem& problem);
+[[nodiscard]] std::vector<int> rate_monotonic_order(const PlanProblem& problem);
 /// Writes priorities 1..n in the order of `order`.
 void set_priorities(Choices& choices, const std::vector<int>& order);
 

@@ -1,5 +1,7 @@
 #include "planning/exact.h"
 
+#include "planning/open_tasks.h"
+
 #include <algorithm>
 #include <array>
 #include <limits>
@@ -36,14 +38,15 @@ struct PrefixHash {
 class Exact {
  public:
   explicit Exact(Evaluator& evaluator)
-      : evaluator_(evaluator), n_(evaluator.tasks()), dm_(deadline_monotonic_order(evaluator.problem())) {
-    prepare();
-  }
+      : evaluator_(evaluator),
+        n_(evaluator.tasks()),
+        dm_(deadline_monotonic_order(evaluator.problem())),
+        open_tasks_(evaluator, dm_) {}
   bool run();
 
  private:
-  /// Options of the first `depth` tasks of dm_, as places in by_loss_. The siblings after the last one are still to
-  /// come.
+  /// Options of the first `depth` tasks of dm_, as places in OpenTasks::options. The siblings after the last one are
+  /// still to come.
   struct Node {
     double bound = 0;
     double load = 0;  ///< utilisation so far: among equal bounds the lightest first
@@ -58,7 +61,6 @@ class Exact {
     }
   };
 
-  void prepare();
   Node rated(Node node) const;
   bool hopeless(const Node& node) const;
   bool try_orders(const Choices& choices);
@@ -75,11 +77,7 @@ class Exact {
   Evaluator& evaluator_;
   std::size_t n_;
   std::vector<int> dm_;
-  std::vector<std::vector<int>> by_loss_;  ///< possible options of dm_[k], least loss first
-  std::vector<double> least_loss_from_;    ///< of tasks dm_[k..]
-  std::vector<std::vector<std::int64_t>>
-      least_demand_from_;  ///< [k][processor]; the last entry is the sum over processors
-  std::vector<std::int64_t> least_memory_from_, least_bytes_from_;
+  OpenTasks open_tasks_;  ///< in the order of dm_
   std::priority_queue<Node, std::vector<Node>, Later> open_;
   std::unordered_map<PrefixKey, bool, PrefixHash> prefixes_;
   double optimum_ = std::numeric_limits<double>::infinity();
@@ -87,88 +85,22 @@ class Exact {
   int orders_ = 0;
 };
 
-void Exact::prepare() {
-  const PlanProblem& problem = evaluator_.problem();
-  const std::size_t processors = problem.processors.size();
-  by_loss_.resize(n_);
-  least_loss_from_.assign(n_ + 1, 0);
-  least_demand_from_.assign(n_ + 1, std::vector<std::int64_t>(processors + 1, 0));
-  least_memory_from_.assign(n_ + 1, 0);
-  least_bytes_from_.assign(n_ + 1, 0);
-  for (std::size_t k = n_; k-- > 0;) {
-    const std::size_t task = index(dm_[k]);
-    auto& mine = by_loss_[k];
-    for (std::size_t o = 0; o < evaluator_.options_of(task); ++o) {
-      if (evaluator_.possible(task, o)) mine.push_back(static_cast<int>(o));
-    }
-    if (mine.empty()) continue;
-    const auto load = [&](int o) {
-      double sum = 0;
-      for (std::size_t p = 0; p < processors; ++p) sum += evaluator_.utilisation(task, index(o), p);
-      return sum;
-    };
-    std::stable_sort(mine.begin(), mine.end(), [&](int a, int b) {
-      const double la = evaluator_.loss(task, index(a)), lb = evaluator_.loss(task, index(b));
-      return la != lb ? la < lb : load(a) < load(b);
-    });
-    least_loss_from_[k] = least_loss_from_[k + 1] + evaluator_.loss(task, index(mine.front()));
-    std::vector<std::int64_t> least(processors + 1, std::numeric_limits<std::int64_t>::max());
-    std::int64_t bytes = least.front(), memory = least.front();
-    for (const int o : mine) {
-      std::int64_t sum = 0;
-      for (std::size_t p = 0; p < processors; ++p) {
-        const std::int64_t demand = evaluator_.demand(task, index(o), p);
-        least[p] = std::min(least[p], demand);
-        sum += demand;
-      }
-      least[processors] = std::min(least[processors], sum);
-      bytes = std::min(bytes, problem.tasks[task].options[index(o)].bytes);
-      memory = std::min(memory, problem.tasks[task].options[index(o)].memory);
-    }
-    for (std::size_t p = 0; p <= processors; ++p) least_demand_from_[k][p] = least_demand_from_[k + 1][p] + least[p];
-    least_bytes_from_[k] = least_bytes_from_[k + 1] + bytes;
-    least_memory_from_[k] = least_memory_from_[k + 1] + memory;
-  }
-}
-
 Exact::Node Exact::rated(Node node) const {
-  node.bound = least_loss_from_[node.depth];
+  node.bound = open_tasks_.least_loss_from(node.depth);
   node.load = 0;
   for (std::size_t k = 0; k < node.depth; ++k) {
-    const std::size_t option = index(by_loss_[k][node.place[k]]);
+    const std::size_t option = index(open_tasks_.options(k)[node.place[k]]);
     node.bound += evaluator_.loss(index(dm_[k]), option);
-    for (std::size_t p = 0; p < evaluator_.problem().processors.size(); ++p) {
-      node.load += evaluator_.utilisation(index(dm_[k]), option, p);
-    }
+    node.load += open_tasks_.load(index(dm_[k]), option);
   }
   return node;
 }
 
-/// Whether no completion of the node can keep storage, memory and the processors' capacities.
 bool Exact::hopeless(const Node& node) const {
-  const PlanProblem& problem = evaluator_.problem();
-  const std::size_t processors = problem.processors.size();
-  std::int64_t all_demand = least_demand_from_[node.depth][processors], all_capacity = 0;
-  for (std::size_t p = 0; p < processors; ++p) {
-    std::int64_t demand = least_demand_from_[node.depth][p];
-    for (std::size_t k = 0; k < node.depth; ++k) {
-      const std::int64_t own = evaluator_.demand(index(dm_[k]), index(by_loss_[k][node.place[k]]), p);
-      demand += own;
-      all_demand += own;
-    }
-    if (demand > evaluator_.capacity(p)) return true;
-    all_capacity += evaluator_.capacity(p);
-  }
-  if (all_demand > all_capacity) return true;
-  std::int64_t memory = least_memory_from_[node.depth], bytes = least_bytes_from_[node.depth];
-  for (std::size_t k = 0; k < node.depth; ++k) {
-    const TaskOption& option = problem.tasks[index(dm_[k])].options[index(by_loss_[k][node.place[k]])];
-    memory += option.memory;
-    bytes += option.bytes;
-  }
-  if (problem.memory && memory > *problem.memory) return true;
-  // A model that two tasks share counts once: then only the finished combination can tell (Evaluator::promising).
-  return problem.storage && !evaluator_.shares_models() && bytes > *problem.storage;
+  std::array<std::uint8_t, kMostExactTasks> chosen{};
+  for (std::size_t k = 0; k < node.depth; ++k)
+    chosen[k] = static_cast<std::uint8_t>(open_tasks_.options(k)[node.place[k]]);
+  return open_tasks_.hopeless({chosen.data(), node.depth});
 }
 
 void Exact::found(const Choices& choices) {
@@ -232,9 +164,7 @@ bool Exact::try_orders(const Choices& choices) {
 }
 
 bool Exact::run() {
-  for (const auto& options : by_loss_) {
-    if (options.empty()) return true;  // a task with no possible option: nothing is feasible
-  }
+  if (open_tasks_.stuck()) return true;  // nothing is feasible
   open_.push(rated({}));
   Choices choices(n_);
   const double ceiling = evaluator_.best() && evaluator_.best()->score.feasible
@@ -249,7 +179,7 @@ bool Exact::run() {
       if (evaluator_.out_of_time()) return known();
     }
     if (known() && (popped_ >= last_node_ || evaluator_.evaluated() >= last_simulation_)) return true;
-    if (node.depth > 0 && node.place[node.depth - 1U] + 1U < by_loss_[node.depth - 1U].size()) {
+    if (node.depth > 0 && node.place[node.depth - 1U] + 1U < open_tasks_.options(node.depth - 1U).size()) {
       Node sibling = node;
       ++sibling.place[node.depth - 1U];
       open_.push(rated(sibling));
@@ -262,7 +192,7 @@ bool Exact::run() {
       if (open_.size() > kMostOpenNodes) return false;
       continue;
     }
-    for (std::size_t k = 0; k < n_; ++k) choices[index(dm_[k])].option = by_loss_[k][node.place[k]];
+    for (std::size_t k = 0; k < n_; ++k) choices[index(dm_[k])].option = open_tasks_.options(k)[node.place[k]];
     if (!evaluator_.promising(choices)) continue;
     if (!try_orders(choices)) return known();
   }
@@ -270,6 +200,12 @@ bool Exact::run() {
 }
 
 }  // namespace
+
+bool exact_is_open(const PlanProblem& problem) {
+  return problem.tasks.size() <= kMostExactTasks &&
+         std::all_of(problem.tasks.begin(), problem.tasks.end(),
+                     [](const PlanTask& t) { return t.options.size() <= kMostExactOptions; });
+}
 
 bool search_exact(Evaluator& evaluator) { return Exact(evaluator).run(); }
 

@@ -23,6 +23,9 @@ namespace rtmdl {
 inline constexpr std::size_t kMostExactTasks = 16;
 inline constexpr std::size_t kMostExactOptions = 256;
 
+/// Whether the exact searches take a problem of this size.
+[[nodiscard]] bool exact_is_open(const PlanProblem& problem);
+
 /// Enters what it finds into the evaluator's book. True: the book's best is optimal, or it is proven that nothing is
 /// feasible. False: the budget or the memory ended first.
 bool search_exact(Evaluator& evaluator);

@@ -5,6 +5,7 @@
 #include "planning/first_strategies.h"
 #include "planning/nsga2.h"
 #include "planning/packed_plan.h"
+#include "scheduling/arrivals.h"
 
 #include <rtmdl/error.h>
 
@@ -21,14 +22,6 @@ namespace {
 constexpr std::size_t kEmigrants = 3;
 constexpr double kEvolveShare = 0.6;  ///< of the time that is left; the rest is the local search's
 constexpr std::uint32_t kBetter = 1, kOutOfTime = 2, kFailed = 4;  ///< what ranks tell each other
-
-/// Distinct for every island of every rank (SplitMix64's finaliser).
-std::uint64_t mixed(std::uint64_t seed, std::uint64_t number) {
-  std::uint64_t z = seed + (number + 1) * 0x9e3779b97f4a7c15U;
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9U;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111ebU;
-  return z ^ (z >> 31);
-}
 
 /// Calls `work` for 0..count − 1, at most `jobs` at once. The exception of the lowest number comes out of here.
 template <typename Work>
@@ -150,7 +143,8 @@ class Archipelago {
   }
 
   void settle(Island& island, std::uint64_t number, const std::vector<Choices>& first) {
-    island.seed = mixed(options_.seed, number);
+    // Distinct for every island of every rank.
+    island.seed = mix(options_.seed, number, 0);
     island.evaluator = std::make_unique<Evaluator>(evaluator_.problem(), plan_, quiet_);
     island.evaluator->keep_time_of(evaluator_);
     std::vector<Choices> mine;  // dealt out like cards
@@ -173,7 +167,7 @@ class Archipelago {
       for_each_of(islands_.size(), jobs_, [&](std::size_t k) {
         islands_[k].evaluator->keep_time_of(evaluator_);
         const auto best = islands_[k].evaluator->best();
-        if (best) rtmdl::polish(*islands_[k].evaluator, *best, mixed(islands_[k].seed, 1), options_.polish);
+        if (best) rtmdl::polish(*islands_[k].evaluator, *best, mix(islands_[k].seed, 0, 1), options_.polish);
       });
       return 0U;
     });

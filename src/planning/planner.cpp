@@ -50,38 +50,6 @@ void check(const PlanProblem& problem, const PlanOptions& options) {
   }
 }
 
-/// What the search works on: neighbours taken to be always busy, as proofs take them, and times longer by the margin
-/// (those of proofs hold room of their own).
-PlanProblem cautious(PlanProblem problem, double margin) {
-  fix_proof_times(problem);
-  const auto stretch = [&](Duration& d) { d = Duration(std::llround(static_cast<double>(d.count()) * (1 + margin))); };
-  stretch(problem.dispatch);
-  for (PlanProcessor& p : problem.processors) stretch(p.dispatch);
-  for (PlanTask& task : problem.tasks) {
-    for (TaskOption& option : task.options) {
-      for (StageOption& stage : option.stages) {
-        stage.alone = {};
-        if (margin != 0) std::for_each(stage.times.sorted.begin(), stage.times.sorted.end(), stretch);
-      }
-    }
-  }
-  return problem;
-}
-
-double space_of(const PlanProblem& problem) {
-  double space = 1;
-  for (std::size_t i = 0; i < problem.tasks.size(); ++i) {
-    space *= static_cast<double>(problem.tasks[i].options.size()) * static_cast<double>(i + 1);
-  }
-  return space;
-}
-
-bool exact_is_open(const PlanProblem& problem, std::size_t most_tasks) {
-  return problem.tasks.size() <= most_tasks &&
-         std::all_of(problem.tasks.begin(), problem.tasks.end(),
-                     [](const PlanTask& t) { return t.options.size() <= kMostExactOptions; });
-}
-
 struct Searched {
   bool proven = false;  ///< the best in the book is optimal, or it is proven that nothing is feasible
   double bound = 0;     ///< no strategy has less loss
@@ -116,7 +84,7 @@ std::string set_model(const Evaluator& evaluator) {
 Searched search(Evaluator& evaluator, const PlanOptions& options, Exchange* exchange) {
   const PlanProblem& problem = evaluator.problem();
   const int n = static_cast<int>(problem.tasks.size());
-  if (options.method == "exact" && !exact_is_open(problem, kMostExactTasks)) {
+  if (options.method == "exact" && !exact_is_open(problem)) {
     bad_input(fmt::format("method exact takes at most {} tasks of at most {} options: use descent", kMostExactTasks,
                           kMostExactOptions));
   }
@@ -130,7 +98,7 @@ Searched search(Evaluator& evaluator, const PlanOptions& options, Exchange* exch
     search_islands(evaluator, options, {.seed = options.seed, .jobs = options.jobs}, exchange);
     return {false, evaluator.least_loss(), set_model(evaluator)};
   }
-  const bool exact = options.method == "exact" || (options.method == "auto" && exact_is_open(problem, kMostExactTasks));
+  const bool exact = options.method == "exact" || (options.method == "auto" && exact_is_open(problem));
   Searched result{false, evaluator.least_loss(), set_model(evaluator)};
   if (exact) {
     evaluator.allow(kDescentShare);
@@ -267,7 +235,21 @@ std::string reason_of(const Plan& plan, const Evaluator& evaluator, const Strate
 
 }  // namespace
 
-PlanProblem with_margin(const PlanProblem& problem, double margin) { return cautious(problem, margin); }
+PlanProblem with_margin(PlanProblem problem, double margin) {
+  fix_proof_times(problem);
+  const auto stretch = [&](Duration& d) { d = Duration(std::llround(static_cast<double>(d.count()) * (1 + margin))); };
+  stretch(problem.dispatch);
+  for (PlanProcessor& p : problem.processors) stretch(p.dispatch);
+  for (PlanTask& task : problem.tasks) {
+    for (TaskOption& option : task.options) {
+      for (StageOption& stage : option.stages) {
+        stage.alone = {};
+        if (margin != 0) std::for_each(stage.times.sorted.begin(), stage.times.sorted.end(), stretch);
+      }
+    }
+  }
+  return problem;
+}
 
 Duration simulated_length(const PlanProblem& problem) {
   double jobs_per_ns = 0;
@@ -296,7 +278,7 @@ Plan plan(const PlanProblem& problem, const PlanOptions& options, const Context&
   check(problem, options);
   if (exchange && options.method != "nsga2")
     bad_input(fmt::format("method {}: only nsga2 searches with several processes", options.method));
-  const PlanProblem slowed = cautious(problem, options.margin);
+  const PlanProblem slowed = with_margin(problem, options.margin);
   Evaluator evaluator(slowed, options, context);
   Plan result;
   const Searched searched = search(evaluator, options, exchange);

@@ -102,8 +102,9 @@ void require_method(const std::string& method);
 [[nodiscard]] Plan plan(const PlanProblem& problem, const PlanOptions& options, const Context& context,
                         Exchange* exchange = nullptr);
 
-/// The problem that plan() solves: neighbours always busy, times stretched by 1 + margin (not those of proofs).
-[[nodiscard]] PlanProblem with_margin(const PlanProblem& problem, double margin);
+/// The problem that plan() solves: neighbours taken to be always busy, as proofs take them, and times longer by the
+/// margin (not those of proofs, which hold room of their own).
+[[nodiscard]] PlanProblem with_margin(PlanProblem problem, double margin);
 
 /// One of the `allowed` options of each task, placed so that the fullest processor is as empty as can be, then the
 /// second fullest, and so on: every placement is tried where they are few, else worst-fit decreasing. Priorities

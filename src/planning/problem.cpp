@@ -18,6 +18,14 @@ Duration TimeDistribution::mean() const {
   return Duration(std::llround(sum / static_cast<double>(sorted.size())));
 }
 
+double space_of(const PlanProblem& problem) {
+  double space = 1;
+  for (std::size_t i = 0; i < problem.tasks.size(); ++i) {
+    space *= static_cast<double>(problem.tasks[i].options.size()) * static_cast<double>(i + 1);
+  }
+  return space;
+}
+
 double utilisation(const PlanTask& task, const TaskOption& option) {
   double sum = 0;
   for (const StageOption& stage : option.stages) sum += to_seconds(stage.times.mean());

@@ -92,6 +92,9 @@ struct PlanProblem {
 /// Share of one processor that the option's stages take together, on average; 0.5 is half a core.
 [[nodiscard]] double utilisation(const PlanTask& task, const TaskOption& option);
 
+/// Strategies that there are: options of every task × priority orders. May exceed 2^53, hence a double.
+[[nodiscard]] double space_of(const PlanProblem& problem);
+
 /// One choice per task.
 struct Choice {
   int option = 0;

@@ -105,7 +105,7 @@ std::string trouble_of(const PlanProblem& problem, const Choices& choices, std::
   std::string stops;
   for (const BoundDetail::Visit& visit : detail.visits) {
     const PlanProcessor& processor = problem.processors[static_cast<std::size_t>(visit.processor)];
-    if (!stops.empty() || !kernel_may_stop(problem, choices, visit.processor)) continue;
+    if (!stops.empty() || (detail.stopped >> visit.processor & 1) == 0) continue;
     stops = fmt::format(
         "; the kernel alone may stop it for {}, because all tasks together could ask for more than {} of a second of "
         "{} "

@@ -4,6 +4,7 @@
 #include "planning/descent.h"
 #include "planning/evaluator.h"
 #include "planning/exact.h"
+#include "planning/set_search.h"
 
 #include <algorithm>
 #include <chrono>
@@ -21,18 +22,11 @@ constexpr double kMostStretch = 10;    ///< of all times together
 constexpr double kMostMissRate = 0.2;  ///< or kMostMissTimes the limit
 constexpr double kMostMissTimes = 10;
 constexpr int kMoreSlots = 3;
-constexpr double kExactSpace = 20'000;  ///< strategies; more are left to descent
+constexpr double kExactSpace = 20'000;  ///< strategies; more are searched set by set
 constexpr std::size_t kRememberedStrategies = 4;
 constexpr double kProbeShare = 0.1;  ///< of the budget, at most
 
 std::size_t index(int i) { return static_cast<std::size_t>(i); }
-
-double space_of(const PlanProblem& problem) {
-  double space = 1;
-  for (std::size_t i = 0; i < problem.tasks.size(); ++i)
-    space *= static_cast<double>(problem.tasks[i].options.size()) * static_cast<double>(i + 1);
-  return space;
-}
 
 /// The power of ten of its third digit: 0.1 of 27.3.
 double third_digit(double value) { return std::pow(10, std::floor(std::log10(value) + 1e-9) - 2); }
@@ -85,9 +79,12 @@ class Prober {
     for (const Choices& known : known_)
       if (names_options_of(known, free) && evaluator.evaluate(known, true)) return known;
     const int n = static_cast<int>(evaluator.tasks());
-    const bool exact = evaluator.tasks() <= kMostExactTasks && space_of(free) <= kExactSpace;
-    search_descent(evaluator, options_.seed, exact ? 10 + 5 * n : 60 + 20 * n);
-    if (!feasible(evaluator) && exact) search_exact(evaluator);
+    const bool open = exact_is_open(free);
+    search_descent(evaluator, options_.seed, open ? 10 + 5 * n : 60 + 20 * n);
+    if (!feasible(evaluator) && open) {
+      if (space_of(free) <= kExactSpace) search_exact(evaluator);
+      else search_by_sets(evaluator);
+    }
     if (!feasible(evaluator)) return std::nullopt;
     known_.push_front(evaluator.best()->choices);
     if (known_.size() > kRememberedStrategies) known_.pop_back();

@@ -119,14 +119,15 @@ void ResponseAnalysis::block(const Choices& choices, std::size_t task) {
 }
 
 /// Adds the stops of the kernel to what all tasks see.
-void ResponseAnalysis::throttle(const Choices& choices, std::uint64_t present) {
+void ResponseAnalysis::throttle(const Choices& choices) {
   constexpr std::int64_t kSecond = 1'000'000'000;
+  stopped_ = 0;
   for (std::size_t p = 0; p < problem_.processors.size(); ++p) {
     const double share = problem_.processors[p].realtime_share;
     if (share >= 1) continue;
     double asked = 0;
     for (std::size_t i = 0; i < choices.size(); ++i) {
-      if (!(present >> i & 1)) continue;
+      if (!(present_ >> i & 1)) continue;
       const Chain& mine = chain(choices, i);
       const std::int64_t jobs = (kSecond + mine.period - 1) / mine.period + mine.queue + 1;
       for (const Visit& visit : mine.visits)
@@ -134,6 +135,7 @@ void ResponseAnalysis::throttle(const Choices& choices, std::uint64_t present) {
     }
     if (asked <= share * kSecond) continue;
     const auto stop = static_cast<std::int64_t>((1 - share) * kSecond);
+    stopped_ |= bit(static_cast<int>(p));
     higher_.add(static_cast<int>(p), {.task = kKernel, .period = kSecond, .time = stop, .stay = stop});
   }
 }
@@ -149,7 +151,7 @@ void ResponseAnalysis::go_through(const Choices& choices, std::size_t last, Boun
     block(choices, order_[level]);
   }
   higher_.clear(processors);
-  throttle(choices, present_);
+  throttle(choices);
   for (std::size_t level = 0; level < order_.size() && level <= last; ++level) {
     const std::size_t task = order_[level];
     const Chain& mine = chain(choices, task);
@@ -202,7 +204,7 @@ std::optional<Duration> ResponseAnalysis::bound_below(const Choices& choices, st
   const std::int64_t most = within == Duration::max() ? kNone : within.count();
   if (free) {  // nothing that those above it inherit from one another matters
     higher_.clear(problem_.processors.size());
-    throttle(choices, present_);
+    throttle(choices);
     for (const std::size_t i : order_) interfere(i, chain(choices, i), {});
     const Outcome outcome = analyse(mine, most);
     return outcome.bound ? std::optional(Duration(*outcome.bound)) : std::nullopt;
@@ -345,6 +347,7 @@ void ResponseAnalysis::describe(const Choices& choices, std::size_t task, const 
   detail.jitter = Duration(mine.jitter);
   detail.limit = Duration(mine.limit);
   detail.job = outcome.job;
+  detail.stopped = stopped_;
   const bool whole = outcome.method == BoundDetail::Method::whole_chain;
   std::uint32_t seen = 0;
   for (std::size_t v = 0; v < mine.visits.size(); ++v) {
@@ -383,20 +386,6 @@ void ResponseAnalysis::describe(const Choices& choices, std::size_t task, const 
     seen |= bit(visit.processor);
     detail.visits.push_back(std::move(out));
   }
-}
-
-bool kernel_may_stop(const PlanProblem& problem, const Choices& choices, int processor) {
-  const double share = problem.processors[index(processor)].realtime_share;
-  double asked = 0;
-  for (std::size_t i = 0; i < choices.size(); ++i) {
-    if (choices[i].priority <= 0) continue;
-    const PlanTask& task = problem.tasks[i];
-    const double jobs = std::ceil(1 / to_seconds(task.period)) + task.queue + 1;
-    for (const StageOption& stage : task.options[index(choices[i].option)].stages)
-      if (stage.processor == processor)
-        asked += jobs * to_seconds(longest_time(stage, dispatch_cost(problem, processor)));
-  }
-  return share < 1 && asked > share;
 }
 
 std::vector<std::optional<Duration>> response_bounds(const PlanProblem& problem, const Choices& choices,

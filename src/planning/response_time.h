@@ -58,10 +58,6 @@ inline constexpr double kExecutionFactor = 1.2;
 /// Writes both into every stage, so that they stay what they are when the measured times are stretched afterwards.
 void fix_proof_times(PlanProblem& problem);
 
-/// Whether the tasks that are there (priority above 0) could ask for more of a processor in some second than the kernel
-/// gives to real-time threads.
-[[nodiscard]] bool kernel_may_stop(const PlanProblem& problem, const Choices& choices, int processor);
-
 /// How a bound comes about: the terms of its equation at the fixed point.
 struct BoundDetail {
   enum class Method { none, busy_period, last_segment, by_visit, whole_chain };
@@ -81,8 +77,9 @@ struct BoundDetail {
   Method method = Method::none;
   std::optional<Duration> bound;
   Duration jitter{};
-  Duration limit{};  ///< beyond this a job may be dropped before it begins: no bound
-  int job = 1;       ///< of a busy period: which job has the worst response
+  Duration limit{};           ///< beyond this a job may be dropped before it begins: no bound
+  int job = 1;                ///< of a busy period: which job has the worst response
+  std::uint32_t stopped = 0;  ///< processors where the kernel may stop what is there; bit p stands for processor p
   std::vector<Visit> visits;
 };
 
@@ -145,7 +142,7 @@ class ResponseAnalysis {
   }
   void sort(const Choices& choices, std::uint64_t among);
   void block(const Choices& choices, std::size_t task);
-  void throttle(const Choices& choices, std::uint64_t present);
+  void throttle(const Choices& choices);
   void go_through(const Choices& choices, std::size_t last, BoundDetail* detail);
   Outcome analyse(const Chain& chain, std::int64_t within);
   Outcome one_processor(const Chain& chain, std::int64_t limit);
@@ -160,6 +157,7 @@ class ResponseAnalysis {
   std::vector<std::vector<Chain>> chains_;            ///< per task and option
   std::vector<std::size_t> order_;                    ///< most urgent first
   std::uint64_t present_ = 0;                         ///< tasks that are there, of any priority
+  std::uint32_t stopped_ = 0;                         ///< processors where the kernel may stop them
   std::vector<std::int64_t> blocking_;                ///< per level and processor: longest stage below that level
   std::array<std::int64_t, kMaxProcessors> below_{};  ///< of the task that is analysed
   std::vector<VisitOutcome> visit_outcomes_;          ///< of several()

@@ -1,14 +1,18 @@
 #include "planning/set_search.h"
 
 #include "planning/exact.h"
+#include "planning/lagrangian_bound.h"
+#include "planning/no_lighter.h"
+#include "planning/open_tasks.h"
 
 #include <algorithm>
 #include <array>
 #include <bit>
 #include <bitset>
-#include <cmath>
 #include <limits>
+#include <numeric>
 #include <queue>
+#include <span>
 #include <unordered_map>
 
 namespace rtmdl {
@@ -29,36 +33,53 @@ using OptionSet = std::bitset<kMostExactOptions>;
 std::size_t index(int i) { return static_cast<std::size_t>(i); }
 std::uint64_t bit(std::size_t i) { return std::uint64_t{1} << i; }
 
-/// Whether no quantile of `a` is below that of `b`.
-bool never_shorter(const TimeDistribution& a, const TimeDistribution& b) {
-  if (b.sorted.empty()) return true;
-  if (a.sorted.empty()) return b.max() <= Duration{};
-  const auto at = [](const TimeDistribution& t, double q) {
-    const double position = q * static_cast<double>(t.sorted.size() - 1);
-    const std::size_t below = static_cast<std::size_t>(position);
-    const double low = static_cast<double>(t.sorted[below].count());
-    const double high = static_cast<double>(t.sorted[std::min(below + 1, t.sorted.size() - 1)].count());
-    return low + (high - low) * (position - static_cast<double>(below));
-  };
-  for (const TimeDistribution* grid : {&a, &b}) {
-    const std::size_t last = grid->sorted.size() - 1;
-    for (std::size_t k = 0; k <= last; ++k) {
-      const double q = last == 0 ? 0.5 : static_cast<double>(k) / static_cast<double>(last);
-      if (at(a, q) < at(b, q) - 0.5) return false;
+/// [task][option]: the possible options that ask for at least as much, itself among them.
+using Heavier = std::vector<std::vector<OptionSet>>;
+
+Heavier heavier_options(const Evaluator& evaluator) {
+  Heavier heavier(evaluator.tasks());
+  for (std::size_t i = 0; i < heavier.size(); ++i) {
+    const auto& options = evaluator.problem().tasks[i].options;
+    heavier[i].resize(options.size());
+    for (std::size_t o = 0; o < options.size(); ++o) {
+      for (std::size_t other = 0; other < options.size() && evaluator.possible(i, o); ++other) {
+        if (evaluator.possible(i, other) && (other == o || no_lighter(options[other], options[o])))
+          heavier[i][o].set(other);
+      }
     }
   }
-  return true;
+  return heavier;
 }
 
-/// Whether `a` asks for at least as much as `b` of the same processors, stage by stage.
-bool no_lighter(const TaskOption& a, const TaskOption& b) {
-  if (a.stages.size() != b.stages.size() || a.correlation != b.correlation) return false;
-  for (std::size_t s = 0; s < a.stages.size(); ++s) {
-    if (a.stages[s].processor != b.stages[s].processor) return false;
-    if (a.stages[s].longest < b.stages[s].longest) return false;
-    if (!never_shorter(a.stages[s].times, b.stages[s].times)) return false;
+std::vector<int> lightest_options(const Evaluator& evaluator, const Heavier& heavier) {
+  std::vector<int> lightest(heavier.size(), -1);
+  for (std::size_t i = 0; i < heavier.size(); ++i) {
+    std::size_t possible = 0;
+    for (std::size_t o = 0; o < heavier[i].size(); ++o) possible += evaluator.possible(i, o);
+    for (std::size_t o = 0; o < heavier[i].size(); ++o)
+      if (possible > 0 && heavier[i][o].count() == possible) lightest[i] = static_cast<int>(o);
   }
-  return true;
+  return lightest;
+}
+
+/// Tasks whose options differ most in what they ask for come first: their choice settles most.
+std::vector<int> widest_first(const Evaluator& evaluator) {
+  std::vector<double> range(evaluator.tasks());
+  std::vector<int> order(evaluator.tasks());
+  std::iota(order.begin(), order.end(), 0);
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    double least = kInfinity, most = 0;
+    for (std::size_t o = 0; o < evaluator.options_of(i); ++o) {
+      if (!evaluator.possible(i, o)) continue;
+      double load = 0;
+      for (std::size_t p = 0; p < evaluator.problem().processors.size(); ++p) load += evaluator.utilisation(i, o, p);
+      least = std::min(least, load);
+      most = std::max(most, load);
+    }
+    range[i] = most - least;
+  }
+  std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return range[index(a)] > range[index(b)]; });
+  return order;
 }
 
 /// Options of the tasks that a test is about; of others 0.
@@ -78,7 +99,15 @@ struct Nogood {
 
 class SetSearch {
  public:
-  explicit SetSearch(Evaluator& evaluator) : evaluator_(evaluator), n_(evaluator.tasks()) { prepare(); }
+  explicit SetSearch(Evaluator& evaluator)
+      : evaluator_(evaluator),
+        n_(evaluator.tasks()),
+        dm_(deadline_monotonic_order(evaluator.problem())),
+        heavier_(heavier_options(evaluator)),
+        lightest_(lightest_options(evaluator, heavier_)),
+        open_tasks_(evaluator, widest_first(evaluator),
+                    [this](std::size_t i, std::size_t o) { return dominated(i, o); }),
+        bound_(evaluator, open_tasks_) {}
   SetSearchResult run();
 
  private:
@@ -86,7 +115,8 @@ class SetSearch {
     double bound = 0, load = 0;
     std::uint8_t depth = 0;
     bool held = false;                                   ///< an order is known to hold with the lightest elsewhere
-    std::array<std::uint8_t, kMostExactTasks> option{};  ///< of branch_[k]
+    std::array<std::uint8_t, kMostExactTasks> option{};  ///< of the task of level k
+    [[nodiscard]] std::span<const std::uint8_t> chosen() const { return {option.data(), depth}; }
   };
   struct Later {
     bool operator()(const Node& a, const Node& b) const {
@@ -96,11 +126,7 @@ class SetSearch {
     }
   };
 
-  void prepare();
   bool dominated(std::size_t task, std::size_t option) const;
-  void prepare_multipliers();
-  double relaxed(const Node& node) const;
-  bool hopeless(const Node& node) const;
   void expand(const Node& node);
   Choices completed(const Node& node, std::uint64_t& active) const;
   bool forbidden(std::uint64_t active, const Choices& choices) const;
@@ -115,16 +141,10 @@ class SetSearch {
   Evaluator& evaluator_;
   std::size_t n_;
   std::vector<int> dm_;
-  std::vector<std::size_t> branch_;                           ///< tasks in the order in which they are decided
-  std::vector<std::vector<int>> options_;                     ///< possible ones of branch_[k], least loss first
-  std::vector<std::vector<OptionSet>> heavier_;               ///< [task][option]: those that ask for at least as much
-  std::vector<int> lightest_;                                 ///< per task, -1: none asks for the least everywhere
-  std::vector<double> least_loss_from_;                       ///< of branch_[k..]
-  std::vector<std::vector<std::int64_t>> least_demand_from_;  ///< [k][processor], then their sum
-  std::vector<std::int64_t> least_memory_from_, least_bytes_from_;
-  std::vector<std::vector<double>> multipliers_;  ///< λ per processor, each scaled by the capacity
-  std::vector<std::vector<double>> relaxed_from_;  ///< [multiplier][k]: least loss + λ·demand of branch_[k..], − Σ λ
-  std::vector<std::vector<std::vector<double>>> relaxed_of_;  ///< [multiplier][k][option]
+  Heavier heavier_;
+  std::vector<int> lightest_;  ///< per task, -1: none asks for the least everywhere
+  OpenTasks open_tasks_;
+  LagrangianBound bound_;
   std::priority_queue<Node, std::vector<Node>, Later> open_;
   std::unordered_map<std::uint64_t, Tests> tests_;  ///< by task, set above and set below
   std::vector<Nogood> nogoods_;
@@ -151,179 +171,12 @@ bool SetSearch::dominated(std::size_t task, std::size_t option) const {
   return false;
 }
 
-void SetSearch::prepare() {
-  const PlanProblem& problem = evaluator_.problem();
-  const std::size_t processors = problem.processors.size();
-  dm_ = deadline_monotonic_order(problem);
-  const auto load = [&](std::size_t task, std::size_t o) {
-    double sum = 0;
-    for (std::size_t p = 0; p < processors; ++p) sum += evaluator_.utilisation(task, o, p);
-    return sum;
-  };
-  std::vector<double> range(n_);
-  heavier_.resize(n_);
-  lightest_.assign(n_, -1);
-  for (std::size_t i = 0; i < n_; ++i) {
-    branch_.push_back(i);
-    const auto& options = problem.tasks[i].options;
-    heavier_[i].resize(options.size());
-    double least = kInfinity, most = 0;
-    std::size_t possible = 0;
-    for (std::size_t o = 0; o < options.size(); ++o) possible += evaluator_.possible(i, o);
-    for (std::size_t o = 0; o < options.size(); ++o) {
-      if (!evaluator_.possible(i, o)) continue;
-      least = std::min(least, load(i, o));
-      most = std::max(most, load(i, o));
-      for (std::size_t other = 0; other < options.size(); ++other) {
-        if (evaluator_.possible(i, other) && (other == o || no_lighter(options[other], options[o])))
-          heavier_[i][o].set(other);
-      }
-      if (heavier_[i][o].count() == possible) lightest_[i] = static_cast<int>(o);
-    }
-    range[i] = most - least;
-  }
-  std::stable_sort(branch_.begin(), branch_.end(), [&](std::size_t a, std::size_t b) { return range[a] > range[b]; });
-  options_.resize(n_);
-  least_loss_from_.assign(n_ + 1, 0);
-  least_demand_from_.assign(n_ + 1, std::vector<std::int64_t>(processors + 1, 0));
-  least_memory_from_.assign(n_ + 1, 0);
-  least_bytes_from_.assign(n_ + 1, 0);
-  for (std::size_t k = n_; k-- > 0;) {
-    const std::size_t task = branch_[k];
-    auto& mine = options_[k];
-    for (std::size_t o = 0; o < evaluator_.options_of(task); ++o) {
-      if (evaluator_.possible(task, o) && !dominated(task, o)) mine.push_back(static_cast<int>(o));
-    }
-    if (mine.empty()) continue;
-    std::stable_sort(mine.begin(), mine.end(), [&](int a, int b) {
-      const double la = evaluator_.loss(task, index(a)), lb = evaluator_.loss(task, index(b));
-      return la != lb ? la < lb : load(task, index(a)) < load(task, index(b));
-    });
-    least_loss_from_[k] = least_loss_from_[k + 1] + evaluator_.loss(task, index(mine.front()));
-    std::vector<std::int64_t> least(processors + 1, std::numeric_limits<std::int64_t>::max());
-    std::int64_t bytes = least.front(), memory = least.front();
-    for (const int o : mine) {
-      std::int64_t sum = 0;
-      for (std::size_t p = 0; p < processors; ++p) {
-        const std::int64_t demand = evaluator_.demand(task, index(o), p);
-        least[p] = std::min(least[p], demand);
-        sum += demand;
-      }
-      least[processors] = std::min(least[processors], sum);
-      bytes = std::min(bytes, problem.tasks[task].options[index(o)].bytes);
-      memory = std::min(memory, problem.tasks[task].options[index(o)].memory);
-    }
-    for (std::size_t p = 0; p <= processors; ++p) least_demand_from_[k][p] = least_demand_from_[k + 1][p] + least[p];
-    least_bytes_from_[k] = least_bytes_from_[k + 1] + bytes;
-    least_memory_from_[k] = least_memory_from_[k + 1] + memory;
-  }
-  prepare_multipliers();
-}
-
-/// The multipliers that bound the root best, one processor after the other by golden section (the bound is concave in
-/// each), and multiples of them: deeper nodes want others.
-void SetSearch::prepare_multipliers() {
-  const std::size_t processors = evaluator_.problem().processors.size();
-  const auto share = [&](std::size_t k, int o, std::size_t p) {
-    return static_cast<double>(evaluator_.demand(branch_[k], index(o), p)) /
-           static_cast<double>(std::max<std::int64_t>(evaluator_.capacity(p), 1));
-  };
-  const auto cost = [&](std::size_t k, int o, const std::vector<double>& lambda) {
-    double sum = evaluator_.loss(branch_[k], index(o));
-    for (std::size_t p = 0; p < processors; ++p) sum += lambda[p] * share(k, o, p);
-    return sum;
-  };
-  const auto dual = [&](const std::vector<double>& lambda) {
-    double sum = 0;
-    for (std::size_t k = 0; k < n_; ++k) {
-      double least = kInfinity;
-      for (const int o : options_[k]) least = std::min(least, cost(k, o, lambda));
-      sum += least;
-    }
-    for (const double l : lambda) sum -= l;
-    return sum;
-  };
-  std::vector<double> lambda(processors, 0.0);
-  for (int round = 0; round < 3; ++round) {
-    for (std::size_t p = 0; p < processors; ++p) {
-      const auto at = [&](double log_l) {
-        auto trial = lambda;
-        trial[p] = std::exp(log_l);
-        return dual(trial);
-      };
-      double low = std::log(1e-6), high = std::log(1e3);
-      for (int step = 0; step < 40; ++step) {
-        const double a = low + (high - low) * 0.382, b = low + (high - low) * 0.618;
-        (at(a) < at(b) ? low : high) = at(a) < at(b) ? a : b;
-      }
-      auto trial = lambda, none = lambda;
-      trial[p] = std::exp((low + high) / 2);
-      none[p] = 0;
-      lambda = dual(trial) > dual(none) ? trial : none;
-    }
-  }
-  multipliers_.push_back(std::vector<double>(processors, 0.0));
-  for (const double factor : {0.35, 0.6, 0.8, 1.0, 1.25, 1.7, 2.8}) {
-    auto scaled = lambda;
-    for (double& l : scaled) l *= factor;
-    multipliers_.push_back(scaled);
-  }
-  for (const std::vector<double>& l : multipliers_) {
-    auto& of = relaxed_of_.emplace_back(n_);
-    auto& from = relaxed_from_.emplace_back(n_ + 1, 0.0);
-    for (const double x : l) from[n_] -= x;
-    for (std::size_t k = n_; k-- > 0;) {
-      of[k].assign(evaluator_.options_of(branch_[k]), 0);
-      double least = kInfinity;
-      for (const int o : options_[k]) least = std::min(least, of[k][index(o)] = cost(k, o, l));
-      from[k] = from[k + 1] + least;
-    }
-  }
-}
-
-double SetSearch::relaxed(const Node& node) const {
-  double most = -kInfinity;
-  for (std::size_t m = 0; m < multipliers_.size(); ++m) {
-    double sum = relaxed_from_[m][node.depth];
-    for (std::size_t k = 0; k < node.depth; ++k) sum += relaxed_of_[m][k][node.option[k]];
-    most = std::max(most, sum);
-  }
-  return most;
-}
-
-/// Whether no completion of the node can keep storage, memory and the processors' capacities.
-bool SetSearch::hopeless(const Node& node) const {
-  const PlanProblem& problem = evaluator_.problem();
-  const std::size_t processors = problem.processors.size();
-  std::int64_t all_demand = least_demand_from_[node.depth][processors], all_capacity = 0;
-  for (std::size_t p = 0; p < processors; ++p) {
-    std::int64_t demand = least_demand_from_[node.depth][p];
-    for (std::size_t k = 0; k < node.depth; ++k) {
-      const std::int64_t own = evaluator_.demand(branch_[k], node.option[k], p);
-      demand += own;
-      all_demand += own;
-    }
-    if (demand > evaluator_.capacity(p)) return true;
-    all_capacity += evaluator_.capacity(p);
-  }
-  if (all_demand > all_capacity) return true;
-  std::int64_t memory = least_memory_from_[node.depth], bytes = least_bytes_from_[node.depth];
-  for (std::size_t k = 0; k < node.depth; ++k) {
-    const TaskOption& option = problem.tasks[branch_[k]].options[node.option[k]];
-    memory += option.memory;
-    bytes += option.bytes;
-  }
-  if (problem.memory && memory > *problem.memory) return true;
-  // A model that two tasks share counts once: then only the finished combination can tell (Evaluator::promising).
-  return problem.storage && !evaluator_.shares_models() && bytes > *problem.storage;
-}
-
 /// The node's choices and, where there is one, the lightest option of each task that is still open.
 Choices SetSearch::completed(const Node& node, std::uint64_t& active) const {
   Choices choices(n_);
   active = 0;
   for (std::size_t k = 0; k < n_; ++k) {
-    const std::size_t task = branch_[k];
+    const std::size_t task = open_tasks_.task(k);
     const int o = k < node.depth ? node.option[k] : lightest_[task];
     if (o < 0) continue;
     choices[task].option = o;
@@ -431,7 +284,7 @@ void SetSearch::remember(std::uint64_t core, const Choices& choices) {
 
 /// A complete choice that no nogood forbids.
 void SetSearch::judge(const Choices& choices) {
-  const std::uint64_t all = n_ == 64 ? ~std::uint64_t{0} : bit(n_) - 1;
+  const std::uint64_t all = bit(n_) - 1;
   Choices whole = choices;
   set_priorities(whole, dm_);
   const auto enter = [&] {
@@ -462,28 +315,25 @@ void SetSearch::judge(const Choices& choices) {
 }
 
 void SetSearch::expand(const Node& node) {
-  const std::size_t task = branch_[node.depth];
-  for (const int o : options_[node.depth]) {
+  const std::size_t task = open_tasks_.task(node.depth);
+  for (const int o : open_tasks_.options(node.depth)) {
     Node child = node;
     child.option[child.depth++] = static_cast<std::uint8_t>(o);
     child.held = node.held && o == lightest_[task];
-    child.bound = std::max(node.bound, relaxed(child));
-    if (child.bound > optimum_ + kEqual || hopeless(child)) continue;
-    for (std::size_t p = 0; p < evaluator_.problem().processors.size(); ++p)
-      child.load += evaluator_.utilisation(task, index(o), p);
+    child.bound = std::max(node.bound, bound_(child.chosen()));
+    if (child.bound > optimum_ + kEqual || open_tasks_.hopeless(child.chosen())) continue;
+    child.load += open_tasks_.load(task, index(o));
     open_.push(child);
   }
 }
 
 SetSearchResult SetSearch::run() {
-  for (const auto& options : options_) {
-    if (options.empty()) return {true, kInfinity};  // a task with no possible option: nothing is feasible
-  }
+  if (open_tasks_.stuck()) return {true, kInfinity};  // nothing is feasible
   const double ceiling =
       evaluator_.best() && evaluator_.best()->score.feasible ? evaluator_.best()->score.loss : kInfinity;
   open_.push({});
   std::int64_t popped = 0, last_simulation = 0, last_node = 0;
-  double bound = least_loss_from_[0];
+  double bound = open_tasks_.least_loss_from(0);
   while (!open_.empty()) {
     const Node node = open_.top();
     open_.pop();

@@ -2,11 +2,10 @@
 
 #include "base/units.h"
 #include "report/describe.h"
+#include "report/json_number.h"
 #include "report/table.h"
 
 #include <algorithm>
-#include <cmath>
-#include <cstdlib>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -16,15 +15,9 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-Json number(double x) {
-  if (!std::isfinite(x)) return nullptr;
-  const double rounded = std::strtod(fmt::format("{:.6g}", x).c_str(), nullptr);
-  return rounded == 0 ? 0.0 : rounded;
-}
-
 Json numbers(const std::vector<double>& values) {
   Json list = Json::array();
-  for (const double v : values) list.push_back(number(v));
+  for (const double v : values) list.push_back(json_number(v));
   return list;
 }
 
@@ -102,8 +95,8 @@ Json calibration_object(const Calibration& calibration, const PlanProblem& probl
   Json json;
   json["holds"] = calibration.holds;
   json["settled"] = calibration.settled;
-  json["lateness_us"] = {{"p50", number(to_ms(calibration.lateness_p50) * 1000)},
-                         {"p99", number(to_ms(calibration.lateness_p99) * 1000)}};
+  json["lateness_us"] = {{"p50", json_number(to_ms(calibration.lateness_p50) * 1000)},
+                         {"p99", json_number(to_ms(calibration.lateness_p99) * 1000)}};
   json["rounds"] = Json::array();
   for (const CalibrationRound& round : calibration.rounds) {
     // The chosen strategy's fields, then its neighbours.
@@ -120,12 +113,12 @@ Json calibration_object(const Calibration& calibration, const PlanProblem& probl
                                 {"variant", option.variant},
                                 {"processor", option.processor},
                                 {"priority", strategy.choices[t].priority},
-                                {"predicted", number(task.predicted)},
+                                {"predicted", json_number(task.predicted)},
                                 {"measured", numbers(task.measured)},
                                 {"measured_without_stalls", numbers(task.unstalled)},
-                                {"chance", number(task.chance)},
+                                {"chance", json_number(task.chance)},
                                 {"within", task.within},
-                                {"corrected", number(task.corrected)}});
+                                {"corrected", json_number(task.corrected)}});
       }
       strategies.push_back(std::move(one));
     }
@@ -137,10 +130,10 @@ Json calibration_object(const Calibration& calibration, const PlanProblem& probl
   json["corrected"] = Json::array();
   for (const ProcessorCorrection& p : calibration.correction.processors)
     json["corrected"].push_back({{"processor", p.name},
-                                 {"factor", number(p.factor)},
+                                 {"factor", json_number(p.factor)},
                                  {"stages", p.stages},
-                                 {"dispatch_us", number(to_ms(p.dispatch) * 1000)},
-                                 {"dispatch_p90_us", number(to_ms(p.dispatch_p90) * 1000)}});
+                                 {"dispatch_us", json_number(to_ms(p.dispatch) * 1000)},
+                                 {"dispatch_p90_us", json_number(to_ms(p.dispatch_p90) * 1000)}});
   json["options"] = Json::array();
   for (const OptionTimes& o : calibration.correction.options)
     json["options"].push_back({{"task", o.task},

@@ -2,11 +2,10 @@
 
 #include "report/calibration.h"
 #include "report/describe.h"
+#include "report/json_number.h"
 
 #include <nlohmann/json.hpp>
 
-#include <cmath>
-#include <cstdlib>
 
 #include <fmt/format.h>
 
@@ -15,14 +14,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-/// Six significant digits; null if not finite.
-Json number(double x) {
-  if (!std::isfinite(x)) return nullptr;
-  const double rounded = std::strtod(fmt::format("{:.6g}", x).c_str(), nullptr);
-  return rounded == 0 ? 0.0 : rounded;
-}
-
-Json milliseconds(Duration d) { return number(to_ms(d)); }
+Json milliseconds(Duration d) { return json_number(to_ms(d)); }
 
 Json bytes_or_null(std::optional<std::int64_t> bytes) { return bytes ? Json(*bytes) : Json(nullptr); }
 
@@ -40,14 +32,14 @@ Json stalls_json(const StallReport& s) { return {{"count", s.count}, {"of", s.of
 Json variant_json(const Variant& v) {
   Json json;
   json["id"] = v.id;
-  json["width"] = number(v.width);
-  json["depth"] = number(v.depth);
-  json["resolution"] = number(v.resolution);
+  json["width"] = json_number(v.width);
+  json["depth"] = json_number(v.depth);
+  json["resolution"] = json_number(v.resolution);
   json["precision"] = v.precision;
   json["bytes"] = v.bytes;
   json["shared_bytes"] = v.shared_bytes;
-  json["accuracy"] = number(v.accuracy);
-  json["accuracy_loss"] = number(v.accuracy_loss);
+  json["accuracy"] = json_number(v.accuracy);
+  json["accuracy_loss"] = json_number(v.accuracy_loss);
   json["path"] = v.path.string();
   json["median_ms"] = milliseconds(v.median);
   json["note"] = v.note;
@@ -66,10 +58,10 @@ Json profile_variant_json(const VariantProfile& v) {
   json["alone_ms"] = stage_json(summary(only_alone(v.infer)));
   json["pre_ms"] = stage_json(summary(v.pre));
   json["post_ms"] = stage_json(summary(v.post));
-  json["interference"] = number(v.interference);
+  json["interference"] = json_number(v.interference);
   json["stalls"] = stalls_json(v.infer.stalls);
-  json["accuracy"] = number(v.accuracy);
-  json["accuracy_loss"] = number(v.accuracy_loss);
+  json["accuracy"] = json_number(v.accuracy);
+  json["accuracy_loss"] = json_number(v.accuracy_loss);
   json["bytes"] = v.bytes;
   json["memory_bytes"] = v.memory;
   json["reused"] = v.reused;
@@ -85,15 +77,15 @@ Json planned_task_json(const PlannedTask& planned, const PlanTask& task, const P
   json["processor"] = option.processor;
   json["segments"] = segments_of(option);
   json["threads"] = option.threads;
-  json["accuracy"] = number(option.accuracy);
-  json["accuracy_loss"] = number(planned.accuracy_loss);
-  json["miss_rate"] = number(planned.miss_rate);
-  json["expected_miss_rate"] = number(planned.expected_miss_rate);
-  json["expected_miss_rate_95"] = number(planned.expected_miss_rate_95);
-  json["miss_rate_limit"] = number(task.miss_rate_limit);
+  json["accuracy"] = json_number(option.accuracy);
+  json["accuracy_loss"] = json_number(planned.accuracy_loss);
+  json["miss_rate"] = json_number(planned.miss_rate);
+  json["expected_miss_rate"] = json_number(planned.expected_miss_rate);
+  json["expected_miss_rate_95"] = json_number(planned.expected_miss_rate_95);
+  json["miss_rate_limit"] = json_number(task.miss_rate_limit);
   Json utilisation = Json::object();
   for (std::size_t p = 0; p < problem.processors.size() && p < planned.utilisation.size(); ++p)
-    utilisation[problem.processors[p].name] = number(planned.utilisation[p]);
+    utilisation[problem.processors[p].name] = json_number(planned.utilisation[p]);
   json["utilisation"] = std::move(utilisation);
   json["response_bound_ms"] = planned.response_bound ? milliseconds(*planned.response_bound) : Json(nullptr);
   return json;
@@ -135,10 +127,10 @@ Json proof_object(const Proof& p) {
   json["deadline_ms"] = milliseconds(p.deadline);
   json["slack_ms"] = optional_milliseconds(p.slack());
   json["method"] = name_of(p.method);
-  json["growth"] = p.growth ? number(*p.growth) : Json(nullptr);
+  json["growth"] = p.growth ? json_number(*p.growth) : Json(nullptr);
   json["assumption"] = p.assumption;
   json["trouble"] = p.trouble;
-  json["predicted_miss_rate"] = p.predicted_miss_rate ? number(*p.predicted_miss_rate) : Json(nullptr);
+  json["predicted_miss_rate"] = p.predicted_miss_rate ? json_number(*p.predicted_miss_rate) : Json(nullptr);
   json["terms"] = Json::array();
   for (const ProofTerm& t : p.terms) {
     json["terms"].push_back({{"kind", name_of(t.kind)},
@@ -153,8 +145,8 @@ Json proof_object(const Proof& p) {
     json["more_accurate"].push_back({{"variant", a.variant},
                                      {"processor", a.processor},
                                      {"threads", a.threads},
-                                     {"accuracy", number(a.accuracy)},
-                                     {"accuracy_loss", number(a.accuracy_loss)},
+                                     {"accuracy", json_number(a.accuracy)},
+                                     {"accuracy_loss", json_number(a.accuracy_loss)},
                                      {"bound_ms", optional_milliseconds(a.bound)},
                                      {"proven", a.proven},
                                      {"breaks", a.breaks}});
@@ -163,8 +155,8 @@ Json proof_object(const Proof& p) {
 }
 
 Json point_json(const ParetoPoint& p, const PlanProblem& problem) {
-  Json json{{"accuracy_loss", number(p.accuracy_loss)},
-            {"miss_rate", number(p.miss_rate)},
+  Json json{{"accuracy_loss", json_number(p.accuracy_loss)},
+            {"miss_rate", json_number(p.miss_rate)},
             {"feasible", p.feasible},
             {"chosen", p.chosen}};
   json["variants"] = Json::object();
@@ -185,37 +177,38 @@ Json task_json(const TaskReport& t) {
   json["dropped"] = t.dropped;
   json["failed"] = t.failed;
   json["missed_in_stalls"] = t.stalled;
-  json["miss_rate"] = number(t.miss_rate);
+  json["miss_rate"] = json_number(t.miss_rate);
   if (t.mean_miss_rate) {
-    json["mean_miss_rate"] = number(*t.mean_miss_rate);
-    json["mean_miss_rate_95"] = number(t.mean_miss_rate_95);
+    json["mean_miss_rate"] = json_number(*t.mean_miss_rate);
+    json["mean_miss_rate_95"] = json_number(t.mean_miss_rate_95);
   }
-  if (t.predicted_miss_rate) json["predicted_miss_rate"] = number(*t.predicted_miss_rate);
-  json["accuracy"] = number(t.accuracy);
-  json["effective_accuracy"] = number(t.effective_accuracy);
-  json["accuracy_loss"] = number(t.accuracy_loss);
+  if (t.predicted_miss_rate) json["predicted_miss_rate"] = json_number(*t.predicted_miss_rate);
+  json["accuracy"] = json_number(t.accuracy);
+  json["effective_accuracy"] = json_number(t.effective_accuracy);
+  json["accuracy_loss"] = json_number(t.accuracy_loss);
   json["switches"] = t.switches;
-  json["response_ms"] = {
-      {"p50", number(t.response.p50_ms)}, {"p99", number(t.response.p99_ms)}, {"max", number(t.response.max_ms)}};
+  json["response_ms"] = {{"p50", json_number(t.response.p50_ms)},
+                         {"p99", json_number(t.response.p99_ms)},
+                         {"max", json_number(t.response.max_ms)}};
   return json;
 }
 
 Json run_object(const RunReport& r) {
   Json json;
   json["policy"] = r.policy;
-  json["seconds"] = number(r.seconds);
+  json["seconds"] = json_number(r.seconds);
   json["released"] = r.released;
   json["missed"] = r.missed;
-  json["miss_rate"] = number(r.miss_rate);
-  json["accuracy_loss"] = number(r.accuracy_loss);
+  json["miss_rate"] = json_number(r.miss_rate);
+  json["accuracy_loss"] = json_number(r.accuracy_loss);
   json["preemption"] = r.preemption;
   json["machine_stalls"] = {
-      {"count", r.stalls.count}, {"max_ms", number(r.stalls.max_ms)}, {"missed", r.stalls.missed}};
+      {"count", r.stalls.count}, {"max_ms", json_number(r.stalls.max_ms)}, {"missed", r.stalls.missed}};
   json["tasks"] = Json::array();
   for (const TaskReport& t : r.tasks) json["tasks"].push_back(task_json(t));
   json["processors"] = Json::array();
   for (const ProcessorReport& p : r.processors)
-    json["processors"].push_back({{"name", p.name}, {"busy", number(p.busy)}});
+    json["processors"].push_back({{"name", p.name}, {"busy", json_number(p.busy)}});
   json["notes"] = r.notes;
   return json;
 }
@@ -262,15 +255,15 @@ std::string plan_json(const Plan& plan, const PlanProblem& problem, const Proof*
   Json json;
   json["feasible"] = plan.feasible;
   json["reason"] = plan.reason;
-  json["objective"] = {{"accuracy_loss", number(plan.accuracy_loss)}, {"miss_rate", number(plan.miss_rate)}};
+  json["objective"] = {{"accuracy_loss", json_number(plan.accuracy_loss)}, {"miss_rate", json_number(plan.miss_rate)}};
   json["storage"] = {{"bytes", plan.bytes}, {"limit", bytes_or_null(problem.storage)}};
   json["search"] = {{"method", plan.method},
-                    {"space", number(plan.space)},
+                    {"space", json_number(plan.space)},
                     {"evaluated", plan.evaluated},
-                    {"seconds", number(plan.seconds)},
+                    {"seconds", json_number(plan.seconds)},
                     {"proven_optimal", plan.proven_optimal},
                     {"model", plan.model},
-                    {"loss_bound", number(plan.loss_bound)}};
+                    {"loss_bound", json_number(plan.loss_bound)}};
   json["tasks"] = Json::array();
   for (std::size_t i = 0; i < plan.tasks.size() && i < problem.tasks.size(); ++i)
     json["tasks"].push_back(planned_task_json(plan.tasks[i], problem.tasks[i], problem));
@@ -290,7 +283,7 @@ std::string run_json(const RunReport& report) { return dumped(run_object(report)
 std::string compare_json(const std::string& workload, double source_load, const std::vector<RunReport>& policies) {
   Json json;
   json["workload"] = workload;
-  json["source_load"] = number(source_load);
+  json["source_load"] = json_number(source_load);
   json["policies"] = Json::array();
   for (const RunReport& r : policies) json["policies"].push_back(run_object(r));
   return dumped(json);

@@ -151,13 +151,12 @@ void mark_stalled(RunOutcome& outcome, const std::vector<RunTask>& tasks) {
 }
 
 std::string throttling_note() {
-  std::ifstream file("/proc/sys/kernel/sched_rt_runtime_us");
-  long runtime = -1;
-  if (!(file >> runtime) || runtime < 0) return {};
+  const double share = realtime_share();
+  if (share >= 1) return {};
   return fmt::format(
       "the kernel stops real-time threads after {} ms of every second (sched_rt_runtime_us): at saturation this shows "
       "as machine stalls",
-      runtime / 1000);
+      std::llround(1000 * share));
 }
 
 void say(RunReport& report, const Context& context, const std::string& note) {

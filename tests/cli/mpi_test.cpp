@@ -1,7 +1,7 @@
 // Planning with several processes, as a user starts it: mpirun and the real binary.
 #include "base/atomic_file.h"
 #include "command.h"
-#include "model/models.h"
+#include "signs_model.h"
 
 #include <cstdlib>
 #include <filesystem>
@@ -26,10 +26,7 @@ class Mpi : public testing::Test {
   Mpi() {
     fs::remove_all(folder_);
     fs::create_directories(folder_);
-    test::ModelMaker m;
-    const std::string x = m.node("Relu", {m.conv(m.input("x", {1, 3, 32, 32}), 3, 8, 3, 2)});
-    m.output(m.node("Gemm", {m.node("Flatten", {m.node("GlobalAveragePool", {x})}), m.weights({8, 43})}));
-    save_model(m.model(), folder_ / "signs.onnx");
+    save_signs_model(folder_ / "signs.onnx");
     std::string tasks = "tasks:\n";
     for (const int period : {20, 30, 50}) {
       tasks += fmt::format(R"(  - name: signs{0}

@@ -1,7 +1,7 @@
 // Families whose data are drawn are called synthetic wherever their accuracies are shown.
 #include "base/atomic_file.h"
 #include "command.h"
-#include "model/models.h"
+#include "signs_model.h"
 
 #include <filesystem>
 #include <string>
@@ -23,10 +23,7 @@ class SyntheticFamilies : public testing::Test {
   SyntheticFamilies() {
     fs::remove_all(folder_);
     fs::create_directories(folder_);
-    test::ModelMaker m;
-    const std::string x = m.node("Relu", {m.conv(m.input("x", {1, 3, 32, 32}), 3, 8, 3, 2)});
-    m.output(m.node("Gemm", {m.node("Flatten", {m.node("GlobalAveragePool", {x})}), m.weights({8, 43})}));
-    save_model(m.model(), folder_ / "signs.onnx");
+    save_signs_model(folder_ / "signs.onnx");
     write_file_atomically(folder_ / "tasks.yaml", R"(
 tasks:
   - name: signs

@@ -8,6 +8,7 @@
 #include "planning/planner.h"
 #include "planning/random_problem.h"
 #include "planning/ranks.h"
+#include "planning/relaxation.h"
 
 #include <rtmdl/error.h>
 
@@ -203,7 +204,7 @@ TEST(Relaxations, GoFromTheLeastLossToTheLeastLoad) {
   const Context context;
   const Evaluator evaluator(problem, options, context);
   const Genome genome(evaluator);
-  const auto found = relaxations(evaluator, genome);
+  const auto found = relaxations(evaluator, {1.0});
   ASSERT_GE(found.size(), 4U);
   EXPECT_NEAR(evaluator.loss(found.front()), 0.12, 1e-12)
       << "2 + 2 + 2: 0.9 of the processor, the least loss that fits";
