@@ -14,6 +14,7 @@ constexpr double kLossFloor = 1e-3;  ///< a step that costs less than this is ta
 constexpr std::size_t kSimulatedSteps = 3;
 constexpr double kFinestStep = 0.001, kCoarseStep = 0.01;  ///< of climbing, where there are many tasks and few
 constexpr int kClimbsInTurn = 4, kPatienceInTurn = 100;    ///< where there are many, both in turn
+constexpr int kSimulationsInTurn = 250;                    ///< of both, about
 
 std::size_t index(int i) { return static_cast<std::size_t>(i); }
 
@@ -42,7 +43,7 @@ class Descent {
     while (!current_.score.feasible && !over() && lower_once()) {
     }
     if (evaluator_.best()) current_ = *evaluator_.best();
-    for (int fruitless = 0; large() && fruitless < patience_ && !over(); ++fruitless) {
+    for (int fruitless = 0; large() && fruitless * kSimulationsInTurn < patience_ && !over(); ++fruitless) {
       if (!current_.score.feasible || evaluator_.at_least_loss()) break;
       const double loss = current_.score.loss;
       climb_.go_on_from(current_);

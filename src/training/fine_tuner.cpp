@@ -6,6 +6,7 @@
 
 #include <rtmdl/error.h>
 
+#include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <malloc.h>
 
@@ -25,8 +26,20 @@ void keep_freed_memory() {
   mallopt(M_TRIM_THRESHOLD, 1 << 30);
 }
 
-void use_threads(int threads) {
+/// oneDNN 2.6, which libtorch convolves with, writes past its buffers in the backward pass of some convolutions of few
+/// channels where its kernels for AVX2 are the best it has. ATen's own are used there.
+bool has_sound_convolutions() {
+#if defined(__x86_64__)
+  return __builtin_cpu_supports("avx2") == 0 || __builtin_cpu_supports("avx512bw") != 0;
+#else
+  return true;
+#endif
+}
+
+void prepare_libtorch(int threads) {
+  keep_freed_memory();
   at::set_num_threads(threads > 0 ? threads : static_cast<int>(std::max(1U, std::thread::hardware_concurrency())));
+  if (!has_sound_convolutions()) at::globalContext().setUserEnabledMkldnn(false);
 }
 
 /// What torch throws is no Error of ours, and whoever calls may not know its type.
@@ -70,8 +83,7 @@ class TorchFineTuner : public FineTuner {
 
   FineTuneResult tune(const FineTuneRequest& request, const Context& context) override {
     check(request);
-    keep_freed_memory();
-    use_threads(request.options.threads);
+    prepare_libtorch(request.options.threads);
     return translated(request.students.front().model->name, [&] { return training::Tuning(request, context).run(); });
   }
 
@@ -79,8 +91,7 @@ class TorchFineTuner : public FineTuner {
                                                                    const ChannelGroups& groups, TrainingData& data,
                                                                    std::size_t examples,
                                                                    const Context& context) override {
-    keep_freed_memory();
-    use_threads(0);
+    prepare_libtorch(0);
     return translated(model.name,
                       [&] { return training::taylor_importance(model, teacher, groups, data, examples, context); });
   }
