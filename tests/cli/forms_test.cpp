@@ -136,9 +136,9 @@ std::pair<std::string, double> remembered_form(const fs::path& workspace) {
 void expect_same_family(const Json& made, const fs::path& workspace, const fs::path& undisturbed) {
   EXPECT_NE(remembered_form(workspace).first, "");
   EXPECT_EQ(remembered_form(workspace), remembered_form(undisturbed));
-  for (const char* id : {"int8", "w0.5-int8"})
-    EXPECT_TRUE(std::any_of(made.begin(), made.end(), [&](const Json& v) { return v["id"] == id; }))
-        << id << made.dump(1);
+  // In integers it is kept where that is faster, which not every processor makes it.
+  const auto narrow = [](const Json& v) { return v["id"] == "w0.5" || v["id"] == "w0.5-int8"; };
+  EXPECT_TRUE(std::any_of(made.begin(), made.end(), narrow)) << made.dump(1);
   for (const Json& level : made) EXPECT_NO_THROW((void)load_model(level["path"].get<std::string>())) << level.dump(1);
   for (const auto& entry : fs::directory_iterator(workspace / "variants"))
     EXPECT_THAT(entry.path().filename().string(), ContainsRegex("^[0-9a-f]{16,}\\.")) << "left by a killed start";
