@@ -6,7 +6,6 @@
 
 #include <nlohmann/json.hpp>
 
-
 #include <fmt/format.h>
 
 namespace rtmdl {
