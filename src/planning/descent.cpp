@@ -13,8 +13,8 @@ namespace {
 constexpr double kLossFloor = 1e-3;  ///< a step that costs less than this is taken to cost this much
 constexpr std::size_t kSimulatedSteps = 3;
 constexpr double kFinestStep = 0.001, kCoarseStep = 0.01;  ///< of climbing, where there are many tasks and few
-constexpr int kClimbsInTurn = 4, kPatienceInTurn = 100;    ///< where there are many, both in turn
-constexpr int kSimulationsInTurn = 250;                    ///< of both, about
+constexpr int kClimbsInTurn = 12, kPatienceInTurn = 100;   ///< where there are many, both in turn
+constexpr int kSimulationsInTurn = 600;                    ///< of both, about
 
 std::size_t index(int i) { return static_cast<std::size_t>(i); }
 
