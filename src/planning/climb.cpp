@@ -156,7 +156,7 @@ bool Climb::try_again(std::uint64_t seed) {
   double low = -3 * kTilt, high = 5 * kTilt;
   const auto at = [&](double raised) {
     std::vector<double> room = next.room;
-    for (double& r : room) r = std::min(r + raised, 1.0);
+    for (double& r : room) r = std::clamp(r + raised, 0.0, 1.0);
     return room;
   };
   if (evaluator_.loss(relaxation(evaluator_, at(high), next.seed)) > least) return false;
@@ -178,6 +178,7 @@ bool Climb::change_order(Height& height, std::mt19937_64& random) const {
   std::sort(keys.begin(), keys.end());
   std::vector<double> weights;
   for (const int i : order) weights.push_back(std::max(height.strain[static_cast<std::size_t>(i)] - 1, 0.0));
+  if (std::all_of(weights.begin(), weights.end(), [](double w) { return w <= 0; })) return false;
   const std::size_t at = std::discrete_distribution<std::size_t>(weights.begin(), weights.end())(random);
   if (at == 0) return false;
   const std::size_t ahead = at - 1 - random() % std::min<std::size_t>(at, kMostPassed);

@@ -43,14 +43,14 @@ class Descent {
     while (!current_.score.feasible && !over() && lower_once()) {
     }
     if (evaluator_.best()) current_ = *evaluator_.best();
-    for (int fruitless = 0; large() && fruitless * kSimulationsInTurn < patience_ && !over(); ++fruitless) {
+    for (int fruitless = 0; large() && fruitless * kSimulationsInTurn < patience_ && !over();) {
       if (!current_.score.feasible || evaluator_.at_least_loss()) break;
       const double loss = current_.score.loss;
       climb_.go_on_from(current_);
       for (int k = 0; k < kClimbsInTurn && !over(); ++k) climb_.try_again(random_());
       current_ = *evaluator_.best();
       polish(kPatienceInTurn);
-      if (current_.score.loss < loss) fruitless = 0;
+      fruitless = current_.score.loss < loss ? 0 : fruitless + 1;
     }
     polish(patience_);
   }

@@ -10,11 +10,17 @@ namespace {
 using namespace std::chrono_literals;
 using testing::task_of;
 
-TEST(Strain, IsTheResponseThatAllKeepButThoseThatMayMiss) {
+/// 3 of 10 ms, of which some may be late, and 10 of 20 ms.
+PlanProblem short_and_long(Duration deadline_of_long) {
   PlanProblem problem;
   problem.processors = {{"cpu", true, 1}};
-  problem.tasks = {task_of("a", 10ms, 10ms, {{0, 3ms}}), task_of("b", 20ms, 16ms, {{0, 10ms}})};
+  problem.tasks = {task_of("a", 10ms, 10ms, {{0, 3ms}}), task_of("b", 20ms, deadline_of_long, {{0, 10ms}})};
   problem.tasks[0].miss_rate_limit = 0.5;
+  return problem;
+}
+
+TEST(Strain, IsTheResponseThatAllKeepButThoseThatMayMiss) {
+  const PlanProblem problem = short_and_long(16ms);
   const PlanOptions options{.simulated = 2s};
   const Context context;
   Evaluator evaluator(problem, options, context);
@@ -52,10 +58,7 @@ TEST(Strain, OfHardTasksIsTheirBoundsAndOfDroppedJobsTheMost) {
 
 /// Deadline-monotonic order fails at any room; b's one variant must be first, and a may miss half.
 TEST(Climb, FindsTheOrderThatHolds) {
-  PlanProblem problem;
-  problem.processors = {{"cpu", true, 1}};
-  problem.tasks = {task_of("a", 10ms, 10ms, {{0, 3ms}}), task_of("b", 20ms, 12ms, {{0, 10ms}})};
-  problem.tasks[0].miss_rate_limit = 0.6;
+  const PlanProblem problem = short_and_long(12ms);
   const PlanOptions options{.simulated = 2s};
   const Context context;
   Evaluator evaluator(problem, options, context);
