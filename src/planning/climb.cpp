@@ -136,11 +136,7 @@ void Climb::go_on_from(const Strategy& best) {
   for (std::size_t i = 0; i < keys.size(); ++i)
     top_.virtual_deadlines[i] = keys[static_cast<std::size_t>(best.choices[i].priority) - 1];
   top_.choices = best.choices;
-  for (std::size_t p = 0; p < top_.room.size(); ++p) {
-    top_.room[p] = 0;
-    for (std::size_t i = 0; i < keys.size(); ++i)
-      top_.room[p] += evaluator_.utilisation(i, static_cast<std::size_t>(best.choices[i].option), p);
-  }
+  top_.room = evaluator_.utilisation(best.choices);
 }
 
 bool Climb::try_again(std::uint64_t seed) {

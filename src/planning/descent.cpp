@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <set>
 #include <utility>
 
@@ -69,10 +70,7 @@ class Descent {
   /// loss.
   bool lower_to_capacity() {
     const std::size_t processors = evaluator_.problem().processors.size();
-    std::vector<double> load(processors, 0.0);
-    for (std::size_t i = 0; i < evaluator_.tasks(); ++i) {
-      for (std::size_t p = 0; p < processors; ++p) load[p] += utilisation(i, current_.choices[i].option, p);
-    }
+    std::vector<double> load = evaluator_.utilisation(current_.choices);
     for (bool changed = false;; changed = true) {
       Step best;
       for (std::size_t i = 0; i < evaluator_.tasks(); ++i) {
@@ -204,23 +202,16 @@ class Descent {
   /// limits, the change elsewhere that makes up for it at the least loss. False: nothing is won that way.
   bool exchange(Choices& choices) {
     const std::size_t processors = evaluator_.problem().processors.size();
-    std::vector<double> room(processors, 0.0);
-    for (std::size_t i = 0; i < choices.size(); ++i)
-      for (std::size_t p = 0; p < processors; ++p) room[p] += utilisation(i, choices[i].option, p);
+    std::vector<double> room = evaluator_.utilisation(choices);
     const double slack = 0.002 * pick(8) / 4;
     for (double& r : room) r = std::max(r, 1e-3) + slack;
     const std::size_t i = index(pick(static_cast<int>(choices.size())));
     const int option = pick(static_cast<int>(evaluator_.options_of(i)));
     const double won = evaluator_.loss(i, index(choices[i].option)) - evaluator_.loss(i, index(option));
     if (option == choices[i].option || won < (processors > 1 ? 0.0 : 1e-9)) return false;
-    std::vector<double> load(processors, 0.0);
     choices[i].option = option;
-    bool fits = true;
-    for (std::size_t p = 0; p < processors; ++p) {
-      for (std::size_t j = 0; j < choices.size(); ++j) load[p] += utilisation(j, choices[j].option, p);
-      fits &= load[p] <= room[p];
-    }
-    if (fits) return true;
+    const std::vector<double> load = evaluator_.utilisation(choices);
+    if (std::equal(load.begin(), load.end(), room.begin(), std::less_equal<>())) return true;
     double least = won - 1e-9;
     std::size_t task = 0;
     int other = -1;

@@ -140,6 +140,16 @@ double Evaluator::loss(std::size_t task, std::size_t option) const { return fact
 double Evaluator::utilisation(std::size_t task, std::size_t option, std::size_t processor) const {
   return facts_[task][option].utilisation[processor];
 }
+double Evaluator::utilisation(std::size_t task, std::size_t option) const {
+  const std::vector<double>& mine = facts_[task][option].utilisation;
+  return std::accumulate(mine.begin(), mine.end(), 0.0);
+}
+std::vector<double> Evaluator::utilisation(const Choices& choices) const {
+  std::vector<double> sums(problem_.processors.size(), 0.0);
+  for (std::size_t i = 0; i < choices.size(); ++i)
+    for (std::size_t p = 0; p < sums.size(); ++p) sums[p] += utilisation(i, index(choices[i].option), p);
+  return sums;
+}
 std::int64_t Evaluator::demand(std::size_t task, std::size_t option, std::size_t processor) const {
   return facts_[task][option].demand[processor];
 }
@@ -265,11 +275,7 @@ std::optional<Strategy> Evaluator::evaluate(const Choices& choices, bool give_up
   score.feasible = excess <= 0;
   score.loss = loss(choices);
   score.miss_rate = outcome.miss_rate();
-  for (std::size_t p = 0; p < problem_.processors.size(); ++p) {
-    double sum = 0;
-    for (std::size_t i = 0; i < tasks(); ++i) sum += utilisation(i, index(choices[i].option), p);
-    score.peak = std::max(score.peak, sum);
-  }
+  for (const double u : utilisation(choices)) score.peak = std::max(score.peak, u);
   enter(strategy, too_large <= 0);
   tell(choices, score.feasible ? "feasible" : "infeasible", -1, score.miss_rate);
   return strategy;

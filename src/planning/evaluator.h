@@ -57,6 +57,8 @@ class Evaluator {
   [[nodiscard]] double loss(std::size_t task, std::size_t option) const;
   /// Mean time on a processor as a share of the period and of the slots.
   [[nodiscard]] double utilisation(std::size_t task, std::size_t option, std::size_t processor) const;
+  [[nodiscard]] double utilisation(std::size_t task, std::size_t option) const;  ///< over all processors
+  [[nodiscard]] std::vector<double> utilisation(const Choices& choices) const;   ///< per processor
   /// Time that the option's jobs take from the processor at the least if the task keeps its limit: the (1 − ζ)·N
   /// shortest of the N jobs with the very times that the simulation gives them.
   [[nodiscard]] std::int64_t demand(std::size_t task, std::size_t option, std::size_t processor) const;

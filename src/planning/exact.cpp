@@ -91,7 +91,7 @@ Exact::Node Exact::rated(Node node) const {
   for (std::size_t k = 0; k < node.depth; ++k) {
     const std::size_t option = index(open_tasks_.options(k)[node.place[k]]);
     node.bound += evaluator_.loss(index(dm_[k]), option);
-    node.load += open_tasks_.load(index(dm_[k]), option);
+    node.load += evaluator_.utilisation(index(dm_[k]), option);
   }
   return node;
 }

@@ -17,11 +17,8 @@ std::size_t index(int i) { return static_cast<std::size_t>(i); }
 }  // namespace
 
 std::vector<int> utilisation_monotonic_order(const Evaluator& evaluator, const Choices& choices) {
-  std::vector<double> sums(choices.size(), 0.0);
-  for (std::size_t i = 0; i < choices.size(); ++i) {
-    for (std::size_t p = 0; p < evaluator.problem().processors.size(); ++p)
-      sums[i] += evaluator.utilisation(i, index(choices[i].option), p);
-  }
+  std::vector<double> sums;
+  for (std::size_t i = 0; i < choices.size(); ++i) sums.push_back(evaluator.utilisation(i, index(choices[i].option)));
   std::vector<int> order(choices.size());
   std::iota(order.begin(), order.end(), 0);
   std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return sums[index(a)] > sums[index(b)]; });

@@ -30,7 +30,7 @@ OpenTasks::OpenTasks(const Evaluator& evaluator, std::vector<int> order,
     if (mine.empty()) continue;
     std::stable_sort(mine.begin(), mine.end(), [&](int a, int b) {
       const double la = evaluator.loss(i, index(a)), lb = evaluator.loss(i, index(b));
-      return la != lb ? la < lb : load(i, index(a)) < load(i, index(b));
+      return la != lb ? la < lb : evaluator.utilisation(i, index(a)) < evaluator.utilisation(i, index(b));
     });
     least_loss_from_[k] = least_loss_from_[k + 1] + evaluator.loss(i, index(mine.front()));
     std::vector<std::int64_t> least(processors + 1, std::numeric_limits<std::int64_t>::max());
@@ -54,13 +54,6 @@ OpenTasks::OpenTasks(const Evaluator& evaluator, std::vector<int> order,
 
 bool OpenTasks::stuck() const {
   return std::any_of(options_.begin(), options_.end(), [](const auto& options) { return options.empty(); });
-}
-
-double OpenTasks::load(std::size_t task, std::size_t option) const {
-  double sum = 0;
-  for (std::size_t p = 0; p < evaluator_.problem().processors.size(); ++p)
-    sum += evaluator_.utilisation(task, option, p);
-  return sum;
 }
 
 bool OpenTasks::hopeless(std::span<const std::uint8_t> chosen) const {

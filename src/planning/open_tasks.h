@@ -25,8 +25,6 @@ class OpenTasks {
   [[nodiscard]] bool stuck() const;
   /// Σ of the least losses of the tasks from a level on.
   [[nodiscard]] double least_loss_from(std::size_t level) const { return least_loss_from_[level]; }
-  /// Utilisation of an option, over all processors.
-  [[nodiscard]] double load(std::size_t task, std::size_t option) const;
   /// Whether nothing that begins with these options of the first levels can keep storage, memory and the processors'
   /// capacities.
   [[nodiscard]] bool hopeless(std::span<const std::uint8_t> chosen) const;

@@ -78,9 +78,7 @@ class FrontSearch {
   /// than `reserve` simulations are left.
   void walk(bool down, int reserve) {
     Choices choices = start_.choices;
-    std::vector<double> load(evaluator_.problem().processors.size(), 0.0);
-    for (std::size_t i = 0; i < evaluator_.tasks(); ++i)
-      for (std::size_t p = 0; p < load.size(); ++p) load[p] += evaluator_.utilisation(i, index(choices[i].option), p);
+    std::vector<double> load = evaluator_.utilisation(choices);
     double misses = start_.score.miss_rate;
     while (!over() && left_ > reserve - 1 && (!down || misses > 0)) {
       double best = 0;

@@ -52,12 +52,12 @@ class Knapsack {
   /// One choice, close to the optimum: at the prices that bound it best, then mended, filled and exchanged; then the
   /// same after a few tasks were moved elsewhere by chance (iterated local search).
   Choices best(std::uint64_t seed) {
-    const std::vector<double> price = best_prices();
-    take(price);
+    const Dual at = dual();
+    take(at.price);
     repair();
     if (beyond() > kEqual) return choices_;
     fill();
-    const std::vector<Move> moves = moves_within_gap(price);
+    const std::vector<Move> moves = moves_within_gap(at);
     exchange(moves);
     std::mt19937_64 random(seed);
     Choices best = choices_;
@@ -107,6 +107,10 @@ class Knapsack {
     Choices choices;
     double beyond = 0, loss = 0;
   };
+  struct Dual {
+    std::vector<double> price;  ///< per resource
+    double bound = -kInfinity;  ///< no choice that fits has less loss
+  };
   struct Move {
     double reduced_cost = 0;
     std::size_t task = 0;
@@ -151,17 +155,10 @@ class Knapsack {
     return losses > 0 && uses > 0 ? losses / uses : 1;
   }
 
-  /// The dual: no choice that fits has less loss.
-  double bound_at(const std::vector<double>& price) const {
-    double bound = -std::inner_product(price.begin(), price.end(), room_.begin(), 0.0);
-    for (std::size_t i = 0; i < options_.size(); ++i) bound += cost(i, cheapest(i, price), price);
-    return bound;
-  }
-
   /// A price per resource, by multiplicative steps along the subgradient: dearer what is short, cheaper what is left.
-  std::vector<double> best_prices() const {
-    std::vector<double> price(room_.size(), usual_price()), best = price, used(room_.size());
-    double most = -kInfinity;
+  Dual dual() const {
+    std::vector<double> price(room_.size(), usual_price()), used(room_.size());
+    Dual best;
     for (int step = 0; step < kPriceSteps; ++step) {
       std::fill(used.begin(), used.end(), 0.0);
       double bound = -std::inner_product(price.begin(), price.end(), room_.begin(), 0.0);
@@ -170,7 +167,7 @@ class Knapsack {
         bound += cost(i, o, price);
         for (std::size_t r = 0; r < used.size(); ++r) used[r] += use(i, o)[r];
       }
-      if (bound > most) most = bound, best = price;
+      if (bound > best.bound) best = {price, bound};
       for (std::size_t r = 0; r < used.size(); ++r) {
         const double scarce = std::clamp(used[r] / std::max(room_[r], 1e-6) - 1, -1.0, 1.0);
         price[r] *= std::exp(kFirstPriceStep / (1 + 0.2 * step) * scarce);
@@ -279,8 +276,9 @@ class Knapsack {
 
   /// Options whose reduced cost is not beyond the gap to the bound: others are in no better choice (reduced-cost
   /// fixing).
-  std::vector<Move> moves_within_gap(const std::vector<double>& price) const {
-    const double gap = total_loss() - bound_at(price);
+  std::vector<Move> moves_within_gap(const Dual& dual) const {
+    const std::vector<double>& price = dual.price;
+    const double gap = total_loss() - dual.bound;
     std::vector<Move> moves;
     for (std::size_t i = 0; i < options_.size(); ++i) {
       const double least = cost(i, cheapest(i, price), price);

@@ -71,8 +71,7 @@ std::vector<int> widest_first(const Evaluator& evaluator) {
     double least = kInfinity, most = 0;
     for (std::size_t o = 0; o < evaluator.options_of(i); ++o) {
       if (!evaluator.possible(i, o)) continue;
-      double load = 0;
-      for (std::size_t p = 0; p < evaluator.problem().processors.size(); ++p) load += evaluator.utilisation(i, o, p);
+      const double load = evaluator.utilisation(i, o);
       least = std::min(least, load);
       most = std::max(most, load);
     }
@@ -322,7 +321,7 @@ void SetSearch::expand(const Node& node) {
     child.held = node.held && o == lightest_[task];
     child.bound = std::max(node.bound, bound_(child.chosen()));
     if (child.bound > optimum_ + kEqual || open_tasks_.hopeless(child.chosen())) continue;
-    child.load += open_tasks_.load(task, index(o));
+    child.load += evaluator_.utilisation(task, index(o));
     open_.push(child);
   }
 }
