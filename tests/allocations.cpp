@@ -20,4 +20,4 @@ void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
 void operator delete(void* p) noexcept { std::free(p); }
 void operator delete(void* p, std::size_t) noexcept { std::free(p); }
 
-std::int64_t rtmdl::testing::allocations() noexcept { return count; }
+std::int64_t rtmdl::test::allocations() noexcept { return count; }

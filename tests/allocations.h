@@ -3,8 +3,8 @@
 
 #include <cstdint>
 
-namespace rtmdl::testing {
+namespace rtmdl::test {
 
 [[nodiscard]] std::int64_t allocations() noexcept;
 
-}  // namespace rtmdl::testing
+}  // namespace rtmdl::test

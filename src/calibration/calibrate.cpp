@@ -1,6 +1,7 @@
 #include "calibration/calibrate.h"
 
 #include "base/units.h"
+#include "planning/evaluator.h"
 #include "planning/predict.h"
 
 #include <rtmdl/error.h>
@@ -16,6 +17,7 @@ namespace {
 constexpr std::uint64_t kSeeds = 1000;  ///< away from the seed of runs, whose releases are to be new to the model
 constexpr double kChance = 1.96;        ///< deviations that 95 % stay within
 constexpr double kEqualLoss = 0.001;    ///< of accuracy, summed over tasks
+constexpr double kEqualExcess = 0.02;   ///< of miss rates over their limits, summed over tasks
 constexpr double kSlackMargin = 0.25;   ///< that the slacker neighbour has beyond the chosen one
 constexpr Duration kNeighbourBudget = std::chrono::seconds(10);
 
@@ -53,8 +55,8 @@ class Calibrating {
 
   Calibration run(const std::function<void(const ModelCorrection&)>& keep) {
     context_.report("calibrating: planning", 0);
-    Plan chosen_plan = plan(margin());
-    Choices chosen = choices_of(chosen_plan);
+    result_.plan = plan(margin());
+    Choices chosen = choices_of(result_.plan);
     for (int r = 0; r < options_.rounds && !context_.stopping(); ++r) {
       round_ = r;
       CalibrationRound round;
@@ -71,10 +73,11 @@ class Calibrating {
       if (context_.stopping()) break;
       context_.report("calibrating: planning again", fraction());
       Plan next = plan(margin());
-      result_.settled = holds && as_good(chosen_plan, next, result_.rounds.back().strategies.front());
+      chosen = choices_of(next);
+      const PlayedStrategy& played = result_.rounds.back().strategies.front();
+      result_.settled = holds && as_good(played, next);
+      result_.plan = ending(std::move(next), played);
       if (result_.settled) break;
-      chosen_plan = std::move(next);
-      chosen = choices_of(chosen_plan);
     }
     std::sort(observed_.lateness.begin(), observed_.lateness.end());
     const TimeDistribution lateness{observed_.lateness};
@@ -91,14 +94,46 @@ class Calibrating {
     return rtmdl::plan(model_, options, quiet());
   }
 
+  Plan with_choices(Plan plan, const Choices& choices) const {
+    if (same(choices_of(plan), choices)) return plan;
+    PlanOptions options = plan_;
+    options.margin = margin();
+    return with_strategy(std::move(plan), choices, model_, options, quiet());
+  }
+
+  [[nodiscard]] Plan ending(Plan next, const PlayedStrategy& last) const {
+    if (!next.feasible) return with_choices(std::move(next), result_.settled ? last.choices : nearest_played());
+    if (!result_.settled) return next;
+    Plan played = with_choices(next, last.choices);
+    return played.feasible ? played : next;  // with the margin, too
+  }
+
+  /// As the corrected model sees it, without a margin.
+  [[nodiscard]] Score score(const Choices& choices) const {
+    const PlanProblem problem = with_margin(model_, 0);
+    Evaluator evaluator(problem, plan_, quiet());
+    return evaluator.evaluate(choices, false)->score;
+  }
+
+  [[nodiscard]] Choices nearest_played() const {
+    const PlayedStrategy* nearest = nullptr;
+    Score best;
+    for (const CalibrationRound& round : result_.rounds)
+      for (const PlayedStrategy& strategy : round.strategies)
+        if (const Score s = score(strategy.choices); !nearest || better(s, best)) nearest = &strategy, best = s;
+    return nearest->choices;
+  }
+
   [[nodiscard]] double margin() const { return result_.correction.options.empty() ? plan_.margin : options_.margin; }
 
   /// Whether the strategy that was played will do: nearly equal ones take turns with every sample more.
-  [[nodiscard]] bool as_good(const Plan& played, const Plan& next, const PlayedStrategy& outcome) const {
-    if (same(choices_of(played), choices_of(next))) return true;
-    if (!next.feasible || played.accuracy_loss > next.accuracy_loss + kEqualLoss) return false;
+  [[nodiscard]] bool as_good(const PlayedStrategy& played, const Plan& next) const {
+    if (same(played.choices, choices_of(next))) return true;
+    const Score now = score(played.choices);
+    if (!next.feasible) return now.excess <= score(choices_of(next)).excess + kEqualExcess;
+    if (now.loss > next.accuracy_loss + kEqualLoss) return false;
     for (std::size_t t = 0; t < profiled_.tasks.size(); ++t)
-      if (outcome.tasks[t].corrected > profiled_.tasks[t].miss_rate_limit) return false;
+      if (played.tasks[t].corrected > profiled_.tasks[t].miss_rate_limit) return false;
     return true;
   }
 

@@ -64,9 +64,13 @@ struct CalibrationRound {
 
 struct Calibration {
   std::vector<CalibrationRound> rounds;
-  ModelCorrection correction;               ///< what was known before and what was learnt
-  bool holds = false;                       ///< in the last round, for the chosen strategy
-  bool settled = false;                     ///< and planning again found nothing better that keeps the limits
+  ModelCorrection correction;  ///< what was known before and what was learnt
+  bool holds = false;          ///< in the last round, for the chosen strategy
+  bool settled = false;        ///< and planning again found nothing better
+  /// Of the corrected model. Settled, it is the strategy that was played if that has its margin. Where no strategy
+  /// keeps every limit it is the nearest of those that were played: of the others the model picks the one that it is
+  /// most mistaken about.
+  Plan plan;
   Duration lateness_p50{}, lateness_p99{};  ///< of releases: until the first stage began, where its slot was free
 };
 

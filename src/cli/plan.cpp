@@ -44,6 +44,7 @@ int plan_and_print(const Options& options, Exchange* exchange) {
   if (options.calibrate) {
     calibration = calibrate_session(session);
     session.check_complete("calibration");
+    session.adopt(calibration->plan);
     session.print(calibration_table(*calibration, session.problem(), colour));
   }
   const Plan& plan = session.plan_with_relaxations();

@@ -177,6 +177,11 @@ void Session::correct(const ModelCorrection& correction) {
   plan_.reset();
 }
 
+void Session::adopt(const Plan& plan) {
+  plan_ = plan;
+  keep_plan();
+}
+
 double Session::load() { return source_load(file_, profile()); }
 
 const Plan& Session::plan() {

@@ -56,6 +56,8 @@ class Session {
   const ModelCorrection& correction();
   /// From now on; kept in the profile store.
   void correct(const ModelCorrection& correction);
+  /// From now on, and kept: of problem() and plan_options().
+  void adopt(const Plan& plan);
   [[nodiscard]] PlanOptions plan_options();
   [[nodiscard]] double load();  ///< source_load() of file()
   const Plan& plan();

@@ -17,9 +17,10 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int kRate = 16000;
-constexpr std::size_t kCalibration = 64, kEvaluation = 200;                                // windows, at least
-constexpr std::size_t kMostCalibration = 512, kMostEvaluation = 4096, kMostStream = 8192;  // and at most
-constexpr std::size_t kTraining = 2048, kMostTraining = 65536;
+constexpr std::size_t kCalibrationWindows = 64, kEvaluationWindows = 200;  // windows, at least
+constexpr std::size_t kMostCalibrationWindows = 512, kMostEvaluationWindows = 4096,
+                      kMostStreamWindows = 8192;  // and at most
+constexpr std::size_t kTrainingWindows = 2048, kMostTrainingWindows = 65536;
 constexpr std::size_t kMostLabelledStream = 512;  // a run plays no more, and classes lie one after another
 constexpr std::size_t kCacheSamples = 64u << 20;
 constexpr double kGain = 1.41;  // later passes play ± 3 dB
@@ -61,10 +62,10 @@ class AudioSource final : public Source {
   std::size_t size(Split s) const override {
     const std::size_t there = windows_in(parts_of(s));
     switch (s) {
-      case Split::calibration: return std::clamp(there, kCalibration, most(s));
-      case Split::evaluation: return std::clamp(there, kEvaluation, most(s));
+      case Split::calibration: return std::clamp(there, kCalibrationWindows, most(s));
+      case Split::evaluation: return std::clamp(there, kEvaluationWindows, most(s));
       case Split::stream: return std::min(there, most(s));
-      case Split::training: return std::clamp(there, kTraining, most(s));
+      case Split::training: return std::clamp(there, kTrainingWindows, most(s));
     }
     return 0;
   }
@@ -97,12 +98,12 @@ class AudioSource final : public Source {
 
   std::size_t most(Split s) const {
     switch (s) {
-      case Split::calibration: return kMostCalibration;
-      case Split::evaluation: return kMostEvaluation;
-      case Split::stream: return labelled() ? kMostLabelledStream : kMostStream;
+      case Split::calibration: return kMostCalibrationWindows;
+      case Split::evaluation: return kMostEvaluationWindows;
+      case Split::stream: return labelled() ? kMostLabelledStream : kMostStreamWindows;
       case Split::training: break;
     }
-    return kMostTraining;
+    return kMostTrainingWindows;
   }
 
   static std::size_t windows_in(const std::vector<Part>& parts) {

@@ -17,8 +17,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kSide = 32;
-constexpr std::size_t kPlane = std::size_t{kSide} * kSide;  // bytes of one colour
+constexpr int kCifarSide = 32;
+constexpr std::size_t kPlane = std::size_t{kCifarSide} * kCifarSide;  // bytes of one colour
 
 /// The binary version of the collection (Krizhevsky 2009): records of labels, then all red, green and blue values.
 struct Format {
@@ -83,7 +83,7 @@ void add_pixels(const std::uint8_t* planes, std::vector<std::uint8_t>& pixels) {
 
 PictureSet load(const ConfigNode& path, const Format& format, const std::vector<fs::path>& files, std::size_t there,
                 std::size_t most) {
-  PictureSet result{kSide, kSide, 3, there, {}, {}};
+  PictureSet result{kCifarSide, kCifarSide, 3, there, {}, {}};
   const std::size_t wanted = std::min(there, most);
   result.pixels.reserve(wanted * 3 * kPlane);
   std::size_t n = 0;  // place of the record among all files

@@ -14,7 +14,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::size_t kMostCalibration = 256, kMostStream = 512;
+constexpr std::size_t kMostCalibrationSigns = 256, kMostStreamSigns = 512;
 
 class GtsrbSource final : public Source {
  public:
@@ -27,8 +27,8 @@ class GtsrbSource final : public Source {
     for (const auto* list : {&pictures_.training, &pictures_.test})
       for (const SignPicture& picture : *list) files.push_back(picture.file);
     fingerprint_ = fingerprint_of(data, seed, files);
-    calibration_ = spread(pictures_.training.size(), kMostCalibration);
-    stream_ = spread(pictures_.test.size(), kMostStream);
+    calibration_ = spread(pictures_.training.size(), kMostCalibrationSigns);
+    stream_ = spread(pictures_.test.size(), kMostStreamSigns);
   }
 
   std::size_t size(Split s) const override {

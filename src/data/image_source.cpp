@@ -17,10 +17,10 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t kFewPictures = 8;  // below, every picture serves calibration and evaluation, by different crops
-constexpr std::size_t kCalibration = 64, kMostCalibration = 256;
-constexpr std::size_t kEvaluation = 200, kMostEvaluation = 4096;
-constexpr std::size_t kTraining = 4096, kMostTraining = 65536;
-constexpr std::size_t kStream = 32, kMostStream = 256;
+constexpr std::size_t kCalibrationImages = 64, kMostCalibrationImages = 256;
+constexpr std::size_t kEvaluationImages = 200, kMostEvaluationImages = 4096;
+constexpr std::size_t kTrainingImages = 4096, kMostTrainingImages = 65536;
+constexpr std::size_t kStreamImages = 32, kMostStreamImages = 256;
 constexpr std::size_t kCacheBytes = 256u << 20;  // of decoded pictures
 
 class ImageSource final : public Source {
@@ -38,10 +38,10 @@ class ImageSource final : public Source {
 
   std::size_t size(Split s) const override {
     switch (s) {
-      case Split::calibration: return std::max(calibration_.size(), kCalibration);
-      case Split::evaluation: return std::max(evaluation_.size(), kEvaluation);
+      case Split::calibration: return std::max(calibration_.size(), kCalibrationImages);
+      case Split::evaluation: return std::max(evaluation_.size(), kEvaluationImages);
       case Split::stream: return stream_.size() * steps();
-      case Split::training: return std::max(training_.size(), kTraining);
+      case Split::training: return std::max(training_.size(), kTrainingImages);
     }
     return 0;
   }
@@ -92,18 +92,18 @@ class ImageSource final : public Source {
       if (shared_ || to_calibration[place[p]]) calibration_.push_back(p);
       if (shared_ || !to_calibration[place[p]]) evaluation_.push_back(p);
     }
-    thin(calibration_, kMostCalibration);
-    thin(evaluation_, kMostEvaluation);
+    thin(calibration_, kMostCalibrationImages);
+    thin(evaluation_, kMostEvaluationImages);
     stream_ = evaluation_;
-    thin(stream_, kMostStream);
+    thin(stream_, kMostStreamImages);
     std::vector<bool> evaluated(originals, false);
     for (const std::size_t p : evaluation_) evaluated[place[p]] = true;
     for (std::size_t p = 0; p < list_.files.size(); ++p)
       if (shared_ || !evaluated[place[p]]) training_.push_back(p);
-    thin(training_, kMostTraining);
+    thin(training_, kMostTrainingImages);
   }
 
-  std::size_t steps() const { return (kStream + stream_.size() - 1) / stream_.size(); }
+  std::size_t steps() const { return (kStreamImages + stream_.size() - 1) / stream_.size(); }
 
   const cv::Mat& picture(std::size_t p) {
     if (const auto found = cache_.find(p); found != cache_.end()) return found->second;

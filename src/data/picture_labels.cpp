@@ -11,7 +11,7 @@ namespace rtmdl {
 namespace {
 
 constexpr std::string_view kBlanks = " \t\r";
-constexpr std::int32_t kMostClasses = 1 << 20;
+constexpr std::int32_t kMostPictureClasses = 1 << 20;
 
 std::string_view trimmed(std::string_view text) noexcept {
   const auto first = text.find_first_not_of(kBlanks);
@@ -40,7 +40,7 @@ std::int32_t ClassNames::find(std::string_view name) const noexcept {
     return c;
   std::int32_t number = -1;
   const auto [end, ec] = std::from_chars(name.data(), name.data() + name.size(), number);
-  const auto most = empty() ? kMostClasses : static_cast<std::int32_t>(lines_.size());
+  const auto most = empty() ? kMostPictureClasses : static_cast<std::int32_t>(lines_.size());
   return ec == std::errc{} && end == name.data() + name.size() && number >= 0 && number < most ? number : -1;
 }
 

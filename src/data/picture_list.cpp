@@ -15,8 +15,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::array<std::string_view, 10> kExtensions{".jpg", ".jpeg", ".png", ".bmp",  ".ppm",
-                                                       ".pgm", ".pnm",  ".tif", ".tiff", ".webp"};
+constexpr std::array<std::string_view, 10> kPictureExtensions{".jpg", ".jpeg", ".png", ".bmp",  ".ppm",
+                                                              ".pgm", ".pnm",  ".tif", ".tiff", ".webp"};
 
 /// Sub-folders are classes.
 void list_folders_of_classes(const ConfigNode& path, const ConfigNode& classes, const ClassNames& names,
@@ -26,7 +26,7 @@ void list_folders_of_classes(const ConfigNode& path, const ConfigNode& classes, 
     const std::int32_t label = names.empty() ? next++ : names.find(folder.filename().string());
     if (label < 0)
       classes.fail(fmt::format("'{}' does not name the folder '{}'", classes.text(), folder.filename().string()));
-    for (const fs::path& file : files_in(path, folder, kExtensions)) {
+    for (const fs::path& file : files_in(path, folder, kPictureExtensions)) {
       list.files.push_back(file);
       list.labels.push_back(label);
     }
@@ -67,7 +67,7 @@ PictureList list_pictures(const ConfigNode& data) {
   if (labels.is_scalar() && labels.text() == "folders") {
     list_folders_of_classes(path, classes, names, list);
   } else {
-    list.files = list_files(path, kExtensions, "pictures");
+    list.files = list_files(path, kPictureExtensions, "pictures");
     read_what_is_known(data, names, list);
   }
   for (const fs::path& file : list.files)

@@ -9,7 +9,8 @@
 namespace rtmdl {
 namespace {
 
-constexpr std::int64_t kMostClasses = std::numeric_limits<std::uint8_t>::max() + 1;  // what a place of the mask holds
+constexpr std::int64_t kMostMaskClasses =
+    std::numeric_limits<std::uint8_t>::max() + 1;  // what a place of the mask holds
 
 /// The class of each place of a picture: the best of a map of scores for each class, or as the model says.
 class Segmentation final : public Postprocess {
@@ -28,9 +29,9 @@ class Segmentation final : public Postprocess {
                       output.name, fmt::join(shape, ", ")));
     if (const auto layout = post["layout"]; layout.present()) nchw_ = layout.one_of({"NCHW", "NHWC"}) == "NCHW";
     else if (scored_) nchw_ = shape[1] <= shape[3];  // there are fewer classes than places in a row
-    if (const std::int64_t classes = scored_ ? shape[nchw_ ? 1 : 3] : 2; classes == 1 || classes > kMostClasses)
+    if (const std::int64_t classes = scored_ ? shape[nchw_ ? 1 : 3] : 2; classes == 1 || classes > kMostMaskClasses)
       post.fail(fmt::format("the model's output '{}' [{}] has {} classes in the layout {}; 2 to {} are accepted{}",
-                            output.name, fmt::join(shape, ", "), classes, nchw_ ? "NCHW" : "NHWC", kMostClasses,
+                            output.name, fmt::join(shape, ", "), classes, nchw_ ? "NCHW" : "NHWC", kMostMaskClasses,
                             classes == 1 ? " (of one, `score_map` makes a mask)" : ""));
     reserved_ = known_count(output);
     if (scored_ && reserved_ > 0) reserved_ /= static_cast<std::size_t>(shape[nchw_ ? 1 : 3]);
@@ -52,7 +53,7 @@ class Segmentation final : public Postprocess {
         !take_size(view.shape[nchw_ ? 2 : 1], view.shape[nchw_ ? 3 : 2], result))
       return false;
     const std::int64_t classes = view.shape[nchw_ ? 1 : 3];
-    if (classes < 1 || classes > kMostClasses) return false;
+    if (classes < 1 || classes > kMostMaskClasses) return false;
     const std::size_t places = result.mask.size();
     const auto n = static_cast<std::size_t>(classes), step = nchw_ ? std::size_t{1} : n, plane = nchw_ ? places : 1;
     const float* const scores = view.as<float>().data();
@@ -77,7 +78,7 @@ class Segmentation final : public Postprocess {
     if (shape.size() != 2 || !take_size(shape[0], shape[1], result)) return false;
     for (std::size_t i = 0; i < result.mask.size(); ++i) {
       const float label = number_at(view, i);
-      if (label < 0 || label >= static_cast<float>(kMostClasses)) return false;
+      if (label < 0 || label >= static_cast<float>(kMostMaskClasses)) return false;
       result.mask[i] = static_cast<std::uint8_t>(label);
     }
     return true;

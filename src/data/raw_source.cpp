@@ -14,7 +14,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::array<std::string_view, 3> kExtensions{".npy", ".bin", ".raw"};
+constexpr std::array<std::string_view, 3> kRawExtensions{".npy", ".bin", ".raw"};
 constexpr std::int64_t kMostElements = std::int64_t{1} << 40;  // of a file
 constexpr std::size_t kMostHeader = 10 + 65535;                // bytes of an .npy file's header
 
@@ -92,7 +92,7 @@ class RawSource final : public Source {
                            ElementType::i32, ElementType::i64})
         if (name == element_name(t)) type_ = t;
     }
-    files_ = list_files(node_, kExtensions, "tensors");
+    files_ = list_files(node_, kRawExtensions, "tensors");
     fingerprint_ = fingerprint_of(data, seed, files_);
     for (std::size_t f = 0; f < files_.size(); ++f) find_items(data, f);
     if (items_.size() < 2)

@@ -14,11 +14,11 @@ namespace rtmdl {
 namespace {
 
 using namespace paint;
-constexpr int kSide = 256;
+constexpr int kPlateSide = 256;
 
 /// Face and outline are drawn by the same strokes: the outline is what is opaque.
 struct Plate {
-  Plate() : face(kSide, kSide, CV_8UC3, white), outline(cv::Mat::zeros(kSide, kSide, CV_8U)) {}
+  Plate() : face(kPlateSide, kPlateSide, CV_8UC3, white), outline(cv::Mat::zeros(kPlateSide, kPlateSide, CV_8U)) {}
   cv::Mat face, outline;
 };
 

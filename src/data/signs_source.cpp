@@ -16,7 +16,7 @@
 namespace rtmdl {
 namespace {
 
-constexpr DrawnCounts kCounts{20000, 256, 2000, 256};
+constexpr DrawnCounts kSignCounts{20000, 256, 2000, 256};
 
 /// Where the corners of the square plate lie in the picture.
 std::array<cv::Point2f, 4> pose(int side, Random& random) {
@@ -52,7 +52,7 @@ cv::Mat weathered(const cv::Mat& plate, Random& random) {
 
 class SignsSource final : public DrawnSource {
  public:
-  SignsSource(const ConfigNode& data, std::uint64_t seed) : DrawnSource(data, seed, kCounts, "signs 1") {
+  SignsSource(const ConfigNode& data, std::uint64_t seed) : DrawnSource(data, seed, kSignCounts, "signs 1") {
     data.allow({"source", "size", "batch", "count"});
     if (const auto size = data["size"]; size.present()) size_ = static_cast<int>(size.integer(16, 512));
     for (int label = 0; label < kSignClasses; ++label) {

@@ -19,7 +19,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::array<std::string_view, 8> kExtensions{".wav", ".flac", ".ogg", ".oga", ".aiff", ".aif", ".au", ".mp3"};
+constexpr std::array<std::string_view, 8> kSoundExtensions{".wav",  ".flac", ".ogg", ".oga",
+                                                           ".aiff", ".aif",  ".au",  ".mp3"};
 constexpr std::size_t kEvaluatedShare = 5;  // one of so many files of a class
 
 /// "03-01-06" as numbers; empty if it is anything else.
@@ -62,7 +63,7 @@ void list_urbansound8k(const ConfigNode& path, const ConfigNode& labels, SoundLi
   for (int fold = 1; fold <= kFolds; ++fold) {
     const fs::path folder = root / fmt::format("fold{}", fold);
     if (!fs::is_directory(folder, ec)) continue;
-    for (const fs::path& file : files_in(path, folder, kExtensions))
+    for (const fs::path& file : files_in(path, folder, kSoundExtensions))
       add(list, file, parse_name(labels, file, 4, 1, 0, kClasses, "fsID-classID-occurrence-slice.wav")[1],
           fold == kFolds);
   }
@@ -72,12 +73,12 @@ void list_urbansound8k(const ConfigNode& path, const ConfigNode& labels, SoundLi
 
 void list_ravdess(const ConfigNode& path, const ConfigNode& labels, SoundList& list) {
   constexpr int kEmotions = 8, kFirstEvaluated = 21, kActors = 24;
-  std::vector<fs::path> files = files_in(path, path.path(), kExtensions);
+  std::vector<fs::path> files = files_in(path, path.path(), kSoundExtensions);
   std::error_code ec;
   for (int actor = 1; actor <= kActors; ++actor) {
     const fs::path folder = path.path() / fmt::format("Actor_{:02}", actor);
     if (!fs::is_directory(folder, ec)) continue;
-    const auto more = files_in(path, folder, kExtensions);
+    const auto more = files_in(path, folder, kSoundExtensions);
     files.insert(files.end(), more.begin(), more.end());
   }
   if (files.empty())
@@ -119,7 +120,7 @@ void list_folders_of_classes(const ConfigNode& data, std::uint64_t seed, SoundLi
     const std::int32_t label = names.empty() ? next++ : names.find(folder.filename().string());
     if (label < 0)
       classes.fail(fmt::format("'{}' does not name the folder '{}'", classes.text(), folder.filename().string()));
-    for (const fs::path& file : files_in(path, folder, kExtensions)) add(list, file, label, false);
+    for (const fs::path& file : files_in(path, folder, kSoundExtensions)) add(list, file, label, false);
     list.classes = std::max(list.classes, label + 1);
   }
   if (list.files.empty()) path.fail(fmt::format("the sub-folders of '{}' hold no sounds", path.path().string()));
@@ -134,7 +135,7 @@ SoundList list_sounds(const ConfigNode& data, std::uint64_t seed) {
   const std::string how =
       labels.present() ? labels.one_of({"none", "folders", "urbansound8k", "ravdess"}) : std::string("none");
   if (data["classes"].present() && how != "folders") data["classes"].fail("is for sounds with `labels: folders`");
-  if (how == "none") list.files = list_files(path, kExtensions, "sounds");
+  if (how == "none") list.files = list_files(path, kSoundExtensions, "sounds");
   else if (how == "folders") list_folders_of_classes(data, seed, list);
   else if (how == "ravdess") list_ravdess(path, labels, list);
   else list_urbansound8k(path, labels, list);

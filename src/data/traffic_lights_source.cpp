@@ -14,7 +14,7 @@
 namespace rtmdl {
 namespace {
 
-constexpr DrawnCounts kCounts{4000, 128, 500, 128};
+constexpr DrawnCounts kLightCounts{4000, 128, 500, 128};
 constexpr int kPatch = 256;                              // side of the picture that a light is drawn on
 constexpr double kHalfWidth = 0.36, kHalfHeight = 0.94;  // of the housing on it
 enum Lamp { kRed, kYellow, kGreen, kOff };
@@ -179,7 +179,7 @@ Pose random_pose(cv::Size size, Random& random) {
 class TrafficLightsSource final : public DrawnSource {
  public:
   TrafficLightsSource(const ConfigNode& data, std::uint64_t seed)
-      : DrawnSource(data, seed, kCounts, "traffic lights 1") {
+      : DrawnSource(data, seed, kLightCounts, "traffic lights 1") {
     data.allow({"source", "size", "classes", "count"});
     if (const auto size = data["size"]; size.present()) {
       size_ = size.is_list() ? parse_size(size) : cv::Size(1, 1) * static_cast<int>(size.integer(64, 2048));

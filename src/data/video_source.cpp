@@ -14,11 +14,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::array<std::string_view, 8> kExtensions{".mp4", ".avi", ".mkv", ".mov", ".webm", ".mpg", ".mpeg", ".m4v"};
+constexpr std::array<std::string_view, 8> kVideoExtensions{".mp4",  ".avi", ".mkv",  ".mov",
+                                                           ".webm", ".mpg", ".mpeg", ".m4v"};
 constexpr std::size_t kBlocks = 12;  // of time; every third calibrates
-constexpr std::size_t kCalibration = 64, kEvaluation = 200;
-constexpr std::size_t kMostCalibration = 256, kMostEvaluation = 1024, kMostStream = 512;
-constexpr std::size_t kTraining = 2048;             // views
+constexpr std::size_t kCalibrationViews = 64, kEvaluationViews = 200;
+constexpr std::size_t kMostCalibrationViews = 256, kMostEvaluationViews = 1024, kMostStreamViews = 512;
+constexpr std::size_t kTrainingViews = 2048;
 constexpr std::size_t kTrainingBytes = 256u << 20;  // of decoded frames, kept: they are asked for in any order
 
 class VideoSource final : public Source {
@@ -27,7 +28,7 @@ class VideoSource final : public Source {
     data.allow({"source", "path", "size", "augment"});
     delivered_ = parse_size(data["size"]);
     augment_ = parse_augment(data["augment"]);
-    const std::vector<fs::path> files = list_files(node_, kExtensions, "videos");
+    const std::vector<fs::path> files = list_files(node_, kVideoExtensions, "videos");
     if (files.size() > 1)
       node_.fail(fmt::format("'{}' holds {} videos; name the one to play", node_.path().string(), files.size()));
     file_ = files.front();
@@ -43,17 +44,17 @@ class VideoSource final : public Source {
     const std::size_t bytes = std::max<std::size_t>(1, current_.total() * current_.elemSize());
     training_ = calibration_;
     thin(training_, std::max<std::size_t>(1, kTrainingBytes / bytes));
-    for (std::size_t n = 0; n < std::min(evaluation_.size(), kMostStream); ++n) stream_.push_back(evaluation_[n]);
-    thin(calibration_, kMostCalibration);
-    thin(evaluation_, kMostEvaluation);
+    for (std::size_t n = 0; n < std::min(evaluation_.size(), kMostStreamViews); ++n) stream_.push_back(evaluation_[n]);
+    thin(calibration_, kMostCalibrationViews);
+    thin(evaluation_, kMostEvaluationViews);
   }
 
   std::size_t size(Split s) const override {
     switch (s) {
-      case Split::calibration: return std::max(calibration_.size(), kCalibration);
-      case Split::evaluation: return std::max(evaluation_.size(), kEvaluation);
+      case Split::calibration: return std::max(calibration_.size(), kCalibrationViews);
+      case Split::evaluation: return std::max(evaluation_.size(), kEvaluationViews);
       case Split::stream: return stream_.size();
-      case Split::training: return std::max(training_.size(), kTraining);
+      case Split::training: return std::max(training_.size(), kTrainingViews);
     }
     return 0;
   }

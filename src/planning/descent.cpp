@@ -11,13 +11,11 @@
 namespace rtmdl {
 namespace {
 
-constexpr double kLossFloor = 1e-3;  ///< a step that costs less than this is taken to cost this much
+constexpr double kLeastStepLoss = 1e-3;  ///< a step that costs less than this is taken to cost this much
 constexpr std::size_t kSimulatedSteps = 3;
 constexpr double kFinestStep = 0.001, kCoarseStep = 0.01;  ///< of climbing, where there are many tasks and few
 constexpr int kClimbsInTurn = 12, kPatienceInTurn = 100;   ///< where there are many, both in turn
 constexpr int kSimulationsInTurn = 600;                    ///< of both, about
-
-std::size_t index(int i) { return static_cast<std::size_t>(i); }
 
 struct Step {
   std::size_t task = 0;
@@ -83,7 +81,7 @@ class Descent {
           }
           if (relief <= 1e-9) continue;
           const double worth =
-              relief / std::max(evaluator_.loss(i, index(o)) - evaluator_.loss(i, index(now)), kLossFloor);
+              relief / std::max(evaluator_.loss(i, index(o)) - evaluator_.loss(i, index(now)), kLeastStepLoss);
           if (worth > best.worth) best = {i, o, worth};
         }
       }
@@ -124,7 +122,7 @@ class Descent {
         if (!evaluator_.possible(i, index(now)) && evaluator_.possible(i, index(o))) relief += 1;
         if (relief <= 1e-12) continue;
         const double cost = evaluator_.loss(i, index(o)) - evaluator_.loss(i, index(now));
-        steps.push_back({i, o, relief / std::max(cost, kLossFloor)});
+        steps.push_back({i, o, relief / std::max(cost, kLeastStepLoss)});
       }
     }
     std::sort(steps.begin(), steps.end(), [](const Step& a, const Step& b) {
@@ -167,7 +165,7 @@ class Descent {
       const auto tried = evaluator_.evaluate(choices, false);
       if (!tried) continue;
       ++(lowers ? lowerings : shifts);
-      const double cost = std::max(tried->score.loss - current_.score.loss, kLossFloor);
+      const double cost = std::max(tried->score.loss - current_.score.loss, kLeastStepLoss);
       const double worth = (current_.score.excess - tried->score.excess) / cost;
       if (worth > best_worth) next = tried, best_worth = worth;
       if (lowers && !lighter) lighter = tried;

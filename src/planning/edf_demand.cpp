@@ -12,7 +12,7 @@
 namespace rtmdl {
 namespace {
 
-constexpr int kMostSteps = 200'000;
+constexpr int kMostDemandSteps = 200'000;
 constexpr std::int64_t kFar = std::numeric_limits<std::int64_t>::max() / 8;
 
 struct Stream {
@@ -75,7 +75,7 @@ std::optional<std::int64_t> horizon(const std::vector<Stream>& streams, std::int
     excess += share * static_cast<double>(std::max<std::int64_t>(0, s.period - s.lead()));
     all.add(0, {.period = s.period, .time = s.time, .jitter = s.jitter});
   }
-  all.allow(kMostSteps);
+  all.allow(kMostDemandSteps);
   auto most = all.window(1, Interference::Window::to_completion, piece, 0, kFar);
   if (load < 1 - 1e-9) {
     const double linear = std::ceil(excess / (1 - load) * (1 + 1e-9));
@@ -116,7 +116,7 @@ EdfVerdict one_processor(const std::vector<Stream>& streams) {
   borders.push_back(first);
   std::sort(borders.begin(), borders.end());
   borders.erase(std::unique(borders.begin(), borders.end()), borders.end());
-  int steps = kMostSteps;
+  int steps = kMostDemandSteps;
   for (std::size_t k = 0; k + 1 < borders.size(); ++k) {
     const std::int64_t from = borders[k], to = std::min(borders[k + 1], *end + 1);
     if (from < first || from >= to) continue;

@@ -12,30 +12,24 @@
 #include <numeric>
 
 namespace rtmdl {
-namespace {
-
-constexpr double kEqual = 1e-9;  ///< sums of the same losses in another order differ by less
-
-std::size_t index(int i) { return static_cast<std::size_t>(i); }
-
-}  // namespace
+namespace {}  // namespace
 
 namespace {
 
 /// Miss rates this close are equal: a job more or less in a simulation says nothing, room on the busiest processor
 /// does.
-int miss_class(const Score& s) { return static_cast<int>(std::ceil(s.miss_rate / 0.002 - kEqual)); }
+int miss_class(const Score& s) { return static_cast<int>(std::ceil(s.miss_rate / 0.002 - kSameLoss)); }
 
 }  // namespace
 
 bool better(const Score& a, const Score& b) {
   if (a.feasible != b.feasible) return a.feasible;
-  if (!a.feasible && std::abs(a.excess - b.excess) > kEqual) return a.excess < b.excess;
-  if (!a.feasible && std::abs(a.tightness - b.tightness) > kEqual) return a.tightness < b.tightness;
-  if (std::abs(a.loss - b.loss) > kEqual) return a.loss < b.loss;
+  if (!a.feasible && std::abs(a.excess - b.excess) > kSameLoss) return a.excess < b.excess;
+  if (!a.feasible && std::abs(a.tightness - b.tightness) > kSameLoss) return a.tightness < b.tightness;
+  if (std::abs(a.loss - b.loss) > kSameLoss) return a.loss < b.loss;
   if (a.feasible && miss_class(a) != miss_class(b)) return miss_class(a) < miss_class(b);
   for (const auto part : {&Score::peak, &Score::tightness, &Score::miss_rate}) {
-    if (std::abs(a.*part - b.*part) > kEqual) return a.*part < b.*part;
+    if (std::abs(a.*part - b.*part) > kSameLoss) return a.*part < b.*part;
   }
   return false;
 }
@@ -65,7 +59,7 @@ Evaluator::Evaluator(const PlanProblem& problem, const PlanOptions& options, con
   for (const PlanTask& task : problem.tasks) {
     const std::int64_t jobs = releases_within(task, options.simulated);
     jobs_.push_back(jobs);
-    const double allowed = task.hard ? 0.0 : task.miss_rate_limit * static_cast<double>(jobs) + kEqual;
+    const double allowed = task.hard ? 0.0 : task.miss_rate_limit * static_cast<double>(jobs) + kSameLoss;
     limits_.push_back(static_cast<std::int64_t>(allowed));
     quick_.push_back(limits_.back() / 2 + (task.hard ? 0 : 1));
     any_hard_ |= task.hard;
@@ -294,7 +288,7 @@ double Evaluator::least_loss() const {
 }
 
 bool Evaluator::at_least_loss() const {
-  return best_ && best_->score.feasible && best_->score.loss <= least_loss() + kEqual;
+  return best_ && best_->score.feasible && best_->score.loss <= least_loss() + kSameLoss;
 }
 
 void Evaluator::enter(const Strategy& strategy, bool fits) {

@@ -10,6 +10,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <vector>
 
@@ -44,6 +45,7 @@ struct Book {
 };
 
 inline constexpr double kMostStrain = 2;
+inline constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 class Evaluator {
  public:

@@ -12,15 +12,12 @@
 namespace rtmdl {
 namespace {
 
-constexpr double kEqual = 1e-9;
 constexpr std::size_t kMostOpenNodes = 4'000'000;  ///< about 250 MB
 constexpr std::size_t kMostRememberedPrefixes = 4'000'000;
 // How far the search goes on after the first optimal strategy, for fewer misses and more room at the same loss.
 constexpr std::int64_t kExtraSimulations = 1000;
 constexpr std::int64_t kExtraNodes = 200'000;
 constexpr int kExtraOrders = 24;  ///< feasible orders of one combination
-
-std::size_t index(int i) { return static_cast<std::size_t>(i); }
 
 /// The tasks from the top (counted from 1) and their options, 16 bits for each level.
 using PrefixKey = std::array<std::uint64_t, kMostExactTasks / 4>;
@@ -173,7 +170,7 @@ bool Exact::run() {
   while (!open_.empty()) {
     const Node node = open_.top();
     open_.pop();
-    if (node.bound > std::min(optimum_, ceiling) + kEqual) return true;
+    if (node.bound > std::min(optimum_, ceiling) + kSameLoss) return true;
     if (++popped_ % 256 == 0) {
       evaluator_.context().report("plan: exact search", std::min(evaluator_.used(), 1.0));
       if (evaluator_.out_of_time()) return known();

@@ -12,8 +12,6 @@ namespace {
 
 constexpr std::array kFills = {1.0, 0.9, 0.8, 0.7};  ///< how full processors may be: waiting costs deadlines too
 
-std::size_t index(int i) { return static_cast<std::size_t>(i); }
-
 }  // namespace
 
 std::vector<int> utilisation_monotonic_order(const Evaluator& evaluator, const Choices& choices) {

@@ -5,13 +5,7 @@
 #include <limits>
 
 namespace rtmdl {
-namespace {
-
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
-
-std::size_t index(int i) { return static_cast<std::size_t>(i); }
-
-}  // namespace
+namespace {}  // namespace
 
 LagrangianBound::LagrangianBound(const Evaluator& evaluator, const OpenTasks& open) {
   const std::size_t processors = evaluator.problem().processors.size(), n = evaluator.tasks();

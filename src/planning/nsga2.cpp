@@ -23,8 +23,6 @@ constexpr double kTightness = 1e-3;    ///< of strategies that exceed the limits
 
 struct OutOfTime {};
 
-std::size_t index(int i) { return static_cast<std::size_t>(i); }
-
 }  // namespace
 
 struct Nsga2::State {

@@ -5,11 +5,7 @@
 #include <utility>
 
 namespace rtmdl {
-namespace {
-
-std::size_t index(int i) { return static_cast<std::size_t>(i); }
-
-}  // namespace
+namespace {}  // namespace
 
 OpenTasks::OpenTasks(const Evaluator& evaluator, std::vector<int> order,
                      const std::function<bool(std::size_t, std::size_t)>& left_out)

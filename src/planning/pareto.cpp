@@ -11,15 +11,12 @@
 namespace rtmdl {
 namespace {
 
-constexpr double kEqual = 1e-9;
-constexpr double kLossFloor = 1e-4;  ///< a step that costs less is taken to cost this much
-constexpr double kMostJobs = 1.5e6;  ///< simulated in all
+constexpr double kLeastTradeLoss = 1e-4;  ///< a step that costs less is taken to cost this much
+constexpr double kMostFrontJobs = 1.5e6;  ///< simulated in all
 constexpr int kFewest = 20;
 
-std::size_t index(int i) { return static_cast<std::size_t>(i); }
-
 bool covers(const ParetoPoint& a, const ParetoPoint& b) {
-  return a.accuracy_loss <= b.accuracy_loss + kEqual && a.miss_rate <= b.miss_rate + kEqual;
+  return a.accuracy_loss <= b.accuracy_loss + kSameLoss && a.miss_rate <= b.miss_rate + kSameLoss;
 }
 
 void insert(std::vector<ParetoPoint>& front, const ParetoPoint& point) {
@@ -40,7 +37,7 @@ class FrontSearch {
     for (const PlanTask& task : evaluator.problem().tasks)
       jobs += static_cast<double>(simulated.count()) / static_cast<double>(task.period.count());
     const int most = 60 + 10 * static_cast<int>(evaluator.tasks());
-    left_ = std::clamp(static_cast<int>(kMostJobs / std::max(jobs, 1.0)), kFewest, most);
+    left_ = std::clamp(static_cast<int>(kMostFrontJobs / std::max(jobs, 1.0)), kFewest, most);
   }
 
   void run() {
@@ -88,8 +85,8 @@ class FrontSearch {
         for (int o = 0; o < static_cast<int>(evaluator_.options_of(i)); ++o) {
           const double eased = relief(load, i, now, o);
           const double loss = evaluator_.loss(i, index(o)) - evaluator_.loss(i, index(now));
-          const double worth = down ? eased / std::max(loss, kLossFloor) : -loss / std::max(-eased, 1e-9);
-          if ((down ? eased > 1e-12 : loss < -kEqual) && worth > best) best = worth, step = {i, o};
+          const double worth = down ? eased / std::max(loss, kLeastTradeLoss) : -loss / std::max(-eased, 1e-9);
+          if ((down ? eased > 1e-12 : loss < -kSameLoss) && worth > best) best = worth, step = {i, o};
         }
       }
       if (step.second < 0) return;
@@ -155,8 +152,8 @@ std::vector<ParetoPoint> ParetoFront::points() const {
 
 std::vector<ParetoPoint> with_chosen(std::vector<ParetoPoint> points, ParetoPoint chosen) {
   for (ParetoPoint& point : points) {
-    point.chosen = std::abs(point.accuracy_loss - chosen.accuracy_loss) <= kEqual &&
-                   std::abs(point.miss_rate - chosen.miss_rate) <= kEqual && point.feasible == chosen.feasible;
+    point.chosen = std::abs(point.accuracy_loss - chosen.accuracy_loss) <= kSameLoss &&
+                   std::abs(point.miss_rate - chosen.miss_rate) <= kSameLoss && point.feasible == chosen.feasible;
     if (!point.chosen) continue;
     point.choices = chosen.choices;
     return points;
@@ -172,7 +169,7 @@ const ParetoPoint* least_weighted(const std::vector<ParetoPoint>& feasible, doub
   const ParetoPoint* best = nullptr;
   const auto sum = [&](const ParetoPoint& p) { return p.accuracy_loss + miss_weight * p.miss_rate; };
   for (const ParetoPoint& point : feasible)
-    if (best == nullptr || sum(point) < sum(*best) - kEqual) best = &point;
+    if (best == nullptr || sum(point) < sum(*best) - kSameLoss) best = &point;
   return best;
 }
 

@@ -9,6 +9,8 @@
 
 namespace rtmdl {
 
+inline constexpr double kSameLoss = 1e-9;  ///< sums of the same losses in another order differ by less
+
 class Evaluator;
 
 /// Among strategies that keep the limits those that no other of them beats in both figures; with them, to show what

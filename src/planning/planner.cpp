@@ -31,8 +31,6 @@ constexpr double kDescentShare = 0.2;  ///< of the budget, for a first strategy
 constexpr double kAutoExactShare = 0.7,
                  kAutoLongShotShare = 0.3;  ///< of the budget, before `auto` goes back to descent
 
-std::size_t index(int i) { return static_cast<std::size_t>(i); }
-
 void check(const PlanProblem& problem, const PlanOptions& options) {
   require_method(options.method);
   if (problem.tasks.empty()) bad_input("nothing to plan: there is no task");
@@ -233,6 +231,39 @@ std::string reason_of(const Plan& plan, const Evaluator& evaluator, const Strate
   return text + fmt::format(". In the nearest one {}", fmt::join(shortfalls(evaluator, strategy), "; "));
 }
 
+/// Writes the strategy into the plan. Of its search the plan knows already.
+void choose(Plan& plan, const Strategy& strategy, std::vector<ParetoPoint> front, const PlanProblem& problem,
+            const PlanOptions& options, const Evaluator& evaluator) {
+  plan.feasible = strategy.score.feasible;
+  plan.accuracy_loss = strategy.score.loss;
+  plan.miss_rate = strategy.score.miss_rate;
+  plan.bytes = evaluator.bytes(strategy.choices);
+  for (ParetoPoint& point : front) point.chosen = false;
+  plan.pareto =
+      with_chosen(std::move(front), {plan.accuracy_loss, plan.miss_rate, plan.feasible, true, strategy.choices});
+  plan.tasks.clear();
+  const auto expected =
+      expected_misses(Policy::fixed_priority, problem, strategy.choices, options.simulated, options.seed + 1);
+  for (std::size_t i = 0; i < problem.tasks.size(); ++i) {
+    const PlanTask& task = problem.tasks[i];
+    const TaskOption& option = task.options[index(strategy.choices[i].option)];
+    PlannedTask planned{strategy.choices[i],
+                        strategy.miss_rates[i],
+                        expected[i].mean,
+                        expected[i].half_width,
+                        option.accuracy_loss,
+                        std::vector<double>(problem.processors.size(), 0.0),
+                        {}};
+    for (const StageOption& stage : option.stages) {
+      const std::size_t p = index(stage.processor);
+      planned.utilisation[p] += to_seconds(stage.times.mean() + dispatch_cost(problem, stage.processor)) /
+                                to_seconds(task.period) / problem.processors[p].slots;
+    }
+    if (task.hard) planned.response_bound = strategy.bounds[i];
+    plan.tasks.push_back(std::move(planned));
+  }
+}
+
 }  // namespace
 
 PlanProblem with_margin(PlanProblem problem, double margin) {
@@ -286,7 +317,6 @@ Plan plan(const PlanProblem& problem, const PlanOptions& options, const Context&
   result.proven_optimal = searched.proven || evaluator.at_least_loss();
   result.model = searched.model;
   const Strategy best = chosen_of(evaluator, options.miss_weight, result.proven_optimal);
-  result.feasible = best.score.feasible;
   result.method = searched.proven || options.method == "exact" ? "exact"
                   : options.method == "nsga2"                  ? "nsga2"
                                                                : "descent";
@@ -294,34 +324,30 @@ Plan plan(const PlanProblem& problem, const PlanOptions& options, const Context&
   result.ranks = options.ranks;
   result.space = space_of(problem);
   result.evaluated = evaluator.evaluated();
-  result.accuracy_loss = best.score.loss;
-  result.miss_rate = best.score.miss_rate;
-  result.bytes = evaluator.bytes(best.choices);
-  result.pareto =
-      with_chosen(evaluator.pareto(), {result.accuracy_loss, result.miss_rate, result.feasible, true, best.choices});
-  const auto expected =
-      expected_misses(Policy::fixed_priority, problem, best.choices, options.simulated, options.seed + 1);
-  for (std::size_t i = 0; i < problem.tasks.size(); ++i) {
-    const PlanTask& task = problem.tasks[i];
-    const TaskOption& option = task.options[index(best.choices[i].option)];
-    PlannedTask planned{best.choices[i],
-                        best.miss_rates[i],
-                        expected[i].mean,
-                        expected[i].half_width,
-                        option.accuracy_loss,
-                        std::vector<double>(problem.processors.size(), 0.0),
-                        {}};
-    for (const StageOption& stage : option.stages) {
-      const std::size_t p = index(stage.processor);
-      planned.utilisation[p] += to_seconds(stage.times.mean() + dispatch_cost(problem, stage.processor)) /
-                                to_seconds(task.period) / problem.processors[p].slots;
-    }
-    if (task.hard) planned.response_bound = best.bounds[i];
-    result.tasks.push_back(std::move(planned));
-  }
+  choose(result, best, evaluator.pareto(), problem, options, evaluator);
   result.reason = reason_of(result, evaluator, best, options.miss_weight);
   result.seconds = evaluator.seconds();
   return result;
+}
+
+Plan with_strategy(Plan searched, const Choices& choices, const PlanProblem& problem, const PlanOptions& options,
+                   const Context& context) {
+  const PlanProblem slowed = with_margin(problem, options.margin);
+  Evaluator evaluator(slowed, options, context);
+  const Strategy strategy = evaluator.evaluate(choices, false).value();
+  const double least = searched.accuracy_loss;
+  searched.proven_optimal = searched.proven_optimal && searched.feasible == strategy.score.feasible &&
+                            (!searched.feasible || strategy.score.loss <= least + kSameLoss);
+  searched.loss_bound = std::min(searched.loss_bound, strategy.score.loss);
+  choose(searched, strategy, std::move(searched.pareto), problem, options, evaluator);
+  searched.reason = reason_of(searched, evaluator, strategy, 0);
+  if (searched.feasible && strategy.score.loss > least + kSameLoss) {
+    searched.reason = fmt::format(
+        "accuracy loss {}: played on the box, where it did what was predicted; {} at the least "
+        "without that; {} of deadlines predicted to be missed",
+        format_percent(strategy.score.loss, 2), format_percent(least, 2), format_percent(searched.miss_rate, 2));
+  }
+  return searched;
 }
 
 }  // namespace rtmdl

@@ -102,6 +102,11 @@ void require_method(const std::string& method);
 [[nodiscard]] Plan plan(const PlanProblem& problem, const PlanOptions& options, const Context& context,
                         Exchange* exchange = nullptr);
 
+/// What plan() returned for the same problem and options, with another strategy than the one it chose: one of which is
+/// known that it does on the box what is predicted of it.
+[[nodiscard]] Plan with_strategy(Plan searched, const Choices& choices, const PlanProblem& problem,
+                                 const PlanOptions& options, const Context& context);
+
 /// The problem that plan() solves: neighbours taken to be always busy, as proofs take them, and times longer by the
 /// margin (not those of proofs, which hold room of their own).
 [[nodiscard]] PlanProblem with_margin(PlanProblem problem, double margin);

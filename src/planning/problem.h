@@ -6,12 +6,16 @@
 #include <rtmdl/time.h>
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
 
 namespace rtmdl {
+
+/// Options, processors and tasks are numbered by int.
+[[nodiscard]] constexpr std::size_t index(int i) { return static_cast<std::size_t>(i); }
 
 /// Measured times of a stage: the samples themselves, sorted; drawn from as they are (an empirical distribution).
 struct TimeDistribution {

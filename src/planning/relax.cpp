@@ -26,8 +26,6 @@ constexpr double kExactSpace = 20'000;  ///< strategies; more are searched set b
 constexpr std::size_t kRememberedStrategies = 4;
 constexpr double kProbeShare = 0.1;  ///< of the budget, at most
 
-std::size_t index(int i) { return static_cast<std::size_t>(i); }
-
 /// The power of ten of its third digit: 0.1 of 27.3.
 double third_digit(double value) { return std::pow(10, std::floor(std::log10(value) + 1e-9) - 2); }
 

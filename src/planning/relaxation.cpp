@@ -19,9 +19,8 @@ constexpr double kAboutEqual = 0.02;   ///< of what an option's use costs
 constexpr std::size_t kMostExchanged = 300;
 constexpr int kExchangePasses = 40;
 constexpr int kPerturbations = 40, kPerturbed = 3;
-constexpr double kEqual = 1e-12;
+constexpr double kSameUse = 1e-12;
 constexpr double kLossFloor = 1e-4;  ///< a change that costs less is taken to cost this much
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 class Knapsack {
  public:
@@ -55,7 +54,7 @@ class Knapsack {
     const Dual at = dual();
     take(at.price);
     repair();
-    if (beyond() > kEqual) return choices_;
+    if (beyond() > kSameUse) return choices_;
     fill();
     const std::vector<Move> moves = moves_within_gap(at);
     exchange(moves);
@@ -71,7 +70,7 @@ class Knapsack {
       repair();
       fill();
       exchange(moves);
-      if (beyond() <= kEqual && total_loss() <= least) {
+      if (beyond() <= kSameUse && total_loss() <= least) {
         least = total_loss(), best = choices_, best_used = used_;
       } else {
         choices_ = best, used_ = best_used;
@@ -89,12 +88,12 @@ class Knapsack {
       keep();
       repair();
       keep();
-      if (beyond() > kEqual) continue;
+      if (beyond() > kSameUse) continue;
       fill();
       keep();
     }
     std::stable_sort(found_.begin(), found_.end(), [](const Found& a, const Found& b) {
-      if (std::abs(a.beyond - b.beyond) > kEqual) return a.beyond < b.beyond;
+      if (std::abs(a.beyond - b.beyond) > kSameUse) return a.beyond < b.beyond;
       return a.loss < b.loss;
     });
     std::vector<Choices> choices;
@@ -212,7 +211,7 @@ class Knapsack {
     std::sort(by_size.begin(), by_size.end());
     for (const auto& [size, i] : by_size) {
       int best = choices_[i].option;
-      const double accepted = cost(i, best, price) + kAboutEqual * price_of(i, best, price) + kEqual;
+      const double accepted = cost(i, best, price) + kAboutEqual * price_of(i, best, price) + kSameUse;
       double least = kInfinity;
       for (const int o : options_[i]) {
         if (cost(i, o, price) > accepted) continue;
@@ -228,7 +227,7 @@ class Knapsack {
 
   /// As long as there is too much of a resource: the change that takes most of it away per loss.
   void repair() {
-    for (double now = beyond(); now > kEqual; now = beyond()) {
+    for (double now = beyond(); now > kSameUse; now = beyond()) {
       double best = 0;
       std::size_t task = 0;
       int option = -1;
@@ -238,7 +237,7 @@ class Knapsack {
           double after = 0;
           for (std::size_t r = 0; r < room_.size(); ++r)
             after += std::max(used_[r] + use(i, o)[r] - mine[r] - room_[r], 0.0);
-          if (after > now - kEqual) continue;
+          if (after > now - kSameUse) continue;
           const double worth = (now - after) / std::max(loss(i, o) - loss(i, choices_[i].option), kLossFloor);
           if (worth > best) best = worth, task = i, option = o;
         }
@@ -258,7 +257,7 @@ class Knapsack {
         const double* mine = use(i, choices_[i].option);
         for (const int o : options_[i]) {
           const double won = loss(i, choices_[i].option) - loss(i, o);
-          if (won <= kEqual) continue;
+          if (won <= kSameUse) continue;
           double taken = 1e-9;
           bool fits = true;
           for (std::size_t r = 0; r < room_.size() && fits; ++r) {
@@ -284,7 +283,7 @@ class Knapsack {
       const double least = cost(i, cheapest(i, price), price);
       for (const int o : options_[i]) {
         const double reduced = cost(i, o, price) - least;
-        if (reduced <= gap + kEqual) moves.push_back({reduced, i, o});
+        if (reduced <= gap + kSameUse) moves.push_back({reduced, i, o});
       }
     }
     std::sort(moves.begin(), moves.end(), [](const Move& a, const Move& b) {
@@ -301,7 +300,7 @@ class Knapsack {
       for (std::size_t r = 0; r < room_.size(); ++r) {
         const double after = used_[r] + use(a.task, a.option)[r] - use(a.task, choices_[a.task].option)[r] +
                              use(b.task, b.option)[r] - use(b.task, choices_[b.task].option)[r];
-        if (after > room_[r] + kEqual) return false;
+        if (after > room_[r] + kSameUse) return false;
       }
       return true;
     };

@@ -10,7 +10,6 @@ namespace {
 constexpr int kMostSteps = 20'000;  ///< of all iterations for one task; one that takes more counts as unproven
 constexpr std::int64_t kNone = std::numeric_limits<std::int64_t>::max() / 4;
 
-std::size_t index(int i) { return static_cast<std::size_t>(i); }
 std::uint32_t bit(int processor) { return std::uint32_t{1} << processor; }
 
 using Window = Interference::Window;

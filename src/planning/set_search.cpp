@@ -18,8 +18,6 @@
 namespace rtmdl {
 namespace {
 
-constexpr double kEqual = 1e-9;
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr std::size_t kMostOpenNodes = 3'000'000;
 constexpr std::size_t kMostNogoods = 20'000;
 constexpr std::size_t kMostRemembered = 3'000;  ///< of one task below one set
@@ -30,7 +28,6 @@ constexpr int kOrdersTriedAround = 24;  ///< when the order that was assigned do
 
 using OptionSet = std::bitset<kMostExactOptions>;
 
-std::size_t index(int i) { return static_cast<std::size_t>(i); }
 std::uint64_t bit(std::size_t i) { return std::uint64_t{1} << i; }
 
 /// [task][option]: the possible options that ask for at least as much, itself among them.
@@ -320,7 +317,7 @@ void SetSearch::expand(const Node& node) {
     child.option[child.depth++] = static_cast<std::uint8_t>(o);
     child.held = node.held && o == lightest_[task];
     child.bound = std::max(node.bound, bound_(child.chosen()));
-    if (child.bound > optimum_ + kEqual || open_tasks_.hopeless(child.chosen())) continue;
+    if (child.bound > optimum_ + kSameLoss || open_tasks_.hopeless(child.chosen())) continue;
     child.load += evaluator_.utilisation(task, index(o));
     open_.push(child);
   }
@@ -337,7 +334,7 @@ SetSearchResult SetSearch::run() {
     const Node node = open_.top();
     open_.pop();
     bound = std::max(bound, node.bound);
-    if (node.bound > std::min(optimum_, ceiling) + kEqual) break;
+    if (node.bound > std::min(optimum_, ceiling) + kSameLoss) break;
     ++popped;
     if (popped % 64 == 0) evaluator_.context().report("plan: exact search", std::min(evaluator_.used(), 1.0));
     if (evaluator_.out_of_time() || open_.size() > kMostOpenNodes) return {found() && !disagreed_, bound};

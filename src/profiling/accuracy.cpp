@@ -13,8 +13,8 @@
 namespace rtmdl {
 namespace {
 
-constexpr std::size_t kFrameBytes = 256u << 20;   // of decoded frames kept
-constexpr std::size_t kResultBytes = 256u << 20;  // of the source's results on evaluation frames kept
+constexpr std::size_t kKeptFrameBytes = 256u << 20;  // of decoded frames kept
+constexpr std::size_t kResultBytes = 256u << 20;     // of the source's results on evaluation frames kept
 constexpr std::size_t kCalibrationBytes = 128u << 20, kLeastCalibration = 8;
 
 std::size_t frame_bytes(const Frame& frame) {
@@ -81,7 +81,7 @@ const Frame& AccuracyEvaluator::frame(Split split, std::size_t i) {
   if (const auto found = frames_->kept.find({split, i}); found != frames_->kept.end()) return found->second;
   Frame frame = source_->read(split, i);
   const std::size_t bytes = frame_bytes(frame);
-  if (frames_->bytes + bytes > kFrameBytes) return frames_->passing = std::move(frame);
+  if (frames_->bytes + bytes > kKeptFrameBytes) return frames_->passing = std::move(frame);
   frames_->bytes += bytes;
   return frames_->kept.emplace(std::pair{split, i}, std::move(frame)).first->second;
 }

@@ -7,7 +7,7 @@ namespace rtmdl {
 namespace {
 
 constexpr std::size_t kMostSums = 20000;
-constexpr double kSame = 1e-12;  // of two sums that differ by rounding only the smaller one will do
+constexpr double kSameValue = 1e-12;  // of two sums that differ by rounding only the smaller one will do
 
 struct Sum {
   std::int64_t bytes = 0;
@@ -21,7 +21,7 @@ std::vector<Sum> front(std::vector<Sum> sums) {
   });
   std::vector<Sum> best;
   for (const Sum& s : sums) {
-    if (best.empty() || s.value > best.back().value + kSame) best.push_back(s);
+    if (best.empty() || s.value > best.back().value + kSameValue) best.push_back(s);
   }
   if (best.size() <= kMostSums) return best;
   std::vector<Sum> thinned;

@@ -24,7 +24,7 @@ namespace rtmdl {
 namespace {
 
 constexpr std::string_view kMeasuringRevision = "1";  // raise when measure() would give other times
-constexpr std::size_t kFrames = 24, kFrameBytes = 64u << 20;
+constexpr std::size_t kFrames = 24, kStreamFrameBytes = 64u << 20;
 constexpr double kNoisy = 0.05;  // share of stalls that is worth a word
 
 /// One variant on one processor with one number of threads: what is measured at a time.
@@ -46,7 +46,7 @@ std::vector<Frame> stream_frames(const TaskSpec& task, Source& source) {
   const std::size_t there = source.size(Split::stream);
   const std::size_t count = std::min(kFrames, there);
   std::size_t bytes = 0;
-  for (std::size_t k = 0; k < count && (frames.empty() || bytes < kFrameBytes); ++k) {
+  for (std::size_t k = 0; k < count && (frames.empty() || bytes < kStreamFrameBytes); ++k) {
     frames.push_back(source.read(Split::stream, task.state.empty() ? k * there / count : k));
     bytes += frames.back().image.total() * frames.back().image.elemSize() + frames.back().tensor.bytes.size();
   }

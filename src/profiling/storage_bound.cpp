@@ -17,7 +17,7 @@ namespace {
 
 constexpr std::size_t kEnumerated = 16;  ///< levels of a group
 constexpr FrontPoint kWorst{1.1, 0};
-constexpr double kSame = 1e-12;
+constexpr double kSameVolume = 1e-12;
 
 /// Another set of a group's levels, worth considering: no other has as few bytes and as much hypervolume.
 struct Option {
@@ -351,7 +351,7 @@ class Chooser {
     });
     std::vector<Option> best;
     for (Option& o : options) {
-      if (best.empty() || o.volume > best.back().volume + kSame) best.push_back(std::move(o));
+      if (best.empty() || o.volume > best.back().volume + kSameVolume) best.push_back(std::move(o));
     }
     return best;
   }

@@ -15,7 +15,7 @@
 namespace rtmdl {
 namespace {
 
-constexpr std::size_t kFrameBytes = 256u << 20;  // of decoded frames kept
+constexpr std::size_t kTrainingFrameBytes = 256u << 20;  // of decoded frames kept
 
 /// The one input that frames fill.
 TensorSpec input_to_fill(const TaskSpec& task, const std::vector<TensorSpec>& model_inputs) {
@@ -94,7 +94,7 @@ class FramesAsExamples final : public TrainingData {
     if (const auto found = kept_.find(i); found != kept_.end()) return found->second;
     Frame read = source_->read(Split::training, i);
     const std::size_t bytes = read.image.total() * read.image.elemSize() + read.tensor.bytes.size();
-    if (kept_bytes_ + bytes > kFrameBytes) return passing_ = std::move(read);
+    if (kept_bytes_ + bytes > kTrainingFrameBytes) return passing_ = std::move(read);
     kept_bytes_ += bytes;
     return kept_.emplace(i, std::move(read)).first->second;
   }

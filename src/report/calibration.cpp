@@ -88,6 +88,8 @@ std::string calibration_table(const Calibration& calibration, const PlanProblem&
   text += calibration.settled ? "calibrated: the prediction holds, and planning again finds nothing better\n"
           : calibration.holds ? "calibrated: the prediction holds\n"
                               : "the prediction does not hold yet; another --calibrate goes on from here\n";
+  if (!calibration.plan.feasible && !calibration.rounds.empty())
+    text += "no strategy keeps every limit: the plan is the nearest of those that were played\n";
   return text;
 }
 

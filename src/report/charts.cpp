@@ -17,8 +17,6 @@ namespace {
 constexpr double kWidth = 720, kLabels = 118, kValues = 84, kRow = 15, kGap = 14;
 constexpr double kPlot = kWidth - kLabels - kValues;
 
-double finite(double x) { return std::isfinite(x) ? x : 0; }
-
 /// The end of an axis that holds `most`: 1, 2 or 5 times a power of ten.
 double axis_end(double most, double least_end, double greatest_end) {
   if (!(most > least_end)) return least_end;
@@ -26,11 +24,6 @@ double axis_end(double most, double least_end, double greatest_end) {
   for (const double step : {1.0, 2.0, 5.0, 10.0})
     if (most <= step * power * 1.0001) return std::min(greatest_end, step * power);
   return greatest_end;
-}
-
-const TaskInfo* info_of(const std::vector<TaskInfo>& tasks, const std::string& name) {
-  const auto found = std::find_if(tasks.begin(), tasks.end(), [&](const TaskInfo& t) { return t.name == name; });
-  return found == tasks.end() ? nullptr : &*found;
 }
 
 std::string grid_percent(double end, double top, double bottom) {

@@ -43,14 +43,6 @@ struct Mark {
   std::string label, title;
 };
 
-/// Steps of 1, 2 or 5 times a power of ten, so that at most `most` lie in the range.
-double step_of(double range, int most) {
-  const double power = std::pow(10, std::floor(std::log10(range / most)));
-  for (const double digit : {1.0, 2.0, 5.0})
-    if (range / (digit * power) <= most) return digit * power;
-  return 10 * power;
-}
-
 /// Marks on a logarithmic axis of latency and a linear one of accuracy. Everything in it is finite and x above zero.
 class Chart {
  public:

@@ -49,9 +49,9 @@ std::string summary_of(const ScaleReport& report) {
                             short_number(most));
 }
 
-class Page {
+class FrontsPageText {
  public:
-  explicit Page(const ScaleReport& report) : report_(report) {}
+  explicit FrontsPageText(const ScaleReport& report) : report_(report) {}
 
   std::string write() {
     const std::string title = report_.workload.empty() ? "rtmdl scale" : "rtmdl scale: " + report_.workload;
@@ -190,6 +190,6 @@ class Page {
 
 }  // namespace
 
-std::string fronts_page(const ScaleReport& report) { return Page(report).write(); }
+std::string fronts_page(const ScaleReport& report) { return FrontsPageText(report).write(); }
 
 }  // namespace rtmdl

@@ -12,9 +12,9 @@
 namespace rtmdl {
 namespace {
 
-class Page {
+class ComparePageText {
  public:
-  explicit Page(const ComparePage& content) : content_(content) {}
+  explicit ComparePageText(const ComparePage& content) : content_(content) {}
 
   std::string write() {
     const std::string title = content_.workload.empty() ? "rtmdl compare" : "rtmdl compare: " + content_.workload;
@@ -242,6 +242,6 @@ class Page {
 
 }  // namespace
 
-std::string compare_page(const ComparePage& page) { return Page(page).write(); }
+std::string compare_page(const ComparePage& page) { return ComparePageText(page).write(); }
 
 }  // namespace rtmdl

@@ -16,16 +16,6 @@ namespace {
 constexpr double kWidth = 720, kHeight = 360, kLeft = 62, kRight = 24, kTop = 42, kBottom = 46;
 constexpr std::array kRates{0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0};
 
-double finite(double x) { return std::isfinite(x) ? x : 0; }
-
-/// Steps of 1, 2 or 5 times a power of ten, so that at most `most` lie in the range.
-double step_of(double range, int most) {
-  const double power = std::pow(10, std::floor(std::log10(range / most)));
-  for (const double digit : {1.0, 2.0, 5.0})
-    if (range / (digit * power) <= most) return digit * power;
-  return 10 * power;
-}
-
 std::string points_of_loss(double loss) {
   const double points = std::abs(loss) * 100;
   return fmt::format("{} point{}", short_number(points), short_number(points) == "1.00" ? "" : "s");

@@ -15,9 +15,10 @@
 namespace rtmdl {
 namespace {
 
-class Page {
+class PlanPageText {
  public:
-  explicit Page(const PlanPage& content) : content_(content), plan_(*content.plan), problem_(*content.problem) {}
+  explicit PlanPageText(const PlanPage& content)
+      : content_(content), plan_(*content.plan), problem_(*content.problem) {}
 
   std::string write() {
     const std::string title = content_.workload.empty() ? "rtmdl plan" : "rtmdl plan: " + content_.workload;
@@ -238,6 +239,6 @@ class Page {
 
 }  // namespace
 
-std::string plan_page(const PlanPage& page) { return Page(page).write(); }
+std::string plan_page(const PlanPage& page) { return PlanPageText(page).write(); }
 
 }  // namespace rtmdl

@@ -42,8 +42,6 @@ std::string relaxations_text(const std::vector<Relaxation>& relaxations) {
   return text;
 }
 
-Cell loss_cell(double loss) { return {percent(loss), loss == 0 ? Tone::faint : Tone::plain}; }
-
 }  // namespace
 
 std::string plan_table(const Plan& plan, const PlanProblem& problem, bool colour) {

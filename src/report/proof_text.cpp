@@ -121,16 +121,16 @@ std::string what(const ProofTerm& t) {
   return "";
 }
 
-std::string ms(Duration d) { return d < Duration{} ? "-" + short_number(to_ms(-d)) : short_number(to_ms(d)); }
+std::string signed_ms(Duration d) { return d < Duration{} ? "-" + short_number(to_ms(-d)) : short_number(to_ms(d)); }
 
 std::string terms_table(const Proof& p, bool colour) {
   Table table({{"where", Align::left}, {"what", Align::left}, {"times"}, {"ms each"}, {"ms"}});
   for (const ProofTerm& t : p.terms)
-    table.row({where(t), what(t), grouped(t.count), {ms(t.each), Tone::faint}, ms(t.total)});
+    table.row({where(t), what(t), grouped(t.count), {signed_ms(t.each), Tone::faint}, signed_ms(t.total)});
   table.rule();
-  table.row({"", {"response bound", Tone::strong}, "", "", {ms(*p.bound), Tone::strong}});
-  table.row({"", "deadline", "", "", ms(p.deadline)});
-  table.row({"", "slack", "", "", {ms(*p.slack()), p.proven() ? Tone::good : Tone::bad}});
+  table.row({"", {"response bound", Tone::strong}, "", "", {signed_ms(*p.bound), Tone::strong}});
+  table.row({"", "deadline", "", "", signed_ms(p.deadline)});
+  table.row({"", "slack", "", "", {signed_ms(*p.slack()), p.proven() ? Tone::good : Tone::bad}});
   return table.to_string(colour);
 }
 
@@ -159,8 +159,8 @@ std::string larger_table(const Proof& p, bool colour) {
                a.processor,
                fmt::format("{}", a.threads),
                percent(a.accuracy),
-               a.bound ? ms(*a.bound) : "none",
-               a.bound ? ms(p.deadline - *a.bound) : "–",
+               a.bound ? signed_ms(*a.bound) : "none",
+               a.bound ? signed_ms(p.deadline - *a.bound) : "–",
                {verdict, a.proven && a.breaks.empty() ? Tone::good : Tone::bad}});
   }
   return table.to_string(colour);

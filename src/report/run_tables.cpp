@@ -9,12 +9,6 @@
 namespace rtmdl {
 namespace {
 
-const TaskInfo* info_of(const std::vector<TaskInfo>& tasks, const std::string& name) {
-  for (const TaskInfo& t : tasks)
-    if (t.name == name) return &t;
-  return nullptr;
-}
-
 /// "12.0 % !" where over the limit; the others leave room for the mark, so that figures stay in line.
 Cell miss_cell(const TaskReport& t, const TaskInfo* info, bool marks) {
   const bool over = info && t.miss_rate > info->miss_rate_limit;
@@ -33,8 +27,6 @@ Cell response_cell(const TaskReport& t, double ms, const TaskInfo* info) {
   if (t.completed == 0) return {"–", Tone::faint};
   return {short_number(ms), info && ms > to_ms(info->deadline) ? Tone::bad : Tone::plain};
 }
-
-Cell loss_cell(double loss) { return {percent(loss), loss == 0 ? Tone::faint : Tone::plain}; }
 
 Cell count_cell(std::int64_t n) { return {grouped(n), n == 0 ? Tone::faint : Tone::plain}; }
 

@@ -3,6 +3,7 @@
 
 #include "report/html.h"
 
+#include <cmath>
 #include <string>
 #include <string_view>
 
@@ -23,5 +24,16 @@ namespace rtmdl {
   return fmt::format("<line x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\" class=\"{}\"/>\n", x1, y1, x2, y2,
                      style);
 }
+
+/// Steps of 1, 2 or 5 times a power of ten, so that at most `most` lie in the range.
+[[nodiscard]] inline double step_of(double range, int most) {
+  const double power = std::pow(10, std::floor(std::log10(range / most)));
+  for (const double digit : {1.0, 2.0, 5.0})
+    if (range / (digit * power) <= most) return digit * power;
+  return 10 * power;
+}
+
+/// For places and extremes: what is not finite is not drawn far away.
+[[nodiscard]] inline double finite(double x) { return std::isfinite(x) ? x : 0; }
 
 }  // namespace rtmdl

@@ -1,5 +1,6 @@
 #include "report/table.h"
 
+#include "report/describe.h"
 #include "report/utf8.h"
 
 #include <algorithm>
@@ -10,7 +11,7 @@
 namespace rtmdl {
 namespace {
 
-constexpr std::string_view kGap = "  ";
+constexpr std::string_view kColumnGap = "  ";
 
 struct WideRange {
   char32_t first, last;
@@ -53,6 +54,8 @@ std::string one_line(const std::string& text) {
 
 }  // namespace
 
+Cell loss_cell(double loss) { return {percent(loss), loss == 0 ? Tone::faint : Tone::plain}; }
+
 std::size_t display_width(std::string_view utf8) {
   std::size_t width = 0;
   for (std::size_t i = 0; i < utf8.size();) {
@@ -89,7 +92,7 @@ std::string Table::to_string(bool colour) const {
       if (!row.empty()) width = std::max(width, display_width(row[c].text));
     widths.push_back(width);
   }
-  std::size_t total = columns_.empty() ? 0 : kGap.size() * (columns_.size() - 1);
+  std::size_t total = columns_.empty() ? 0 : kColumnGap.size() * (columns_.size() - 1);
   for (const std::size_t w : widths) total += w;
   std::string rule;
   for (std::size_t i = 0; i < total; ++i) rule += "─";
@@ -99,7 +102,7 @@ std::string Table::to_string(bool colour) const {
     std::string text;      // without what would trail
     std::size_t owed = 0;  // spaces to write before the next visible text
     for (std::size_t c = 0; c < cells.size(); ++c) {
-      if (c > 0) owed += kGap.size();
+      if (c > 0) owed += kColumnGap.size();
       std::string_view visible = cells[c].text;
       std::size_t after = 0;
       const std::size_t pad = widths[c] - display_width(visible);

@@ -32,6 +32,9 @@ struct Cell {
   Cell(const char* t) : text(t) {}                                              // NOLINT(google-explicit-constructor)
 };
 
+/// Of an accuracy loss: faint where there is none.
+[[nodiscard]] Cell loss_cell(double loss);
+
 class Table {
  public:
   struct Column {

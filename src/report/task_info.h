@@ -23,4 +23,11 @@ struct TaskInfo {
   return infos;
 }
 
+/// Null where no task has that name.
+[[nodiscard]] inline const TaskInfo* info_of(const std::vector<TaskInfo>& tasks, const std::string& name) {
+  for (const TaskInfo& t : tasks)
+    if (t.name == name) return &t;
+  return nullptr;
+}
+
 }  // namespace rtmdl

@@ -30,9 +30,9 @@ bool is_activation(const onnx::NodeProto& node) {
   return std::any_of(kOperators.begin(), kOperators.end(), [&](const char* op) { return is_op(node, op); });
 }
 
-class Finder {
+class BlockFinder {
  public:
-  Finder(const Model& model, const TensorSpecs& specs) : model_(model), specs_(specs), links_(model) {
+  BlockFinder(const Model& model, const TensorSpecs& specs) : model_(model), specs_(specs), links_(model) {
     for (const auto& tensor : graph().initializer()) constants_.insert(tensor.name());
     for (const int n : constant_nodes(model)) {
       constants_.insert(graph().node(n).output().begin(), graph().node(n).output().end());
@@ -233,7 +233,7 @@ class Finder {
 
 }  // namespace
 
-std::vector<Block> find_blocks(const Model& model, const TensorSpecs& specs) { return Finder(model, specs).run(); }
+std::vector<Block> find_blocks(const Model& model, const TensorSpecs& specs) { return BlockFinder(model, specs).run(); }
 
 Model remove_blocks(const Model& model, const std::vector<Block>& blocks, const std::vector<int>& which) {
   Model left = model;

@@ -18,9 +18,9 @@ struct Family {
   std::set<int> makers, depthwise, readers;
 };
 
-class Finder {
+class PaddingFinder {
  public:
-  explicit Finder(const Model& model) : model_(model), links_(model) {}
+  explicit PaddingFinder(const Model& model) : model_(model), links_(model) {}
 
   std::optional<Family> around(int depthwise) const {
     Family f;
@@ -173,7 +173,7 @@ void pad(Model& model, const Family& f, std::int64_t channels, std::int64_t extr
 int pad_depthwise_channels(Model& model, int multiple) {
   int changed = 0;
   for (int i = 0; i < model.graph().node_size(); ++i) {
-    const Finder finder(model);
+    const PaddingFinder finder(model);
     if (!finder.is_depthwise(i)) continue;
     const std::int64_t channels = finder.weights(i)->dims(0);
     const std::int64_t extra = (multiple - channels % multiple) % multiple;

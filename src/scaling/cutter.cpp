@@ -14,18 +14,13 @@
 namespace rtmdl {
 namespace {
 
-constexpr std::size_t kErrorSets = 4;
-constexpr std::size_t kErrorRuns = 160;  ///< of cut models, at most: each is a load and kErrorSets runs
+constexpr std::size_t kCutErrorSets = 4;
+constexpr std::size_t kErrorRuns = 160;  ///< of cut models, at most: each is a load and kCutErrorSets runs
 constexpr std::size_t kTaylorExamples = 512;
 constexpr double kLeastWidth = 0.125;        ///< of a group
 constexpr std::size_t kSensitivitySets = 8;  ///< that readers are reconstructed with for a first look
 constexpr std::size_t kReconstructionSets = 512;
 constexpr std::size_t kReconstructionBytes = 64u << 20;  ///< of examples beyond the calibration sets
-
-bool has_batch_normalisation(const Model& model) {
-  const auto& nodes = model.graph().node();
-  return std::any_of(nodes.begin(), nodes.end(), [](const auto& n) { return is_op(n, "BatchNormalization"); });
-}
 
 std::size_t bytes_of(const InputSet& set) {
   return std::accumulate(set.begin(), set.end(), std::size_t{0},
@@ -59,7 +54,7 @@ Cutter::Cutter(Engine& engine, const ScaleRequest& request, const Model& source,
 
 double Cutter::harm(const Model& candidate) {
   if (!error_) {
-    const auto n = static_cast<std::ptrdiff_t>(std::min(kErrorSets, request_.calibration.size()));
+    const auto n = static_cast<std::ptrdiff_t>(std::min(kCutErrorSets, request_.calibration.size()));
     const auto& sets = request_.calibration;
     error_ = std::make_unique<OutputError>(engine_, load_request_of(request_),
                                            std::vector<InputSet>(sets.begin(), sets.begin() + n));

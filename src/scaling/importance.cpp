@@ -170,6 +170,11 @@ class Judge {
 
 }  // namespace
 
+bool has_batch_normalisation(const Model& model) {
+  const auto& nodes = model.graph().node();
+  return std::any_of(nodes.begin(), nodes.end(), [](const auto& n) { return is_op(n, "BatchNormalization"); });
+}
+
 std::vector<std::vector<double>> importance(const Model& model, const ChannelGroups& groups, Importance kind) {
   Judge judge(model);
   std::vector<std::vector<double>> all;

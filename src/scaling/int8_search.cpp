@@ -17,7 +17,7 @@ constexpr Duration kProfileTime = std::chrono::milliseconds(100);  ///< about, o
 /// enough for, within these limits.
 constexpr std::int64_t kEvaluationsMin = 18, kEvaluationsMax = 60;
 constexpr Duration kEvaluationTime = std::chrono::seconds(30);
-constexpr double kHarmless = 5e-4;  ///< output error below which nothing is gained by keeping more in float
+constexpr double kHarmlessError = 5e-4;  ///< output error below which nothing is gained by keeping more in float
 
 double elements(const TensorSpecs& specs, const std::string& tensor) {
   const auto it = specs.find(tensor);
@@ -202,7 +202,7 @@ std::vector<Int8Candidate> find_candidates(Engine& engine, const Int8Builder& bu
     propose(fastest, measured.total);
     learn(times, measured, fastest, builder.specs());
   }
-  const bool harmless = std::any_of(found.begin(), found.end(), [](const auto& c) { return c.error < kHarmless; });
+  const bool harmless = std::any_of(found.begin(), found.end(), [](const auto& c) { return c.error < kHarmlessError; });
   if (builder.count_linear(fastest) == 0 || harmless || context.stopping()) {
     log_effort();
     return found;

@@ -47,6 +47,8 @@ struct Pruned {
 
 // ---- what to keep
 
+[[nodiscard]] bool has_batch_normalisation(const Model& model);
+
 enum class Importance { magnitude, bn_scale };
 /// By group and channel, ≥ 0, comparable within a group. Magnitude: L2 norm of the makers' weights of the channel
 /// (Li et al. 2017), times the scale of a batch normalisation behind it with bn_scale (Liu et al. 2017).

@@ -24,7 +24,7 @@ namespace rtmdl {
 namespace {
 
 constexpr std::size_t kCalibrationSets = 32;
-constexpr std::int64_t kErrorSets = 4;  ///< fewer where one run takes long
+constexpr std::int64_t kScaleErrorSets = 4;  ///< fewer where one run takes long
 constexpr Duration kErrorTime = std::chrono::milliseconds(60);
 constexpr std::size_t kMeasuredCandidates = 10;
 constexpr int kAccuracyCalls = 5;  ///< on int8 candidates of one model: each runs all evaluation inputs
@@ -272,7 +272,8 @@ class Scaling {
     Int8Builder builder(engine_, prepared_.model, here, sets_, request_.folder, context_, std::move(options));
     if (builder.count_linear(builder.possible()) == 0)
       return refuse_int8("activations are not finite on the task's data");
-    const auto affordable = std::clamp<std::int64_t>(kErrorTime / std::max(base_.median, Duration(1)), 2, kErrorSets);
+    const auto affordable =
+        std::clamp<std::int64_t>(kErrorTime / std::max(base_.median, Duration(1)), 2, kScaleErrorSets);
     const auto n = std::min<std::int64_t>(affordable, static_cast<std::int64_t>(sets_.size()));
     const OutputError error = builder.judge({sets_.begin(), sets_.begin() + n});
     builder.choose_calibration(error, context_);

@@ -45,11 +45,6 @@ Model trainable(Engine& engine, const ScaleRequest& request) {
   return model;
 }
 
-bool has_batch_normalisation(const Model& model) {
-  const auto& nodes = model.graph().node();
-  return std::any_of(nodes.begin(), nodes.end(), [](const auto& n) { return is_op(n, "BatchNormalization"); });
-}
-
 /// Progress from `low` to `high` of the whole.
 Context part(const Context& whole, double low, double high) {
   Context context = whole;

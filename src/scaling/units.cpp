@@ -11,9 +11,9 @@
 namespace rtmdl {
 namespace {
 
-class Finder {
+class UnitFinder {
  public:
-  explicit Finder(const Model& model) : model_(model), links_(model) {
+  explicit UnitFinder(const Model& model) : model_(model), links_(model) {
     taken_.assign(static_cast<std::size_t>(model.graph().node_size()), 0);
   }
 
@@ -216,6 +216,6 @@ class Finder {
 
 }  // namespace
 
-std::vector<Unit> find_units(const Model& model) { return Finder(model).run(); }
+std::vector<Unit> find_units(const Model& model) { return UnitFinder(model).run(); }
 
 }  // namespace rtmdl

@@ -16,7 +16,7 @@ namespace {
 constexpr std::size_t kMostKeptBytes = std::size_t{1} << 30;
 constexpr std::uint64_t kMovementPurpose = 0x6d6f7665;
 
-at::ScalarType torch_type(ElementType type) {
+at::ScalarType torch_type_of(ElementType type) {
   switch (type) {
     case ElementType::f32: return at::kFloat;
     case ElementType::f16: return at::kHalf;
@@ -132,7 +132,7 @@ Batch ExampleBatches::stack(std::span<const std::size_t> examples, const Movemen
       for (const Tensor& t : e.inputs) {
         std::vector<std::int64_t> shape = t.shape;
         if (!shape.empty()) shape[0] *= static_cast<std::int64_t>(examples.size());
-        batch.inputs.push_back(at::empty(shape, torch_type(t.type)));
+        batch.inputs.push_back(at::empty(shape, torch_type_of(t.type)));
         shapes.push_back(t.shape);
       }
       filled.assign(e.inputs.size(), 0);

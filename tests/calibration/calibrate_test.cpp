@@ -175,6 +175,56 @@ TEST(Calibrate, GivesUpAfterItsRoundsAndSaysSo) {
   EXPECT_FALSE(c.settled);
 }
 
+Choices planned(const Plan& plan) {
+  Choices choices;
+  for (const PlannedTask& t : plan.tasks) choices.push_back(t.choice);
+  return choices;
+}
+
+bool was_played(const Box& box, const Choices& choices) {
+  return std::any_of(box.played.begin(), box.played.end(), [&](const Choices& played) {
+    return std::equal(played.begin(), played.end(), choices.begin(), [](const Choice& x, const Choice& y) {
+      return x.option == y.option && x.priority == y.priority;
+    });
+  });
+}
+
+TEST(Calibrate, EndsWithTheStrategyThatWasPlayedIfThatHasItsMargin) {
+  int played = 0;
+  for (const double slower : {1.0, 1.05, 1.1, 1.2, 1.3, 1.4, 1.6}) {
+    Box box{truth(slower), {}, {}};
+    const Calibration c = calibrated(box);
+    if (!c.settled || !c.plan.feasible) continue;
+    PlanProblem model = profiled();
+    apply(model, c.correction);
+    const Choices& last = c.rounds.back().strategies.front().choices;
+    const bool has_margin = with_strategy(c.plan, last, model, plan_options(kCalibratedMargin), {}).feasible;
+    EXPECT_TRUE(!has_margin || was_played(box, planned(c.plan))) << slower;
+    played += has_margin;
+  }
+  EXPECT_GE(played, 3);
+}
+
+TEST(Calibrate, WhereNothingIsFeasibleEndsWithTheNearestThatWasPlayed) {
+  for (const double slower : {2.5, 4.0, 6.0}) {
+    Box box{truth(slower), {}, {}};
+    const Calibration c = calibrated(box, {}, plan_options(0.1));
+    ASSERT_FALSE(c.plan.feasible) << slower;
+    EXPECT_TRUE(was_played(box, planned(c.plan))) << slower;
+    EXPECT_NE(c.plan.reason, "");
+    PlanProblem model = profiled();
+    apply(model, c.correction);
+    const auto excess = [&](const Choices& choices) {
+      double sum = 0;
+      Simulator simulator(model);
+      const SimulationOutcome& o = simulator.run(choices, {.length = 30s, .seed = 7});
+      for (std::size_t t = 0; t < 3; ++t) sum += std::max(0.0, o.tasks[t].miss_rate() - model.tasks[t].miss_rate_limit);
+      return sum;
+    };
+    for (const Choices& other : box.played) EXPECT_LE(excess(planned(c.plan)), excess(other) + 0.1) << slower;
+  }
+}
+
 TEST(Calibrate, SetsMissesAsideThatStallsExplainButShowsThem) {
   Box box{profiled(), {}, {}, 100};
   const Calibration c = calibrated(box);

@@ -53,11 +53,11 @@ void expect_run_fields(const Json& run) {
   EXPECT_EQ(run["missed"], missed);
 }
 
-TEST(EdgeBoxAtHalfLoad, RunsEndToEnd) {
-  const std::string tasks =
-      fmt::format("'{}' --workspace '{}'", (kSource / "examples/edge-box/tasks.yaml").string(), kWorkspace.string());
+const std::string kTasks =
+    fmt::format("'{}' --workspace '{}'", (kSource / "examples/edge-box/tasks.yaml").string(), kWorkspace.string());
 
-  const Json scaled = json_of(run_rtmdl("scale --quick --json " + tasks));
+TEST(EdgeBox, IsScaledWithinItsStorage) {
+  const Json scaled = json_of(run_rtmdl("scale --quick --json " + kTasks));
   EXPECT_LE(scaled["storage"]["bytes"].get<std::int64_t>(), scaled["storage"]["limit"].get<std::int64_t>());
   for (const Json& task : scaled["tasks"])
     for (const Json& v : task["variants"]) {
@@ -68,8 +68,11 @@ TEST(EdgeBoxAtHalfLoad, RunsEndToEnd) {
         EXPECT_LE(v["accuracy_loss"].get<double>(), 0.005) << "int8 stays within half a point";
       }
     }
+}
 
-  const Json plan = json_of(run_rtmdl("plan --json --load 50% " + tasks));
+TEST(EdgeBoxAtHalfLoad, RunsEndToEnd) {
+  json_of(run_rtmdl("scale --quick --json " + kTasks));
+  const Json plan = json_of(run_rtmdl("plan --json --load 50% " + kTasks));
   EXPECT_TRUE(plan["feasible"].get<bool>());
   EXPECT_EQ(plan["tasks"].size(), 5U);
   EXPECT_TRUE(plan["search"]["proven_optimal"].get<bool>());
@@ -83,11 +86,11 @@ TEST(EdgeBoxAtHalfLoad, RunsEndToEnd) {
   EXPECT_THAT(read_file(kWorkspace / "plan.svg"), HasSubstr("</svg>"));
 
   const fs::path log = kWorkspace / "candidates.csv";
-  json_of(run_rtmdl(fmt::format("plan --json --load 50% --log '{}' {}", log.string(), tasks)));
+  json_of(run_rtmdl(fmt::format("plan --json --load 50% --log '{}' {}", log.string(), kTasks)));
   EXPECT_THAT(read_file(log), HasSubstr("fate,about,accuracy_loss,miss_rate,speech,speech on,speech priority"));
   EXPECT_THAT(read_file(log), HasSubstr("\nfeasible,"));
 
-  const Json simulated = json_of(run_rtmdl("simulate --json --load 50% --duration 20s " + tasks));
+  const Json simulated = json_of(run_rtmdl("simulate --json --load 50% --duration 20s " + kTasks));
   expect_run_fields(simulated);
   for (const Json& t : simulated["tasks"]) {
     EXPECT_LE(t["mean_miss_rate"].get<double>(), 0.01) << t["name"];
@@ -96,7 +99,7 @@ TEST(EdgeBoxAtHalfLoad, RunsEndToEnd) {
   EXPECT_LE(simulated["miss_rate"].get<double>(), 0.01);
 
   const Json compared =
-      json_of(run_rtmdl("compare --json --load 50% --policies default,edf-nmc,rtmdl --duration 4s " + tasks));
+      json_of(run_rtmdl("compare --json --load 50% --policies default,edf-nmc,rtmdl --duration 4s " + kTasks));
   ASSERT_EQ(compared["policies"].size(), 3U);
   EXPECT_NEAR(compared["source_load"].get<double>(), 0.5, 0.001);
   for (const Json& run : compared["policies"]) {

@@ -26,7 +26,7 @@ using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
 namespace fs = std::filesystem;
 
-const fs::path kSource = RTMDL_SOURCE_DIR;
+const fs::path kSourceFolder = RTMDL_SOURCE_DIR;
 
 /// The first items of an IDX file as an IDX file of its own.
 void shorten_idx(const fs::path& from, const fs::path& to, std::uint32_t items) {
@@ -51,10 +51,10 @@ class Forms : public testing::Test {
     fs::remove_all(folder_);
     fs::create_directories(folder_ / "data");
     write_data(1536);
-    write_tasks(kSource / "examples/edge-box/models/fashion_resnet18.onnx", "fp32", "{metric: top1, min: 40 %}");
+    write_tasks(kSourceFolder / "examples/edge-box/models/fashion_resnet18.onnx", "fp32", "{metric: top1, min: 40 %}");
   }
   void write_data(std::uint32_t training) const {
-    const fs::path full = kSource / "assets/data/fashion-mnist";
+    const fs::path full = kSourceFolder / "assets/data/fashion-mnist";
     for (const auto& [name, items] : {std::pair{"train-images-idx3-ubyte", training},
                                       {"train-labels-idx1-ubyte", training},
                                       {"t10k-images-idx3-ubyte", 480U},
@@ -93,7 +93,8 @@ tasks:
     return j["tasks"][0]["variants"];
   }
 
-  const fs::path folder_ = fs::path(RTMDL_BINARY_DIR) / "forms-test";
+  const fs::path folder_ =
+      fs::path(RTMDL_BINARY_DIR) / "forms-test" / testing::UnitTest::GetInstance()->current_test_info()->name();
 };
 
 /// How far it had got: what is there of forms that are not finished.

@@ -60,7 +60,8 @@ class Mpi : public testing::Test {
     return j.dump();
   }
   void forget_plan() const { EXPECT_TRUE(fs::remove(folder_ / "workspace/plan.json")); }
-  const fs::path folder_ = fs::path(RTMDL_BINARY_DIR) / "mpi-test";
+  const fs::path folder_ =
+      fs::path(RTMDL_BINARY_DIR) / "mpi-test" / testing::UnitTest::GetInstance()->current_test_info()->name();
 };
 
 /// Our own lines; mpirun adds its own.

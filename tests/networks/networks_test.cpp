@@ -80,7 +80,7 @@ NetworkOptions pictures(int side, int classes) {
   return o;
 }
 
-std::string refusal(std::string_view name, const NetworkOptions& options) {
+std::string network_refusal(std::string_view name, const NetworkOptions& options) {
   try {
     (void)network(name, options, 1);
   } catch (const Error& e) {
@@ -254,21 +254,22 @@ TEST(Networks, InitialWeightsKeepTheScaleOfTheSignal) {
 }
 
 TEST(Networks, RefuseWhatTheyCannotBe) {
-  EXPECT_THAT(refusal("vgg", {}), AllOf(HasSubstr("network 'vgg' is unknown, accepted: alexnet, vgg11, vgg13"),
-                                        HasSubstr("resnet18"), HasSubstr("ssdlite, sbcnn, lstm")));
-  EXPECT_THAT(refusal("vgg11", sized(0)), HasSubstr("width 0 of vgg11, accepted: above 0 to 8"));
-  EXPECT_THAT(refusal("vgg11", sized(1, -1)), HasSubstr("depth -1 of vgg11, accepted: above 0 to 8"));
-  EXPECT_THAT(refusal("resnet18", pictures(4, 10)), HasSubstr("4 rows, accepted: 8 to"));
-  EXPECT_THAT(refusal("tiny-yolo", pictures(100, 3)), HasSubstr("input of 100 x 100, accepted: multiples of 32"));
-  EXPECT_THAT(refusal("tiny-yolo", pictures(64, 20)), HasSubstr("20 places, too few"));
-  EXPECT_THAT(refusal("sbcnn", pictures(32, 10)), HasSubstr("too small"));
+  EXPECT_THAT(network_refusal("vgg", {}), AllOf(HasSubstr("network 'vgg' is unknown, accepted: alexnet, vgg11, vgg13"),
+                                                HasSubstr("resnet18"), HasSubstr("ssdlite, sbcnn, lstm")));
+  EXPECT_THAT(network_refusal("vgg11", sized(0)), HasSubstr("width 0 of vgg11, accepted: above 0 to 8"));
+  EXPECT_THAT(network_refusal("vgg11", sized(1, -1)), HasSubstr("depth -1 of vgg11, accepted: above 0 to 8"));
+  EXPECT_THAT(network_refusal("resnet18", pictures(4, 10)), HasSubstr("4 rows, accepted: 8 to"));
+  EXPECT_THAT(network_refusal("tiny-yolo", pictures(100, 3)),
+              HasSubstr("input of 100 x 100, accepted: multiples of 32"));
+  EXPECT_THAT(network_refusal("tiny-yolo", pictures(64, 20)), HasSubstr("20 places, too few"));
+  EXPECT_THAT(network_refusal("sbcnn", pictures(32, 10)), HasSubstr("too small"));
   NetworkOptions o;
   o.widths = {8, 8};
-  EXPECT_THAT(refusal("resnet18", o), HasSubstr("widths 8,8: resnet18 takes four"));
+  EXPECT_THAT(network_refusal("resnet18", o), HasSubstr("widths 8,8: resnet18 takes four"));
   o.widths = {8, 8, 8, 8};
-  EXPECT_THAT(refusal("vgg11", o), HasSubstr("they are for the ResNets"));
+  EXPECT_THAT(network_refusal("vgg11", o), HasSubstr("they are for the ResNets"));
   o.width = 0.5;
-  EXPECT_THAT(refusal("resnet18", o), HasSubstr("width 0.5 and widths 8,8,8,8"));
+  EXPECT_THAT(network_refusal("resnet18", o), HasSubstr("width 0.5 and widths 8,8,8,8"));
 }
 
 }  // namespace

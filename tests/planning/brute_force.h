@@ -11,7 +11,7 @@
 #include <set>
 #include <string>
 
-namespace rtmdl::testing {
+namespace rtmdl::test {
 
 struct Found {
   bool feasible = false;
@@ -76,4 +76,4 @@ inline PlanProblem random_instance(int seed, Random& random) {
   return problem;
 }
 
-}  // namespace rtmdl::testing
+}  // namespace rtmdl::test

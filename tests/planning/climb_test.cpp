@@ -8,7 +8,7 @@ namespace rtmdl {
 namespace {
 
 using namespace std::chrono_literals;
-using testing::task_of;
+using test::task_of;
 
 /// 3 of 10 ms, of which some may be late, and 10 of 20 ms.
 PlanProblem short_and_long(Duration deadline_of_long) {
@@ -70,13 +70,13 @@ TEST(Climb, FindsTheOrderThatHolds) {
 
 /// Twenty tasks in thirty variants of steps of 2.5 %; of every second one a quarter of the jobs may be late.
 PlanProblem many_tasks() {
-  testing::Random random(7);
+  test::Random random(7);
   PlanProblem problem;
   problem.processors = {{"cpu", true, 1}};
   for (int i = 0; i < 20; ++i) {
-    const auto period = std::chrono::milliseconds(testing::between(random, 10, 60));
-    PlanTask task = task_of("task" + std::to_string(i), period, period * testing::between(random, 5, 9) / 10,
-                            {{0, period * testing::between(random, 5, 12) / 100}});
+    const auto period = std::chrono::milliseconds(test::between(random, 10, 60));
+    PlanTask task = task_of("task" + std::to_string(i), period, period * test::between(random, 5, 9) / 10,
+                            {{0, period * test::between(random, 5, 12) / 100}});
     task.miss_rate_limit = i % 2 == 0 ? 0.25 : 0;
     task.jitter = 1ms;
     for (int k = 1; k < 30; ++k) {

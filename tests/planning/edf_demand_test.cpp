@@ -12,16 +12,11 @@ namespace rtmdl {
 namespace {
 
 using namespace std::chrono_literals;
-using testing::between;
-using testing::Random;
-using testing::task_of;
+using test::between;
+using test::in_order;
+using test::Random;
+using test::task_of;
 using Outcome = EdfVerdict::Outcome;
-
-Choices in_order(const PlanProblem& problem) {
-  Choices choices;
-  for (std::size_t i = 0; i < problem.tasks.size(); ++i) choices.push_back({0, static_cast<int>(i) + 1});
-  return choices;
-}
 
 EdfVerdict verdict(const PlanProblem& problem) { return edf_schedulable(problem, in_order(problem), 1.0); }
 
@@ -42,7 +37,7 @@ TEST(EdfDemand, ButtazzosExample) {
   for (const auto& [interval, demand] : table)
     EXPECT_EQ(edf_demand(problem, in_order(problem), 0, interval, 1.0), demand) << interval.count();
   EXPECT_EQ(verdict(problem).outcome, Outcome::schedulable);
-  problem.tasks[2].options[0].stages[0].times = testing::constant(3ms + 1ns);
+  problem.tasks[2].options[0].stages[0].times = test::constant(3ms + 1ns);
   const EdfVerdict late = verdict(problem);
   EXPECT_EQ(late.outcome, Outcome::demand_exceeds);
   EXPECT_EQ(late.interval, 16ms) << "7 ms fails as well; the largest is found first";
@@ -53,7 +48,7 @@ TEST(EdfDemand, ButtazzosExample) {
 TEST(EdfDemand, BlockingByAPieceThatCannotBeStopped) {
   auto problem = on_one(false, {task_of("a", 10ms, 5ms, {{0, 2ms}}), task_of("b", 40ms, 40ms, {{0, 3ms}, {0, 3ms}})});
   EXPECT_EQ(verdict(problem).outcome, Outcome::schedulable) << "2 + 3 within 5";
-  problem.tasks[1].options[0].stages[1].times = testing::constant(3001us);
+  problem.tasks[1].options[0].stages[1].times = test::constant(3001us);
   const EdfVerdict late = verdict(problem);
   EXPECT_EQ(late.outcome, Outcome::demand_exceeds);
   EXPECT_EQ(late.interval, 5ms);

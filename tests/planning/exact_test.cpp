@@ -13,12 +13,12 @@ namespace rtmdl {
 namespace {
 
 using namespace std::chrono_literals;
-using testing::between;
-using testing::brute_force;
-using testing::Found;
-using testing::Random;
-using testing::random_instance;
-using testing::random_problem;
+using test::between;
+using test::brute_force;
+using test::Found;
+using test::Random;
+using test::random_instance;
+using test::random_problem;
 
 TEST(ExactSearch, IsBruteForceOnSmallInstances) {
   int feasible = 0, lossy = 0, proven = 0;
@@ -65,9 +65,8 @@ PlanProblem paper_size(bool preemptive, double load, std::uint64_t seed = 3) {
       const double speed = 1 - 0.07 * level;
       const Duration work =
           Duration(static_cast<std::int64_t>(load / 4 * speed * static_cast<double>(task.period.count())));
-      option.stages = {{0, testing::spread(random, work / 5)},
-                       {1, testing::spread(random, work)},
-                       {0, testing::spread(random, work / 10)}};
+      option.stages = {
+          {0, test::spread(random, work / 5)}, {1, test::spread(random, work)}, {0, test::spread(random, work / 10)}};
       task.options.push_back(option);
     }
     problem.tasks.push_back(task);

@@ -54,7 +54,7 @@ TEST(ExecutionBoundOfTimes, ObservedIsTheLargestAndTheMargin) {
 TEST(ExecutionBoundOfTimes, FallsBackWithFewSamplesAndSaysHowOften) {
   PlanProblem problem;
   problem.processors = {{"cpu", true, 1}};
-  problem.tasks = {testing::task_of("a", 10ms, 10ms, {{0, 1ms}, {0, 2ms}})};
+  problem.tasks = {test::task_of("a", 10ms, 10ms, {{0, 1ms}, {0, 2ms}})};
   auto& stages = problem.tasks[0].options[0].stages;
   stages[1].times.sorted.assign(kLeastSamplesForATail, 2ms);
   EXPECT_EQ(set_execution_bounds(problem, ExecutionBound::parse("evt")), 1);
@@ -70,7 +70,7 @@ TEST(ExecutionBoundOfTimes, TakesTheLongerOfAloneAndBesideNeighbours) {
   PlanProblem problem;
   problem.processors = {{"cpu", true, 1}};
   problem.dispatch = 5us;
-  problem.tasks = {testing::task_of("a", 10ms, 10ms, {{0, 1ms}})};
+  problem.tasks = {test::task_of("a", 10ms, 10ms, {{0, 1ms}})};
   problem.tasks[0].options[0].stages[0].alone = {{600us, 2ms}};
   EXPECT_EQ(response_bounds(problem, {{0, 1}})[0], 2405us);
   set_execution_bounds(problem, {.margin = 0.5});
@@ -85,7 +85,7 @@ struct Coverage {
 };
 Coverage coverage(std::size_t samples, double p, const std::function<double(double)>& exceeded_with) {
   constexpr int kRepetitions = 300;
-  testing::Random random(samples);
+  test::Random random(samples);
   std::vector<double> ratios;
   for (int r = 0; r < kRepetitions; ++r) {
     TimeDistribution times;

@@ -36,7 +36,7 @@ struct Box {
       o.variant = variant;
       o.processor = problem.processors[static_cast<std::size_t>(processor)].name;
       o.threads = threads;
-      o.stages = {{0, testing::constant(1ms)}, {processor, testing::constant(infer)}};
+      o.stages = {{0, test::constant(1ms)}, {processor, test::constant(infer)}};
       task.options.push_back(o);
     };
     add("source", 1, 1, 6ms);

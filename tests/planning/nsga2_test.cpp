@@ -25,10 +25,10 @@ namespace rtmdl {
 namespace {
 
 using namespace std::chrono_literals;
-using testing::between;
+using test::between;
+using test::Random;
+using test::random_problem;
 using ::testing::ElementsAre;
-using testing::Random;
-using testing::random_problem;
 
 /// As the planner's issue has them: at most 5 tasks with at most 4 variants, hard and soft mixed, storage bounded.
 PlanProblem mixed_problem(int seed) {
@@ -104,7 +104,7 @@ TEST(Nsga2, SameSeedSamePlanHoweverManyThreads) {
 TEST(Nsga2, OneTaskAndOneStrategyNeedNoSpecialCare) {
   PlanProblem problem;
   problem.processors = {{"cpu", true, 1}};
-  problem.tasks = {testing::task_of("a", 10ms, 10ms, {{0, 6ms}})};
+  problem.tasks = {test::task_of("a", 10ms, 10ms, {{0, 6ms}})};
   const PlanOptions options{.method = "nsga2", .simulated = 1s};
   const Plan single = plan(problem, options, {});
   EXPECT_TRUE(single.feasible);
@@ -123,8 +123,7 @@ TEST(Nsga2, OneTaskAndOneStrategyNeedNoSpecialCare) {
   // All fixed, but an order to find: the long task must not go first.
   PlanProblem order;
   order.processors = {{"cpu", true, 1}};
-  order.tasks = {testing::task_of("long", 100ms, 100ms, {{0, 20ms}}),
-                 testing::task_of("short", 10ms, 10ms, {{0, 5ms}})};
+  order.tasks = {test::task_of("long", 100ms, 100ms, {{0, 20ms}}), test::task_of("short", 10ms, 10ms, {{0, 5ms}})};
   const Plan ordered = plan(order, options, {});
   EXPECT_TRUE(ordered.feasible);
   EXPECT_EQ(ordered.tasks[1].choice.priority, 1);
@@ -140,8 +139,8 @@ TEST(Nsga2, ABudgetOfNothingStillGivesAStrategy) {
 TEST(Genome, LeavesOutWhatIsFixed) {
   PlanProblem problem;
   problem.processors = {{"cpu", true, 1}};
-  problem.tasks = {testing::task_of("a", 10ms, 10ms, {{0, 1ms}}), testing::task_of("b", 10ms, 10ms, {{0, 1ms}}),
-                   testing::task_of("c", 10ms, 10ms, {{0, 1ms}})};
+  problem.tasks = {test::task_of("a", 10ms, 10ms, {{0, 1ms}}), test::task_of("b", 10ms, 10ms, {{0, 1ms}}),
+                   test::task_of("c", 10ms, 10ms, {{0, 1ms}})};
   TaskOption late = problem.tasks[1].options[0];
   late.stages[0].times.sorted[0] = 20ms;  // misses whatever else runs
   problem.tasks[1].options.push_back(late);
@@ -191,7 +190,7 @@ TEST(Relaxations, GoFromTheLeastLossToTheLeastLoad) {
   PlanProblem problem;
   problem.processors = {{"cpu", true, 1}};
   for (const char* name : {"a", "b", "c"}) {
-    PlanTask task = testing::task_of(name, 10ms, 10ms, {{0, 6ms}});
+    PlanTask task = test::task_of(name, 10ms, 10ms, {{0, 6ms}});
     for (int k = 1; k < 4; ++k) {
       TaskOption option = task.options[0];
       option.stages[0].times.sorted[0] -= k * 1500us;

@@ -11,8 +11,8 @@ namespace rtmdl {
 namespace {
 
 using namespace std::chrono_literals;
-using testing::Random;
-using testing::task_of;
+using test::Random;
+using test::task_of;
 
 std::vector<std::pair<double, double>> figures(const std::vector<ParetoPoint>& points) {
   std::vector<std::pair<double, double>> list;
@@ -59,8 +59,8 @@ PlanProblem overload(double limit) {
   PlanProblem problem;
   problem.processors = {{"cpu", true, 1}};
   problem.tasks = {task_of("faces", 10ms, 10ms, {{0, 6ms}}), task_of("text", 20ms, 20ms, {{0, 12ms}})};
-  problem.tasks[0].options[0].stages[0].times = testing::spread(random, 6ms);
-  problem.tasks[1].options[0].stages[0].times = testing::spread(random, 12ms);
+  problem.tasks[0].options[0].stages[0].times = test::spread(random, 6ms);
+  problem.tasks[1].options[0].stages[0].times = test::spread(random, 12ms);
   for (PlanTask& task : problem.tasks) {
     task.miss_rate_limit = limit;
     for (const auto& [speed, loss] : {std::pair(0.8, 0.01), std::pair(0.6, 0.02), std::pair(0.3, 0.06)}) {
@@ -124,7 +124,7 @@ TEST(MissWeight, MovesTheChoiceAlongTheFrontWithinTheLimits) {
 TEST(SearchFront, NeverMakesThePlanWorse) {
   Random random(31);
   for (int k = 0; k < 40; ++k) {
-    const PlanProblem problem = testing::random_problem(random, {});
+    const PlanProblem problem = test::random_problem(random, {});
     PlanOptions options{.simulated = 1s};
     options.front = false;
     const Plan without = plan(problem, options, {});

@@ -26,8 +26,8 @@ class PlanFile : public ::testing::Test {
   void SetUp() override {
     folder_ = std::filesystem::temp_directory_path() / ("rtmdl_plan_file_" + std::to_string(::getpid()));
     std::filesystem::create_directories(folder_);
-    rtmdl::testing::Random random(3);
-    do problem_ = rtmdl::testing::random_problem(random, {});
+    rtmdl::test::Random random(3);
+    do problem_ = rtmdl::test::random_problem(random, {});
     while (problem_.tasks.size() < 3);
     for (PlanTask& t : problem_.tasks)
       for (TaskOption& o : t.options) o.processor = "p0";

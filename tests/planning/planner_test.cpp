@@ -14,10 +14,10 @@ namespace rtmdl {
 namespace {
 
 using namespace std::chrono_literals;
+using test::Random;
+using test::task_of;
 using ::testing::HasSubstr;
 using ::testing::Not;
-using testing::Random;
-using testing::task_of;
 
 constexpr auto kShort = 2s;
 
@@ -225,6 +225,29 @@ TEST(Plan, FrontIsSortedAndNotDominated) {
   EXPECT_EQ(p.pareto.back().miss_rate, 0);
 }
 
+TEST(WithStrategy, KeepsTheSearchAndTellsOfTheOtherStrategy) {
+  const PlanProblem problem = overload();
+  const PlanOptions options{.method = "exact", .simulated = kShort};
+  const Plan best = plan(problem, options, {});
+  const Plan other = with_strategy(best, {{1, 1}, {0, 2}}, problem, options, {});
+  EXPECT_TRUE(other.feasible);
+  EXPECT_DOUBLE_EQ(other.accuracy_loss, 0.03);
+  EXPECT_EQ(other.tasks[0].choice.option, 1);
+  EXPECT_EQ(other.bytes, 14'000'000);
+  EXPECT_FALSE(other.proven_optimal);
+  EXPECT_DOUBLE_EQ(other.loss_bound, 0.02) << "what was proven of all strategies";
+  EXPECT_THAT(other.reason, HasSubstr("accuracy loss 3.00 %: played on the box"));
+  EXPECT_EQ(std::count_if(other.pareto.begin(), other.pareto.end(), [](const ParetoPoint& p) { return p.chosen; }), 1);
+
+  const Plan same = with_strategy(best, {{0, 1}, {1, 2}}, problem, options, {});
+  EXPECT_TRUE(same.proven_optimal);
+  EXPECT_EQ(same.reason, best.reason);
+  const Plan late = with_strategy(best, {{0, 1}, {0, 2}}, problem, options, {});
+  EXPECT_FALSE(late.feasible);
+  EXPECT_FALSE(late.proven_optimal) << "others are feasible";
+  EXPECT_THAT(late.reason, HasSubstr("text would miss"));
+}
+
 TEST(Plan, RefusesMethodsThatAreNotThere) {
   const auto refusal = [](const std::string& method) -> std::string {
     try {
@@ -277,7 +300,7 @@ PlanProblem many(int tasks, int levels, double load) {
   PlanProblem problem;
   problem.processors = {{"cpu", true, 1}, {"gpu0", false, 1}, {"gpu1", true, 1}};
   for (int i = 0; i < tasks; ++i) {
-    const Duration period = std::chrono::milliseconds(testing::between(random, 20, 200));
+    const Duration period = std::chrono::milliseconds(test::between(random, 20, 200));
     PlanTask task;
     task.name = "t" + std::to_string(i);
     task.period = task.deadline = period;
@@ -288,11 +311,9 @@ PlanProblem many(int tasks, int levels, double load) {
         TaskOption option;
         option.variant = task.name + "." + std::to_string(level);
         option.accuracy_loss = 0.004 * level * (1 + i % 3);
-        const auto infer = testing::spread(
-            random,
-            Duration(static_cast<std::int64_t>(static_cast<double>(work.count()) * (1 - 1.4 * level / levels))));
-        option.stages = {
-            {0, testing::spread(random, work / 10)}, {where, infer}, {0, testing::spread(random, work / 10)}};
+        const auto infer = test::spread(random, Duration(static_cast<std::int64_t>(static_cast<double>(work.count()) *
+                                                                                   (1 - 1.4 * level / levels))));
+        option.stages = {{0, test::spread(random, work / 10)}, {where, infer}, {0, test::spread(random, work / 10)}};
         task.options.push_back(option);
       }
     }

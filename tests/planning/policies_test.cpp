@@ -12,7 +12,7 @@ namespace rtmdl {
 namespace {
 
 using namespace std::chrono_literals;
-using testing::task_of;
+using test::task_of;
 
 /// Two processors; every job passes the first. The heavy model fits on either, but on the first it starves what the
 /// others do there.

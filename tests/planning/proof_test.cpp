@@ -11,19 +11,14 @@ namespace rtmdl {
 namespace {
 
 using namespace std::chrono_literals;
-using testing::between;
+using test::between;
+using test::in_order;
+using test::Random;
+using test::random_problem;
+using test::task_of;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using testing::Random;
-using testing::random_problem;
-using testing::task_of;
 using Kind = ProofTerm::Kind;
-
-Choices in_order(const PlanProblem& problem) {
-  Choices choices;
-  for (std::size_t i = 0; i < problem.tasks.size(); ++i) choices.push_back({0, static_cast<int>(i) + 1});
-  return choices;
-}
 
 /// b can be run as "small" (loss) or "large" (none); c is hard and below.
 PlanProblem three_tasks() {

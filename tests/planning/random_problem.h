@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-namespace rtmdl::testing {
+namespace rtmdl::test {
 
 using Random = std::mt19937_64;
 
@@ -75,6 +75,13 @@ inline PlanProblem random_problem(Random& random, const Shape& shape) {
 }
 
 /// One task with one option of constant stages: (processor, time).
+/// The first option of each task, priorities in their order.
+inline Choices in_order(const PlanProblem& problem) {
+  Choices choices;
+  for (std::size_t i = 0; i < problem.tasks.size(); ++i) choices.push_back({0, static_cast<int>(i) + 1});
+  return choices;
+}
+
 inline PlanTask task_of(std::string name, Duration period, Duration deadline,
                         const std::vector<std::pair<int, Duration>>& stages) {
   PlanTask task;
@@ -88,4 +95,4 @@ inline PlanTask task_of(std::string name, Duration period, Duration deadline,
   return task;
 }
 
-}  // namespace rtmdl::testing
+}  // namespace rtmdl::test

@@ -20,10 +20,10 @@ namespace rtmdl {
 namespace {
 
 using namespace std::chrono_literals;
-using testing::between;
+using test::between;
+using test::Random;
+using test::task_of;
 using ::testing::HasSubstr;
-using testing::Random;
-using testing::task_of;
 
 const PlanOptions kOptions{.simulated = 1s};
 
@@ -119,7 +119,7 @@ TEST(Relaxations, OfRandomProblemsAreEnoughAndAStepLessIsNot) {
   std::map<std::string, int> kinds;
   int infeasible = 0;
   for (int k = 0; k < 1000 && infeasible < 100; ++k) {
-    PlanProblem problem = testing::random_problem(random, {.most_tasks = 3, .least_load = 0.6, .most_load = 1.3});
+    PlanProblem problem = test::random_problem(random, {.most_tasks = 3, .least_load = 0.6, .most_load = 1.3});
     for (PlanTask& task : problem.tasks) {
       task.accuracy_min = 0.95;
       if (between(random, 0, 5) == 0) task.hard = true;
@@ -175,7 +175,7 @@ TEST(Relaxations, MarginCounts) {
   PlanOptions options = kOptions;
   options.margin = 0.2;
   PlanProblem problem = too_short();
-  problem.tasks[1].options[0].stages[0].times = testing::constant(3ms);
+  problem.tasks[1].options[0].stages[0].times = test::constant(3ms);
   const auto all = smallest_relaxations(problem, plan(problem, options, {}), options, {});
   ASSERT_NE(find(all, "deadline", "faces"), nullptr);
   EXPECT_EQ(find(all, "deadline", "faces")->to, "6 ms");
@@ -211,7 +211,7 @@ TEST(Relaxations, OfAccuracyNameTheVariant) {
        {std::tuple("w0.75", 4800us, 0.967), std::tuple("w0.5", 4000us, 0.9618), std::tuple("w0.25", 2000us, 0.93)}) {
     TaskOption o = faces.options[0];
     o.variant = name;
-    o.stages[0].times = testing::constant(time);
+    o.stages[0].times = test::constant(time);
     o.accuracy = accuracy;
     faces.refused.push_back(o);
   }
@@ -234,7 +234,7 @@ TEST(Relaxations, OfSeveralShortagesIsTheStretchOfAllTimes) {
 TEST(Relaxations, AreTheSameEveryTime) {
   Random random(5);
   for (int k = 0; k < 10; ++k) {
-    const PlanProblem problem = testing::random_problem(random, {.least_load = 1.2, .most_load = 2});
+    const PlanProblem problem = test::random_problem(random, {.least_load = 1.2, .most_load = 2});
     EXPECT_EQ(texts(relaxed(problem)), texts(relaxed(problem)));
   }
 }

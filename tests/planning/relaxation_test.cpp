@@ -11,7 +11,7 @@ namespace rtmdl {
 namespace {
 
 using namespace std::chrono_literals;
-using testing::Random;
+using test::Random;
 
 bool fits(const Evaluator& evaluator, const Choices& choices, const std::vector<double>& room) {
   for (std::size_t p = 0; p < room.size(); ++p) {
@@ -51,7 +51,7 @@ TEST(Relaxation, IsMostlyTheBestChoiceThatFits) {
   int fitting = 0, found = 0, best = 0;
   for (int k = 0; k < 300; ++k) {
     PlanProblem problem =
-        testing::random_problem(random, {.most_tasks = 5, .most_options = 4, .least_load = 0.8, .most_load = 2});
+        test::random_problem(random, {.most_tasks = 5, .most_options = 4, .least_load = 0.8, .most_load = 2});
     if (k % 3 == 0) problem.storage = 5'000'000 * static_cast<std::int64_t>(problem.tasks.size());
     const PlanOptions options{.simulated = 400ms};
     const Context context;
@@ -76,12 +76,12 @@ TEST(Relaxation, OfManyTasksFillsTheRoom) {
   PlanProblem problem;
   problem.processors = {{"cpu", true, 1}};
   for (int i = 0; i < 40; ++i) {
-    PlanTask task = testing::task_of("task" + std::to_string(i), 100ms, 100ms,
-                                     {{0, std::chrono::microseconds(testing::between(random, 2000, 8000))}});
+    PlanTask task = test::task_of("task" + std::to_string(i), 100ms, 100ms,
+                                  {{0, std::chrono::microseconds(test::between(random, 2000, 8000))}});
     for (int k = 1; k < 8; ++k) {
       TaskOption option = task.options[0];
       option.stages[0].times.sorted[0] = option.stages[0].times.sorted[0] * (8 - k) / 8;
-      option.accuracy_loss = 0.0005 * k * k * testing::between(random, 2, 20);
+      option.accuracy_loss = 0.0005 * k * k * test::between(random, 2, 20);
       task.options.push_back(option);
     }
     problem.tasks.push_back(task);
@@ -104,7 +104,7 @@ TEST(Relaxation, OfManyTasksFillsTheRoom) {
 TEST(Relaxation, WhereNothingFitsTheLightestIsTaken) {
   PlanProblem problem;
   problem.processors = {{"cpu", true, 1}};
-  problem.tasks = {testing::task_of("a", 10ms, 100ms, {{0, 12ms}}), testing::task_of("b", 10ms, 100ms, {{0, 9ms}})};
+  problem.tasks = {test::task_of("a", 10ms, 100ms, {{0, 12ms}}), test::task_of("b", 10ms, 100ms, {{0, 9ms}})};
   TaskOption lighter = problem.tasks[0].options[0];
   lighter.stages[0].times.sorted[0] = 8ms;
   lighter.accuracy_loss = 0.2;

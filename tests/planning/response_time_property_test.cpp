@@ -11,18 +11,13 @@ namespace rtmdl {
 namespace {
 
 using namespace std::chrono_literals;
-using testing::between;
-using testing::Random;
-using testing::random_problem;
-using testing::task_of;
+using test::between;
+using test::in_order;
+using test::Random;
+using test::random_problem;
+using test::task_of;
 
-Choices in_order(const PlanProblem& problem) {
-  Choices choices;
-  for (std::size_t i = 0; i < problem.tasks.size(); ++i) choices.push_back({0, static_cast<int>(i) + 1});
-  return choices;
-}
-
-std::vector<std::optional<Duration>> bounds(const PlanProblem& problem) {
+std::vector<std::optional<Duration>> preemptive_bounds(const PlanProblem& problem) {
   return response_bounds(problem, in_order(problem), 1.0);
 }
 
@@ -32,7 +27,7 @@ struct Seen {
 };
 
 void check_against_simulation(const PlanProblem& problem, Duration length, std::uint64_t seed, Seen& seen) {
-  const auto bound = bounds(problem);
+  const auto bound = preemptive_bounds(problem);
   Simulator simulator(problem);
   const SimulationOutcome& o = simulator.run(in_order(problem), {.length = length, .seed = seed});
   ++seen.sets;
@@ -103,7 +98,7 @@ TEST(ResponseBoundsOfRandomSets, CoverEverySimulatedResponseWhereEventsCoincide)
 
 /// Worst simulated response of every task as a share of its bound; 0 where there is none.
 std::vector<double> closeness(const PlanProblem& problem) {
-  const auto bound = bounds(problem);
+  const auto bound = preemptive_bounds(problem);
   Simulator simulator(problem);
   const SimulationOutcome& o = simulator.run(in_order(problem), {.length = 4us});
   std::vector<double> shares;
@@ -117,8 +112,8 @@ std::vector<double> closeness(const PlanProblem& problem) {
   return shares;
 }
 
-// Random sets hardly come near their bounds. Here periods, offsets and times are moved towards the worst case step by
-// step.
+// Random sets hardly come near their preemptive_bounds. Here periods, offsets and times are moved towards the worst
+// case step by step.
 TEST(ResponseBoundsOfRandomSets, HoldOnSetsThatAreMadeToBreakThem) {
   int touched = 0;
   for (std::uint64_t seed = 0; seed < 120; ++seed) {
@@ -136,7 +131,7 @@ TEST(ResponseBoundsOfRandomSets, HoldOnSetsThatAreMadeToBreakThem) {
         case 2: task.queue = between(random, 1, 4); break;
         default:
           stages[static_cast<std::size_t>(between(random, 0, static_cast<int>(stages.size()) - 1))].times =
-              testing::constant(Duration(between(random, 0, 30)));
+              test::constant(Duration(between(random, 0, 30)));
       }
       const std::vector<double> shares = closeness(moved);
       ASSERT_LE(*std::max_element(shares.begin(), shares.end()), 1) << "seed " << seed << ", step " << step;
@@ -166,7 +161,7 @@ TEST(ResponseBoundsOfRandomSets, EqualTheWorstOfSynchronousPeriodicSets) {
       problem.tasks.back().queue = 16;
     }
     ResponseAnalysis analysis(problem, 1.0);
-    const auto bound = bounds(problem);
+    const auto bound = preemptive_bounds(problem);
     Duration length = 100ms;  // until the job that is said to be the worst is done
     for (std::size_t i = 0; i < problem.tasks.size(); ++i) {
       const BoundDetail detail = analysis.detail(in_order(problem), i);
@@ -192,7 +187,7 @@ TEST(ResponseBoundsOfRandomSets, AreTheSameForOneTaskBelowASet) {
     const PlanProblem problem = small_numbers(random, 6, 0.7, true);
     ResponseAnalysis analysis(problem, 1.0);
     const Choices choices = in_order(problem);
-    const auto all = bounds(problem);
+    const auto all = preemptive_bounds(problem);
     for (std::size_t i = 0; i < all.size(); ++i)
       ASSERT_EQ(analysis.bound_below(choices, i, (std::uint64_t{1} << i) - 1), all[i]) << "seed " << seed;
   }

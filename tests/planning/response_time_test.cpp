@@ -9,18 +9,13 @@ namespace rtmdl {
 namespace {
 
 using namespace std::chrono_literals;
+using test::in_order;
+using test::Random;
+using test::random_problem;
+using test::task_of;
 using ::testing::ElementsAre;
 using ::testing::FloatNear;
 using ::testing::Pointwise;
-using testing::Random;
-using testing::random_problem;
-using testing::task_of;
-
-Choices in_order(const PlanProblem& problem) {
-  Choices choices;
-  for (std::size_t i = 0; i < problem.tasks.size(); ++i) choices.push_back({0, static_cast<int>(i) + 1});
-  return choices;
-}
 
 std::vector<std::optional<Duration>> bounds(const PlanProblem& problem, double factor = 1.0) {
   return response_bounds(problem, in_order(problem), factor);

@@ -10,13 +10,13 @@ namespace rtmdl {
 namespace {
 
 using namespace std::chrono_literals;
-using testing::between;
-using testing::brute_force;
-using testing::constant;
-using testing::Found;
-using testing::Random;
-using testing::random_instance;
-using testing::task_of;
+using test::between;
+using test::brute_force;
+using test::constant;
+using test::Found;
+using test::Random;
+using test::random_instance;
+using test::task_of;
 
 SetSearchResult search(const PlanProblem& problem, const PlanOptions& options, std::optional<Strategy>& best,
                        std::int64_t& evaluated) {

@@ -13,15 +13,10 @@ namespace rtmdl {
 namespace {
 
 using namespace std::chrono_literals;
-using testing::Random;
-using testing::random_problem;
-using testing::task_of;
-
-Choices in_order(const PlanProblem& problem) {
-  Choices choices;
-  for (std::size_t i = 0; i < problem.tasks.size(); ++i) choices.push_back({0, static_cast<int>(i) + 1});
-  return choices;
-}
+using test::in_order;
+using test::Random;
+using test::random_problem;
+using test::task_of;
 
 /// Two tasks on one processor: 2 of 5 ms above 4 of 10 ms.
 PlanProblem two_tasks(bool preemptive = true) {
@@ -230,9 +225,9 @@ TEST(Simulator, AllocatesNothingPerEvent) {
   Simulator simulator(problem);
   const Choices choices = in_order(problem);
   const auto cost = [&](Duration length) {
-    const std::int64_t before = testing::allocations();
+    const std::int64_t before = test::allocations();
     simulator.run(choices, {.length = length});
-    return testing::allocations() - before;
+    return test::allocations() - before;
   };
   cost(1s);
   EXPECT_EQ(cost(1s), cost(50s));
@@ -328,13 +323,13 @@ TEST(Simulator, APreemptedStageKeepsTheWorkThatItHasLeft) {
 
 TEST(Simulator, NoStageTakesLongerThanBesideBusyNeighboursNorLessThanAlone) {
   for (std::uint64_t seed = 0; seed < 50; ++seed) {
-    testing::Random random(seed);
-    PlanProblem problem = testing::random_problem(random, {.most_options = 1, .most_processors = 3});
+    test::Random random(seed);
+    PlanProblem problem = test::random_problem(random, {.most_options = 1, .most_processors = 3});
     PlanProblem cautious = problem;
     for (PlanTask& task : problem.tasks)
       for (StageOption& stage : task.options[0].stages) {
         stage.alone = stage.times;
-        for (Duration& d : stage.alone.sorted) d = d * testing::between(random, 50, 100) / 100;
+        for (Duration& d : stage.alone.sorted) d = d * test::between(random, 50, 100) / 100;
         std::sort(stage.alone.sorted.begin(), stage.alone.sorted.end());
       }
     Simulator simulator(problem);
@@ -385,8 +380,8 @@ TEST(Simulator, ACoreStandsStillWhenItsShareOfASecondIsUsed) {
 
 TEST(Simulator, AProcessorThatIsSeldomBusyIsNeverStopped) {
   for (std::uint64_t seed = 0; seed < 20; ++seed) {
-    testing::Random random(seed);
-    PlanProblem problem = testing::random_problem(random, {.most_options = 1, .least_load = 0.3, .most_load = 0.6});
+    test::Random random(seed);
+    PlanProblem problem = test::random_problem(random, {.most_options = 1, .least_load = 0.3, .most_load = 0.6});
     PlanProblem limited = problem;
     for (PlanProcessor& p : limited.processors) p.realtime_share = 0.999;
     Simulator with(limited), without(problem);

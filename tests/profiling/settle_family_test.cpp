@@ -25,7 +25,7 @@ using testing::UnorderedElementsAre;
 constexpr const char* kOneTask =
     "tasks: [{name: things, model: source.onnx, data: {source: synthetic, shape: [1, 4]}, period: 10 ms, "
     "scale: {storage: 1000 %}}]";
-constexpr const char* kTwoTasks =
+constexpr const char* kTwoKinds =
     "tasks:\n"
     "  - {name: things, model: source.onnx, data: {source: synthetic, shape: [1, 4]}, period: 10 ms, scale: {storage: "
     "1000 %}}\n"
@@ -234,7 +234,7 @@ TEST_F(SettleFamily, WhatOtherFamiliesNeedStays) {
 }
 
 TEST_F(SettleFamily, TasksWithOneSourceCountItOnce) {
-  const TaskFile file = folder_.parse(kTwoTasks);
+  const TaskFile file = folder_.parse(kTwoKinds);
   for (const std::string& key : {std::string("same"), std::string()}) {
     StoredFamily a = family(), b = family();
     if (key.empty()) b.variants.pop_back();

@@ -2,6 +2,7 @@
 
 #include "base/atomic_file.h"
 #include "report/html.h"
+#include "report/unbalanced.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -68,28 +69,14 @@ ScaleReport report(std::vector<TaskFront> tasks) {
   return r;
 }
 
-std::string line_with(const std::string& text, const std::string& word) {
+std::string row_with(const std::string& text, const std::string& word) {
   const auto at = text.find(word);
   if (at == std::string::npos) return "";
   const auto begin = text.rfind('\n', at) + 1;
   return text.substr(begin, text.find('\n', at) - begin);
 }
 
-/// Tags opened and not closed, or closed and not open.
-std::string unbalanced(const std::string& html) {
-  std::vector<std::string> open;
-  static const std::regex kTag("<(/?)([a-z0-9]+)[^>]*?(/?)>");
-  for (std::sregex_iterator i(html.begin(), html.end(), kTag), end; i != end; ++i) {
-    const std::string name = (*i)[2];
-    if ((*i)[3].length() > 0 || name == "meta") continue;
-    if ((*i)[1].length() == 0) open.push_back(name);
-    else if (open.empty() || open.back() != name) return "</" + name + ">";
-    else open.pop_back();
-  }
-  return open.empty() ? "" : "<" + open.back() + ">";
-}
-
-int count(const std::string& text, const std::string& what) {
+int times_in(const std::string& text, const std::string& what) {
   int n = 0;
   for (std::size_t at = 0; (at = text.find(what, at)) != std::string::npos; at += what.size()) ++n;
   return n;
@@ -116,9 +103,9 @@ TEST(ScaleTable, ComparesWithTheSourceAndMarksWhatIsDominated) {
   front.family = {
       "faces", {level("source", 9, 1, 4), level("int8", 3, 0.99, 1), level("late", 4, 0.98, 2)}, {}, {}, false, true};
   const std::string text = scale_table(report({front}));
-  EXPECT_THAT(line_with(text, "int8"), HasSubstr("3.00x"));
-  EXPECT_THAT(line_with(text, "int8"), Not(HasSubstr("dominated")));
-  EXPECT_THAT(line_with(text, "late"), HasSubstr("dominated"));
+  EXPECT_THAT(row_with(text, "int8"), HasSubstr("3.00x"));
+  EXPECT_THAT(row_with(text, "int8"), Not(HasSubstr("dominated")));
+  EXPECT_THAT(row_with(text, "late"), HasSubstr("dominated"));
   EXPECT_THAT(text, HasSubstr("dominated: another level is at least as fast and as accurate\n"));
   EXPECT_THAT(text, HasSubstr("storage: 7.0 MB of 400.0 MB\n"));
 }
@@ -143,7 +130,7 @@ TEST(ScaleTable, OfManyReasonsNamesAFew) {
   for (const char* reason : {"a", "b", "c", "d", "e", "f", "g"})
     front.family.refused.push_back(std::string("level: ") + reason);
   const std::string text = scale_table(report({front}));
-  EXPECT_EQ(count(text, "faces: refused"), 5);
+  EXPECT_EQ(times_in(text, "faces: refused"), 5);
   EXPECT_THAT(text, HasSubstr("faces: refused 3 more for other reasons; -v lists all\n"));
 }
 
@@ -162,18 +149,18 @@ TEST(ScaleTable, OfATaskWithoutLevelsSaysSo) {
   TaskFront late;
   late.family.task = "late";
   late.family.finished = false;
-  EXPECT_THAT(line_with(scale_table(report({late})), "late"), HasSubstr("none yet"));
+  EXPECT_THAT(row_with(scale_table(report({late})), "late"), HasSubstr("none yet"));
 }
 
 TEST(FrontSvg, HasAMarkForEveryMeasuredLevel) {
   TaskFront front = family(20);
   front.family.variants.push_back(level("unmeasured", 0, 0.9, 1));
   const std::string svg = front_svg(front);
-  EXPECT_EQ(unbalanced(svg), "");
-  EXPECT_EQ(count(svg, "<title>"), 20);
+  EXPECT_EQ(sample::unbalanced(svg), "");
+  EXPECT_EQ(times_in(svg, "<title>"), 20);
   const auto worse = dominated(front.family.variants);
-  EXPECT_EQ(count(svg, "level hollow m-") - 1, std::count(worse.begin(), worse.end(), true)) << "and one in the key";
-  EXPECT_EQ(count(svg, "class=\"ring\""), 2) << "the source and the key";
+  EXPECT_EQ(times_in(svg, "level hollow m-") - 1, std::count(worse.begin(), worse.end(), true)) << "and one in the key";
+  EXPECT_EQ(times_in(svg, "class=\"ring\""), 2) << "the source and the key";
   EXPECT_THAT(svg, HasSubstr("top-1 accuracy"));
   EXPECT_THAT(svg, HasSubstr(" ms"));
 }
@@ -204,14 +191,14 @@ TEST(FrontSvg, KeepsLabelsApartAndInside) {
 }
 
 TEST(FrontSvg, OfNothingOrOddFiguresIsStillADrawing) {
-  EXPECT_EQ(unbalanced(front_svg({})), "");
+  EXPECT_EQ(sample::unbalanced(front_svg({})), "");
   EXPECT_THAT(front_svg({}), HasSubstr("nothing was measured"));
   TaskFront front;
   front.family.variants = {level("source", 5, std::numeric_limits<double>::quiet_NaN(), 1), level("one", 1e-6, 1, 0),
                            level("two", 1e6, 1, 1e6)};
   for (const bool standalone : {false, true}) {
     const std::string svg = front_svg(front, standalone);
-    EXPECT_EQ(unbalanced(svg), "");
+    EXPECT_EQ(sample::unbalanced(svg), "");
     EXPECT_THAT(svg, Not(HasSubstr("\"nan")));
     EXPECT_THAT(svg, Not(HasSubstr("inf")));
   }
@@ -229,7 +216,7 @@ TEST(FrontsPage, IsOneFileThatNeedsNothingElse) {
   TaskFront late;
   late.family.task = "late";
   const std::string html = fronts_page(report({family(5), family(20, "clothes"), family(1, "lines"), late}));
-  EXPECT_EQ(unbalanced(html), "");
+  EXPECT_EQ(sample::unbalanced(html), "");
   for (const char* outside : {"<script", "<link", "<img", "href=", "src=", "url(", "@import", "http"})
     EXPECT_THAT(html, Not(HasSubstr(outside)));
   for (const char* text : {"rtmdl scale: edge-box", "4 tasks, 26 levels; the fastest are", "storage bound",
@@ -249,23 +236,23 @@ TEST(FrontsPage, EscapesHostileTextsEverywhere) {
   const std::string html = fronts_page(r);
   EXPECT_THAT(html, Not(HasSubstr("<script")));
   EXPECT_THAT(html, Not(HasSubstr("\"'>")));
-  EXPECT_EQ(unbalanced(html), "");
+  EXPECT_EQ(sample::unbalanced(html), "");
 }
 
-TEST(FrontsPage, OfNothingIsStillAPage) { EXPECT_EQ(unbalanced(fronts_page({})), ""); }
+TEST(FrontsPage, OfNothingIsStillAPage) { EXPECT_EQ(sample::unbalanced(fronts_page({})), ""); }
 
 TEST(RelativeFrontSvg, ComparesFamiliesWithTheirSources) {
   const std::vector<MeasuredLevel> paper{{23.7, 85.5}, {12.1, 80.7}, {14.4, 82.3}, {19.7, 83.9}, {18.1, 84.0}};
   const std::string svg =
       relative_front_svg({{10, 0.9}, {2, 0.89}, {5, 0.7}}, paper, {"VGG-19, ours", "VGG19, RT-mDL"});
-  EXPECT_EQ(unbalanced(svg), "");
-  EXPECT_EQ(count(svg, "<title>"), 8);
-  EXPECT_EQ(count(svg, "level hollow m-fp32"), 1);
-  EXPECT_EQ(count(svg, "level hollow m-int8"), 1) << "19.7 ms for 83.9 %";
-  EXPECT_EQ(count(svg, "class=\"steps m-"), 2);
+  EXPECT_EQ(sample::unbalanced(svg), "");
+  EXPECT_EQ(times_in(svg, "<title>"), 8);
+  EXPECT_EQ(times_in(svg, "level hollow m-fp32"), 1);
+  EXPECT_EQ(times_in(svg, "level hollow m-int8"), 1) << "19.7 ms for 83.9 %";
+  EXPECT_EQ(times_in(svg, "class=\"steps m-"), 2);
   EXPECT_THAT(svg, HasSubstr("VGG19, RT-mDL"));
   EXPECT_THAT(svg, HasSubstr("20.0 % of the latency"));
-  EXPECT_EQ(unbalanced(relative_front_svg({}, {}, {})), "");
+  EXPECT_EQ(sample::unbalanced(relative_front_svg({}, {}, {})), "");
 }
 
 TEST(FrontsPage, IsRenderedByABrowser) {

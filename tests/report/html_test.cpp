@@ -3,6 +3,7 @@
 #include "base/atomic_file.h"
 #include "report/charts.h"
 #include "report/sample.h"
+#include "report/unbalanced.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -18,7 +19,7 @@ namespace {
 using testing::HasSubstr;
 using testing::Not;
 
-struct Content {
+struct ComparedContent {
   std::vector<RunOutcome> outcomes{sample::outcome("default", sample::edge_box(1, "source", 0), 4, 1),
                                    sample::outcome("rtmdl", sample::edge_box(0.3, "int8", 0.003), 4, 1)};
   std::vector<TaskInfo> tasks = sample::infos(sample::edge_box(1, "", 0));
@@ -41,24 +42,6 @@ struct Content {
   }
 };
 
-/// Tags opened and not closed, or closed and not open; empty if the page is well-formed.
-std::string unbalanced(const std::string& html) {
-  std::vector<std::string> open;
-  for (std::size_t i = html.find('<'); i != std::string::npos; i = html.find('<', i + 1)) {
-    const std::size_t end = html.find('>', i);
-    if (end == std::string::npos) return "unclosed tag";
-    const std::string tag = html.substr(i + 1, end - i - 1);
-    if (tag[0] == '!' || tag.back() == '/' || tag.rfind("meta", 0) == 0) continue;
-    const std::string name = tag.substr(
-        tag[0] == '/', tag.find_first_of(" \n") - (tag[0] == '/' && tag.find_first_of(" \n") != std::string::npos));
-    if (tag[0] != '/') open.push_back(name);
-    else if (open.empty() || open.back() != name)
-      return "</" + name + "> closes <" + (open.empty() ? "" : open.back()) + ">";
-    else open.pop_back();
-  }
-  return open.empty() ? "" : "<" + open.back() + "> is not closed";
-}
-
 TEST(EscapeHtml, leaves_no_markup_and_no_damaged_text) {
   EXPECT_EQ(escape_html("<b a='x' c=\"y\">&"), "&lt;b a=&#39;x&#39; c=&quot;y&quot;&gt;&amp;");
   EXPECT_EQ(escape_html("a\x01\nb\xff é顔"), "a  b\uFFFD é顔");
@@ -71,9 +54,9 @@ TEST(Shortened, cuts_characters_not_bytes) {
 }
 
 TEST(ComparePageHtml, is_one_small_file_that_needs_nothing_else) {
-  Content content;
+  ComparedContent content;
   const std::string html = compare_page(content.page());
-  EXPECT_EQ(unbalanced(html), "");
+  EXPECT_EQ(sample::unbalanced(html), "");
   EXPECT_LT(html.size(), 1'000'000u);
   for (const char* outside : {"<script", "<link", "<img", "<iframe", "href=", "src=", "url(", "@import", "http"})
     EXPECT_THAT(html, Not(HasSubstr(outside)));
@@ -85,7 +68,7 @@ TEST(ComparePageHtml, is_one_small_file_that_needs_nothing_else) {
 
 TEST(ComparePageHtml, escapes_hostile_texts_everywhere) {
   const std::string evil = "<script>alert(1)</script>\"'>&";
-  Content content;
+  ComparedContent content;
   content.tasks[0].name = content.problem.tasks[0].name = evil;
   content.problem.tasks[0].options[0].variant = content.problem.tasks[0].options[0].processor =
       content.problem.processors[0].name = evil;
@@ -102,15 +85,15 @@ TEST(ComparePageHtml, escapes_hostile_texts_everywhere) {
   const std::string html = compare_page(page);
   EXPECT_THAT(html, Not(HasSubstr("<script")));
   EXPECT_THAT(html, Not(HasSubstr("\"'>")));
-  EXPECT_EQ(unbalanced(html), "");
+  EXPECT_EQ(sample::unbalanced(html), "");
 }
 
 TEST(ComparePageHtml, of_little_or_odd_data_is_still_a_page) {
-  EXPECT_EQ(unbalanced(compare_page({})), "");
-  Content content;
+  EXPECT_EQ(sample::unbalanced(compare_page({})), "");
+  ComparedContent content;
   ComparePage page;
   page.runs = {content.outcomes[0].report};
-  EXPECT_EQ(unbalanced(compare_page(page)), "");
+  EXPECT_EQ(sample::unbalanced(compare_page(page)), "");
   RunReport& r = page.runs[0];
   r.miss_rate = r.accuracy_loss = std::numeric_limits<double>::quiet_NaN();
   for (TaskReport& t : r.tasks) {
@@ -118,7 +101,7 @@ TEST(ComparePageHtml, of_little_or_odd_data_is_still_a_page) {
     t.response = {0, std::numeric_limits<double>::quiet_NaN(), 1e300};
   }
   const std::string html = compare_page(page);
-  EXPECT_EQ(unbalanced(html), "");
+  EXPECT_EQ(sample::unbalanced(html), "");
   EXPECT_THAT(html, Not(HasSubstr("\"nan")));
   EXPECT_THAT(html, Not(HasSubstr("\"inf")));
 }
@@ -128,11 +111,11 @@ TEST(TimelineSvg, stays_small_whatever_the_run) {
   for (auto& l : loads) l.info.period = from_ms(0.5), l.pre_us = l.post_us = 10, l.infer_us = 40;
   const RunOutcome dense = sample::outcome("default", loads, 4, 1);
   EXPECT_LT(timeline_svg(dense, sample::infos(loads), std::chrono::seconds(4)).size(), 250'000u);
-  EXPECT_EQ(unbalanced(timeline_svg({}, {})), "");
+  EXPECT_EQ(sample::unbalanced(timeline_svg({}, {})), "");
 }
 
 TEST(TimelineSvg, marks_misses_and_stalls) {
-  Content content;
+  ComparedContent content;
   const std::string svg = timeline_svg(content.outcomes[0], content.tasks);
   EXPECT_THAT(svg, HasSubstr("class=\"miss\""));
   EXPECT_THAT(svg, HasSubstr("core 1 stood still for 12.5 ms"));
@@ -142,7 +125,7 @@ TEST(ComparePageHtml, is_rendered_by_a_browser) {
   if (std::system("command -v chromium >/dev/null 2>&1") != 0) GTEST_SKIP() << "chromium is not installed";
   const std::filesystem::path folder = testing::TempDir() + "/rtmdl_html_test";
   std::filesystem::remove_all(folder);
-  Content content;
+  ComparedContent content;
   write_file_atomically(folder / "page.html", compare_page(content.page()));
   const std::string base =
       "timeout 60 chromium --headless --no-sandbox --disable-gpu --disable-background-networking --user-data-dir=" +

@@ -11,13 +11,13 @@
 namespace rtmdl {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 /// "{name:string,period:number}": what design.md promises, with types. An array shows its first element.
-std::string shape(const Json& json) {
+std::string shape(const OrderedJson& json) {
   if (json.is_object()) {
     std::string text;
     for (const auto& [key, value] : json.items()) text += (text.empty() ? "" : ",") + key + ":" + shape(value);
@@ -40,13 +40,15 @@ const std::string kRunShape =
 
 RunReport report() { return sample::outcome("rtmdl", sample::edge_box(0.5, "int8", 0.01), 2, 1).report; }
 
-TEST(Json, of_a_run_has_the_promised_fields) { EXPECT_EQ(shape(Json::parse(run_json(report()))), kRunShape); }
+TEST(OrderedJson, of_a_run_has_the_promised_fields) {
+  EXPECT_EQ(shape(OrderedJson::parse(run_json(report()))), kRunShape);
+}
 
-TEST(Json, of_a_run_carries_its_values) {
+TEST(OrderedJson, of_a_run_carries_its_values) {
   RunReport r = report();
   r.tasks[1].response = {1.23456789, 2.5, 1e-9};
   r.tasks[1].missed = 1234567890123;
-  const Json json = Json::parse(run_json(r));
+  const OrderedJson json = OrderedJson::parse(run_json(r));
   EXPECT_EQ(json["policy"], "rtmdl");
   EXPECT_EQ(json["tasks"][1]["name"], "faces");
   EXPECT_EQ(json["tasks"][1]["response_ms"]["p50"].get<double>(), 1.23457);
@@ -55,17 +57,17 @@ TEST(Json, of_a_run_carries_its_values) {
   EXPECT_EQ(json["machine_stalls"]["max_ms"], 12.5);
 }
 
-TEST(Json, of_compare_is_a_run_per_policy) {
-  EXPECT_EQ(shape(Json::parse(compare_json("edge-box", 1.0, {report(), report()}))),
+TEST(OrderedJson, of_compare_is_a_run_per_policy) {
+  EXPECT_EQ(shape(OrderedJson::parse(compare_json("edge-box", 1.0, {report(), report()}))),
             "{workload:string,source_load:real,policies:[" + kRunShape + "]}");
-  EXPECT_EQ(Json::parse(compare_json("", 0, {}))["policies"], Json::array());
+  EXPECT_EQ(OrderedJson::parse(compare_json("", 0, {}))["policies"], OrderedJson::array());
 }
 
-TEST(Json, of_a_plan_has_the_promised_fields) {
+TEST(OrderedJson, of_a_plan_has_the_promised_fields) {
   const PlanProblem problem = sample::problem();
   Plan plan = sample::plan(problem);
   plan.tasks[0].response_bound = from_ms(12.5);
-  const Json json = Json::parse(plan_json(plan, problem));
+  const OrderedJson json = OrderedJson::parse(plan_json(plan, problem));
   EXPECT_EQ(
       shape(json),
       "{feasible:boolean,reason:string,objective:{accuracy_loss:real,miss_rate:real},storage:{bytes:int,limit:int},"
@@ -83,28 +85,29 @@ TEST(Json, of_a_plan_has_the_promised_fields) {
   EXPECT_EQ(json["tasks"][1]["utilisation"]["gpu"], 0.11);
 }
 
-TEST(Json, of_a_plan_says_what_each_point_of_the_front_is) {
+TEST(OrderedJson, of_a_plan_says_what_each_point_of_the_front_is) {
   const PlanProblem problem = sample::problem();
   Plan plan = sample::plan(problem);
   plan.relaxations = {{"deadline", "faces", "20 ms", "27 ms", 0.35, "faces: deadline 27 ms instead of 20 ms"}};
-  const Json json = Json::parse(plan_json(plan, problem));
+  const OrderedJson json = OrderedJson::parse(plan_json(plan, problem));
   EXPECT_FALSE(json["pareto"][0]["feasible"]);
   EXPECT_TRUE(json["pareto"][2]["chosen"]);
   EXPECT_EQ(json["pareto"][0]["variants"]["faces"], "source");
   EXPECT_EQ(json["pareto"][2]["variants"]["faces"], "int8");
-  EXPECT_EQ(json["relaxations"], Json::parse(R"([{"what": "deadline", "task": "faces", "from": "20 ms", "to": "27 ms",
+  EXPECT_EQ(json["relaxations"],
+            OrderedJson::parse(R"([{"what": "deadline", "task": "faces", "from": "20 ms", "to": "27 ms",
                                                   "text": "faces: deadline 27 ms instead of 20 ms"}])"));
 }
 
-TEST(Json, of_a_plan_without_limit_or_tasks_says_null_and_nothing) {
+TEST(OrderedJson, of_a_plan_without_limit_or_tasks_says_null_and_nothing) {
   PlanProblem problem = sample::problem();
   problem.storage.reset();
-  const Json json = Json::parse(plan_json({}, problem));
+  const OrderedJson json = OrderedJson::parse(plan_json({}, problem));
   EXPECT_TRUE(json["storage"]["limit"].is_null());
-  EXPECT_EQ(json["tasks"], Json::array());
+  EXPECT_EQ(json["tasks"], OrderedJson::array());
 }
 
-TEST(Json, of_scale_has_the_promised_fields) {
+TEST(OrderedJson, of_scale_has_the_promised_fields) {
   TaskVariants task;
   task.task = "faces";
   Variant v;
@@ -114,7 +117,7 @@ TEST(Json, of_scale_has_the_promised_fields) {
   ScaleReport report;
   report.tasks = {{task}};
   report.bytes = 1000;
-  const Json json = Json::parse(scale_json(report));
+  const OrderedJson json = OrderedJson::parse(scale_json(report));
   EXPECT_EQ(shape(json),
             "{storage:{bytes:int,limit:null},tasks:[{name:string,synthetic:boolean,variants:[{id:string,width:real,"
             "depth:real,resolution:"
@@ -124,44 +127,44 @@ TEST(Json, of_scale_has_the_promised_fields) {
             "finished:boolean}]}");
   EXPECT_EQ(json["tasks"][0]["variants"][0]["path"], "/w/variants/ab.onnx");
   report.limit = 60'000'000;
-  EXPECT_EQ(Json::parse(scale_json(report))["storage"]["limit"], 60'000'000);
+  EXPECT_EQ(OrderedJson::parse(scale_json(report))["storage"]["limit"], 60'000'000);
 }
 
-TEST(Json, of_scale_says_which_families_rest_on_data_that_we_drew) {
+TEST(OrderedJson, of_scale_says_which_families_rest_on_data_that_we_drew) {
   ScaleReport report;
   report.tasks.resize(2);
   report.tasks[1].synthetic = true;
-  const Json json = Json::parse(scale_json(report));
+  const OrderedJson json = OrderedJson::parse(scale_json(report));
   EXPECT_EQ(json["tasks"][0]["synthetic"], false);
   EXPECT_EQ(json["tasks"][1]["synthetic"], true);
 }
 
-TEST(Json, of_a_profile_has_the_promised_fields) {
+TEST(OrderedJson, of_a_profile_has_the_promised_fields) {
   VariantProfile v;
   v.id = "int8";
   v.processor = "cpu";
   for (int i = 1; i <= 100; ++i) v.infer.busy.push_back(from_ms(i));
   v.infer.alone = {from_ms(0.5)};
-  const Json json = Json::parse(profile_json({{"faces", {v}}}));
+  const OrderedJson json = OrderedJson::parse(profile_json({{"faces", {v}}}));
   const std::string times = "{min:real,p50:real,p99:real,max:real}";
   EXPECT_EQ(shape(json), "{tasks:[{name:string,variants:[{id:string,processor:string,threads:int,segments:int,ms:" +
                              times + ",samples:int,alone_ms:" + times + ",pre_ms:" + times + ",post_ms:" + times +
                              ",interference:real,stalls:{count:int,of:int,max_ms:real},accuracy:real,accuracy_loss:"
                              "real,bytes:int,memory_bytes:int,"
                              "reused:boolean}]}]}");
-  const Json& variant = json["tasks"][0]["variants"][0];
-  EXPECT_EQ(variant["ms"], Json::parse(R"({"min":1.0,"p50":50.0,"p99":99.0,"max":100.0})"));
+  const OrderedJson& variant = json["tasks"][0]["variants"][0];
+  EXPECT_EQ(variant["ms"], OrderedJson::parse(R"({"min":1.0,"p50":50.0,"p99":99.0,"max":100.0})"));
   EXPECT_EQ(variant["samples"], 100);
   EXPECT_EQ(variant["alone_ms"]["max"], 0.5);
 }
 
-TEST(Json, never_holds_what_is_not_a_number) {
+TEST(OrderedJson, never_holds_what_is_not_a_number) {
   RunReport r = report();
   r.miss_rate = kNaN;
   r.seconds = kInfinity;
   r.tasks[0].response = {kNaN, -kInfinity, -0.0};
   const std::string text = run_json(r);
-  const Json json = Json::parse(text);
+  const OrderedJson json = OrderedJson::parse(text);
   EXPECT_TRUE(json["miss_rate"].is_null());
   EXPECT_TRUE(json["seconds"].is_null());
   EXPECT_EQ(json["tasks"][0]["response_ms"].dump(), R"({"p50":null,"p99":null,"max":0.0})");
@@ -169,10 +172,10 @@ TEST(Json, never_holds_what_is_not_a_number) {
   EXPECT_EQ(text.find("inf"), std::string::npos);
 }
 
-TEST(Json, repairs_text_that_is_not_utf8) {
+TEST(OrderedJson, repairs_text_that_is_not_utf8) {
   RunReport r = report();
   r.tasks[0].name = "caf\xe9 \"x\"\n";
-  EXPECT_EQ(Json::parse(run_json(r))["tasks"][0]["name"], "caf\uFFFD \"x\"\n");
+  EXPECT_EQ(OrderedJson::parse(run_json(r))["tasks"][0]["name"], "caf\uFFFD \"x\"\n");
 }
 
 }  // namespace

@@ -14,7 +14,7 @@ namespace {
 using testing::HasSubstr;
 using testing::Not;
 
-struct Content {
+struct PlannedContent {
   PlanProblem problem = sample::problem();
   Plan plan = sample::plan(problem);
   std::string page(std::vector<std::string> changes = {}) const {
@@ -29,7 +29,7 @@ std::size_t count(const std::string& text, const std::string& what) {
 }
 
 TEST(PlanPage, IsOneFileThatSaysWhatWasChosenAndWhy) {
-  const std::string html = Content{}.page();
+  const std::string html = PlannedContent{}.page();
   for (const char* outside : {"<script", "<link", "<img", "href=", "src=", "url(", "http"})
     EXPECT_THAT(html, Not(HasSubstr(outside)));
   for (const char* text :
@@ -44,12 +44,12 @@ TEST(PlanPage, IsOneFileThatSaysWhatWasChosenAndWhy) {
 }
 
 TEST(PlanPage, NamesWhatIsNotAsTheFileSaysEscaped) {
-  EXPECT_THAT(Content{}.page({"--set a.b=<x>", "--cores 1"}),
+  EXPECT_THAT(PlannedContent{}.page({"--set a.b=<x>", "--cores 1"}),
               HasSubstr("What if: <code>--set a.b=&lt;x&gt;</code> <code>--cores 1</code>."));
 }
 
 TEST(PlanPage, OfNoFeasibleStrategySaysWhatWouldBeEnough) {
-  Content c;
+  PlannedContent c;
   c.plan.feasible = false;
   c.plan.relaxations = {{"deadline", "faces", "20 ms", "27 ms", 0.35, "faces: deadline 27 ms instead of 20 ms"}};
   const std::string html = c.page();
@@ -72,7 +72,7 @@ TEST(PlanPage, HoldsWithNothingInIt) {
 }
 
 TEST(PlanFront, MarksPointsTheChosenOneAndBrokenLimits) {
-  Content c;
+  PlannedContent c;
   const std::string svg = plan_front_svg(c.plan, c.problem, true);
   EXPECT_THAT(svg, HasSubstr("xmlns=\"http://www.w3.org/2000/svg\""));
   EXPECT_THAT(svg, HasSubstr("<style>"));
@@ -85,7 +85,7 @@ TEST(PlanFront, MarksPointsTheChosenOneAndBrokenLimits) {
 }
 
 TEST(PlanFront, DrawsTheNearestStrategyWhereNoneIsOnTheFront) {
-  Content c;
+  PlannedContent c;
   c.plan.feasible = false;
   for (ParetoPoint& p : c.plan.pareto) p.chosen = p.feasible = false;
   c.plan.miss_rate = std::numeric_limits<double>::quiet_NaN();
@@ -96,7 +96,7 @@ TEST(PlanFront, DrawsTheNearestStrategyWhereNoneIsOnTheFront) {
 }
 
 TEST(FrontSentence, SaysWhatTheNeighboursWouldBe) {
-  Content c;
+  PlannedContent c;
   EXPECT_EQ(
       front_sentence(c.plan),
       "1.00 point more loss would avoid all misses (0.1 % to 0 %); 0.500 points less would miss 7.0 % and break a "
@@ -114,7 +114,7 @@ TEST(FrontSentence, SaysWhatTheNeighboursWouldBe) {
 }
 
 TEST(Difference, IsWhatAPointDoesOtherwise) {
-  const Content c;
+  const PlannedContent c;
   EXPECT_EQ(difference(c.plan.pareto[2], c.plan, c.problem), "");
   EXPECT_EQ(difference(c.plan.pareto[0], c.plan, c.problem),
             "faces: source instead of int8, text: source instead of int8");

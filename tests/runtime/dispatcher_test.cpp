@@ -158,7 +158,7 @@ TEST_P(DispatcherTest, TheHotPathDoesNotAllocate) {
   const DispatcherConfig d = two_processors(3, GetParam());
   ScriptedBody a({us(20), us(30), us(10)}), b({us(30), us(50), us(10)}), c({us(50), us(90), us(20)});
   Dispatcher dispatcher(d, {&a, &b, &c});
-  const std::int64_t before = testing::allocations();
+  const std::int64_t before = test::allocations();
   for (int k = 0; k < 50; ++k) {
     for (int t = 0; t < 3; ++t) dispatcher.release(t, MonotonicClock::now());
     while (dispatcher.pending() > 0) std::this_thread::yield();
@@ -167,7 +167,7 @@ TEST_P(DispatcherTest, TheHotPathDoesNotAllocate) {
       dispatcher.records().pop();
     }
   }
-  EXPECT_EQ(testing::allocations() - before, 0);
+  EXPECT_EQ(test::allocations() - before, 0);
 }
 
 TEST_P(DispatcherTest, RecordsThatNobodyTakesAreLostButCounted) {

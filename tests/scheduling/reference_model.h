@@ -8,7 +8,7 @@
 #include <tuple>
 #include <vector>
 
-namespace rtmdl::testing {
+namespace rtmdl::test {
 
 class ReferenceScheduler {
  public:
@@ -191,4 +191,4 @@ class ReferenceScheduler {
   std::uint64_t line_ = 0, starts_ = 0;
 };
 
-}  // namespace rtmdl::testing
+}  // namespace rtmdl::test

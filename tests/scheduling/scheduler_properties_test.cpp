@@ -14,7 +14,7 @@ namespace rtmdl {
 namespace {
 
 using Random = std::mt19937_64;
-using testing::ReferenceScheduler;
+using test::ReferenceScheduler;
 
 int between(Random& random, int low, int high) { return std::uniform_int_distribution<int>(low, high)(random); }
 
