@@ -421,13 +421,14 @@ void Simulator::State::loop(std::uint64_t seed, bool collect,
           if constexpr (paced_) {
             settle(slot, now);
             if (!throttles[slot].stopped) --in_use;
+          } else {
+            t.remaining = finish[slot] - now;
           }
-          t.remaining = finish[slot] - now;
           finish[slot] = kNever;
           busy[d.processor] += now - slots[slot].since;
           break;
         case Decision::Kind::resume:
-          finish[slot] = now + t.remaining;
+          finish[slot] = paced_ ? now : now + t.remaining;  // paced: until it is
           slots[slot] = {.since = now, .task = d.task, .settled = now};
           if constexpr (paced_) {
             join(slot, in_use);
