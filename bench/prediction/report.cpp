@@ -1,5 +1,5 @@
 /// Reads what `rtmdl run --json` printed for the task sets of scripts/prediction, and says how far measured miss rates
-/// were from the predicted ones: prediction_report [--csv FILE] [--picture FILE.svg] SET=LOAD=FILE.json …
+/// were from the predicted ones: prediction_report [--csv FILE] [--picture FILE.svg] SET=LOAD=FILE.json[=PLAN.json] …
 
 #include "base/atomic_file.h"
 #include "report/prediction_chart.h"
@@ -28,14 +28,19 @@ constexpr double kPoints = 0.015;
 struct Row {
   std::string set, load, variant;
   std::int64_t released = 0, stalls = 0;
+  bool feasible = false;  ///< the plan is known to keep every limit
   PredictedTask task;
 };
 
 std::vector<Row> rows_of(const std::string& argument) {
   const std::size_t first = argument.find('='), second = argument.find('=', first + 1);
-  std::ifstream in(second == std::string::npos ? "" : argument.substr(second + 1));
-  if (!in) rtmdl::bad_input(fmt::format("'{}': SET=LOAD=FILE.json is accepted", argument));
+  const std::size_t third = second == std::string::npos ? second : argument.find('=', second + 1);
+  std::ifstream in(second == std::string::npos ? "" : argument.substr(second + 1, third - second - 1));
+  if (!in)
+    rtmdl::bad_input(fmt::format("'{}': SET=LOAD=FILE.json or SET=LOAD=FILE.json=PLAN.json is accepted", argument));
   const json run = json::parse(in);
+  std::ifstream plan(third == std::string::npos ? "" : argument.substr(third + 1));
+  const bool feasible = plan && json::parse(plan).at("feasible").get<bool>();
   std::vector<Row> rows;
   for (const json& t : run.at("tasks")) {
     if (!t.contains("predicted_miss_rate")) continue;  // the operating system's policy
@@ -44,6 +49,7 @@ std::vector<Row> rows_of(const std::string& argument) {
     row.load = argument.substr(first + 1, second - first - 1);
     row.variant = t.at("variant");
     row.released = t.at("released");
+    row.feasible = feasible;
     row.stalls = run.at("machine_stalls").at("count");
     row.task.series = run.at("policy");
     row.task.label = fmt::format("{} {}", row.set, t.at("name").get<std::string>());
@@ -87,14 +93,17 @@ void print(const std::vector<Row>& rows) {
       "|\n|---|---|---|---|---|---|\n",
       kPoints * 100);
   for (const auto& [policy, of] : by_policy) {
-    std::vector<double> all, unstalled;
+    std::vector<double> all, unstalled, feasible;
     for (const Row* r : of) {
       all.push_back(std::abs(r->task.predicted - r->task.measured));
+      if (r->feasible) feasible.push_back(all.back());
       // A job that a stall hit might have missed without it too: anything between the two rates is as predicted.
       unstalled.push_back(std::max({0.0, r->task.unstalled - r->task.predicted, r->task.predicted - r->task.measured}));
     }
     print_errors(policy, all);
     print_errors(policy + ", machine stalls set aside", unstalled);
+    if (!feasible.empty() && feasible.size() < all.size())
+      print_errors(policy + ", where the plan keeps every limit", feasible);
   }
 }
 
@@ -115,9 +124,10 @@ int main(int argc, char** argv) {
       }
     }
     if (rows.empty()) {
-      fmt::print(stderr,
-                 "usage: prediction_report [--csv FILE] [--picture FILE.svg] SET=LOAD=FILE.json ...   (files that "
-                 "`rtmdl run --json` wrote)\n");
+      fmt::print(
+          stderr,
+          "usage: prediction_report [--csv FILE] [--picture FILE.svg] SET=LOAD=FILE.json[=PLAN.json] ...   (files that "
+          "`rtmdl run --json` and `rtmdl plan --json` wrote)\n");
       return 2;
     }
     std::vector<PredictedTask> tasks;
