@@ -44,6 +44,7 @@ int plan_and_print(const Options& options, Exchange* exchange) {
   if (options.calibrate) {
     calibration = calibrate_session(session);
     session.check_complete("calibration");
+    if (!options.log.empty()) session.best_plan();  // the last of its searches once more: that one is logged
     session.adopt(calibration->plan);
     session.print(calibration_table(*calibration, session.problem(), colour));
   }

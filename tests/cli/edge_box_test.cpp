@@ -135,7 +135,10 @@ TEST(Calibration, PlaysAndLeavesWhatItLearntToTheNextCommand) {
   const std::string tasks = small_task(folder);
   const Json before = json_of(run_rtmdl("plan --json " + tasks));
   EXPECT_FALSE(before.contains("calibration"));
-  const Json after = json_of(run_rtmdl("plan --json --calibrate --calibrate-for 2s " + tasks));
+  const fs::path log = folder / "candidates.csv";
+  const Json after = json_of(
+      run_rtmdl(fmt::format("plan --json --calibrate --calibrate-for 2s --log '{}' {}", log.string(), tasks)));
+  EXPECT_THAT(read_file(log), HasSubstr("\nfeasible,"));
   const Json& calibration = after["calibration"];
   ASSERT_GE(calibration["rounds"].size(), 1U);
   ASSERT_LE(calibration["rounds"].size(), 4U);
