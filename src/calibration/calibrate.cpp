@@ -21,17 +21,6 @@ constexpr double kEqualExcess = 0.02;   ///< of miss rates over their limits, su
 constexpr double kSlackMargin = 0.25;   ///< that the slacker neighbour has beyond the chosen one
 constexpr Duration kNeighbourBudget = std::chrono::seconds(10);
 
-bool same(const Choices& a, const Choices& b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                    [](const Choice& x, const Choice& y) { return x.option == y.option && x.priority == y.priority; });
-}
-
-Choices choices_of(const Plan& plan) {
-  Choices choices;
-  for (const PlannedTask& task : plan.tasks) choices.push_back(task.choice);
-  return choices;
-}
-
 /// Of the prediction from play k: a job that a stall hit might have missed without it too, so anything between the rate
 /// with and the rate without such misses is as predicted.
 double difference(const CalibratedTask& task, std::size_t k) {
@@ -55,10 +44,10 @@ class Calibrating {
 
   Calibration run(const std::function<void(const ModelCorrection&)>& keep) {
     context_.report("calibrating: planning", 0);
-    result_.plan = plan(margin());
-    Choices chosen = choices_of(result_.plan);
-    for (int r = 0; r < options_.rounds && !context_.stopping(); ++r) {
+    Plan next = plan(margin());
+    for (int r = 0; r < options_.rounds && !result_.settled && !context_.stopping(); ++r) {
       round_ = r;
+      const Choices chosen = choices_of(next);
       CalibrationRound round;
       if (!play_strategy(round, "chosen", chosen, options_.repeats)) break;
       const bool holds = round.strategies.front().holds();
@@ -72,13 +61,10 @@ class Calibrating {
       result_.holds = holds;
       if (context_.stopping()) break;
       context_.report("calibrating: planning again", fraction());
-      Plan next = plan(margin());
-      chosen = choices_of(next);
-      const PlayedStrategy& played = result_.rounds.back().strategies.front();
-      result_.settled = holds && as_good(played, next);
-      result_.plan = ending(std::move(next), played);
-      if (result_.settled) break;
+      next = plan(margin());
+      result_.settled = holds && as_good(result_.rounds.back().strategies.front(), next);
     }
+    result_.plan = ending(std::move(next));
     std::sort(observed_.lateness.begin(), observed_.lateness.end());
     const TimeDistribution lateness{observed_.lateness};
     result_.lateness_p50 = lateness.quantile(0.5);
@@ -94,44 +80,43 @@ class Calibrating {
     return rtmdl::plan(model_, options, quiet());
   }
 
-  Plan with_choices(Plan plan, const Choices& choices) const {
-    if (same(choices_of(plan), choices)) return plan;
+  /// See Calibration::plan.
+  [[nodiscard]] Plan ending(Plan next) const {
+    if (result_.rounds.empty() || (next.feasible && !result_.settled)) return next;
+    const Choices& last = result_.rounds.back().strategies.front().choices;
+    const Choices& choices = result_.settled ? last : nearest_played();
+    if (choices == choices_of(next)) return next;
     PlanOptions options = plan_;
     options.margin = margin();
-    return with_strategy(std::move(plan), choices, model_, options, quiet());
+    Plan played = with_strategy(next, choices, model_, options, quiet());
+    return next.feasible && !played.feasible ? next : played;
   }
 
-  [[nodiscard]] Plan ending(Plan next, const PlayedStrategy& last) const {
-    if (!next.feasible) return with_choices(std::move(next), result_.settled ? last.choices : nearest_played());
-    if (!result_.settled) return next;
-    Plan played = with_choices(next, last.choices);
-    return played.feasible ? played : next;  // with the margin, too
-  }
-
-  /// As the corrected model sees it, without a margin.
-  [[nodiscard]] Score score(const Choices& choices) const {
+  /// As the corrected model sees strategies, without a margin.
+  [[nodiscard]] std::vector<Score> scores(const std::vector<Choices>& strategies) const {
     const PlanProblem problem = with_margin(model_, 0);
     Evaluator evaluator(problem, plan_, quiet());
-    return evaluator.evaluate(choices, false)->score;
+    std::vector<Score> scores;
+    for (const Choices& choices : strategies) scores.push_back(evaluator.evaluate(choices, false)->score);
+    return scores;
   }
 
   [[nodiscard]] Choices nearest_played() const {
-    const PlayedStrategy* nearest = nullptr;
-    Score best;
+    std::vector<Choices> played;
     for (const CalibrationRound& round : result_.rounds)
-      for (const PlayedStrategy& strategy : round.strategies)
-        if (const Score s = score(strategy.choices); !nearest || better(s, best)) nearest = &strategy, best = s;
-    return nearest->choices;
+      for (const PlayedStrategy& strategy : round.strategies) played.push_back(strategy.choices);
+    const std::vector<Score> all = scores(played);
+    return played[static_cast<std::size_t>(std::min_element(all.begin(), all.end(), better) - all.begin())];
   }
 
   [[nodiscard]] double margin() const { return result_.correction.options.empty() ? plan_.margin : options_.margin; }
 
   /// Whether the strategy that was played will do: nearly equal ones take turns with every sample more.
   [[nodiscard]] bool as_good(const PlayedStrategy& played, const Plan& next) const {
-    if (same(played.choices, choices_of(next))) return true;
-    const Score now = score(played.choices);
-    if (!next.feasible) return now.excess <= score(choices_of(next)).excess + kEqualExcess;
-    if (now.loss > next.accuracy_loss + kEqualLoss) return false;
+    if (played.choices == choices_of(next)) return true;
+    const std::vector<Score> both = scores({played.choices, choices_of(next)});
+    if (!next.feasible) return both[0].excess <= both[1].excess + kEqualExcess;
+    if (both[0].loss > both[1].loss + kEqualLoss) return false;
     for (std::size_t t = 0; t < profiled_.tasks.size(); ++t)
       if (played.tasks[t].corrected > profiled_.tasks[t].miss_rate_limit) return false;
     return true;
@@ -181,7 +166,7 @@ class Calibrating {
     std::vector<Choices> played{chosen};
     const auto neighbour = [&](const char* kind, double with_margin) {
       const Choices choices = choices_of(plan(with_margin, kNeighbourBudget));
-      if (std::any_of(played.begin(), played.end(), [&](const Choices& other) { return same(choices, other); })) return;
+      if (std::find(played.begin(), played.end(), choices) != played.end()) return;
       played.push_back(choices);
       if (!context_.stopping()) play_strategy(round, kind, choices, 1);
     };

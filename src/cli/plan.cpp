@@ -31,10 +31,8 @@ std::vector<std::string> changes(const Options& options) {
 }
 
 Proof proof_of(const std::string& task, const Plan& plan, const PlanProblem& problem) {
-  Choices choices;
-  for (const PlannedTask& t : plan.tasks) choices.push_back(t.choice);
   const std::size_t i = find_task(problem, task);
-  return prove(problem, choices, i, plan.tasks.at(i).miss_rate);
+  return prove(problem, choices_of(plan), i, plan.tasks.at(i).miss_rate);
 }
 
 int plan_and_print(const Options& options, Exchange* exchange) {

@@ -151,6 +151,7 @@ std::vector<ParetoPoint> ParetoFront::points() const {
 }
 
 std::vector<ParetoPoint> with_chosen(std::vector<ParetoPoint> points, ParetoPoint chosen) {
+  for (ParetoPoint& point : points) point.chosen = false;
   for (ParetoPoint& point : points) {
     point.chosen = std::abs(point.accuracy_loss - chosen.accuracy_loss) <= kSameLoss &&
                    std::abs(point.miss_rate - chosen.miss_rate) <= kSameLoss && point.feasible == chosen.feasible;

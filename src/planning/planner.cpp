@@ -238,7 +238,6 @@ void choose(Plan& plan, const Strategy& strategy, std::vector<ParetoPoint> front
   plan.accuracy_loss = strategy.score.loss;
   plan.miss_rate = strategy.score.miss_rate;
   plan.bytes = evaluator.bytes(strategy.choices);
-  for (ParetoPoint& point : front) point.chosen = false;
   plan.pareto =
       with_chosen(std::move(front), {plan.accuracy_loss, plan.miss_rate, plan.feasible, true, strategy.choices});
   plan.tasks.clear();
@@ -265,6 +264,12 @@ void choose(Plan& plan, const Strategy& strategy, std::vector<ParetoPoint> front
 }
 
 }  // namespace
+
+Choices choices_of(const Plan& plan) {
+  Choices choices;
+  for (const PlannedTask& task : plan.tasks) choices.push_back(task.choice);
+  return choices;
+}
 
 PlanProblem with_margin(PlanProblem problem, double margin) {
   fix_proof_times(problem);

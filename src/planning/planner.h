@@ -94,6 +94,9 @@ struct Plan {
   std::optional<std::vector<Relaxation>> relaxations;  ///< if not feasible and looked for (relax.h); smallest first
 };
 
+/// The strategy, or the nearest one.
+[[nodiscard]] Choices choices_of(const Plan& plan);
+
 /// Throws Error(bad_input) unless `method` is one that plan() has, so that a wrong one is refused before anything is
 /// measured.
 void require_method(const std::string& method);

@@ -90,9 +90,7 @@ Choices least_missed(const PlanProblem& problem, Policy order, const Choices& gi
 Choices choices_for(const PolicyInfo& policy, const PlanProblem& problem, const Plan& plan) {
   Choices choices;
   switch (policy.variants) {
-    case VariantChoice::planned:
-      for (const PlannedTask& t : plan.tasks) choices.push_back(t.choice);
-      break;
+    case VariantChoice::planned: choices = choices_of(plan); break;
     case VariantChoice::source: choices = source_choices(problem); break;
     case VariantChoice::compressed: choices = compressed_choices(problem); break;
   }

@@ -428,7 +428,7 @@ void Simulator::State::loop(std::uint64_t seed, bool collect,
           busy[d.processor] += now - slots[slot].since;
           break;
         case Decision::Kind::resume:
-          finish[slot] = paced_ ? now : now + t.remaining;  // paced: until it is
+          finish[slot] = paced_ ? now : now + t.remaining;  // when paced, repace() says
           slots[slot] = {.since = now, .task = d.task, .settled = now};
           if constexpr (paced_) {
             join(slot, in_use);

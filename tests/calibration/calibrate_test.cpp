@@ -141,10 +141,9 @@ TEST(Calibrate, ConvergesOnABoxThatIsSlowerWithHeavierTails) {
   apply(model, c.correction);
   const Plan plan = rtmdl::plan(model, plan_options(), {});
   ASSERT_TRUE(plan.feasible);
-  Choices choices;
-  for (const PlannedTask& t : plan.tasks) choices.push_back(t.choice);
   Simulator real(box.problem);
-  for (const TaskOutcome& t : real.run(choices, {.length = 60s, .seed = 99}).tasks) EXPECT_LT(t.miss_rate(), 0.03);
+  for (const TaskOutcome& t : real.run(choices_of(plan), {.length = 60s, .seed = 99}).tasks)
+    EXPECT_LT(t.miss_rate(), 0.03);
 }
 
 TEST(Calibrate, PredictsWhatItDidNotPlayByTheProcessorsFactor) {
@@ -175,18 +174,8 @@ TEST(Calibrate, GivesUpAfterItsRoundsAndSaysSo) {
   EXPECT_FALSE(c.settled);
 }
 
-Choices planned(const Plan& plan) {
-  Choices choices;
-  for (const PlannedTask& t : plan.tasks) choices.push_back(t.choice);
-  return choices;
-}
-
 bool was_played(const Box& box, const Choices& choices) {
-  return std::any_of(box.played.begin(), box.played.end(), [&](const Choices& played) {
-    return std::equal(played.begin(), played.end(), choices.begin(), [](const Choice& x, const Choice& y) {
-      return x.option == y.option && x.priority == y.priority;
-    });
-  });
+  return std::find(box.played.begin(), box.played.end(), choices) != box.played.end();
 }
 
 TEST(Calibrate, EndsWithTheStrategyThatWasPlayedIfThatHasItsMargin) {
@@ -199,7 +188,7 @@ TEST(Calibrate, EndsWithTheStrategyThatWasPlayedIfThatHasItsMargin) {
     apply(model, c.correction);
     const Choices& last = c.rounds.back().strategies.front().choices;
     const bool has_margin = with_strategy(c.plan, last, model, plan_options(kCalibratedMargin), {}).feasible;
-    EXPECT_TRUE(!has_margin || was_played(box, planned(c.plan))) << slower;
+    EXPECT_TRUE(!has_margin || was_played(box, choices_of(c.plan))) << slower;
     played += has_margin;
   }
   EXPECT_GE(played, 3);
@@ -210,7 +199,7 @@ TEST(Calibrate, WhereNothingIsFeasibleEndsWithTheNearestThatWasPlayed) {
     Box box{truth(slower), {}, {}};
     const Calibration c = calibrated(box, {}, plan_options(0.1));
     ASSERT_FALSE(c.plan.feasible) << slower;
-    EXPECT_TRUE(was_played(box, planned(c.plan))) << slower;
+    EXPECT_TRUE(was_played(box, choices_of(c.plan))) << slower;
     EXPECT_NE(c.plan.reason, "");
     PlanProblem model = profiled();
     apply(model, c.correction);
@@ -221,7 +210,7 @@ TEST(Calibrate, WhereNothingIsFeasibleEndsWithTheNearestThatWasPlayed) {
       for (std::size_t t = 0; t < 3; ++t) sum += std::max(0.0, o.tasks[t].miss_rate() - model.tasks[t].miss_rate_limit);
       return sum;
     };
-    for (const Choices& other : box.played) EXPECT_LE(excess(planned(c.plan)), excess(other) + 0.1) << slower;
+    for (const Choices& other : box.played) EXPECT_LE(excess(choices_of(c.plan)), excess(other) + 0.1) << slower;
   }
 }
 
