@@ -2,7 +2,7 @@
 
 #include "base/atomic_file.h"
 #include "report/html.h"
-#include "report/unbalanced.h"
+#include "report/look.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -69,19 +69,6 @@ ScaleReport report(std::vector<TaskFront> tasks) {
   return r;
 }
 
-std::string row_with(const std::string& text, const std::string& word) {
-  const auto at = text.find(word);
-  if (at == std::string::npos) return "";
-  const auto begin = text.rfind('\n', at) + 1;
-  return text.substr(begin, text.find('\n', at) - begin);
-}
-
-int times_in(const std::string& text, const std::string& what) {
-  int n = 0;
-  for (std::size_t at = 0; (at = text.find(what, at)) != std::string::npos; at += what.size()) ++n;
-  return n;
-}
-
 TEST(Dominated, IsWhatAnotherBeatsInBoth) {
   EXPECT_THAT(dominated({level("source", 20, 0.97, 1), level("slow", 25, 0.97, 1), level("fast", 5, 0.90, 1),
                          level("worse", 5, 0.89, 1), level("equal", 20, 0.97, 1), level("unmeasured", 0, 0.5, 1)}),
@@ -103,9 +90,9 @@ TEST(ScaleTable, ComparesWithTheSourceAndMarksWhatIsDominated) {
   front.family = {
       "faces", {level("source", 9, 1, 4), level("int8", 3, 0.99, 1), level("late", 4, 0.98, 2)}, {}, {}, false, true};
   const std::string text = scale_table(report({front}));
-  EXPECT_THAT(row_with(text, "int8"), HasSubstr("3.00x"));
-  EXPECT_THAT(row_with(text, "int8"), Not(HasSubstr("dominated")));
-  EXPECT_THAT(row_with(text, "late"), HasSubstr("dominated"));
+  EXPECT_THAT(sample::line_with(text, "int8"), HasSubstr("3.00x"));
+  EXPECT_THAT(sample::line_with(text, "int8"), Not(HasSubstr("dominated")));
+  EXPECT_THAT(sample::line_with(text, "late"), HasSubstr("dominated"));
   EXPECT_THAT(text, HasSubstr("dominated: another level is at least as fast and as accurate\n"));
   EXPECT_THAT(text, HasSubstr("storage: 7.0 MB of 400.0 MB\n"));
 }
@@ -130,7 +117,7 @@ TEST(ScaleTable, OfManyReasonsNamesAFew) {
   for (const char* reason : {"a", "b", "c", "d", "e", "f", "g"})
     front.family.refused.push_back(std::string("level: ") + reason);
   const std::string text = scale_table(report({front}));
-  EXPECT_EQ(times_in(text, "faces: refused"), 5);
+  EXPECT_EQ(sample::count(text, "faces: refused"), 5);
   EXPECT_THAT(text, HasSubstr("faces: refused 3 more for other reasons; -v lists all\n"));
 }
 
@@ -149,7 +136,7 @@ TEST(ScaleTable, OfATaskWithoutLevelsSaysSo) {
   TaskFront late;
   late.family.task = "late";
   late.family.finished = false;
-  EXPECT_THAT(row_with(scale_table(report({late})), "late"), HasSubstr("none yet"));
+  EXPECT_THAT(sample::line_with(scale_table(report({late})), "late"), HasSubstr("none yet"));
 }
 
 TEST(FrontSvg, HasAMarkForEveryMeasuredLevel) {
@@ -157,10 +144,11 @@ TEST(FrontSvg, HasAMarkForEveryMeasuredLevel) {
   front.family.variants.push_back(level("unmeasured", 0, 0.9, 1));
   const std::string svg = front_svg(front);
   EXPECT_EQ(sample::unbalanced(svg), "");
-  EXPECT_EQ(times_in(svg, "<title>"), 20);
+  EXPECT_EQ(sample::count(svg, "<title>"), 20);
   const auto worse = dominated(front.family.variants);
-  EXPECT_EQ(times_in(svg, "level hollow m-") - 1, std::count(worse.begin(), worse.end(), true)) << "and one in the key";
-  EXPECT_EQ(times_in(svg, "class=\"ring\""), 2) << "the source and the key";
+  EXPECT_EQ(sample::count(svg, "level hollow m-") - 1, std::count(worse.begin(), worse.end(), true))
+      << "and one in the key";
+  EXPECT_EQ(sample::count(svg, "class=\"ring\""), 2) << "the source and the key";
   EXPECT_THAT(svg, HasSubstr("top-1 accuracy"));
   EXPECT_THAT(svg, HasSubstr(" ms"));
 }
@@ -246,10 +234,10 @@ TEST(RelativeFrontSvg, ComparesFamiliesWithTheirSources) {
   const std::string svg =
       relative_front_svg({{10, 0.9}, {2, 0.89}, {5, 0.7}}, paper, {"VGG-19, ours", "VGG19, RT-mDL"});
   EXPECT_EQ(sample::unbalanced(svg), "");
-  EXPECT_EQ(times_in(svg, "<title>"), 8);
-  EXPECT_EQ(times_in(svg, "level hollow m-fp32"), 1);
-  EXPECT_EQ(times_in(svg, "level hollow m-int8"), 1) << "19.7 ms for 83.9 %";
-  EXPECT_EQ(times_in(svg, "class=\"steps m-"), 2);
+  EXPECT_EQ(sample::count(svg, "<title>"), 8);
+  EXPECT_EQ(sample::count(svg, "level hollow m-fp32"), 1);
+  EXPECT_EQ(sample::count(svg, "level hollow m-int8"), 1) << "19.7 ms for 83.9 %";
+  EXPECT_EQ(sample::count(svg, "class=\"steps m-"), 2);
   EXPECT_THAT(svg, HasSubstr("VGG19, RT-mDL"));
   EXPECT_THAT(svg, HasSubstr("20.0 % of the latency"));
   EXPECT_EQ(sample::unbalanced(relative_front_svg({}, {}, {})), "");

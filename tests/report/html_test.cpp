@@ -2,8 +2,8 @@
 
 #include "base/atomic_file.h"
 #include "report/charts.h"
+#include "report/look.h"
 #include "report/sample.h"
-#include "report/unbalanced.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

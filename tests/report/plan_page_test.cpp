@@ -1,5 +1,6 @@
 #include "report/plan_page.h"
 
+#include "report/look.h"
 #include "report/sample.h"
 #include "report/table.h"
 
@@ -22,12 +23,6 @@ struct PlannedContent {
   }
 };
 
-std::size_t count(const std::string& text, const std::string& what) {
-  std::size_t n = 0;
-  for (std::size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + 1)) ++n;
-  return n;
-}
-
 TEST(PlanPage, IsOneFileThatSaysWhatWasChosenAndWhy) {
   const std::string html = PlannedContent{}.page();
   for (const char* outside : {"<script", "<link", "<img", "href=", "src=", "url(", "http"})
@@ -37,8 +32,8 @@ TEST(PlanPage, IsOneFileThatSaysWhatWasChosenAndWhy) {
         "the least loss at which every task keeps its limit", "The trades", "Who misses what",
         "What each processor is used for", "in 0.310 s", "<b>chosen</b>", "14.2 MB of 60.0 MB", "exact, proven"})
     EXPECT_THAT(html, HasSubstr(text));
-  EXPECT_EQ(count(html, "<svg"), count(html, "</svg>"));
-  EXPECT_EQ(count(html, "<div"), count(html, "</div>"));
+  EXPECT_EQ(sample::count(html, "<svg"), sample::count(html, "</svg>"));
+  EXPECT_EQ(sample::count(html, "<div"), sample::count(html, "</div>"));
   EXPECT_THAT(html, Not(HasSubstr("What if")));
   EXPECT_THAT(html, Not(HasSubstr("What would be enough")));
 }
@@ -76,9 +71,9 @@ TEST(PlanFront, MarksPointsTheChosenOneAndBrokenLimits) {
   const std::string svg = plan_front_svg(c.plan, c.problem, true);
   EXPECT_THAT(svg, HasSubstr("xmlns=\"http://www.w3.org/2000/svg\""));
   EXPECT_THAT(svg, HasSubstr("<style>"));
-  EXPECT_EQ(count(svg, "<title>"), 4u);
-  EXPECT_EQ(count(svg, "a limit is broken: "), 2u);
-  EXPECT_EQ(count(svg, "class=\"ring\""), 2u) << "in the key and once in the drawing";
+  EXPECT_EQ(sample::count(svg, "<title>"), 4u);
+  EXPECT_EQ(sample::count(svg, "a limit is broken: "), 2u);
+  EXPECT_EQ(sample::count(svg, "class=\"ring\""), 2u) << "in the key and once in the drawing";
   EXPECT_THAT(svg, HasSubstr("chosen: 1.0 % lost, 0.1 % missed"));
   EXPECT_THAT(svg, HasSubstr("1.0 % of accuracy lost, 0.1 % of jobs missed: speech source, faces int8"));
   EXPECT_THAT(svg, Not(HasSubstr("nan")));
@@ -90,7 +85,7 @@ TEST(PlanFront, DrawsTheNearestStrategyWhereNoneIsOnTheFront) {
   for (ParetoPoint& p : c.plan.pareto) p.chosen = p.feasible = false;
   c.plan.miss_rate = std::numeric_limits<double>::quiet_NaN();
   const std::string svg = plan_front_svg(c.plan, c.problem);
-  EXPECT_EQ(count(svg, "class=\"ring\""), 2u);
+  EXPECT_EQ(sample::count(svg, "class=\"ring\""), 2u);
   EXPECT_THAT(svg, HasSubstr("nearest: 1.0 % lost"));
   EXPECT_THAT(svg, Not(HasSubstr("nan")));
 }

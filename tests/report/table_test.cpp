@@ -1,6 +1,7 @@
 #include "report/table.h"
 
 #include "report/describe.h"
+#include "report/look.h"
 #include "report/sample.h"
 
 #include <gmock/gmock.h>
@@ -27,12 +28,6 @@ std::size_t widest(const std::string& text) {
   for (const std::string& line : lines_of(text))
     if (line.find("note") != 0 && line.find("! more") != 0) width = std::max(width, display_width(line));
   return width;
-}
-
-std::string line_with(const std::string& text, const std::string& word) {
-  for (const std::string& line : lines_of(text))
-    if (line.find(word) != std::string::npos) return line;
-  return {};
 }
 
 std::vector<RunReport> three_policies() {
@@ -112,8 +107,8 @@ TEST(CompareTable, says_who_misses_what_and_at_which_cost) {
   EXPECT_EQ(lines_of(text).front(), headline(policies));
   EXPECT_THAT(headline(policies), HasSubstr("default misses 27."));
   EXPECT_THAT(headline(policies), HasSubstr("rtmdl 0.1 % at a loss of 1.5 % of accuracy"));
-  EXPECT_THAT(line_with(text, "text  "), HasSubstr("99.3 % !"));
-  EXPECT_THAT(line_with(text, "accuracy loss"), HasSubstr("1.5 %"));
+  EXPECT_THAT(sample::line_with(text, "text  "), HasSubstr("99.3 % !"));
+  EXPECT_THAT(sample::line_with(text, "accuracy loss"), HasSubstr("1.5 %"));
   EXPECT_THAT(text, HasSubstr("int8-mixed"));
   EXPECT_LE(widest(text), 120u) << text;
 }
@@ -179,7 +174,7 @@ TEST(ProfileTable, shows_the_distribution) {
   v.processor = "cpu";
   for (int i = 1; i <= 100; ++i) v.infer.busy.push_back(from_ms(i));
   const std::string text = profile_table({{"faces", {v}}});
-  EXPECT_THAT(line_with(text, "int8-mixed"), HasSubstr("50.0    99.0     100"));
+  EXPECT_THAT(sample::line_with(text, "int8-mixed"), HasSubstr("50.0    99.0     100"));
   EXPECT_LE(widest(text), 120u);
 }
 

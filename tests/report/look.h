@@ -1,4 +1,5 @@
 #pragma once
+/// Looks into what was printed or drawn.
 
 #include <string>
 #include <vector>
@@ -21,6 +22,20 @@ inline std::string unbalanced(const std::string& html) {
     else open.pop_back();
   }
   return open.empty() ? "" : "<" + open.back() + "> is not closed";
+}
+
+/// The first line in which the word stands; empty if none does.
+inline std::string line_with(const std::string& text, const std::string& word) {
+  const auto at = text.find(word);
+  if (at == std::string::npos) return "";
+  const auto begin = text.rfind('\n', at) + 1;
+  return text.substr(begin, text.find('\n', at) - begin);
+}
+
+inline int count(const std::string& text, const std::string& what) {
+  int n = 0;
+  for (std::size_t at = 0; (at = text.find(what, at)) != std::string::npos; at += what.size()) ++n;
+  return n;
 }
 
 }  // namespace rtmdl::sample
