@@ -17,7 +17,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int kRate = 16000;
-constexpr std::size_t kCalibrationWindows = 64, kEvaluationWindows = 200;  // windows, at least
+constexpr std::size_t kCalibrationWindows = 64, kEvaluationWindows = 200;  // at least
 constexpr std::size_t kMostCalibrationWindows = 512, kMostEvaluationWindows = 4096,
                       kMostStreamWindows = 8192;  // and at most
 constexpr std::size_t kTrainingWindows = 2048, kMostTrainingWindows = 65536;

@@ -17,7 +17,6 @@ constexpr Duration kProfileTime = std::chrono::milliseconds(100);  ///< about, o
 /// enough for, within these limits.
 constexpr std::int64_t kEvaluationsMin = 18, kEvaluationsMax = 60;
 constexpr Duration kEvaluationTime = std::chrono::seconds(30);
-constexpr double kHarmlessError = 5e-4;  ///< output error below which nothing is gained by keeping more in float
 
 double elements(const TensorSpecs& specs, const std::string& tensor) {
   const auto it = specs.find(tensor);

@@ -20,8 +20,7 @@ namespace {
 
 constexpr int kCalibrationParts = 6;
 constexpr std::size_t kCorrectionSets = 8;
-constexpr double kUnseenError = 5e-4;  ///< an output error that no metric will see
-constexpr double kClearly = 0.95;      ///< times the error of what is simpler, or the simpler form stays
+constexpr double kClearly = 0.95;  ///< times the error of what is simpler, or the simpler form stays
 
 std::vector<Tensor> run(Executable& executable, const InputSet& set, const std::string& name) {
   feed(executable, set);
@@ -167,7 +166,7 @@ int Int8Builder::count_linear(const std::vector<bool>& integer) const {
 }
 
 void Int8Builder::choose_calibration(const OutputError& error, const Context& context) {
-  if (this->error(possible_, error) < kUnseenError || context.stopping()) return;
+  if (this->error(possible_, error) < kHarmlessError || context.stopping()) return;
   if (options_.edit_weights) choose_equalisation(error, context);
   choose_ranges(error, context);
   choose_weights(error, context);

@@ -15,6 +15,9 @@
 
 namespace rtmdl {
 
+/// An output error that no metric will see: nothing is gained by keeping more in float.
+inline constexpr double kHarmlessError = 5e-4;
+
 /// Squared error of the outputs relative to their power, averaged over channels (dimension 1 of images, else the whole)
 /// and outputs; each counts at most 1.
 class OutputError {
