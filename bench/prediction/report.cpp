@@ -40,7 +40,8 @@ std::vector<Row> rows_of(const std::string& argument) {
     rtmdl::bad_input(fmt::format("'{}': SET=LOAD=FILE.json or SET=LOAD=FILE.json=PLAN.json is accepted", argument));
   const json run = json::parse(in);
   std::ifstream plan(third == std::string::npos ? "" : argument.substr(third + 1));
-  const bool feasible = plan && json::parse(plan).at("feasible").get<bool>();
+  if (third != std::string::npos && !plan) rtmdl::bad_input(fmt::format("'{}': there is no such plan", argument));
+  const bool feasible = third != std::string::npos && json::parse(plan).at("feasible").get<bool>();
   std::vector<Row> rows;
   for (const json& t : run.at("tasks")) {
     if (!t.contains("predicted_miss_rate")) continue;  // the operating system's policy

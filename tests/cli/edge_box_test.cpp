@@ -136,8 +136,8 @@ TEST(Calibration, PlaysAndLeavesWhatItLearntToTheNextCommand) {
   const Json before = json_of(run_rtmdl("plan --json " + tasks));
   EXPECT_FALSE(before.contains("calibration"));
   const fs::path log = folder / "candidates.csv";
-  const Json after = json_of(
-      run_rtmdl(fmt::format("plan --json --calibrate --calibrate-for 2s --log '{}' {}", log.string(), tasks)));
+  const Json after =
+      json_of(run_rtmdl(fmt::format("plan --json --calibrate --calibrate-for 2s --log '{}' {}", log.string(), tasks)));
   EXPECT_THAT(read_file(log), HasSubstr("\nfeasible,"));
   const Json& calibration = after["calibration"];
   ASSERT_GE(calibration["rounds"].size(), 1U);
