@@ -70,8 +70,13 @@ ModelCorrection load_correction(Store& store, const CalibratedBox& box, const Ta
   for (const ProcessorSpec& p : file.processors) {
     const auto speed = read_or_warn(context, [&] { return store.speed(keys.of(p)); });
     if (speed)
-      correction.processors.push_back({p.name, speed->factor, static_cast<int>(speed->stages), speed->dispatch,
-                                       speed->dispatch_p90, static_cast<int>(speed->dispatches)});
+      correction.processors.push_back({p.name,
+                                       speed->factor,
+                                       static_cast<int>(speed->stages),
+                                       speed->dispatch,
+                                       speed->dispatch_p90,
+                                       static_cast<int>(speed->dispatches),
+                                       {speed->moment_products, speed->moment_weights, speed->moment_pairs}});
   }
   return correction;
 }
@@ -92,7 +97,8 @@ void save_correction(Store& store, const CalibratedBox& box, const TaskFile& fil
   for (const ProcessorCorrection& c : correction.processors)
     for (const ProcessorSpec& p : file.processors)
       if (p.name == c.name)
-        speeds.push_back({keys.of(p), p.name, c.factor, c.stages, c.dispatch, c.dispatch_p90, c.dispatches});
+        speeds.push_back({keys.of(p), p.name, c.factor, c.stages, c.dispatch, c.dispatch_p90, c.dispatches,
+                          c.moments.products, c.moments.weights, c.moments.pairs});
   store.put_corrections(times, speeds);
 }
 

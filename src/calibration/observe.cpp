@@ -1,5 +1,6 @@
 #include "calibration/observe.h"
 
+#include "planning/stage_draw.h"
 #include "scheduling/arrivals.h"
 
 #include <algorithm>
@@ -30,6 +31,8 @@ class Observing {
   Observing(const RunRecords& run, const PlanProblem& problem, const Choices& choices)
       : run_(run), problem_(problem), choices_(choices) {
     observation_.dispatch.resize(problem.processors.size());
+    observation_.moments.resize(problem.processors.size());
+    samples_.resize(problem.processors.size());
   }
 
   Observation run() {
@@ -134,6 +137,7 @@ class Observing {
       const bool rare = (jobs.size() - clean.size()) * kRareStalls <= jobs.size();
       deliver(problem_.tasks[t].name, option, rare ? clean : jobs);
     }
+    for (std::size_t p = 0; p < samples_.size(); ++p) observation_.moments[p] = moment_pairs(std::move(samples_[p]));
   }
 
   void deliver(const std::string& task, const TaskOption& option, const std::vector<std::vector<Piece>>& jobs) {
@@ -144,6 +148,15 @@ class Observing {
       for (std::size_t s = 0; s < job.size(); ++s)
         times.stages[s].push_back(
             std::max(Duration(1), job[s].end - job[s].start - job[s].taken - std::max(Duration{}, job[s].stalled)));
+    for (std::size_t s = 0; s < option.stages.size(); ++s) {
+      const std::vector<double> scores = rank_scores(times.stages[s]);
+      const double weight = standard_deviation(times.stages[s]);
+      for (std::size_t k = 0; k < jobs.size(); ++k) {
+        const std::int64_t release = run_.jobs[jobs[k][s].job].release.time_since_epoch().count();
+        samples_[index(option.stages[s].processor)].push_back(
+            {release >> kMomentBits, jobs[k][s].job, scores[k], weight});
+      }
+    }
     observation_.options.push_back(std::move(times));
   }
 
@@ -153,6 +166,7 @@ class Observing {
   Observation observation_;
   std::map<Slot, std::vector<Piece>> slots_;
   std::map<std::pair<std::size_t, int>, Piece> own_;
+  std::vector<std::vector<MomentSample>> samples_;  ///< per processor
   mutable std::optional<Duration> longest_;
 };
 

@@ -24,7 +24,7 @@ struct RunRecords {
 /// cost, and what the machine's stalls took. Jobs that a stall hit are left out, unless stalls hit more than a quarter
 /// of their task's jobs: that is then how this machine is, and only the stalls' time is taken out. Only completed jobs
 /// count. The dispatch cost of a stage is the time from when it could start (released, the stage before it ended, the
-/// slot free) to when it did.
+/// slot free) to when it did. Moments (planning/correlation.h) are those of the clock.
 [[nodiscard]] Observation observe(const RunRecords& run, const PlanProblem& problem, const Choices& choices);
 
 }  // namespace rtmdl

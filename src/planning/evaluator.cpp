@@ -1,5 +1,6 @@
 #include "planning/evaluator.h"
 
+#include "planning/stage_draw.h"
 #include "scheduling/arrivals.h"
 
 #include <fmt/format.h>
@@ -107,11 +108,14 @@ Evaluator::Facts Evaluator::facts_of(std::size_t i, std::size_t o) const {
     whole[j] = release_jitter(options_.seed, static_cast<int>(i), j, task.jitter).count();
   }
   for (std::size_t s = 0; s < option.stages.size(); ++s) {
-    auto& here = times[index(option.stages[s].processor)];
+    const StageOption& stage = option.stages[s];
+    const StageDraw draw(problem_, static_cast<int>(i), option, static_cast<int>(s));
+    auto& here = times[index(stage.processor)];
     here.resize(jobs);
     for (std::size_t j = 0; j < jobs; ++j) {
-      const Duration time = dispatch_cost(problem_, option.stages[s].processor) +
-                            least_stage_time(options_.seed, static_cast<int>(i), j, static_cast<int>(s), option);
+      const Duration nominal = nominal_release(task.offset, task.period, j);
+      const Duration time =
+          dispatch_cost(problem_, stage.processor) + least_time(stage, draw.quantile(options_.seed, j, nominal));
       here[j] += time.count();
       whole[j] += time.count();
     }

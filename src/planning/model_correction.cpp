@@ -11,7 +11,6 @@ namespace {
 
 constexpr double kLeastFactor = 0.1, kMostFactor = 10;  ///< beyond that, something else is wrong
 constexpr double kPriorJobs = 10;  ///< that the processor's factor counts for beside an option's own jobs
-constexpr std::size_t kPairs = 20;
 
 Duration quantile(std::vector<Duration> times, double q) {
   if (times.empty()) return {};
@@ -122,6 +121,9 @@ class Correcting {
       for (TaskOption& option : task.options) correct(task, option, seen);
     }
     dispatch();
+    for (std::size_t p = 0; p < processors_.size(); ++p)
+      if (const ProcessorCorrection* c = processors_[p]; c && c->moments.pairs > 0)
+        problem_.processors[p].correlation = c->moments.correlation();
   }
 
  private:
@@ -213,42 +215,6 @@ void add_times(std::vector<OptionTimes>& to, const OptionTimes& more) {
     found->stages[s].insert(found->stages[s].end(), more.stages[s].begin(), more.stages[s].end());
 }
 
-/// Ranks from 0; equal values share their mean rank.
-std::vector<double> ranks(const std::vector<Duration>& values) {
-  std::vector<std::size_t> order(values.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return values[a] < values[b]; });
-  std::vector<double> rank(values.size());
-  for (std::size_t i = 0; i < order.size();) {
-    std::size_t j = i;
-    while (j + 1 < order.size() && values[order[j + 1]] == values[order[i]]) ++j;
-    for (std::size_t k = i; k <= j; ++k) rank[order[k]] = static_cast<double>(i + j) / 2;
-    i = j + 1;
-  }
-  return rank;
-}
-
-double pearson(const std::vector<double>& a, const std::vector<double>& b) {
-  const double n = static_cast<double>(a.size());
-  const double mean_a = std::accumulate(a.begin(), a.end(), 0.0) / n;
-  const double mean_b = std::accumulate(b.begin(), b.end(), 0.0) / n;
-  double ab = 0, aa = 0, bb = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    ab += (a[i] - mean_a) * (b[i] - mean_b);
-    aa += (a[i] - mean_a) * (a[i] - mean_a);
-    bb += (b[i] - mean_b) * (b[i] - mean_b);
-  }
-  return aa > 0 && bb > 0 ? ab / std::sqrt(aa * bb) : 0;
-}
-
-double deviation(const std::vector<Duration>& values) {
-  double sum = 0, squares = 0;
-  for (const Duration d : values) sum += to_ms(d);
-  const double mean = sum / static_cast<double>(values.size());
-  for (const Duration d : values) squares += (to_ms(d) - mean) * (to_ms(d) - mean);
-  return std::sqrt(squares / static_cast<double>(values.size()));
-}
-
 }  // namespace
 
 void append(Observation& to, const Observation& more) {
@@ -256,6 +222,8 @@ void append(Observation& to, const Observation& more) {
   if (to.dispatch.size() < more.dispatch.size()) to.dispatch.resize(more.dispatch.size());
   for (std::size_t p = 0; p < more.dispatch.size(); ++p)
     to.dispatch[p].insert(to.dispatch[p].end(), more.dispatch[p].begin(), more.dispatch[p].end());
+  if (to.moments.size() < more.moments.size()) to.moments.resize(more.moments.size());
+  for (std::size_t p = 0; p < more.moments.size(); ++p) to.moments[p] += more.moments[p];
   to.lateness.insert(to.lateness.end(), more.lateness.begin(), more.lateness.end());
 }
 
@@ -286,6 +254,7 @@ ModelCorrection correction_from(const PlanProblem& profiled, const Observation& 
       c.dispatch_p90 = std::max(Duration::zero(), quantile(observed.dispatch[p], 0.9));
       c.dispatches = static_cast<int>(observed.dispatch[p].size());
     }
+    if (p < observed.moments.size()) c.moments = observed.moments[p];
     correction.processors.push_back(c);
   }
   return correction;
@@ -314,27 +283,13 @@ ModelCorrection merged(const ModelCorrection& older, const ModelCorrection& newe
       fresh->dispatch_p90 = old.dispatch_p90;
       fresh->dispatches = old.dispatches;
     }
+    if (fresh->moments.pairs == 0) fresh->moments = old.moments;
   }
   return both;
 }
 
 void apply(PlanProblem& problem, const ModelCorrection& correction) {
   if (!correction.empty()) Correcting(problem, correction).run();
-}
-
-double stage_correlation(const std::vector<std::vector<Duration>>& stages) {
-  if (stages.size() < 2 || stages.front().size() < kPairs) return 0;
-  for (const auto& stage : stages)
-    if (stage.size() != stages.front().size()) return 0;
-  double shared = 0, all = 0;
-  for (std::size_t i = 0; i < stages.size(); ++i)
-    for (std::size_t j = i + 1; j < stages.size(); ++j) {
-      const double weight = deviation(stages[i]) * deviation(stages[j]);
-      shared += weight * pearson(ranks(stages[i]), ranks(stages[j]));
-      all += weight;
-    }
-  // Two stages of a job both take the common quantile with probability correlation².
-  return all > 0 ? std::sqrt(std::clamp(shared / all, 0.0, 1.0)) : 0;
 }
 
 }  // namespace rtmdl

@@ -3,6 +3,7 @@
 /// slower a processor is than its profile says, what starting a stage costs there. Pure: a function of what was
 /// measured and of the problem.
 
+#include "planning/correlation.h"
 #include "planning/problem.h"
 
 #include <string>
@@ -22,6 +23,7 @@ struct OptionTimes {
 struct Observation {
   std::vector<OptionTimes> options;
   std::vector<std::vector<Duration>> dispatch;  ///< per processor of the problem: from ready to started
+  std::vector<MomentPairs> moments;             ///< per processor of the problem
   std::vector<Duration> lateness;               ///< of releases: from the grid (and its jitter) to the first stage
 };
 /// Adds what `more` saw of the same problem's processors; times of an option that is there follow those.
@@ -33,7 +35,8 @@ struct ProcessorCorrection {
   int stages = 0;     ///< that the factor rests on; 0: none, and the factor is 1
   Duration dispatch{};  ///< mean without the longest 1 %: it is a load
   Duration dispatch_p90{};
-  int dispatches = 0;  ///< samples; 0: not measured
+  int dispatches = 0;     ///< samples; 0: not measured
+  MomentPairs moments{};  ///< without pairs: not measured
 };
 
 struct ModelCorrection {
@@ -57,9 +60,5 @@ inline constexpr std::size_t kMostCorrected = 2000;  ///< the newest so many job
 /// they run, the rest by their processor's factor. Times that proofs rest on are never shortened. Values that are not
 /// finite or not positive correct nothing.
 void apply(PlanProblem& problem, const ModelCorrection& correction);
-
-/// TaskOption::correlation for stage times that pair up job by job: such that the variance of the jobs' totals is what
-/// rank correlations between the stages make of it. 0 where fewer than 20 jobs pair up.
-[[nodiscard]] double stage_correlation(const std::vector<std::vector<Duration>>& stages);
 
 }  // namespace rtmdl

@@ -33,8 +33,8 @@ void parts(A& a, PlanTask& v) {
 }
 template <class A>
 void parts(A& a, PlanProcessor& v) {
-  auto& [name, preemptive, slots, dispatch, realtime_share] = v;
-  a(name, preemptive, slots, dispatch, realtime_share);
+  auto& [name, preemptive, slots, dispatch, realtime_share, correlation] = v;
+  a(name, preemptive, slots, dispatch, realtime_share, correlation);
 }
 template <class A>
 void parts(A& a, PlanProblem& v) {

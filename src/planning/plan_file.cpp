@@ -103,11 +103,12 @@ void require_priorities(const Plan& plan) {
 
 std::string plan_key(const PlanProblem& problem, const PlanOptions& options) {
   std::string text =
-      fmt::format("plan 5|{}|{}|{}|{}|{}|{}|{}|", options.method, options.simulated.count(), options.seed,
+      fmt::format("plan 6|{}|{}|{}|{}|{}|{}|{}|", options.method, options.simulated.count(), options.seed,
                   options.margin, options.budget.count(), options.miss_weight, options.front);
   text += fmt::format("{}|{}|{}|", problem.storage.value_or(-1), problem.memory.value_or(-1), problem.dispatch.count());
   for (const PlanProcessor& p : problem.processors)
-    text += fmt::format("{},{},{},{},{}|", p.name, p.preemptive, p.slots, p.dispatch.count(), p.realtime_share);
+    text += fmt::format("{},{},{},{},{},{}|", p.name, p.preemptive, p.slots, p.dispatch.count(), p.realtime_share,
+                        p.correlation);
   for (const PlanTask& t : problem.tasks) {
     text += fmt::format("{},{},{},{},{},{},{},{},{}|", t.name, t.period.count(), t.deadline.count(), t.jitter.count(),
                         t.offset.count(), t.miss_rate_limit, t.hard, t.weight, t.queue);

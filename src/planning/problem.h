@@ -46,7 +46,8 @@ struct TaskOption {
   int threads = 1;
   int segments = 1;                 ///< pieces of the infer stage, each a stage of its own
   std::vector<StageOption> stages;  ///< pre, infer (one or more segments), post
-  /// Of a job's stage times, 0..1: with this probability a stage takes the job's common quantile, else one of its own.
+  /// Of a job's stage times, 0..1: two stages take the same quantile with the square of this probability
+  /// (stage_draw.h).
   double correlation = 0;
   double accuracy = 1;
   double accuracy_loss = 0;  ///< (ACC_max − ACC) / ACC_max
@@ -77,6 +78,9 @@ struct PlanProcessor {
   /// Of every second, what the kernel gives to real-time threads (sched_rt_runtime_us); then it stops them on that
   /// core. Counts in proofs and predictions; not in the simulations of a search.
   double realtime_share = 1;
+  /// Of stage times here, 0..1: with this probability a stage takes the quantile of the moment that its job is released
+  /// in (stage_draw.h), else its job's or one of its own. How far slow moments of the machine outlast a job.
+  double correlation = 0;
 };
 
 struct PlanProblem {

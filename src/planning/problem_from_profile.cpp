@@ -1,7 +1,7 @@
 #include "planning/problem_from_profile.h"
 
 #include "base/units.h"
-#include "planning/model_correction.h"
+#include "planning/correlation.h"
 
 #include <rtmdl/error.h>
 

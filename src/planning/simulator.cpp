@@ -1,5 +1,6 @@
 #include "planning/simulator.h"
 
+#include "planning/stage_draw.h"
 #include "scheduling/arrivals.h"
 
 #include <rtmdl/error.h>
@@ -14,37 +15,6 @@ namespace rtmdl {
 namespace {
 
 constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
-constexpr std::uint64_t kFirstStageStream = 1 << 16;  ///< the streams below are the releases'
-
-/// Names the random numbers of a task's stage.
-constexpr std::uint64_t stream_of(int task, int stage) noexcept {
-  return kFirstStageStream + static_cast<std::uint64_t>(task) * 256 + static_cast<std::uint64_t>(stage);
-}
-constexpr std::uint64_t common_stream_of(int task) noexcept { return stream_of(task, 255); }
-static_assert(kMaxStages < 255);
-
-/// The quantile that a job's stage is at, in [0, 2^32): its own, or with probability correlation / 2^32 that of its
-/// job.
-constexpr std::uint64_t draw(std::uint64_t seed, std::uint64_t stream, std::uint64_t common, std::uint64_t job,
-                             std::uint64_t correlation) noexcept {
-  const std::uint64_t bits = mix(seed, stream, job);
-  if (correlation != 0 && (bits & 0xffffffffULL) < correlation) return mix(seed, common, job) >> 32;
-  return bits >> 32;
-}
-std::uint64_t correlation_bits(double correlation) {
-  return static_cast<std::uint64_t>(std::clamp(correlation, 0.0, 1.0) * 4294967296.0);
-}
-/// x · u / 2^32 without overflow for x below 2^47 ns (39 hours).
-constexpr std::int64_t scaled(std::int64_t x, std::uint64_t u) noexcept {
-  return (x * static_cast<std::int64_t>(u >> 16)) >> 16;
-}
-inline std::int64_t interpolated(const Duration* sorted, std::uint64_t last, std::uint64_t u) noexcept {
-  const std::uint64_t position = u * last;
-  const std::uint64_t below = position >> 32;
-  const std::int64_t a = sorted[below].count();
-  const std::int64_t b = sorted[below + (below < last)].count();
-  return a + scaled(b - a, position & 0xffffffffULL);
-}
 
 /// When each task releases next. Minima of blocks of eight, so that an update and a look cost about 8 + n/8
 /// comparisons: faster than a heap for the at most 64 tasks there can be.
@@ -87,7 +57,7 @@ struct StageRun {
   std::uint64_t last = 0;           ///< index of the largest sample
   const Duration* alone = nullptr;  ///< null: as beside others
   std::uint64_t last_alone = 0;
-  std::uint64_t stream = 0;
+  StageDraw draw{};
 };
 
 struct TaskRun {
@@ -97,7 +67,6 @@ struct TaskRun {
   std::int64_t remaining = 0;  ///< of a preempted stage; under contention: `work` below
   double work = 0;             ///< left of the stage in progress: nanoseconds beside busy neighbours
   double gain = 0;             ///< by how much it is faster with none: times/alone − 1
-  std::uint64_t correlation = 0, common = 0;
   std::int64_t most_misses = kNever;
   std::uint64_t job = 0;
   std::array<StageRun, kMaxStages> stages{};
@@ -122,17 +91,6 @@ struct Throttle {
 
 std::int64_t releases_within(const PlanTask& task, Duration length) {
   return task.offset >= length ? 0 : (length - task.offset - Duration(1)) / task.period + 1;
-}
-
-Duration least_stage_time(std::uint64_t seed, int task, std::uint64_t job, int stage,
-                          const TaskOption& option) noexcept {
-  const StageOption& s = option.stages[static_cast<std::size_t>(stage)];
-  if (s.times.sorted.empty()) return Duration{};
-  const std::uint64_t u =
-      draw(seed, stream_of(task, stage), common_stream_of(task), job, correlation_bits(option.correlation));
-  const std::int64_t loaded = interpolated(s.times.sorted.data(), s.times.sorted.size() - 1, u);
-  if (s.alone.sorted.empty()) return Duration(loaded);
-  return Duration(std::min(loaded, interpolated(s.alone.sorted.data(), s.alone.sorted.size() - 1, u)));
 }
 
 double SimulationOutcome::miss_rate() const {
@@ -233,7 +191,7 @@ void Simulator::State::prepare(const PlanProblem& problem, const Choices& choice
       scheduled.stage_processors.push_back(option.stages[k].processor);
       if (k >= t.stages.size()) continue;  // the scheduler refuses it below
       static const Duration kNone{};
-      t.stages[k] = {.sorted = &kNone, .stream = stream_of(index, static_cast<int>(k))};
+      t.stages[k] = {.sorted = &kNone, .draw = {problem, index, option, static_cast<int>(k)}};
       if (!sorted.empty()) t.stages[k].sorted = sorted.data(), t.stages[k].last = sorted.size() - 1;
       if (const auto& alone = option.stages[k].alone.sorted; !alone.empty() && slots.size() > 1) {
         t.stages[k].alone = alone.data();
@@ -247,8 +205,6 @@ void Simulator::State::prepare(const PlanProblem& problem, const Choices& choice
     t.jitter = task.jitter;
     t.nominal = task.offset.count();
     t.job = 0;
-    t.correlation = correlation_bits(option.correlation);
-    t.common = common_stream_of(index);
     t.left = (options.active >> i & 1) ? releases_within(task, options.length) : 0;
     t.most_misses = options.most_misses.empty() ? kNever : options.most_misses[i];
     t.actual = t.nominal + release_jitter(options.seed, index, 0, task.jitter).count();
@@ -401,7 +357,7 @@ void Simulator::State::loop(std::uint64_t seed, bool collect,
       switch (d.kind) {
         case Decision::Kind::start: {
           const StageRun& stage = t.stages[d.stage];
-          const std::uint64_t u = draw(seed, stage.stream, t.common, d.job, t.correlation);
+          const std::uint64_t u = stage.draw.quantile(seed, d.job, d.release.time_since_epoch());
           const std::int64_t time = interpolated(stage.sorted, stage.last, u) + dispatch[d.processor];
           finish[slot] = now + time;
           slots[slot] = {.since = now, .task = d.task, .settled = now};

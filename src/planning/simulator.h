@@ -3,10 +3,10 @@
 ///
 /// Job k of a task is nominally released at offset + k·period, and really up to `jitter` later (never before the job
 /// ahead of it). Deadlines and responses count from the nominal release. A stage takes a quantile of its distribution
-/// (between two samples: interpolated) plus the dispatch cost of its processor, less where it runs beside idle
-/// processors and the times alone are known (StageOption::alone). A core whose real-time threads have used their share
-/// of a second stands still until the next one begins (PlanProcessor::realtime_share). At one instant completions come
-/// before releases; then lower slots and lower tasks first.
+/// (stage_draw.h) plus the dispatch cost of its processor, less where it runs beside idle processors and the times
+/// alone are known (StageOption::alone). A core whose real-time threads have used their share of a second stands still
+/// until the next one begins (PlanProcessor::realtime_share). At one instant completions come before releases; then
+/// lower slots and lower tasks first.
 
 #include "planning/problem.h"
 
@@ -51,11 +51,6 @@ struct SimulationOutcome {
 
 /// Jobs of `task` whose nominal release lies in [0, length).
 [[nodiscard]] std::int64_t releases_within(const PlanTask& task, Duration length);
-
-/// The least time that a stage of job `job` takes whatever the strategy, without dispatch: the quantile at a hash of
-/// (seed, task, job, stage) of its times alone.
-[[nodiscard]] Duration least_stage_time(std::uint64_t seed, int task, std::uint64_t job, int stage,
-                                        const TaskOption& option) noexcept;
 
 /// Something that happened in the simulation, for traces and replay tests.
 struct SimulatedEvent {

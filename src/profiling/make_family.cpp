@@ -317,6 +317,8 @@ class FamilyMaker::Work {
     const std::string forms = fmt::format("{}: {} narrower or shallower forms ({})", task.name, wanted.size(), ids);
     if (!why_not_tuned.empty())
       context_.warn(fmt::format("{}: cut and reconstructed, not fine-tuned: {}", forms, why_not_tuned));
+    else if (task.scale.tuning.epochs == 0)
+      context_.info(fmt::format("{}: cut and reconstructed, not fine-tuned, as scale.tuning.epochs asks", forms));
     else
       context_.info(
           fmt::format("{}, each fine-tuned on {} inputs: about {}, and as long again at most to measure and "

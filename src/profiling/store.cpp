@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <sstream>
 
 #include <fmt/format.h>
@@ -12,11 +13,10 @@
 namespace rtmdl {
 namespace {
 
-constexpr std::int64_t kSchema = 4;                // PRAGMA user_version; raise with every change below
+constexpr std::int64_t kSchema = 5;                // PRAGMA user_version; raise with every change below
 constexpr std::int64_t kApplication = 0x72746d64;  // PRAGMA application_id: "rtmd"
 constexpr std::size_t kMostSamples = 2000;
 
-/// Since schema 4.
 constexpr const char* kCorrectionTables = R"(
   CREATE TABLE run_times (key TEXT PRIMARY KEY, what TEXT NOT NULL, stages INTEGER NOT NULL, ns BLOB NOT NULL,
     measured TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP);
@@ -24,6 +24,10 @@ constexpr const char* kCorrectionTables = R"(
     dispatch_ns INTEGER NOT NULL, dispatch_p90_ns INTEGER NOT NULL, dispatches INTEGER NOT NULL,
     measured TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP);
 )";
+constexpr const char* kMomentColumns =
+    "ALTER TABLE speeds ADD COLUMN moment_products REAL NOT NULL DEFAULT 0;"
+    "ALTER TABLE speeds ADD COLUMN moment_weights REAL NOT NULL DEFAULT 0;"
+    "ALTER TABLE speeds ADD COLUMN moment_pairs INTEGER NOT NULL DEFAULT 0;";
 
 constexpr const char* kTables = R"(
   CREATE TABLE families (key TEXT PRIMARY KEY, task TEXT NOT NULL, done TEXT NOT NULL DEFAULT '',
@@ -48,7 +52,7 @@ constexpr const char* kUpgrades[kSchema - 1] = {
     "ALTER TABLE variants ADD COLUMN recipe TEXT NOT NULL DEFAULT '';",
     "ALTER TABLE families ADD COLUMN layout TEXT NOT NULL DEFAULT '';"
     "ALTER TABLE families ADD COLUMN settled TEXT NOT NULL DEFAULT '';",
-    kCorrectionTables};
+    kCorrectionTables, kMomentColumns};
 
 /// "input=1,3,224,224;other=1,8"
 std::string shapes_text(const std::map<std::string, std::vector<std::int64_t>>& shapes) {
@@ -127,6 +131,7 @@ Store::Store(const std::filesystem::path& file) : database_(file) {
   if (database_.value("SELECT count(*) FROM sqlite_master") == 0) {
     database_.execute(kTables);
     database_.execute(kCorrectionTables);
+    database_.execute(kMomentColumns);
     database_.execute(
         fmt::format("PRAGMA user_version = {}; PRAGMA application_id = {}", kSchema, kApplication).c_str());
   }
@@ -277,7 +282,8 @@ std::optional<StoredRunTimes> Store::run_times(const std::string& key) {
 
 std::optional<StoredSpeed> Store::speed(const std::string& key) {
   Statement query(database_,
-                  "SELECT what, factor, stages, dispatch_ns, dispatch_p90_ns, dispatches FROM speeds WHERE key = ?");
+                  "SELECT what, factor, stages, dispatch_ns, dispatch_p90_ns, dispatches, moment_products, "
+                  "moment_weights, moment_pairs FROM speeds WHERE key = ?");
   if (!query.bind(key).step()) return std::nullopt;
   StoredSpeed speed{key,
                     query.text(0),
@@ -285,9 +291,13 @@ std::optional<StoredSpeed> Store::speed(const std::string& key) {
                     query.integer(2),
                     Duration(query.integer(3)),
                     Duration(query.integer(4)),
-                    query.integer(5)};
+                    query.integer(5),
+                    query.real(6),
+                    query.real(7),
+                    query.integer(8)};
   if (!(speed.factor > 0 && speed.factor < 1e3) || speed.stages < 0 || speed.dispatches < 0 ||
-      speed.dispatch < Duration::zero() || speed.dispatch > std::chrono::seconds(1))
+      speed.dispatch < Duration::zero() || speed.dispatch > std::chrono::seconds(1) || speed.moment_pairs < 0 ||
+      !std::isfinite(speed.moment_products) || !(speed.moment_weights >= 0 && std::isfinite(speed.moment_weights)))
     bad_input(fmt::format("the correction of '{}' is damaged", speed.what));
   return speed;
 }
@@ -303,12 +313,12 @@ void Store::put_corrections(const std::vector<StoredRunTimes>& times, const std:
     run.rewind();
   }
   Statement speed(database_,
-                  "INSERT OR REPLACE INTO speeds (key, what, factor, stages, dispatch_ns, dispatch_p90_ns, dispatches) "
-                  "VALUES (?, ?, ?, ?, ?, ?, ?)");
+                  "INSERT OR REPLACE INTO speeds (key, what, factor, stages, dispatch_ns, dispatch_p90_ns, dispatches, "
+                  "moment_products, moment_weights, moment_pairs) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
   for (const StoredSpeed& s : speeds) {
     speed.bind(s.key).bind(s.what).bind(s.factor).bind(s.stages);
     speed.bind(static_cast<std::int64_t>(s.dispatch.count())).bind(static_cast<std::int64_t>(s.dispatch_p90.count()));
-    speed.bind(s.dispatches).step();
+    speed.bind(s.dispatches).bind(s.moment_products).bind(s.moment_weights).bind(s.moment_pairs).step();
     speed.rewind();
   }
   transaction.commit();

@@ -63,6 +63,8 @@ struct StoredSpeed {
   std::int64_t stages = 0;
   Duration dispatch{}, dispatch_p90{};
   std::int64_t dispatches = 0;
+  double moment_products = 0, moment_weights = 0;  ///< over moment_pairs pairs (planning/correlation.h)
+  std::int64_t moment_pairs = 0;
 };
 
 /// One thread at a time; several processes may use one file. Each put is durable and whole, or throws and leaves

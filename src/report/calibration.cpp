@@ -1,6 +1,7 @@
 #include "report/calibration.h"
 
 #include "base/units.h"
+#include "planning/stage_draw.h"
 #include "report/describe.h"
 #include "report/json_number.h"
 #include "report/table.h"
@@ -80,6 +81,9 @@ std::string calibration_table(const Calibration& calibration, const PlanProblem&
     if (p.dispatches > 0)
       text += fmt::format("; starting one takes {} (90 % within {})", format_duration(p.dispatch),
                           format_duration(p.dispatch_p90));
+    if (const double together = p.moments.correlation(); together > 0)
+      text += fmt::format("; those of one moment ({}) are alike, correlation {:.2f}",
+                          format_duration(std::chrono::round<std::chrono::milliseconds>(kMoment)), together * together);
     text += '\n';
   }
   if (!calibration.rounds.empty())
@@ -135,7 +139,8 @@ Json calibration_object(const Calibration& calibration, const PlanProblem& probl
                                  {"factor", json_number(p.factor)},
                                  {"stages", p.stages},
                                  {"dispatch_us", json_number(to_ms(p.dispatch) * 1000)},
-                                 {"dispatch_p90_us", json_number(to_ms(p.dispatch_p90) * 1000)}});
+                                 {"dispatch_p90_us", json_number(to_ms(p.dispatch_p90) * 1000)},
+                                 {"correlation", json_number(p.moments.correlation())}});
   json["options"] = Json::array();
   for (const OptionTimes& o : calibration.correction.options)
     json["options"].push_back({{"task", o.task},

@@ -37,7 +37,7 @@ std::vector<TaskProfile> profile() {
 ModelCorrection some() {
   ModelCorrection c;
   c.options = {{"faces", "int8", "gpu", 1, {{1ms, 2ms}, {4ms, 3ms}, {1us, 2us}}}};
-  c.processors = {{"cpu", 1.25, 5, 8us, 20us, 300}, {"gpu", 0.75, 1, 30us, 90us, 100}};
+  c.processors = {{"cpu", 1.25, 5, 8us, 20us, 300, {2, 50, 700}}, {"gpu", 0.75, 1, 30us, 90us, 100}};
   return c;
 }
 
@@ -71,6 +71,9 @@ TEST_F(CorrectionStore, GivesBackWhatWasSaved) {
   EXPECT_EQ(c.processors[0].factor, 1.25);
   EXPECT_EQ(c.processors[1].dispatch_p90, 90us);
   EXPECT_EQ(c.processors[1].dispatches, 100);
+  EXPECT_EQ(c.processors[0].moments.correlation(), some().processors[0].moments.correlation());
+  EXPECT_GT(c.processors[0].moments.correlation(), 0);
+  EXPECT_EQ(c.processors[1].moments.pairs, 0);
   EXPECT_TRUE(warnings.empty());
 }
 

@@ -1,5 +1,7 @@
 #include "calibration/observe.h"
 
+#include "planning/simulator.h"
+#include "planning/stage_draw.h"
 #include "scheduling/arrivals.h"
 
 #include <gmock/gmock.h>
@@ -118,6 +120,43 @@ TEST(Observe, CountsOnlyWholeJobs) {
   ASSERT_EQ(o.options.size(), 1u);
   EXPECT_EQ(o.options[0].jobs(), 1u);
   EXPECT_THAT(observed({}).options, IsEmpty());
+}
+
+// What the simulator makes of a correlation is what is seen of it.
+TEST(Observe, FindsHowFarJobsOfOneMomentAreAlike) {
+  for (const double correlation : {0.0, 0.6}) {
+    PlanProblem p = problem();
+    p.processors[0].correlation = correlation;
+    for (PlanTask& task : p.tasks) {
+      task.deadline = task.period = 20ms;
+      for (StageOption& stage : task.options[0].stages) stage.times.sorted = {1ms, 3ms, 4ms};
+    }
+    std::vector<JobRecord> jobs;
+    std::map<std::pair<int, std::uint64_t>, JobRecord> open;
+    const Time begin(kMoment * 10);
+    Simulator simulator(p);
+    simulator.run({{0, 1}, {0, 2}, {0, 3}}, {.length = 60s, .seed = 5}, [&](const SimulatedEvent& e) {
+      const Decision& d = e.decision;
+      JobRecord& r = open[{d.task, d.job}];
+      const Time now = begin + e.now.time_since_epoch();
+      if (d.kind == Decision::Kind::start) {
+        if (d.stage > 0) r.stage[d.stage - 1].end = now;
+        r.stage[d.stage] = {now, now, static_cast<std::uint8_t>(d.processor), static_cast<std::uint8_t>(d.slot)};
+        r.stages = static_cast<std::uint8_t>(d.stage + 1);
+      } else if (d.kind == Decision::Kind::finish) {
+        r.task = static_cast<std::uint8_t>(d.task);
+        r.job = d.job;
+        r.release = begin + d.release.time_since_epoch();
+        r.stage[r.stages - 1u].end = r.finish = now;
+        jobs.push_back(r);
+      }
+    });
+    const std::vector<Stall> none;
+    const Observation o = observe({jobs, none, {{0}, {1}}, 5}, p, Choices(3));
+    ASSERT_EQ(o.moments.size(), 2u);
+    EXPECT_NEAR(o.moments[0].correlation(), correlation, correlation == 0 ? 0.15 : 0.06);
+    EXPECT_LT(o.moments[1].correlation(), 0.2) << "the gpu's jobs are not";
+  }
 }
 
 }  // namespace

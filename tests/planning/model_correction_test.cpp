@@ -174,34 +174,24 @@ TEST(ModelCorrection, AFreshMeasurementReplacesAnOlderOneAndAShortOneJoinsIt) {
 TEST(ModelCorrection, KeepsTheNewestJobs) {
   Observation seen;
   seen.options = {times("source", "gpu", kMostCorrected, 1ms, 8ms, 2ms)};
-  append(seen, {{times("source", "gpu", 10, 1ms, 9ms, 2ms)}, {}, {}});
+  append(seen, {{times("source", "gpu", 10, 1ms, 9ms, 2ms)}, {}, {}, {}});
   const ModelCorrection correction = correction_from(problem(), seen);
   ASSERT_EQ(correction.options.size(), 1u);
   EXPECT_EQ(correction.options[0].jobs(), kMostCorrected);
   EXPECT_EQ(correction.options[0].stages[1].back(), 9ms);
 }
 
-TEST(StageCorrelation, IsTheShareOfJobsWithACommonQuantile) {
-  std::mt19937_64 random(7);
-  std::uniform_real_distribution<double> uniform(0, 1);
-  for (const double share : {0.0, 0.5, 1.0}) {
-    std::vector<std::vector<Duration>> stages(3);
-    for (int job = 0; job < 4000; ++job) {
-      const double common = uniform(random);
-      for (std::size_t s = 0; s < 3; ++s) {
-        const double q = uniform(random) < share ? common : uniform(random);
-        stages[s].push_back(from_ms(static_cast<double>(s + 1) * (1 + q * q)));
-      }
-    }
-    EXPECT_NEAR(stage_correlation(stages), share, share == 0 ? 0.2 : 0.05) << share;
-  }
-}
-
-TEST(StageCorrelation, IsZeroWhereJobsDoNotPairUp) {
-  EXPECT_EQ(stage_correlation({}), 0);
-  EXPECT_EQ(stage_correlation({{1ms, 2ms}, {1ms, 2ms}}), 0) << "too few";
-  EXPECT_EQ(stage_correlation({std::vector<Duration>(30, 1ms), std::vector<Duration>(29, 1ms)}), 0);
-  EXPECT_EQ(stage_correlation({std::vector<Duration>(30, 1ms), std::vector<Duration>(30, 2ms)}), 0) << "constant";
+TEST(ModelCorrection, GivesProcessorsTheCorrelationOfTheirMoments) {
+  Observation seen;
+  seen.moments = {{0.25 * 1000 / 12, 1000, 5000}, {0.5, 1000, 100}};
+  const ModelCorrection correction = correction_from(problem(), seen);
+  PlanProblem p = corrected(correction);
+  EXPECT_NEAR(p.processors[0].correlation, 0.5, 1e-9)
+      << "both of a pair take the moment's quantile in a quarter of cases";
+  EXPECT_EQ(p.processors[1].correlation, 0) << "100 pairs tell nothing";
+  append(seen, {{}, {}, {{0, 3000, 100}}, {}});
+  EXPECT_NEAR(corrected(correction_from(problem(), seen)).processors[0].correlation, 0.25, 1e-9);
+  EXPECT_EQ(merged(correction, correction_from(problem(), {})).processors[0].moments.pairs, 5000) << "nothing newer";
 }
 
 }  // namespace

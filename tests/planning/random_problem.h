@@ -71,6 +71,7 @@ inline PlanProblem random_problem(Random& random, const Shape& shape) {
     }
     problem.tasks.push_back(task);
   }
+  for (PlanProcessor& p : problem.processors) p.correlation = between(random, 0, 1) * between(random, 0, 8) * 0.1;
   return problem;
 }
 

@@ -1,6 +1,7 @@
 #include "planning/simulator.h"
 #include "allocations.h"
 #include "planning/random_problem.h"
+#include "planning/stage_draw.h"
 
 #include <rtmdl/error.h>
 
@@ -144,6 +145,13 @@ TEST(Simulator, CountsAddUpAndRepeatForASeed) {
   }
 }
 
+/// Of a stage of the first option, under seed 9.
+Duration drawn_time(const PlanProblem& problem, const Decision& of, int stage) {
+  const TaskOption& option = problem.tasks[of.task].options[0];
+  const StageDraw draw(problem, of.task, option, stage);
+  return least_time(option.stages[index(stage)], draw.quantile(9, of.job, of.release.time_since_epoch()));
+}
+
 // The observer sees every decision; from starts, preemptions and ends alone follows how long a job's last stage ran:
 // exactly what was drawn for it, whatever the order of priorities (common random numbers).
 TEST(Simulator, LastStagesRunExactlyTheirDrawnTimeUnderEveryOrder) {
@@ -167,9 +175,7 @@ TEST(Simulator, LastStagesRunExactlyTheirDrawnTimeUnderEveryOrder) {
           case Decision::Kind::preempt: p.done += e.now - p.since; break;
           case Decision::Kind::resume: p.since = e.now; break;
           case Decision::Kind::finish: {
-            const Duration drawn =
-                least_stage_time(9, static_cast<int>(task), e.decision.job, p.stage, problem.tasks[task].options[0]);
-            ASSERT_EQ(p.done + (e.now - p.since), drawn + problem.dispatch);
+            ASSERT_EQ(p.done + (e.now - p.since), drawn_time(problem, e.decision, p.stage) + problem.dispatch);
             break;
           }
           default: break;
@@ -244,43 +250,6 @@ TEST(TimeDistribution, QuantilesAreNearestRank) {
   EXPECT_EQ(TimeDistribution{}.quantile(0.5), 0ms);
 }
 
-TEST(StageTime, DrawsTheWholeDistributionEvenly) {
-  TaskOption option;
-  option.stages = {{.times = {{1ms, 2ms, 3ms}}}};
-  double sum = 0;
-  Duration least = 1h, most{};
-  for (std::uint64_t job = 0; job < 20000; ++job) {
-    const Duration t = least_stage_time(3, 1, job, 0, option);
-    least = std::min(least, t);
-    most = std::max(most, t);
-    sum += to_ms(t);
-  }
-  EXPECT_GE(least, 1ms);
-  EXPECT_LE(most, 3ms);
-  EXPECT_LT(least, 1010us);
-  EXPECT_GT(most, 2990us);
-  EXPECT_NEAR(sum / 20000, 2.0, 0.02);
-}
-
-TEST(StageTime, StagesOfAJobAreAsCorrelatedAsTheOptionSays) {
-  TaskOption option;
-  option.stages = {{.times = {{0ms, 1000ms}}}, {.times = {{0ms, 1000ms}}}};
-  for (const double correlation : {0.0, 0.5, 1.0}) {
-    option.correlation = correlation;
-    double product = 0, sum = 0;
-    constexpr int kJobs = 20000;
-    for (std::uint64_t job = 0; job < kJobs; ++job) {
-      const double a = to_seconds(least_stage_time(3, 1, job, 0, option)) - 0.5;
-      const double b = to_seconds(least_stage_time(3, 1, job, 1, option)) - 0.5;
-      product += a * b;
-      sum += a;
-    }
-    // Both take the common quantile with probability correlation².
-    EXPECT_NEAR(product / kJobs * 12, correlation * correlation, 0.03);
-    EXPECT_NEAR(sum / kJobs, 0, 0.01);
-  }
-}
-
 PlanProblem neighbours() {
   PlanProblem problem;
   problem.processors = {{"cpu", true, 1}, {"gpu", true, 1}};
@@ -349,8 +318,7 @@ TEST(Simulator, NoStageTakesLongerThanBesideBusyNeighboursNorLessThanAlone) {
         case Decision::Kind::resume: p.since = e.now; break;
         case Decision::Kind::finish: {
           const auto drawn = [&](const PlanProblem& from) {
-            return from.dispatch + least_stage_time(9, e.decision.task, e.decision.job, p.stage,
-                                                    from.tasks[e.decision.task].options[0]);
+            return from.dispatch + drawn_time(from, e.decision, p.stage);
           };
           ASSERT_LE(p.done + (e.now - p.since), drawn(cautious) + 1ns) << seed;
           ASSERT_GE(p.done + (e.now - p.since) + 1us, drawn(problem)) << seed;

@@ -108,7 +108,7 @@ TEST_F(StoreTest, KnowsNothingOfOtherKeys) {
 
 TEST_F(StoreTest, GivesBackWhatRunsShowedAfterReopening) {
   const StoredRunTimes times{"a", "faces int8 on gpu", {{Duration(3), Duration(1)}, {Duration(2), Duration(9)}}};
-  const StoredSpeed speed{"p", "gpu", 1.25, 7, Duration(8000), Duration(20000), 99};
+  const StoredSpeed speed{"p", "gpu", 1.25, 7, Duration(8000), Duration(20000), 99, 0.5, 12.5, 400};
   Store(file).put_corrections({times}, {speed});
   Store store(file);
   ASSERT_TRUE(store.run_times("a"));
@@ -120,6 +120,9 @@ TEST_F(StoreTest, GivesBackWhatRunsShowedAfterReopening) {
   EXPECT_EQ(store.speed("p")->dispatch, Duration(8000));
   EXPECT_EQ(store.speed("p")->dispatch_p90, Duration(20000));
   EXPECT_EQ(store.speed("p")->dispatches, 99);
+  EXPECT_EQ(store.speed("p")->moment_products, 0.5);
+  EXPECT_EQ(store.speed("p")->moment_weights, 12.5);
+  EXPECT_EQ(store.speed("p")->moment_pairs, 400);
   EXPECT_FALSE(store.run_times("p"));
   EXPECT_FALSE(store.speed("a"));
   store.put_corrections({{"a", "faces int8 on gpu", {{Duration(5)}}}}, {});
@@ -136,8 +139,10 @@ TEST_F(StoreTest, RefusesACorrectionThatMakesNoSense) {
     Database(file).execute(damage);
     EXPECT_THAT(error_of([&] { (void)store.run_times("a"); }), HasSubstr("'faces int8 on gpu' is damaged")) << damage;
   }
-  for (const char* damage : {"UPDATE speeds SET factor = 0", "UPDATE speeds SET factor = 9e999",
-                             "UPDATE speeds SET factor = 1, dispatch_ns = -1"}) {
+  for (const char* damage :
+       {"UPDATE speeds SET factor = 0", "UPDATE speeds SET factor = 9e999",
+        "UPDATE speeds SET factor = 1, dispatch_ns = -1", "UPDATE speeds SET dispatch_ns = 0, moment_weights = -1",
+        "UPDATE speeds SET moment_weights = 1, moment_pairs = -1"}) {
     Database(file).execute(damage);
     EXPECT_THAT(error_of([&] { (void)store.speed("p"); }), HasSubstr("'gpu' is damaged")) << damage;
   }
@@ -154,7 +159,7 @@ TEST_F(StoreTest, RefusesANewerSchemaAndNamesBothVersions) {
   { Store store(file); }
   { Database(file).execute("PRAGMA user_version = 7"); }
   EXPECT_THAT(error_of([&] { Store store(file); }),
-              AllOf(HasSubstr(file.string()), HasSubstr("schema 7"), HasSubstr("up to 4"), HasSubstr("newer")));
+              AllOf(HasSubstr(file.string()), HasSubstr("schema 7"), HasSubstr("up to 5"), HasSubstr("newer")));
 }
 
 TEST_F(StoreTest, TakesOverAStoreOfTheFirstSchema) {
