@@ -16,7 +16,8 @@ struct TaskReport {
   std::string name, variant;
   int priority = 0;
   std::int64_t released = 0, completed = 0, missed = 0, dropped = 0,
-               failed = 0;  ///< released = completed + dropped + failed; missed: late, dropped or failed
+               failed = 0;     ///< released = completed + dropped + failed; missed: late, dropped or failed
+  std::int64_t abandoned = 0;  ///< of the dropped: in progress at their deadline (`late: abort`)
   double miss_rate = 0;
   std::int64_t stalled = 0;                   ///< of the missed: those that a stall of the machine explains
   std::optional<double> mean_miss_rate;       ///< of a simulation: over many seeds

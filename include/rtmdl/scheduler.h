@@ -1,8 +1,8 @@
 #pragma once
-/// The scheduler core: what runs next, where. A deterministic state machine: events in (release, stage completion),
-/// decisions out. It has no thread, no clock and no I/O; the runtime drives it with a real clock and engines, the
-/// simulator with a virtual clock and sampled times, so what is predicted is what happens, and every run can be
-/// replayed from its event log.
+/// The scheduler core: what runs next, where. A deterministic state machine: events in (release, stage completion,
+/// deadline), decisions out. It has no thread, no clock and no I/O; the runtime drives it with a real clock and
+/// engines, the simulator with a virtual clock and sampled times, so what is predicted is what happens, and every run
+/// can be replayed from its event log.
 ///
 /// A job is a chain of stages, each bound to one processor. Every processor has its own ready queue (the paper's
 /// independent CPU and GPU queues). A task has at most one job in progress; further releases wait in a bounded queue in
@@ -38,12 +38,20 @@ enum class Policy : std::uint8_t {
 };
 [[nodiscard]] std::string_view policy_name(Policy policy) noexcept;
 
+/// What becomes of a job that cannot be in time any more.
+enum class Late : std::uint8_t {
+  finish,  ///< it is run to its end all the same
+  skip,    ///< dropped, if it has not begun by its deadline
+  abort,   ///< that, and given up if it is in progress at its deadline
+};
+
 struct SchedulerTask {
   Duration period{};
   Duration deadline{};     ///< relative
   int priority = 0;        ///< 1 is the most urgent; distinct; used by fixed_priority
   double utilisation = 0;  ///< used by utilisation_monotonic: the largest first
   int queue = 1;           ///< released jobs that may be there without having begun, 1..kMaxQueue; the oldest gives way
+  Late late = Late::finish;
   std::vector<int> stage_processors;  ///< processor of each stage, in order; 1..kMaxStages
 };
 
@@ -65,7 +73,9 @@ struct Decision {
     resume,   ///< it goes on
     finish,   ///< the job is complete; `late` says whether after its deadline
     fail,     ///< the job ended by a failed stage
-    drop,     ///< the job was overwritten by a newer release before it began
+    drop,     ///< the job ended before it began: overwritten by a newer release, or skipped
+    cancel,   ///< the stage on the slot is asked to end soon, its job is to be given up; complete() follows
+    abandon,  ///< the job in progress was given up: `late: abort`
   };
   Kind kind = Kind::start;
   bool late = false;
@@ -78,7 +88,8 @@ struct Decision {
   Time release{};          ///< of the job
 };
 
-/// Decisions of one event, in the order in which they take effect. Fixed capacity: no event makes more.
+/// Decisions of one event, in the order in which they take effect. Fixed capacity: no event makes more. Few events make
+/// more than four; one may skip every job that waits.
 class Decisions {
  public:
   void clear() noexcept { size_ = 0; }
@@ -86,7 +97,7 @@ class Decisions {
   [[nodiscard]] std::span<const Decision> items() const noexcept { return {items_.data(), size_}; }
 
  private:
-  std::array<Decision, 16> items_{};
+  std::array<Decision, kMaxTasks * kMaxQueue + 8> items_;
   std::size_t size_ = 0;
 };
 
@@ -94,7 +105,8 @@ class Decisions {
 /// (unused there).
 [[nodiscard]] std::vector<int> assign_priorities(Policy policy, std::span<const SchedulerTask> tasks);
 
-/// Not thread-safe: its driver serialises events. Events are noexcept, O(1) in the number of jobs, and do not allocate.
+/// Not thread-safe: its driver serialises events. Events are noexcept, O(1) in the number of jobs (amortised where jobs
+/// are skipped), and do not allocate.
 class Scheduler {
  public:
   /// Throws Error(bad_input) on more than kMax… of anything, unknown processors, equal priorities under fixed_priority,
@@ -109,6 +121,10 @@ class Scheduler {
   /// The stage in progress of `task` ended. A preempted stage may end too (its driver saw that before the preemption
   /// took hold). A preempted stage goes on only on its own slot. Ignored when no stage of `task` is in progress.
   void complete(int task, Time now, bool ok, Decisions& out) noexcept;
+
+  /// The deadline of a job of a task with Late::abort has come. Ignored when that job is not in progress. A stage that
+  /// completes all the same counts; the job ends with the last of them or before the next.
+  void expire(int task, std::uint64_t job, Time now, Decisions& out) noexcept;
 
   /// Jobs released so far and not yet finished, failed or dropped.
   [[nodiscard]] int pending(int task) const noexcept;
@@ -128,6 +144,8 @@ class Scheduler {
     Job current;  ///< the job in progress; meaningful while begun
     State state = State::idle;
     bool begun = false;
+    bool cancelled = false;  ///< the stage in progress was asked to end
+    Late late = Late::finish;
     std::uint8_t stage = 0, stages = 0;
     std::uint8_t processor = 0, slot = 0, level = 0;
     std::uint8_t bit = 0;  ///< of its ready masks
@@ -148,9 +166,11 @@ class Scheduler {
   void drop_oldest(int task, Decisions& out) noexcept;
   void take_key(TaskState& t, const Job& job, bool keeps_place) noexcept;
   [[nodiscard]] int best_ready(const ProcessorState& p) const noexcept;
+  [[nodiscard]] int best_in_time(ProcessorState& p, Time now, Decisions& out) noexcept;
+  void end_job(int task, Decision::Kind kind, Time now, Decisions& out) noexcept;
   [[nodiscard]] bool beats(int ready, int started) const noexcept;
   void begin(int task, int processor, int slot, Decisions& out) noexcept;
-  void dispatch(int processor, Decisions& out) noexcept;
+  void dispatch(int processor, Time now, Decisions& out) noexcept;
   void decide(Decision::Kind kind, int task, Decisions& out) const noexcept;
 
   Policy policy_ = Policy::fixed_priority;

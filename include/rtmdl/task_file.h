@@ -5,6 +5,7 @@
 #include "task/config_node.h"
 #include "task/setting.h"
 
+#include <rtmdl/scheduler.h>
 #include <rtmdl/time.h>
 
 #include <cstdint>
@@ -69,6 +70,7 @@ struct TaskSpec {
   double miss_rate = 0.01;  ///< limit ζ
   bool hard = false;
   int queue = 1;  ///< frames that may wait; the newest wins
+  Late late = Late::finish;
   AccuracySpec accuracy;
   ScaleSpec scale;
   ConfigNode where;  ///< for errors that name the line

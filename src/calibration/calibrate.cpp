@@ -116,9 +116,17 @@ class Calibrating {
     if (played.choices == choices_of(next)) return true;
     const std::vector<Score> both = scores({played.choices, choices_of(next)});
     if (!next.feasible) return both[0].excess <= both[1].excess + kEqualExcess;
-    if (both[0].loss > both[1].loss + kEqualLoss) return false;
-    for (std::size_t t = 0; t < profiled_.tasks.size(); ++t)
-      if (played.tasks[t].corrected > profiled_.tasks[t].miss_rate_limit) return false;
+    return both[0].loss <= both[1].loss + kEqualLoss && keeps_limits(played.choices);
+  }
+
+  /// Without a margin and without stalls of the machine, which any strategy meets.
+  [[nodiscard]] bool keeps_limits(const Choices& choices) const {
+    PlanProblem calm = model_;
+    calm.stalls = {};
+    const std::vector<ExpectedMisses> expected =
+        expected_misses(Policy::fixed_priority, calm, choices, options_.play, plan_.seed);
+    for (std::size_t t = 0; t < expected.size(); ++t)
+      if (expected[t].mean > calm.tasks[t].miss_rate_limit) return false;
     return true;
   }
 
@@ -175,7 +183,9 @@ class Calibrating {
   }
 
   [[nodiscard]] std::vector<ExpectedMisses> expect(const Choices& choices, Duration length) const {
-    return expected_misses(Policy::fixed_priority, model_, choices, length, plan_.seed);
+    PlanProblem played = model_;
+    for (PlanTask& task : played.tasks) task.late = measured_with(task.late);
+    return expected_misses(Policy::fixed_priority, played, choices, length, plan_.seed);
   }
 
   CalibratedTask judge(std::size_t t, const ExpectedMisses& expected, const std::vector<Played>& plays) const {

@@ -25,7 +25,7 @@ struct Played {
   Duration length{};
 };
 
-/// Runs a strategy on the box.
+/// Runs a strategy on the box, its tasks measured_with() their Late.
 using Play = std::function<Played(const Choices& choices, Duration length, std::uint64_t seed)>;
 
 /// What a plan adds to its times: from the profile alone, and once they were seen in runs.

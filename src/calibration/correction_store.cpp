@@ -28,6 +28,7 @@ class Keys {
   [[nodiscard]] std::string of(const VariantProfile& variant) const {
     return base("run times").add("option", variant.key).digest();
   }
+  [[nodiscard]] std::string of_stalls() const { return base("stalls").digest(); }
   [[nodiscard]] std::string of(const ProcessorSpec& processor) const {
     return base("speed").add("processor", processor.name).digest();
   }
@@ -78,6 +79,8 @@ ModelCorrection load_correction(Store& store, const CalibratedBox& box, const Ta
                                        static_cast<int>(speed->dispatches),
                                        {speed->moment_products, speed->moment_weights, speed->moment_pairs}});
   }
+  if (auto stalls = read_or_warn(context, [&] { return store.stalls(keys.of_stalls()); }))
+    correction.stalls = {stalls->seconds, stalls->count, std::move(stalls->lasting)};
   return correction;
 }
 
@@ -99,7 +102,11 @@ void save_correction(Store& store, const CalibratedBox& box, const TaskFile& fil
       if (p.name == c.name)
         speeds.push_back({keys.of(p), p.name, c.factor, c.stages, c.dispatch, c.dispatch_p90, c.dispatches,
                           c.moments.products, c.moments.weights, c.moments.pairs});
-  store.put_corrections(times, speeds);
+  std::vector<StoredStalls> stalls;
+  if (correction.stalls.seconds > 0)
+    stalls.push_back({keys.of_stalls(), "stalls of the machine", correction.stalls.seconds, correction.stalls.count,
+                      correction.stalls.lasting});
+  store.put_corrections(times, speeds, stalls);
 }
 
 }  // namespace rtmdl

@@ -14,7 +14,8 @@ namespace {
 constexpr Duration kProbePeriod =
     std::chrono::milliseconds(1);  ///< a stall may have begun so long before it was noticed
 constexpr Duration kMostDispatch = std::chrono::milliseconds(5);  ///< longer waits have another reason
-constexpr std::size_t kRareStalls = 4;                            ///< at most one job in so many is left out
+constexpr double kNearlyAll = 0.9;
+constexpr std::size_t kRareStalls = 4;  ///< at most one job in so many is left out
 
 /// One stage on its slot.
 struct Piece {
@@ -39,6 +40,7 @@ class Observing {
     collect();
     for (auto& [slot, pieces] : slots_) unnest(slot.first, pieces);
     deliver();
+    deliver_stalls();
     return std::move(observation_);
   }
 
@@ -54,7 +56,7 @@ class Observing {
     std::vector<Time> over(problem_.tasks.size());  // when the task's job before ended
     for (const std::size_t i : order) {
       const JobRecord& job = run_.jobs[i];
-      if (job.task >= problem_.tasks.size() || job.fate == JobFate::dropped) continue;
+      if (job.task >= problem_.tasks.size() || job.stages == 0) continue;
       const PlanTask& task = problem_.tasks[job.task];
       Time ready = std::max(job.release + release_jitter(run_.seed, job.task, job.job, task.jitter), over[job.task]);
       for (int s = 0; s < std::min<int>(job.stages, kRecordedStages); ++s) {
@@ -63,7 +65,7 @@ class Observing {
         slots_[{stage.processor, stage.slot}].push_back({i, s, stage.start, stage.end, ready, {}, {}, false});
         ready = stage.end;
       }
-      over[job.task] = ready;
+      over[job.task] = std::max(ready, job.finish);
     }
   }
 
@@ -158,6 +160,60 @@ class Observing {
       }
     }
     observation_.options.push_back(std::move(times));
+  }
+
+  void deliver_stalls() {
+    StallTimes seen;
+    seen.seconds = to_seconds(run_.watched.to - run_.watched.from);
+    std::vector<Time> ends(problem_.processors.size());  // of what is counted
+    Time end{};
+    for (const Stall& s : run_.stalls) {
+      if (s.start < run_.watched.from || s.start >= run_.watched.to) continue;
+      const std::vector<bool> hit = hit_by(s);
+      if (std::find(hit.begin(), hit.end(), true) == hit.end()) continue;
+      if (s.start >= end || seen.lasting.empty()) {
+        seen.lasting.emplace_back(hit.size());
+        ++seen.count;
+      }
+      for (std::size_t p = 0; p < hit.size(); ++p) {
+        if (!hit[p] || s.end <= ends[p]) continue;
+        seen.lasting.back()[p] += s.end - std::max(s.start, ends[p]);
+        ends[p] = s.end;
+      }
+      end = std::max(end, s.end);
+    }
+    observation_.stalls += seen;
+  }
+
+  /// By processor; the kernel's throttling is none.
+  [[nodiscard]] std::vector<bool> hit_by(const Stall& stall) const {
+    std::vector<bool> hit(problem_.processors.size());
+    for (std::size_t p = 0; p < hit.size(); ++p) {
+      const std::vector<int>& cores = run_.cores[p];
+      const bool here = cores.empty() || std::find(cores.begin(), cores.end(), stall.core) != cores.end();
+      hit[p] = here && !throttled(static_cast<int>(p), stall.start);
+    }
+    return hit;
+  }
+
+  /// Whether a slot's stages had used most of the share of a second that ended then.
+  [[nodiscard]] bool throttled(int processor, Time at) const {
+    const double share = problem_.processors[index(processor)].realtime_share;
+    if (share >= 1) return false;
+    const Time from = at - from_seconds(share);
+    for (const auto& [slot, pieces] : slots_) {
+      if (slot.first != processor) continue;
+      Duration busy{};
+      Time counted = from;  // pieces are by start and nest
+      const auto first = std::lower_bound(pieces.begin(), pieces.end(), from - std::chrono::seconds(1),
+                                          [](const Piece& piece, Time t) { return piece.start < t; });
+      for (auto piece = first; piece != pieces.end() && piece->start < at; ++piece) {
+        const Time begin = std::max(piece->start, counted), end = std::min(piece->end, at);
+        if (end > begin) busy += end - begin, counted = end;
+      }
+      if (to_seconds(busy) > kNearlyAll * share) return true;
+    }
+    return false;
   }
 
   const RunRecords& run_;

@@ -13,7 +13,9 @@ namespace {
 
 Played play_choices(Session& session, const Choices& choices, Duration length, std::uint64_t seed) {
   const PlanProblem& problem = session.profiled_problem();
-  RunConfig config = make_run_config(session.file(), find_policy("rtmdl"), problem, choices, session.variants());
+  TaskFile file = session.file();
+  for (TaskSpec& task : file.tasks) task.late = measured_with(task.late);
+  RunConfig config = make_run_config(file, find_policy("rtmdl"), problem, choices, session.variants());
   config.duration = length;
   Context context = session.context();
   context.progress = {};  // of loading and playing: a round has its own
@@ -21,7 +23,8 @@ Played play_choices(Session& session, const Choices& choices, Duration length, s
   Played played;
   played.length = from_seconds(outcome.report.seconds);
   for (const TaskReport& t : outcome.report.tasks) played.tasks.push_back({t.released, t.missed, t.stalled});
-  RunRecords records{outcome.records, outcome.stalls, {}, seed};
+  RunRecords records{outcome.records, outcome.stalls, {}, seed, {}};
+  if (outcome.report.preemption == "kernel") records.watched = {outcome.start, outcome.start + played.length};
   for (const ProcessorSpec& p : config.processors) records.cores.push_back(p.cores);
   played.observed = observe(records, problem, choices);
   return played;

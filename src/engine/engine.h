@@ -44,8 +44,11 @@ class Executable {
   [[nodiscard]] virtual TensorView output(std::size_t i) noexcept = 0;
   /// Runs on the calling thread (and the pool). False if it failed or was cancelled; last_error() says why.
   virtual bool run() noexcept = 0;
-  /// Asks a running run() to stop soon (seen between nodes). From any thread.
+  /// Asks a running run() to stop soon (seen between nodes), and later ones not to begin, until rearm(). From any
+  /// thread.
   virtual void cancel() noexcept = 0;
+  /// Takes back what cancel() asked for. From the thread that runs.
+  virtual void rearm() noexcept = 0;
   /// Recurrent state back to zero.
   virtual void reset_state() noexcept = 0;
   [[nodiscard]] virtual const char* last_error() const noexcept = 0;

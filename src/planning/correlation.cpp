@@ -9,7 +9,6 @@ namespace rtmdl {
 namespace {
 
 constexpr std::size_t kLeastJobs = 20;
-constexpr std::int64_t kLeastPairs = 200;
 constexpr double kUniformVariance = 1.0 / 12;
 
 double pearson(const std::vector<double>& a, const std::vector<double>& b) {
@@ -81,7 +80,7 @@ MomentPairs& MomentPairs::operator+=(const MomentPairs& more) {
 }
 
 double MomentPairs::correlation() const {
-  if (pairs < kLeastPairs || weights <= 0) return 0;
+  if (!enough() || weights <= 0) return 0;
   // Both of a pair take the moment's quantile with probability correlation².
   return std::sqrt(std::clamp(products / weights / kUniformVariance, 0.0, 1.0));
 }

@@ -33,8 +33,9 @@ struct MomentPairs {
   double products = 0, weights = 0;
   std::int64_t pairs = 0;
   MomentPairs& operator+=(const MomentPairs& more);
-  /// PlanProcessor::correlation: the variance of what comes together in a moment is then as it was seen. 0 of fewer
-  /// than 200 pairs.
+  [[nodiscard]] bool enough() const { return pairs >= 200; }
+  /// PlanProcessor::correlation: the variance of what comes together in a moment is then as it was seen. 0 unless pairs
+  /// are enough().
   [[nodiscard]] double correlation() const;
 };
 [[nodiscard]] MomentPairs moment_pairs(std::vector<MomentSample> samples);

@@ -218,7 +218,7 @@ std::optional<Strategy> Evaluator::evaluate(const Choices& choices, bool give_up
   simulation.collect_responses = strain != nullptr;
   simulation.length = options_.simulated;
   simulation.seed = options_.seed;
-  simulation.throttling = false;
+  simulation.machine = false;
   if (give_up) simulation.most_misses = limits_;
   if (give_up && !promising(choices)) {
     tell(choices, "unpromising");
@@ -326,7 +326,7 @@ bool Evaluator::holds_below(std::size_t task, std::uint64_t higher, std::uint64_
   SimulationOptions simulation;
   simulation.length = options_.simulated;
   simulation.seed = options_.seed;
-  simulation.throttling = false;
+  simulation.machine = false;
   simulation.active = higher | lower | std::uint64_t{1} << task;
   only_one_[task] = limits_[task];
   simulation.most_misses = only_one_;
@@ -357,7 +357,7 @@ bool Evaluator::looks_feasible(const Choices& choices) {
   SimulationOptions simulation;
   simulation.length = options_.simulated / 4;
   simulation.seed = options_.seed;
-  simulation.throttling = false;
+  simulation.machine = false;
   simulation.most_misses = quick_;
   ++evaluated_;
   const bool holds = !simulator_.run(choices, simulation).given_up;
@@ -371,7 +371,7 @@ bool Evaluator::prefix_holds(const std::vector<int>& order, std::size_t count, c
   SimulationOptions simulation;
   simulation.length = options_.simulated;
   simulation.seed = options_.seed;
-  simulation.throttling = false;
+  simulation.machine = false;
   simulation.most_misses = limits_;
   simulation.active = 0;
   for (std::size_t k = 0; k < count; ++k) {

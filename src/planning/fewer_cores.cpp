@@ -102,6 +102,12 @@ PlanProblem with_cores(const PlanProblem& problem, const std::vector<ProcessorSp
   const Remaining r = remaining_of(problem, processors, static_cast<std::size_t>(cores));
   PlanProblem result = problem;
   result.processors = r.made;
+  for (std::vector<Duration>& stall : result.stalls.lasting) {
+    std::vector<Duration> kept(r.made.size());
+    for (std::size_t p = 0; p < stall.size() && p < r.place.size(); ++p)
+      if (!r.merged[p]) kept[static_cast<std::size_t>(r.place[p])] = stall[p];
+    stall = std::move(kept);
+  }
   for (PlanTask& task : result.tasks) {
     task.options = moved(task.options, problem, processors, r);
     task.refused = moved(task.refused, problem, processors, r);

@@ -124,6 +124,8 @@ class Correcting {
     for (std::size_t p = 0; p < processors_.size(); ++p)
       if (const ProcessorCorrection* c = processors_[p]; c && c->moments.pairs > 0)
         problem_.processors[p].correlation = c->moments.correlation();
+    if (const StallTimes& s = correction_.stalls; usable(s.seconds) && usable(s.count) && !s.lasting.empty())
+      problem_.stalls = {s.count / s.seconds, s.lasting};
   }
 
  private:
@@ -194,10 +196,13 @@ class Correcting {
   std::vector<const ProcessorCorrection*> processors_;
 };
 
+template <typename T>
+void keep_newest(std::vector<T>& values, std::size_t most) {
+  if (values.size() > most) values.erase(values.begin(), values.end() - static_cast<std::ptrdiff_t>(most));
+}
+
 void keep_newest(OptionTimes& times) {
-  for (auto& stage : times.stages)
-    if (stage.size() > kMostCorrected)
-      stage.erase(stage.begin(), stage.end() - static_cast<std::ptrdiff_t>(kMostCorrected));
+  for (auto& stage : times.stages) keep_newest(stage, kMostCorrected);
 }
 
 bool same_option(const OptionTimes& a, const OptionTimes& b) {
@@ -217,6 +222,18 @@ void add_times(std::vector<OptionTimes>& to, const OptionTimes& more) {
 
 }  // namespace
 
+StallTimes& StallTimes::operator+=(const StallTimes& later) {
+  seconds += later.seconds;
+  count += later.count;
+  if (seconds > kStallMemory) {
+    count *= kStallMemory / seconds;
+    seconds = kStallMemory;
+  }
+  lasting.insert(lasting.end(), later.lasting.begin(), later.lasting.end());
+  keep_newest(lasting, kMostStalls);
+  return *this;
+}
+
 void append(Observation& to, const Observation& more) {
   for (const OptionTimes& times : more.options) add_times(to.options, times);
   if (to.dispatch.size() < more.dispatch.size()) to.dispatch.resize(more.dispatch.size());
@@ -224,6 +241,7 @@ void append(Observation& to, const Observation& more) {
     to.dispatch[p].insert(to.dispatch[p].end(), more.dispatch[p].begin(), more.dispatch[p].end());
   if (to.moments.size() < more.moments.size()) to.moments.resize(more.moments.size());
   for (std::size_t p = 0; p < more.moments.size(); ++p) to.moments[p] += more.moments[p];
+  to.stalls += more.stalls;
   to.lateness.insert(to.lateness.end(), more.lateness.begin(), more.lateness.end());
 }
 
@@ -257,6 +275,7 @@ ModelCorrection correction_from(const PlanProblem& profiled, const Observation& 
     if (p < observed.moments.size()) c.moments = observed.moments[p];
     correction.processors.push_back(c);
   }
+  correction.stalls = observed.stalls;
   return correction;
 }
 
@@ -269,6 +288,8 @@ ModelCorrection merged(const ModelCorrection& older, const ModelCorrection& newe
   }
   for (const OptionTimes& times : newer.options) add_times(both.options, times);
   for (OptionTimes& times : both.options) keep_newest(times);
+  both.stalls = older.stalls;
+  both.stalls += newer.stalls;
   both.processors = newer.processors;
   for (const ProcessorCorrection& old : older.processors) {
     const auto fresh = std::find_if(both.processors.begin(), both.processors.end(),
@@ -283,7 +304,7 @@ ModelCorrection merged(const ModelCorrection& older, const ModelCorrection& newe
       fresh->dispatch_p90 = old.dispatch_p90;
       fresh->dispatches = old.dispatches;
     }
-    if (fresh->moments.pairs == 0) fresh->moments = old.moments;
+    if (!fresh->moments.enough()) fresh->moments += old.moments;
   }
   return both;
 }

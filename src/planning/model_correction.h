@@ -19,12 +19,22 @@ struct OptionTimes {
   [[nodiscard]] std::size_t jobs() const { return stages.empty() ? 0 : stages.front().size(); }
 };
 
-/// What one or several runs showed, machine stalls taken out.
+/// Stalls of the machine in some seconds of runs.
+struct StallTimes {
+  double seconds = 0, count = 0;
+  std::vector<std::vector<Duration>> lasting;  ///< as StallModel's; the newest kMostStalls
+  StallTimes& operator+=(const StallTimes& later);
+};
+inline constexpr std::size_t kMostStalls = 500;
+inline constexpr double kStallMemory = 600;  ///< seconds; beyond that older ones count for less
+
+/// What one or several runs showed, machine stalls taken out of the times.
 struct Observation {
   std::vector<OptionTimes> options;
   std::vector<std::vector<Duration>> dispatch;  ///< per processor of the problem: from ready to started
   std::vector<MomentPairs> moments;             ///< per processor of the problem
-  std::vector<Duration> lateness;               ///< of releases: from the grid (and its jitter) to the first stage
+  StallTimes stalls;
+  std::vector<Duration> lateness;  ///< of releases: from the grid (and its jitter) to the first stage
 };
 /// Adds what `more` saw of the same problem's processors; times of an option that is there follow those.
 void append(Observation& to, const Observation& more);
@@ -42,7 +52,8 @@ struct ProcessorCorrection {
 struct ModelCorrection {
   std::vector<OptionTimes> options;
   std::vector<ProcessorCorrection> processors;
-  [[nodiscard]] bool empty() const { return options.empty() && processors.empty(); }
+  StallTimes stalls;
+  [[nodiscard]] bool empty() const { return options.empty() && processors.empty() && stalls.seconds <= 0; }
 };
 
 inline constexpr std::size_t kOwnTimes = 50;  ///< samples from which on an option has the distribution of its own

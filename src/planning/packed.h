@@ -28,7 +28,7 @@ class Packer {
  private:
   template <typename T>
   void add(T& value) {
-    if constexpr (std::is_arithmetic_v<T>) {
+    if constexpr (std::is_arithmetic_v<T> || std::is_enum_v<T>) {
       bytes_.append(reinterpret_cast<const char*>(&value), sizeof value);
     } else {
       parts(*this, value);
@@ -77,7 +77,7 @@ class Unpacker {
   }
   template <typename T>
   void get(T& value) {
-    if constexpr (std::is_arithmetic_v<T>) {
+    if constexpr (std::is_arithmetic_v<T> || std::is_enum_v<T>) {
       need(sizeof value);
       if constexpr (std::is_same_v<T, bool>) {
         value = *at_ != 0;

@@ -27,9 +27,9 @@ void parts(A& a, TaskOption& v) {
 }
 template <class A>
 void parts(A& a, PlanTask& v) {
-  auto& [name, period, deadline, jitter, offset, miss_rate_limit, hard, weight, queue, options, accuracy_min, refused] =
-      v;
-  a(name, period, deadline, jitter, offset, miss_rate_limit, hard, weight, queue, options, accuracy_min, refused);
+  auto& [name, period, deadline, jitter, offset, miss_rate_limit, hard, weight, queue, late, options, accuracy_min,
+         refused] = v;
+  a(name, period, deadline, jitter, offset, miss_rate_limit, hard, weight, queue, late, options, accuracy_min, refused);
 }
 template <class A>
 void parts(A& a, PlanProcessor& v) {
@@ -37,9 +37,14 @@ void parts(A& a, PlanProcessor& v) {
   a(name, preemptive, slots, dispatch, realtime_share, correlation);
 }
 template <class A>
+void parts(A& a, StallModel& v) {
+  auto& [per_second, lasting] = v;
+  a(per_second, lasting);
+}
+template <class A>
 void parts(A& a, PlanProblem& v) {
-  auto& [processors, tasks, storage, memory, dispatch, execution_bound] = v;
-  a(processors, tasks, storage, memory, dispatch, execution_bound);
+  auto& [processors, tasks, storage, memory, dispatch, stalls, execution_bound] = v;
+  a(processors, tasks, storage, memory, dispatch, stalls, execution_bound);
 }
 template <class A>
 void parts(A& a, PlanOptions& v) {

@@ -106,12 +106,16 @@ std::string plan_key(const PlanProblem& problem, const PlanOptions& options) {
       fmt::format("plan 6|{}|{}|{}|{}|{}|{}|{}|", options.method, options.simulated.count(), options.seed,
                   options.margin, options.budget.count(), options.miss_weight, options.front);
   text += fmt::format("{}|{}|{}|", problem.storage.value_or(-1), problem.memory.value_or(-1), problem.dispatch.count());
+  text += fmt::format("{}:", problem.stalls.per_second);
+  for (const std::vector<Duration>& stall : problem.stalls.lasting)
+    for (const Duration d : stall) text += fmt::format("{},", d.count());
   for (const PlanProcessor& p : problem.processors)
     text += fmt::format("{},{},{},{},{},{}|", p.name, p.preemptive, p.slots, p.dispatch.count(), p.realtime_share,
                         p.correlation);
   for (const PlanTask& t : problem.tasks) {
-    text += fmt::format("{},{},{},{},{},{},{},{},{}|", t.name, t.period.count(), t.deadline.count(), t.jitter.count(),
-                        t.offset.count(), t.miss_rate_limit, t.hard, t.weight, t.queue);
+    text +=
+        fmt::format("{},{},{},{},{},{},{},{},{},{}|", t.name, t.period.count(), t.deadline.count(), t.jitter.count(),
+                    t.offset.count(), t.miss_rate_limit, t.hard, t.weight, t.queue, static_cast<int>(t.late));
     for (const TaskOption& o : t.options) {
       text += fmt::format("{},{},{},{},{},{},{},{},{},{}:", o.segments, o.correlation, o.variant, o.content,
                           o.processor, o.threads, o.accuracy, o.accuracy_loss, o.bytes, o.memory);

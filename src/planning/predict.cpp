@@ -47,6 +47,7 @@ RunReport predict(const PolicyInfo& policy, const PlanProblem& problem, const Ch
     to.completed = from.completed;
     to.missed = from.missed;
     to.dropped = from.dropped;
+    to.abandoned = from.abandoned;
     to.failed = from.failed;
     to.accuracy = option.accuracy;
     to.accuracy_loss = option.accuracy_loss;

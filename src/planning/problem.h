@@ -65,6 +65,7 @@ struct PlanTask {
   bool hard = false;
   double weight = 1;
   int queue = 1;
+  Late late = Late::finish;
   std::vector<TaskOption> options;  ///< at least one; options below accuracy.min are not in here
   double accuracy_min = 0;
   std::vector<TaskOption> refused;  ///< by accuracy.min: what a lower one would admit
@@ -83,12 +84,20 @@ struct PlanProcessor {
   double correlation = 0;
 };
 
+/// Moments in which the machine itself stood still (a hypervisor took its cores away), as runs saw them. Counts in
+/// predictions; not in the simulations of a search, because no strategy avoids them.
+struct StallModel {
+  double per_second = 0;
+  std::vector<std::vector<Duration>> lasting;  ///< of each that was seen: how long it took every processor away
+};
+
 struct PlanProblem {
   std::vector<PlanProcessor> processors;
   std::vector<PlanTask> tasks;
   std::optional<std::int64_t> storage;  ///< bound over the chosen variants, bytes
   std::optional<std::int64_t> memory;
-  Duration dispatch{};            ///< cost of starting a stage, measured; added to each
+  Duration dispatch{};  ///< cost of starting a stage, measured; added to each
+  StallModel stalls{};
   std::string execution_bound{};  ///< one sentence on where `longest` comes from; empty: max × kExecutionFactor
 };
 
@@ -96,6 +105,9 @@ struct PlanProblem {
 [[nodiscard]] inline Duration dispatch_cost(const PlanProblem& problem, int processor) {
   return problem.dispatch + problem.processors[static_cast<std::size_t>(processor)].dispatch;
 }
+
+/// A job that is given up shows nothing of how long it would have taken: what is measured is played without that.
+[[nodiscard]] constexpr Late measured_with(Late late) { return late == Late::abort ? Late::skip : late; }
 
 /// Share of one processor that the option's stages take together, on average; 0.5 is half a core.
 [[nodiscard]] double utilisation(const PlanTask& task, const TaskOption& option);

@@ -95,6 +95,7 @@ PlanTask plan_task(const TaskFile& file, const TaskSpec& task, const TaskProfile
   out.hard = task.hard;
   out.weight = task.accuracy.weight;
   out.queue = task.queue;
+  out.late = task.late;
   out.accuracy_min = task.accuracy.min;
   for (const VariantProfile& v : profile.variants) {
     const int processor = file.processor_index(v.processor);

@@ -9,16 +9,18 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <limits>
+#include <utility>
 
 namespace rtmdl {
 namespace {
 
 constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
 
-/// When each task releases next. Minima of blocks of eight, so that an update and a look cost about 8 + n/8
+/// When something of each task comes next. Minima of blocks of eight, so that an update and a look cost about 8 + n/8
 /// comparisons: faster than a heap for the at most 64 tasks there can be.
-class ReleaseTimes {
+class EventTimes {
  public:
   void reset() noexcept {
     times_.fill(kNever);
@@ -58,6 +60,7 @@ struct StageRun {
   const Duration* alone = nullptr;  ///< null: as beside others
   std::uint64_t last_alone = 0;
   StageDraw draw{};
+  bool can_be_cut = false;
 };
 
 struct TaskRun {
@@ -69,6 +72,9 @@ struct TaskRun {
   double gain = 0;             ///< by how much it is faster with none: times/alone − 1
   std::int64_t most_misses = kNever;
   std::uint64_t job = 0;
+  std::int64_t expiries = 0;   ///< deadlines to come at which a job is given up
+  std::uint64_t expiring = 0;  ///< the job whose deadline comes next
+  bool cancelled = false;      ///< the stage in progress ends before its time
   std::array<StageRun, kMaxStages> stages{};
 };
 
@@ -80,11 +86,44 @@ struct SlotRun {
 };
 
 constexpr std::int64_t kThrottlePeriod = 1'000'000'000;
+constexpr std::uint64_t kStallStream = (1 << 16) - 1;  ///< beyond the releases', below the stages'
 
-/// What real-time threads have used of a core in this second.
-struct Throttle {
-  std::int64_t budget = kNever, used = 0;
-  bool stopped = false;
+/// What the machine does to a slot.
+struct Core {
+  std::int64_t budget = kNever, used = 0;  ///< of this second, by real-time threads
+  bool throttled = false;
+  std::int64_t stalled_until = 0;  ///< 0: is not
+  [[nodiscard]] bool still() const noexcept { return throttled || stalled_until != 0; }
+};
+
+/// Stalls of the machine, one after the other, as seeded.
+class Stalls {
+ public:
+  void reset(const StallModel* model, std::uint64_t seed) noexcept {
+    model_ = model;
+    seed_ = seed;
+    number_ = 0;
+    next_ = kNever;
+    if (model_ == nullptr) return;
+    next_ = 0;
+    advance();
+  }
+  [[nodiscard]] std::int64_t next() const noexcept { return next_; }
+  /// How long the next one takes a processor away.
+  [[nodiscard]] std::int64_t lasting(int processor) const noexcept {
+    const auto& stall = model_->lasting[mix(seed_, kStallStream, 2 * number_) % model_->lasting.size()];
+    return index(processor) < stall.size() ? stall[index(processor)].count() : 0;
+  }
+  void advance() noexcept {
+    ++number_;
+    const double gap = -std::log1p(-uniform(mix(seed_, kStallStream, 2 * number_ + 1))) / model_->per_second;
+    next_ += static_cast<std::int64_t>(std::min(gap, 1e6) * 1e9) + 1;
+  }
+
+ private:
+  const StallModel* model_ = nullptr;
+  std::uint64_t seed_ = 0, number_ = 0;
+  std::int64_t next_ = kNever;
 };
 
 }  // namespace
@@ -106,7 +145,7 @@ struct Simulator::State {
   SchedulerConfig config;
   Scheduler scheduler;
   Decisions decisions;
-  ReleaseTimes releases;
+  EventTimes releases, deadlines;  ///< deadlines: of tasks whose jobs are given up then
   std::vector<TaskRun> tasks;
   std::vector<int> first_slot;       ///< per processor
   std::vector<std::int64_t> finish;  ///< per slot, kNever when nothing runs on it
@@ -114,21 +153,28 @@ struct Simulator::State {
   std::vector<int> slot_processor;
   std::vector<std::int64_t> busy;      ///< per processor
   std::vector<std::int64_t> dispatch;  ///< per processor
-  std::vector<Throttle> throttles;     ///< per slot
+  std::vector<Core> cores;             ///< per slot
   bool limited = false;                ///< one of them has a budget
-  bool throttled = false;              ///< and it counts
-  bool paced = false;                  ///< throttled, or a chosen option knows its times alone
+  bool machine = false;                ///< budgets or stalls count
+  Stalls stalls;
+  std::int64_t window_end = 0;  ///< of the second that budgets are for
+  std::int64_t counted = 0;     ///< budgets are used up to then
+  bool paced = false;           ///< the machine counts, or a chosen option knows its times alone
   SimulationOutcome outcome;
 
   explicit State(SchedulerConfig c) : config(std::move(c)), scheduler(config) {}
   void prepare(const PlanProblem& problem, const Choices& choices, const SimulationOptions& options);
   template <bool paced_, bool observed>
   void loop(std::uint64_t seed, bool collect, const std::function<void(const SimulatedEvent&)>& observer);
+  template <bool paced_>
+  bool cut_short(int task, std::size_t slot, std::int64_t now) noexcept;
   void settle(std::size_t slot, std::int64_t now) noexcept;
   void pace(std::size_t slot, std::int64_t now, double others_busy) noexcept;
   void join(std::size_t slot, int& in_use) noexcept;
   void repace(std::int64_t now, int in_use) noexcept;
-  std::int64_t next_stop(std::int64_t now, std::int64_t window_end) const noexcept;
+  std::int64_t next_change() const noexcept;
+  void count_budgets(std::int64_t until) noexcept;
+  void change_machine(std::int64_t now, int& in_use) noexcept;
 };
 
 Simulator::Simulator(const PlanProblem& problem) : problem_(problem) {
@@ -157,9 +203,9 @@ Simulator::Simulator(const PlanProblem& problem) : problem_(problem) {
     s.slot_processor.resize(s.slots.size(), static_cast<int>(p));
     s.dispatch.push_back(dispatch_cost(problem, static_cast<int>(p)).count());
     const double share = problem.processors[p].realtime_share;
-    Throttle throttle;
-    if (share < 1) throttle.budget = static_cast<std::int64_t>(share * kThrottlePeriod), s.limited = true;
-    s.throttles.resize(s.slots.size(), throttle);
+    Core core;
+    if (share < 1) core.budget = static_cast<std::int64_t>(share * kThrottlePeriod), s.limited = true;
+    s.cores.resize(s.slots.size(), core);
   }
   s.finish.resize(s.slots.size());
   s.busy.resize(problem.processors.size());
@@ -173,10 +219,15 @@ void Simulator::State::prepare(const PlanProblem& problem, const Choices& choice
     bad_input(fmt::format("{} choices for {} tasks", choices.size(), problem.tasks.size()));
   }
   config.policy = options.policy;
-  throttled = limited && options.throttling;
-  paced = throttled;
-  for (Throttle& t : throttles) t.used = 0, t.stopped = false;
+  const bool stalling = options.machine && problem.stalls.per_second > 0 && !problem.stalls.lasting.empty();
+  machine = (limited && options.machine) || stalling;
+  paced = machine;
+  stalls.reset(stalling ? &problem.stalls : nullptr, options.seed);
+  window_end = limited && options.machine ? kThrottlePeriod : kNever;
+  counted = 0;
+  for (Core& core : cores) core.used = 0, core.throttled = false, core.stalled_until = 0;
   releases.reset();
+  deadlines.reset();
   for (std::size_t i = 0; i < tasks.size(); ++i) {
     const PlanTask& task = problem.tasks[i];
     const TaskOption& option = task.options.at(static_cast<std::size_t>(choices[i].option));
@@ -192,6 +243,7 @@ void Simulator::State::prepare(const PlanProblem& problem, const Choices& choice
       if (k >= t.stages.size()) continue;  // the scheduler refuses it below
       static const Duration kNone{};
       t.stages[k] = {.sorted = &kNone, .draw = {problem, index, option, static_cast<int>(k)}};
+      t.stages[k].can_be_cut = option.stages.size() < 3 || (k > 0 && k + 1 < option.stages.size());
       if (!sorted.empty()) t.stages[k].sorted = sorted.data(), t.stages[k].last = sorted.size() - 1;
       if (const auto& alone = option.stages[k].alone.sorted; !alone.empty() && slots.size() > 1) {
         t.stages[k].alone = alone.data();
@@ -206,11 +258,16 @@ void Simulator::State::prepare(const PlanProblem& problem, const Choices& choice
     t.nominal = task.offset.count();
     t.job = 0;
     t.left = (options.active >> i & 1) ? releases_within(task, options.length) : 0;
+    t.cancelled = false;
+    t.expiring = 0;
+    t.expiries = task.late == Late::abort ? t.left : 0;
+    scheduled.late = task.late;
+    if (t.expiries > 0) deadlines.set(index, t.nominal + task.deadline.count());
     t.most_misses = options.most_misses.empty() ? kNever : options.most_misses[i];
     t.actual = t.nominal + release_jitter(options.seed, index, 0, task.jitter).count();
     if (t.left > 0) releases.set(index, t.actual);
     TaskOutcome& o = outcome.tasks[i];
-    o.released = o.completed = o.missed = o.dropped = o.failed = 0;
+    o.released = o.completed = o.missed = o.dropped = o.failed = o.abandoned = 0;
     o.worst_response = {};
     o.responses_ms.clear();
     if (options.collect_responses) o.responses_ms.reserve(static_cast<std::size_t>(t.left));
@@ -231,6 +288,25 @@ void Simulator::State::settle(std::size_t slot, std::int64_t now) noexcept {
   s.settled = now;
 }
 
+/// The task's stage on that slot, running or preempted, goes on for kCancelDelay at most. Whether it would have longer.
+template <bool paced_>
+bool Simulator::State::cut_short(int task, std::size_t slot, std::int64_t now) noexcept {
+  TaskRun& t = tasks[static_cast<std::size_t>(task)];
+  const bool on_top = slots[slot].task == task;
+  if constexpr (paced_) {
+    if (on_top) settle(slot, now);
+    if (t.work <= static_cast<double>(kCancelDelay.count())) return false;
+    t.work = static_cast<double>(kCancelDelay.count());
+    if (on_top && finish[slot] != kNever) finish[slot] = now + static_cast<std::int64_t>(t.work / slots[slot].speed);
+  } else {
+    std::int64_t& left = on_top ? finish[slot] : t.remaining;
+    const std::int64_t most = kCancelDelay.count() + (on_top ? now : 0);
+    if (left <= most) return false;
+    left = most;
+  }
+  return true;
+}
+
 /// Rounded down, so that no stage takes longer than beside neighbours that are always busy.
 void Simulator::State::pace(std::size_t slot, std::int64_t now, double others_busy) noexcept {
   SlotRun& s = slots[slot];
@@ -241,7 +317,7 @@ void Simulator::State::pace(std::size_t slot, std::int64_t now, double others_bu
 
 /// A stage begins or goes on there, unless the core stands still.
 void Simulator::State::join(std::size_t slot, int& in_use) noexcept {
-  if (!throttles[slot].stopped) {
+  if (!cores[slot].still()) {
     ++in_use;
     return;
   }
@@ -258,16 +334,47 @@ void Simulator::State::repace(std::int64_t now, int in_use) noexcept {
   }
 }
 
-/// When the first of the running slots has used its budget, or kNever before the second ends.
-std::int64_t Simulator::State::next_stop(std::int64_t now, std::int64_t window_end) const noexcept {
-  std::int64_t first = kNever;
+/// When the machine next stops a slot or lets it go on.
+std::int64_t Simulator::State::next_change() const noexcept {
+  std::int64_t first = std::min(window_end, stalls.next());
   for (std::size_t s = 0; s < slots.size(); ++s) {
-    const Throttle& t = throttles[s];
-    if (finish[s] == kNever || t.budget == kNever) continue;
-    const std::int64_t stop = now + std::max<std::int64_t>(t.budget - t.used, 0);
-    if (stop < window_end) first = std::min(first, stop);
+    const Core& core = cores[s];
+    if (core.stalled_until != 0) first = std::min(first, core.stalled_until);
+    if (window_end == kNever || finish[s] == kNever || core.budget == kNever) continue;
+    first = std::min(first, counted + std::max<std::int64_t>(core.budget - core.used, 0));
   }
   return first;
+}
+
+void Simulator::State::count_budgets(std::int64_t until) noexcept {
+  for (std::size_t s = 0; s < slots.size(); ++s)
+    if (finish[s] != kNever) cores[s].used += until - counted;
+  counted = until;
+}
+
+void Simulator::State::change_machine(std::int64_t now, int& in_use) noexcept {
+  const bool stall = now == stalls.next(), second_ends = now == window_end;
+  for (std::size_t s = 0; s < slots.size(); ++s) {
+    Core& core = cores[s];
+    const bool before = core.still();
+    if (second_ends) core.used = 0, core.throttled = false;
+    else if (finish[s] != kNever && core.used >= core.budget) core.throttled = true;
+    if (core.stalled_until <= now) core.stalled_until = 0;
+    if (const std::int64_t lasting = stall ? stalls.lasting(slot_processor[s]) : 0; lasting > 0)
+      core.stalled_until = std::max(core.stalled_until, now + lasting);
+    if (before && !core.still() && slots[s].task >= 0) {
+      slots[s].settled = now;
+      finish[s] = now;  // until it is paced
+      ++in_use;
+    } else if (core.still() && finish[s] != kNever) {
+      settle(s, now);
+      slots[s].speed = 0;
+      finish[s] = kNever;
+      --in_use;
+    }
+  }
+  if (second_ends) window_end += kThrottlePeriod;
+  if (stall) stalls.advance();
 }
 
 /// paced_: stages advance at a speed that changes (others start or end, a core is stopped); else an end that is set
@@ -277,7 +384,6 @@ void Simulator::State::loop(std::uint64_t seed, bool collect,
                             const std::function<void(const SimulatedEvent&)>& observer) {
   const std::size_t slot_count = slots.size();
   int in_use = 0, paced_for = 0;  // slots that advance
-  std::int64_t window_end = kThrottlePeriod, counted = 0;
   std::int64_t now = 0;
   std::int64_t events = 0;
   while (!outcome.given_up) {
@@ -288,45 +394,24 @@ void Simulator::State::loop(std::uint64_t seed, bool collect,
     }
     decisions.clear();
     if constexpr (paced_) {
-      if (throttled) {
-        const std::int64_t event = std::min(end, releases.next());
-        const std::int64_t stop = std::min(next_stop(counted, window_end), window_end);
-        const bool standing =
-            std::any_of(throttles.begin(), throttles.end(), [](const Throttle& t) { return t.stopped; });
-        const std::int64_t until = std::min(stop, event);
-        if (until != kNever && (event != kNever || standing)) {
-          for (std::size_t s = 0; s < slot_count; ++s)
-            if (finish[s] != kNever) throttles[s].used += until - counted;
-          counted = until;
-        }
-        if (stop < event && (event != kNever || standing)) {
-          now = stop;
-          for (std::size_t s = 0; s < slot_count; ++s) {
-            Throttle& t = throttles[s];
-            if (now == window_end) {
-              t.used = 0;
-              if (t.stopped && slots[s].task >= 0) {
-                slots[s].settled = now;
-                ++in_use;
-                finish[s] = now;  // until it is paced
-              }
-              t.stopped = false;
-            } else if (finish[s] != kNever && t.used >= t.budget) {
-              settle(s, now);
-              slots[s].speed = 0;
-              finish[s] = kNever;
-              t.stopped = true;
-              --in_use;
-            }
+      if (machine) {
+        const std::int64_t event = std::min({end, releases.next(), deadlines.next()});
+        bool waiting = event != kNever;  // for something, if only for a slot that stands still
+        for (std::size_t s = 0; s < slot_count; ++s) waiting |= cores[s].still() && slots[s].task >= 0;
+        if (waiting) {
+          const std::int64_t change = next_change();
+          count_budgets(std::min(change, event));
+          if (change < event) {
+            now = change;
+            change_machine(now, in_use);
+            repace(now, in_use);
+            paced_for = in_use;
+            continue;
           }
-          if (now == window_end) window_end += kThrottlePeriod;
-          repace(now, in_use);
-          paced_for = in_use;
-          continue;
         }
       }
     }
-    if (end <= releases.next()) {
+    if (end <= releases.next() && end <= deadlines.next()) {
       if (end == kNever) break;
       now = end;
       finish[ending] = kNever;
@@ -336,7 +421,14 @@ void Simulator::State::loop(std::uint64_t seed, bool collect,
       busy[static_cast<std::size_t>(slot_processor[ending])] += now - slots[ending].since;
       const int completed = slots[ending].task;
       if constexpr (paced_) slots[ending].task = -1;  // nothing there that could go on
-      scheduler.complete(completed, Time(Duration(now)), true, decisions);
+      const bool cancelled = std::exchange(tasks[static_cast<std::size_t>(completed)].cancelled, false);
+      scheduler.complete(completed, Time(Duration(now)), !cancelled, decisions);
+    } else if (deadlines.next() <= releases.next()) {
+      const int task = deadlines.next_task();
+      TaskRun& t = tasks[static_cast<std::size_t>(task)];
+      now = deadlines.next();
+      deadlines.set(task, --t.expiries > 0 ? now + t.period : kNever);
+      scheduler.expire(task, t.expiring++, Time(Duration(now)), decisions);
     } else {
       const int task = releases.next_task();
       TaskRun& t = tasks[static_cast<std::size_t>(task)];
@@ -376,7 +468,7 @@ void Simulator::State::loop(std::uint64_t seed, bool collect,
         case Decision::Kind::preempt:
           if constexpr (paced_) {
             settle(slot, now);
-            if (!throttles[slot].stopped) --in_use;
+            if (!cores[slot].still()) --in_use;
           } else {
             t.remaining = finish[slot] - now;
           }
@@ -400,7 +492,11 @@ void Simulator::State::loop(std::uint64_t seed, bool collect,
           outcome.given_up |= o.missed > t.most_misses;
           break;
         }
+        case Decision::Kind::cancel:
+          t.cancelled = t.stages[d.stage].can_be_cut && cut_short<paced_>(d.task, slot, now);
+          break;
         case Decision::Kind::fail: break;  // nothing fails here
+        case Decision::Kind::abandon: ++o.abandoned; [[fallthrough]];
         case Decision::Kind::drop:
           ++o.dropped;
           ++o.missed;

@@ -13,7 +13,7 @@
 namespace rtmdl {
 namespace {
 
-constexpr std::int64_t kSchema = 5;                // PRAGMA user_version; raise with every change below
+constexpr std::int64_t kSchema = 6;                // PRAGMA user_version; raise with every change below
 constexpr std::int64_t kApplication = 0x72746d64;  // PRAGMA application_id: "rtmd"
 constexpr std::size_t kMostSamples = 2000;
 
@@ -28,6 +28,10 @@ constexpr const char* kMomentColumns =
     "ALTER TABLE speeds ADD COLUMN moment_products REAL NOT NULL DEFAULT 0;"
     "ALTER TABLE speeds ADD COLUMN moment_weights REAL NOT NULL DEFAULT 0;"
     "ALTER TABLE speeds ADD COLUMN moment_pairs INTEGER NOT NULL DEFAULT 0;";
+constexpr const char* kStallTable = R"(
+  CREATE TABLE stalls (key TEXT PRIMARY KEY, what TEXT NOT NULL, seconds REAL NOT NULL, count REAL NOT NULL,
+    processors INTEGER NOT NULL, ns BLOB NOT NULL, measured TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP);
+)";
 
 constexpr const char* kTables = R"(
   CREATE TABLE families (key TEXT PRIMARY KEY, task TEXT NOT NULL, done TEXT NOT NULL DEFAULT '',
@@ -52,7 +56,7 @@ constexpr const char* kUpgrades[kSchema - 1] = {
     "ALTER TABLE variants ADD COLUMN recipe TEXT NOT NULL DEFAULT '';",
     "ALTER TABLE families ADD COLUMN layout TEXT NOT NULL DEFAULT '';"
     "ALTER TABLE families ADD COLUMN settled TEXT NOT NULL DEFAULT '';",
-    kCorrectionTables, kMomentColumns};
+    kCorrectionTables, kMomentColumns, kStallTable};
 
 /// "input=1,3,224,224;other=1,8"
 std::string shapes_text(const std::map<std::string, std::vector<std::int64_t>>& shapes) {
@@ -132,6 +136,7 @@ Store::Store(const std::filesystem::path& file) : database_(file) {
     database_.execute(kTables);
     database_.execute(kCorrectionTables);
     database_.execute(kMomentColumns);
+    database_.execute(kStallTable);
     database_.execute(
         fmt::format("PRAGMA user_version = {}; PRAGMA application_id = {}", kSchema, kApplication).c_str());
   }
@@ -302,7 +307,23 @@ std::optional<StoredSpeed> Store::speed(const std::string& key) {
   return speed;
 }
 
-void Store::put_corrections(const std::vector<StoredRunTimes>& times, const std::vector<StoredSpeed>& speeds) {
+std::optional<StoredStalls> Store::stalls(const std::string& key) {
+  Statement query(database_, "SELECT what, seconds, count, processors, ns FROM stalls WHERE key = ?");
+  if (!query.bind(key).step()) return std::nullopt;
+  StoredStalls stalls{key, query.text(0), query.real(1), query.real(2), {}};
+  const std::int64_t processors = query.integer(3);
+  const std::span<const std::int64_t> ns = query.blob(4);
+  if (!(stalls.seconds >= 0 && stalls.seconds < 1e9) || !(stalls.count >= 0 && stalls.count < 1e9) || processors < 1 ||
+      ns.size() % static_cast<std::size_t>(processors) != 0 ||
+      std::any_of(ns.begin(), ns.end(), [](std::int64_t t) { return t < 0; }))
+    bad_input(fmt::format("the correction of '{}' is damaged", stalls.what));
+  for (std::size_t at = 0; at < ns.size(); at += static_cast<std::size_t>(processors))
+    stalls.lasting.push_back(durations(ns.subspan(at, static_cast<std::size_t>(processors))));
+  return stalls;
+}
+
+void Store::put_corrections(const std::vector<StoredRunTimes>& times, const std::vector<StoredSpeed>& speeds,
+                            const std::vector<StoredStalls>& stalls) {
   Transaction transaction(database_);
   Statement run(database_, "INSERT OR REPLACE INTO run_times (key, what, stages, ns) VALUES (?, ?, ?, ?)");
   for (const StoredRunTimes& t : times) {
@@ -320,6 +341,16 @@ void Store::put_corrections(const std::vector<StoredRunTimes>& times, const std:
     speed.bind(static_cast<std::int64_t>(s.dispatch.count())).bind(static_cast<std::int64_t>(s.dispatch_p90.count()));
     speed.bind(s.dispatches).bind(s.moment_products).bind(s.moment_weights).bind(s.moment_pairs).step();
     speed.rewind();
+  }
+  Statement stall(
+      database_, "INSERT OR REPLACE INTO stalls (key, what, seconds, count, processors, ns) VALUES (?, ?, ?, ?, ?, ?)");
+  for (const StoredStalls& s : stalls) {
+    std::vector<std::int64_t> ns;
+    for (const auto& one : s.lasting)
+      for (const Duration d : one) ns.push_back(d.count());
+    stall.bind(s.key).bind(s.what).bind(s.seconds).bind(s.count);
+    stall.bind(static_cast<std::int64_t>(s.lasting.empty() ? 1 : s.lasting.front().size())).bind(ns).step();
+    stall.rewind();
   }
   transaction.commit();
 }

@@ -66,6 +66,12 @@ struct StoredSpeed {
   double moment_products = 0, moment_weights = 0;  ///< over moment_pairs pairs (planning/correlation.h)
   std::int64_t moment_pairs = 0;
 };
+/// And of the machine's stalls.
+struct StoredStalls {
+  std::string key, what;
+  double seconds = 0, count = 0;
+  std::vector<std::vector<Duration>> lasting;  ///< equally many processors each
+};
 
 /// One thread at a time; several processes may use one file. Each put is durable and whole, or throws and leaves
 /// nothing.
@@ -90,7 +96,9 @@ class Store {
   [[nodiscard]] std::optional<StoredRunTimes> run_times(const std::string& key);
   [[nodiscard]] std::optional<StoredSpeed> speed(const std::string& key);
   /// All or none; entries of the same keys are replaced.
-  void put_corrections(const std::vector<StoredRunTimes>& times, const std::vector<StoredSpeed>& speeds);
+  [[nodiscard]] std::optional<StoredStalls> stalls(const std::string& key);
+  void put_corrections(const std::vector<StoredRunTimes>& times, const std::vector<StoredSpeed>& speeds,
+                       const std::vector<StoredStalls>& stalls = {});
 
  private:
   Database database_;

@@ -22,6 +22,15 @@ Json numbers(const std::vector<double>& values) {
   return list;
 }
 
+/// Of each stall the processor that it took away longest.
+TimeDistribution lasting_of(const StallTimes& stalls) {
+  TimeDistribution lasting;
+  for (const std::vector<Duration>& one : stalls.lasting)
+    if (!one.empty()) lasting.sorted.push_back(*std::max_element(one.begin(), one.end()));
+  std::sort(lasting.sorted.begin(), lasting.sorted.end());
+  return lasting;
+}
+
 std::string range(const std::vector<double>& values) {
   if (values.empty()) return "–";
   const auto [least, most] = std::minmax_element(values.begin(), values.end());
@@ -86,6 +95,12 @@ std::string calibration_table(const Calibration& calibration, const PlanProblem&
                           format_duration(std::chrono::round<std::chrono::milliseconds>(kMoment)), together * together);
     text += '\n';
   }
+  if (const StallTimes& s = calibration.correction.stalls; s.seconds > 0 && s.count > 0) {
+    const TimeDistribution lasting = lasting_of(s);
+    text += fmt::format("the machine stood still {:.1f} times a second, for {} (90 % within {}); predictions know\n",
+                        s.count / s.seconds, format_duration(lasting.quantile(0.5)),
+                        format_duration(lasting.quantile(0.9)));
+  }
   if (!calibration.rounds.empty())
     text += fmt::format("jobs begin {} after their release (99 % within {})\n",
                         format_duration(calibration.lateness_p50), format_duration(calibration.lateness_p99));
@@ -135,12 +150,19 @@ Json calibration_object(const Calibration& calibration, const PlanProblem& probl
   }
   json["corrected"] = Json::array();
   for (const ProcessorCorrection& p : calibration.correction.processors)
-    json["corrected"].push_back({{"processor", p.name},
-                                 {"factor", json_number(p.factor)},
-                                 {"stages", p.stages},
-                                 {"dispatch_us", json_number(to_ms(p.dispatch) * 1000)},
-                                 {"dispatch_p90_us", json_number(to_ms(p.dispatch_p90) * 1000)},
-                                 {"correlation", json_number(p.moments.correlation())}});
+    json["corrected"].push_back(
+        {{"processor", p.name},
+         {"factor", json_number(p.factor)},
+         {"stages", p.stages},
+         {"dispatch_us", json_number(to_ms(p.dispatch) * 1000)},
+         {"dispatch_p90_us", json_number(to_ms(p.dispatch_p90) * 1000)},
+         {"moment_correlation", json_number(p.moments.correlation() * p.moments.correlation())}});
+  if (const StallTimes& s = calibration.correction.stalls; s.seconds > 0) {
+    const TimeDistribution lasting = lasting_of(s);
+    json["machine_stalls"] = {{"per_second", json_number(s.count / s.seconds)},
+                              {"p50_ms", json_number(to_ms(lasting.quantile(0.5)))},
+                              {"p90_ms", json_number(to_ms(lasting.quantile(0.9)))}};
+  }
   json["options"] = Json::array();
   for (const OptionTimes& o : calibration.correction.options)
     json["options"].push_back({{"task", o.task},

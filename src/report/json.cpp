@@ -175,6 +175,7 @@ Json task_json(const TaskReport& t) {
   json["missed"] = t.missed;
   json["dropped"] = t.dropped;
   json["failed"] = t.failed;
+  json["abandoned"] = t.abandoned;
   json["missed_in_stalls"] = t.stalled;
   json["miss_rate"] = json_number(t.miss_rate);
   if (t.mean_miss_rate) {

@@ -133,16 +133,17 @@ void Dispatcher::work(Worker& worker) {
       record.start = MonotonicClock::now();
       if (stage == 0) job.frame = body.begin(job.job);
       const bool ok = body.stage(stage);
-      const Time now = MonotonicClock::now();
-      record.end = now;
+      record.end = MonotonicClock::now();
 
       std::array<Worker*, 16> wake{};
       std::size_t count = 0;
       again = false;
       {
         const Locked locked(lock_);
+        const Time now = MonotonicClock::now();  // events come in the order of their times
         decisions_.clear();
-        log(ok ? SchedulerEvent::Kind::complete : SchedulerEvent::Kind::failed, worker.task, job.release, now);
+        log({ok ? SchedulerEvent::Kind::complete : SchedulerEvent::Kind::failed, static_cast<std::uint8_t>(worker.task),
+             job.release, now, job.job});
         scheduler_.complete(worker.task, now, ok, decisions_);
         apply(decisions_, now);
         for (Worker* w : wake_) {
@@ -162,9 +163,25 @@ void Dispatcher::release(int task, Time release) noexcept {
     const Locked locked(lock_);
     const Time now = MonotonicClock::now();
     decisions_.clear();
-    log(SchedulerEvent::Kind::release, task, release, now);
+    const auto job = static_cast<std::uint64_t>(counts_[static_cast<std::size_t>(task)].released);
+    log({SchedulerEvent::Kind::release, static_cast<std::uint8_t>(task), release, now, job});
     ++counts_[static_cast<std::size_t>(task)].released;
     scheduler_.release(task, release, now, decisions_);
+    apply(decisions_, now);
+    for (Worker* w : wake_) wake[count++] = w;
+  }
+  for (std::size_t i = 0; i < count; ++i) sem_post(&wake[i]->signal);
+}
+
+void Dispatcher::expire(int task, std::uint64_t job) noexcept {
+  std::array<Worker*, 16> wake{};
+  std::size_t count = 0;
+  {
+    const Locked locked(lock_);
+    const Time now = MonotonicClock::now();
+    decisions_.clear();
+    log({SchedulerEvent::Kind::expire, static_cast<std::uint8_t>(task), {}, now, job});
+    scheduler_.expire(task, job, now, decisions_);
     apply(decisions_, now);
     for (Worker* w : wake_) wake[count++] = w;
   }
@@ -195,9 +212,11 @@ void Dispatcher::apply(const Decisions& decisions, Time now) noexcept {
       }
       case Decision::Kind::preempt:
       case Decision::Kind::resume: break;  // the kernel's: the started thread has the higher priority
+      case Decision::Kind::cancel: bodies_[d.task]->cancel(d.job); break;
       case Decision::Kind::finish:
       case Decision::Kind::fail:
-      case Decision::Kind::drop: over(d, now); break;
+      case Decision::Kind::drop:
+      case Decision::Kind::abandon: over(d, now); break;
     }
   }
 }
@@ -205,6 +224,7 @@ void Dispatcher::apply(const Decisions& decisions, Time now) noexcept {
 void Dispatcher::over(const Decision& d, Time now) noexcept {
   JobCounts& counts = counts_[d.task];
   if (d.kind == Decision::Kind::drop) ++counts.dropped;
+  if (d.kind == Decision::Kind::abandon) ++counts.dropped, ++counts.abandoned;
   if (d.kind == Decision::Kind::fail) ++counts.failed;
   if (d.kind == Decision::Kind::finish) {
     ++counts.completed;
@@ -223,8 +243,10 @@ void Dispatcher::over(const Decision& d, Time now) noexcept {
     record->fate = JobFate::dropped;
   } else {
     *record = current_[d.task];
-    record->fate = d.kind == Decision::Kind::finish ? JobFate::completed : JobFate::failed;
-    record->late = d.late;
+    record->fate = d.kind == Decision::Kind::finish ? JobFate::completed
+                   : d.kind == Decision::Kind::fail ? JobFate::failed
+                                                    : JobFate::dropped;
+    record->late = d.late && record->fate == JobFate::completed;
   }
   record->finish = now;
   Result* result = record->fate == JobFate::completed ? bodies_[d.task]->result() : nullptr;
@@ -243,7 +265,9 @@ JobCounts Dispatcher::counts(int task) noexcept {
 }
 
 void Dispatcher::cancel() noexcept {
-  for (JobBody* body : bodies_) body->cancel();
+  const Locked locked(lock_);
+  for (std::size_t t = 0; t < bodies_.size(); ++t)
+    if (scheduler_.pending(static_cast<int>(t)) > 0) bodies_[t]->cancel(current_[t].job);
 }
 
 void Dispatcher::set_level(Worker& worker, int level) noexcept {
@@ -253,8 +277,8 @@ void Dispatcher::set_level(Worker& worker, int level) noexcept {
   if (pthread_setschedparam(worker.thread.native_handle(), SCHED_FIFO, &param) == 0) worker.level = level;
 }
 
-void Dispatcher::log(SchedulerEvent::Kind kind, int task, Time release, Time now) noexcept {
-  if (events_.size() < events_.capacity()) events_.push_back({kind, static_cast<std::uint8_t>(task), release, now});
+void Dispatcher::log(const SchedulerEvent& event) noexcept {
+  if (events_.size() < events_.capacity()) events_.push_back(event);
 }
 
 int Dispatcher::pending() noexcept {

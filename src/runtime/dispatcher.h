@@ -36,10 +36,11 @@ struct DispatcherProcessor {
 
 /// An event as the core saw it: enough to replay the run.
 struct SchedulerEvent {
-  enum class Kind : std::uint8_t { release, complete, failed };
+  enum class Kind : std::uint8_t { release, complete, failed, expire };
   Kind kind = Kind::release;
   std::uint8_t task = 0;
-  Time release{}, now{};
+  Time release{}, now{};  ///< release: of the job that was released, whose stage ended
+  std::uint64_t job = 0;  ///< whose deadline came
 };
 
 struct DispatcherConfig {
@@ -54,6 +55,7 @@ struct DispatcherConfig {
 /// released = completed + dropped + failed, once nothing is pending.
 struct JobCounts {
   std::int64_t released = 0, completed = 0, late = 0, dropped = 0, failed = 0;
+  std::int64_t abandoned = 0;  ///< of the dropped: in progress at their deadline
 };
 
 class Dispatcher {
@@ -67,12 +69,14 @@ class Dispatcher {
 
   /// From the release thread. No allocation; takes the core's lock for the length of one event.
   void release(int task, Time release) noexcept;
+  /// From the release thread: the deadline of a job has come (Scheduler::expire).
+  void expire(int task, std::uint64_t job) noexcept;
 
   /// Jobs not over yet, of all tasks.
   [[nodiscard]] int pending() noexcept;
   /// At the end of a run: frames that still wait are dropped.
   void drop_waiting() noexcept;
-  /// Asks the stages in progress to give up soon; their jobs fail.
+  /// Asks the jobs in progress to give up soon; they fail.
   void cancel() noexcept;
   /// Exact, whatever the collector got to see.
   [[nodiscard]] JobCounts counts(int task) noexcept;
@@ -92,7 +96,7 @@ class Dispatcher {
   /// Carries out decisions, under the lock; workers to wake are left in wake_.
   void apply(const Decisions& decisions, Time now) noexcept;
   void over(const Decision& decision, Time now) noexcept;
-  void log(SchedulerEvent::Kind kind, int task, Time release, Time now) noexcept;
+  void log(const SchedulerEvent& event) noexcept;
   void set_level(Worker& worker, int level) noexcept;
 
   DispatcherConfig config_;
@@ -100,7 +104,7 @@ class Dispatcher {
   Scheduler scheduler_;
   pthread_mutex_t lock_{};
   Decisions decisions_;
-  std::vector<JobRecord> current_;               ///< per task: the job in progress
+  std::vector<JobRecord> current_;               ///< per task: the job in progress, or the last one
   std::vector<JobCounts> counts_;                ///< per task
   std::vector<std::vector<Worker*>> worker_of_;  ///< [task][processor]
   std::vector<std::unique_ptr<Worker>> workers_;

@@ -19,8 +19,9 @@ class JobBody {
   /// Of the job that has just completed; null if there is none. The collector swaps it against an empty one that keeps
   /// its capacity.
   virtual Result* result() noexcept { return nullptr; }
-  /// Asks a stage in progress to give up soon. From any thread.
-  virtual void cancel() noexcept {}
+  /// Asks a job in progress to give up soon: its stage fails, or the next one does. From any thread; may come before
+  /// begin(job) and after the job's end.
+  virtual void cancel(std::uint64_t /*job*/) noexcept {}
   /// Runs everything once before the clock starts, on the thread that will run `stage` later.
   virtual void warm_up(int stage) = 0;
 };

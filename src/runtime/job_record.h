@@ -20,7 +20,7 @@ struct JobRecord {
     std::uint8_t slot = 0;
   };
   std::uint8_t task = 0;
-  std::uint8_t stages = 0;  ///< that were begun
+  std::uint8_t stages = 0;  ///< that were begun; of a dropped job: 0, or it was given up
   JobFate fate = JobFate::completed;
   bool late = false;        ///< completed after its deadline
   bool stalled = false;     ///< missed, and a stall of the machine explains it (set by the collector)

@@ -30,11 +30,19 @@ PipelineBody::PipelineBody(Engine& engine, const TaskSpec& task, const LoadReque
 }
 
 std::int64_t PipelineBody::begin(std::uint64_t job) noexcept {
+  job_ = job;
   frame_ = &frames_[job % frames_.size()];
   return frame_->index;
 }
 
+void PipelineBody::cancel(std::uint64_t job) noexcept {
+  cancelled_ = job;
+  pipeline_.executable().cancel();
+}
+
 bool PipelineBody::stage(int index) noexcept {
+  pipeline_.executable().rearm();  // before the look: what is asked for after it stops the run
+  if (cancelled_ == job_) return false;
   switch (index) {
     case 0: return pipeline_.pre(*frame_);
     case 1: return pipeline_.infer();

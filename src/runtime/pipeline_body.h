@@ -5,6 +5,7 @@
 #include "data/source.h"
 #include "runtime/job_body.h"
 
+#include <atomic>
 #include <vector>
 
 namespace rtmdl {
@@ -19,13 +20,17 @@ class PipelineBody final : public JobBody {
   std::int64_t begin(std::uint64_t job) noexcept override;
   bool stage(int index) noexcept override;
   Result* result() noexcept override { return &result_; }
-  void cancel() noexcept override { pipeline_.executable().cancel(); }
+  void cancel(std::uint64_t job) noexcept override;
   void warm_up(int stage) override;
   void prepare(Result& result) const { pipeline_.prepare(result); }
 
  private:
+  static constexpr std::uint64_t kNoJob = ~std::uint64_t{0};
+
   Pipeline pipeline_;
   std::vector<Frame> frames_;
+  std::uint64_t job_ = kNoJob - 1;
+  std::atomic<std::uint64_t> cancelled_{kNoJob};  ///< the job that is to be given up, if it is still in progress
   const Frame* frame_ = nullptr;
   Result result_;
 };

@@ -23,9 +23,13 @@ void sleep_until(Time when) noexcept {
   }
 }
 
-struct Next {
-  std::uint64_t job = 0;
-  Time nominal{}, actual{};
+/// A task's releases, or the deadlines of its jobs.
+struct Grid {
+  int task = 0;
+  bool deadlines = false;
+  std::uint64_t job = 0;  ///< the next one
+  Time nominal{};         ///< its release
+  Time when{};
 };
 
 }  // namespace
@@ -37,28 +41,30 @@ Duration play_releases(Dispatcher& dispatcher, const std::vector<ReleaseSpec>& t
   std::atomic<bool> done{false};
   std::thread thread([&] {
     place_current_thread(placement);
-    std::vector<Next> next(tasks.size());
-    const auto advance = [&](std::size_t i) {
-      Next& n = next[i];
-      n.nominal = start + nominal_release(tasks[i].offset, tasks[i].period, n.job);
-      n.actual = n.nominal + release_jitter(seed, static_cast<int>(i), n.job, tasks[i].jitter);
-      ++n.job;
+    std::vector<Grid> grids;
+    for (const bool deadlines : {true, false})
+      for (std::size_t i = 0; i < tasks.size(); ++i)
+        if (!deadlines || tasks[i].abort_at) grids.push_back({static_cast<int>(i), deadlines, 0, {}, {}});
+    const auto place = [&](Grid& g) {
+      const ReleaseSpec& task = tasks[static_cast<std::size_t>(g.task)];
+      g.nominal = start + nominal_release(task.offset, task.period, g.job);
+      g.when = g.nominal + (g.deadlines ? *task.abort_at : release_jitter(seed, g.task, g.job, task.jitter));
+      if (g.nominal >= end) g.when = Time::max();
     };
-    for (std::size_t i = 0; i < tasks.size(); ++i) advance(i);
+    for (Grid& g : grids) place(g);
     while (!context.stopping()) {
-      const auto first =
-          std::min_element(next.begin(), next.end(), [](const Next& a, const Next& b) { return a.actual < b.actual; });
-      const bool over = std::all_of(next.begin(), next.end(), [&](const Next& n) { return n.nominal >= end; });
-      if (over) break;  // the last periods are played to their end below
+      Grid& first =
+          *std::min_element(grids.begin(), grids.end(), [](const Grid& a, const Grid& b) { return a.when < b.when; });
+      if (first.when == Time::max()) break;  // the last periods are played to their end below
       const Time now = MonotonicClock::now();
-      if (first->actual > now) {
-        sleep_until(std::min(first->actual, now + kNap));
+      if (first.when > now) {
+        sleep_until(std::min(first.when, now + kNap));
         continue;
       }
-      const auto i = static_cast<std::size_t>(first - next.begin());
-      if (first->nominal < end) dispatcher.release(static_cast<int>(i), first->nominal);
-      if (first->nominal >= end) first->actual = Time::max();
-      else advance(i);
+      if (first.deadlines) dispatcher.expire(first.task, first.job);
+      else dispatcher.release(first.task, first.nominal);
+      ++first.job;
+      place(first);
     }
     while (!context.stopping() && MonotonicClock::now() < end) sleep_until(std::min(end, MonotonicClock::now() + kNap));
     done = true;

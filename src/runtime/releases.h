@@ -12,6 +12,7 @@ namespace rtmdl {
 
 struct ReleaseSpec {
   Duration period{}, offset{}, jitter{};
+  std::optional<Duration> abort_at{};  ///< after the nominal release: the job's deadline, where it is then given up
 };
 
 /// `placement` is of the release thread: on the core of the first stages, waking them is a switch and not an interrupt

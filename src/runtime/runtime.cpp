@@ -101,6 +101,7 @@ DispatcherConfig dispatcher_config(const RunConfig& config, bool realtime) {
     t.priority = task.priority;
     t.utilisation = task.utilisation;
     t.queue = task.spec->queue;
+    if (!config.system_defaults) t.late = task.spec->late;
     if (config.system_defaults) {
       d.scheduler.processors.push_back({false, 1});
       d.processors.push_back({});
@@ -138,7 +139,8 @@ void mark_stalled(RunOutcome& outcome, const std::vector<RunTask>& tasks) {
   }
   if (outcome.stalls.empty()) return;
   for (JobRecord& r : outcome.records) {
-    if (!r.missed() || r.fate == JobFate::failed) continue;
+    // How late a job that failed or was given up would have been, nobody knows.
+    if (!r.missed() || r.fate == JobFate::failed || (r.fate == JobFate::dropped && r.stages > 0)) continue;
     const Duration stalled = stalled_within(outcome.stalls, r.release, r.finish);
     const Duration deadline = tasks[r.task].spec->deadline;
     // A late job is explained if it would have been in time without the stall; a dropped one if a stall hit while it
@@ -180,6 +182,7 @@ void report_tasks(RunOutcome& outcome, const RunConfig& config, Dispatcher& disp
     t.released = c.released;
     t.completed = c.completed;
     t.dropped = c.dropped;
+    t.abandoned = c.abandoned;
     t.failed = c.failed;
     t.missed = c.late + c.dropped + c.failed;
     t.response = response_times(responses[i]);
@@ -229,7 +232,8 @@ RunOutcome run(Engine& engine, const RunConfig& config, std::uint64_t seed, cons
     Result sample;
     bodies.back()->prepare(sample);
     d.result_capacity.push_back(std::clamp<std::size_t>(kResultBytes / bytes_of(sample), 16, kMostResults));
-    releases.push_back({task.spec->period, task.spec->offset, task.spec->jitter});
+    releases.push_back({task.spec->period, task.spec->offset, task.spec->jitter, {}});
+    if (d.scheduler.tasks[i].late == Late::abort) releases.back().abort_at = task.spec->deadline;
     context.report(fmt::format("loading {}", task.spec->name),
                    static_cast<double>(i + 1) / static_cast<double>(config.tasks.size()));
     if (context.stopping()) break;

@@ -6,8 +6,10 @@
 #include <algorithm>
 #include <bit>
 #include <numeric>
+#include <utility>
 
-// Why no event makes more decisions than Decisions holds (16). Between events, on every processor, (a) a free slot
+// Why no event makes more decisions than Decisions holds. Skipped jobs aside, of which there are at most kMaxTasks ·
+// kMaxQueue, events make at most four. Between events, on every processor, (a) a free slot
 // means an empty ready queue and (b) no ready stage beats a running one. An event makes at most one stage ready and
 // frees at most one slot.
 //   release:  one drop; the stage that becomes ready may preempt: preempt + start. At most 3.
@@ -17,12 +19,12 @@
 //             start. At most 4. One start a dispatch over another stage is enough: what stays ready is no more urgent
 //             than what was ready before, which beat no running stage, or than what has just started. A preempted stage
 //             does not go back to the ready queue.
+//   expire:   a cancellation; or, between stages, an abandoned job, and then as after its last stage. At most 4.
 //   drop_waiting: at most kMaxQueue drops.
 
 namespace rtmdl {
 namespace {
 
-static_assert(kMaxQueue <= 16, "drop_waiting must fit in Decisions");
 static_assert(kMaxTasks <= 64, "ready queues are 64-bit masks");
 
 bool has_ranks(Policy policy) noexcept { return policy != Policy::edf && policy != Policy::fifo; }
@@ -118,6 +120,7 @@ void Scheduler::reset(const SchedulerConfig& config) {
     t = {};
     t.deadline = from.deadline;
     t.queue = static_cast<std::uint8_t>(from.queue);
+    t.late = from.late;
     t.stages = static_cast<std::uint8_t>(from.stage_processors.size());
     for (std::size_t s = 0; s < from.stage_processors.size(); ++s) {
       t.processors[s] = static_cast<std::uint8_t>(from.stage_processors[s]);
@@ -154,6 +157,23 @@ int Scheduler::best_ready(const ProcessorState& p) const noexcept {
     if (tasks_[static_cast<std::size_t>(task)].key < tasks_[static_cast<std::size_t>(best)].key) best = task;
   }
   return best;
+}
+
+/// Jobs that would begin at or after their deadline are skipped on the way, where their task says so.
+int Scheduler::best_in_time(ProcessorState& p, Time now, Decisions& out) noexcept {
+  while (true) {
+    const int best = best_ready(p);
+    if (best < 0) return best;
+    TaskState& t = tasks_[static_cast<std::size_t>(best)];
+    if (t.late == Late::finish || t.begun || now < t.ring[t.head].release + t.deadline) return best;
+    drop_oldest(best, out);
+    if (t.waiting > 0) {
+      take_key(t, t.ring[t.head], true);
+    } else {
+      p.ready &= ~(std::uint64_t{1} << t.bit);
+      t.state = State::idle;
+    }
+  }
 }
 
 bool Scheduler::beats(int ready, int started) const noexcept {
@@ -193,13 +213,13 @@ void Scheduler::begin(int task, int processor, int slot, Decisions& out) noexcep
   decide(Decision::Kind::start, task, out);
 }
 
-void Scheduler::dispatch(int processor, Decisions& out) noexcept {
+void Scheduler::dispatch(int processor, Time now, Decisions& out) noexcept {
   ProcessorState& p = processors_[static_cast<std::size_t>(processor)];
-  int best = best_ready(p);
+  int best = best_in_time(p, now, out);
   for (int s = 0; s < p.slots && best >= 0; ++s) {
     if (p.depth[static_cast<std::size_t>(s)] != 0) continue;
     begin(best, processor, s, out);
-    best = best_ready(p);
+    best = best_in_time(p, now, out);
   }
   if (!p.preemptive) return;
   // The least urgent of the slots' tops gives way, whether it runs or would go on now that what was started over it has
@@ -240,7 +260,7 @@ void Scheduler::drop_oldest(int task, Decisions& out) noexcept {
   --t.waiting;
 }
 
-void Scheduler::release(int task, Time release, Time, Decisions& out) noexcept {
+void Scheduler::release(int task, Time release, Time now, Decisions& out) noexcept {
   TaskState& t = tasks_[static_cast<std::size_t>(task)];
   if (t.waiting == t.queue) drop_oldest(task, out);
   t.ring[(t.head + t.waiting++) % kMaxQueue] = {release, t.released++};
@@ -250,7 +270,25 @@ void Scheduler::release(int task, Time release, Time, Decisions& out) noexcept {
   } else {
     take_key(t, t.ring[t.head], true);
   }
-  dispatch(t.processor, out);
+  dispatch(t.processor, now, out);
+}
+
+/// The job in progress, whose stage is on no slot any more, is over; the task's next one becomes ready.
+void Scheduler::end_job(int task, Decision::Kind kind, Time now, Decisions& out) noexcept {
+  TaskState& t = tasks_[static_cast<std::size_t>(task)];
+  out.push({.kind = kind,
+            .late = now > t.current.release + t.deadline,
+            .task = static_cast<std::uint8_t>(task),
+            .stage = t.stage,
+            .processor = t.processor,
+            .slot = t.slot,
+            .level = t.level,
+            .job = t.current.number,
+            .release = t.current.release});
+  t.begun = false;
+  t.state = State::idle;
+  t.stage = 0;
+  if (t.waiting > 0) enqueue(task);
 }
 
 void Scheduler::complete(int task, Time now, bool ok, Decisions& out) noexcept {
@@ -262,29 +300,36 @@ void Scheduler::complete(int task, Time now, bool ok, Decisions& out) noexcept {
   const auto top = bottom + p.depth[t.slot]--;
   const auto me = std::find(bottom, top, static_cast<std::uint8_t>(task));
   std::copy(me + 1, top, me);
-  if (ok && t.stage + 1 < t.stages) {
+  const bool cancelled = std::exchange(t.cancelled, false);
+  const bool last = t.stage + 1 == t.stages;
+  const bool too_late = t.late == Late::abort && now >= t.current.release + t.deadline;
+  if (ok && last) {
+    end_job(task, Decision::Kind::finish, now, out);
+  } else if (cancelled || (ok && too_late)) {
+    end_job(task, Decision::Kind::abandon, now, out);
+  } else if (!ok) {
+    end_job(task, Decision::Kind::fail, now, out);
+  } else {
     ++t.stage;
     enqueue(task);
-  } else {
-    Decision d{.kind = ok ? Decision::Kind::finish : Decision::Kind::fail,
-               .late = now > t.current.release + t.deadline,
-               .task = static_cast<std::uint8_t>(task),
-               .stage = t.stage,
-               .processor = t.processor,
-               .slot = t.slot,
-               .level = t.level,
-               .job = t.current.number,
-               .release = t.current.release};
-    out.push(d);
-    t.begun = false;
-    t.state = State::idle;
-    t.stage = 0;
-    if (t.waiting > 0) enqueue(task);
   }
   const int joined = t.processor;
   const bool elsewhere = t.state == State::ready && joined != left;
-  dispatch(left, out);
-  if (elsewhere) dispatch(joined, out);
+  dispatch(left, now, out);
+  if (elsewhere) dispatch(joined, now, out);
+}
+
+void Scheduler::expire(int task, std::uint64_t job, Time now, Decisions& out) noexcept {
+  TaskState& t = tasks_[static_cast<std::size_t>(task)];
+  if (t.late != Late::abort || !t.begun || t.current.number != job || t.cancelled) return;
+  if (t.state != State::ready) {
+    t.cancelled = true;
+    decide(Decision::Kind::cancel, task, out);
+    return;
+  }
+  processors_[t.processor].ready &= ~(std::uint64_t{1} << t.bit);
+  end_job(task, Decision::Kind::abandon, now, out);
+  if (t.state == State::ready) dispatch(t.processor, now, out);
 }
 
 int Scheduler::pending(int task) const noexcept {

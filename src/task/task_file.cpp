@@ -203,7 +203,11 @@ void parse_bindings(const ConfigNode& node, TaskSpec& task) {
 void parse_timing(const ConfigNode& node, TaskSpec& task) {
   if (!node["period"].present()) node.fail("has no period: write for instance `period: 33.3 ms`");
   task.period = positive_duration(node["period"]);
-  if (node["queue"].present()) task.queue = static_cast<int>(node["queue"].integer(1, 64));
+  if (node["queue"].present()) task.queue = static_cast<int>(node["queue"].integer(1, kMaxQueue));
+  if (const ConfigNode late = node["late"]; late.present()) {
+    const std::string text = late.one_of({"finish", "skip", "abort"});
+    task.late = text == "skip" ? Late::skip : text == "abort" ? Late::abort : Late::finish;
+  }
   task.deadline = task.period;
   if (const ConfigNode deadline = node["deadline"]; deadline.present()) {
     task.deadline = positive_duration(deadline);
@@ -224,7 +228,7 @@ void parse_timing(const ConfigNode& node, TaskSpec& task) {
 TaskSpec parse_task(const ConfigNode& node) {
   node.require_map("a task such as {name: faces, model: faces.onnx, period: 33 ms, …}");
   node.allow({"name", "model", "variants", "data", "pre", "post", "shapes", "state", "inputs", "period", "deadline",
-              "jitter", "offset", "miss_rate", "hard", "queue", "accuracy", "scale"});
+              "jitter", "offset", "miss_rate", "hard", "queue", "late", "accuracy", "scale"});
   TaskSpec task;
   task.where = node;
   if (!node["name"].present()) node.fail("has no name");

@@ -93,6 +93,8 @@ struct Box {
       }
       result.observed.options.push_back(times);
     }
+    const double seconds = to_seconds(length);
+    result.observed.stalls = {seconds, problem.stalls.per_second * seconds, problem.stalls.lasting};
     result.tasks[0].missed += stalled;
     result.tasks[0].stalled += stalled;
     return result;
@@ -221,6 +223,17 @@ TEST(Calibrate, SetsMissesAsideThatStallsExplainButShowsThem) {
   const CalibratedTask& a = c.rounds[0].strategies[0].tasks[0];
   EXPECT_GT(a.measured[0], 0.2);
   EXPECT_LT(a.unstalled[0], 0.02);
+}
+
+TEST(Calibrate, PredictsStallsOnceItHasSeenThemAndDoesNotPlanAroundThem) {
+  Box box{profiled(), {}, {}};
+  box.problem.stalls = {2, {{30ms, 30ms}}};
+  const Calibration c = calibrated(box);
+  EXPECT_TRUE(c.settled);
+  const CalibratedTask& a = c.rounds.back().strategies.front().tasks[0];
+  EXPECT_GT(a.corrected, 0.03) << "its limit is 1 %";
+  EXPECT_NEAR(a.corrected, (a.measured[0] + a.measured[1]) / 2, 0.025);
+  EXPECT_EQ(c.correction.stalls.count, 2 * c.correction.stalls.seconds);
 }
 
 TEST(Calibrate, PlaysNeighboursOnlyWhereThePredictionFails) {

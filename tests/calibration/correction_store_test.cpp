@@ -38,6 +38,7 @@ ModelCorrection some() {
   ModelCorrection c;
   c.options = {{"faces", "int8", "gpu", 1, {{1ms, 2ms}, {4ms, 3ms}, {1us, 2us}}}};
   c.processors = {{"cpu", 1.25, 5, 8us, 20us, 300, {2, 50, 700}}, {"gpu", 0.75, 1, 30us, 90us, 100}};
+  c.stalls = {60, 90, {{1ms, 0ms}, {2ms, 3ms}}};
   return c;
 }
 
@@ -74,6 +75,9 @@ TEST_F(CorrectionStore, GivesBackWhatWasSaved) {
   EXPECT_EQ(c.processors[0].moments.correlation(), some().processors[0].moments.correlation());
   EXPECT_GT(c.processors[0].moments.correlation(), 0);
   EXPECT_EQ(c.processors[1].moments.pairs, 0);
+  EXPECT_EQ(c.stalls.seconds, 60);
+  EXPECT_EQ(c.stalls.count, 90);
+  EXPECT_EQ(c.stalls.lasting, some().stalls.lasting);
   EXPECT_TRUE(warnings.empty());
 }
 
@@ -82,7 +86,7 @@ TEST_F(CorrectionStore, KnowsNothingOfAnotherMachineEngineLayoutOrModel) {
   save_correction(store, box, task_file(), profile(), some());
   const auto nothing = [&](const CalibratedBox& on, const TaskFile& of, const std::vector<TaskProfile>& p) {
     const ModelCorrection c = load_correction(store, on, of, p, context);
-    return c.options.empty() && c.processors.empty();
+    return c.options.empty() && c.processors.empty() && c.stalls.seconds == 0;
   };
   EXPECT_TRUE(nothing({"another", "engine 1"}, task_file(), profile()));
   EXPECT_TRUE(nothing({"this machine", "engine 2"}, task_file(), profile()));

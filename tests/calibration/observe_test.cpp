@@ -111,6 +111,31 @@ TEST(Observe, AStallBelongsToTheStageThatWasRunning) {
   EXPECT_THAT(o.options[1].stages[0], ElementsAre(4ms));
 }
 
+TEST(Observe, TellsStallsByProcessorThoseOfSeveralCoresAsOne) {
+  const std::vector<JobRecord> jobs;
+  const std::vector<Stall> stalls{{at(10ms), at(12ms), 0},
+                                  {at(11ms), at(14ms), 1},
+                                  {at(20ms), at(21ms), 1},
+                                  {at(30ms), at(31ms), 7},
+                                  {at(6s), at(7s), 1}};
+  const Observation o = observe({jobs, stalls, {{0}, {1}}, 1, {at(0ms), at(5s)}}, problem(), Choices(3));
+  EXPECT_EQ(o.stalls.seconds, 5);
+  EXPECT_EQ(o.stalls.count, 2) << "none of our processors has core 7";
+  EXPECT_THAT(o.stalls.lasting, ElementsAre(ElementsAre(2ms, 3ms), ElementsAre(0ms, 1ms)));
+  EXPECT_EQ(observe({jobs, stalls, {{0}, {1}}, 1}, problem(), Choices(3)).stalls.count, 0) << "nobody looked";
+}
+
+TEST(Observe, DoesNotTakeTheKernelsThrottlingForAStall) {
+  PlanProblem p = problem();
+  p.processors[0].realtime_share = 0.95;
+  std::vector<JobRecord> jobs;
+  for (int k = 0; k < 96; ++k)
+    jobs.push_back(job(0, static_cast<std::uint64_t>(k), k * 10ms, {{k * 10ms, k * 10ms + 9900us}}));
+  const std::vector<Stall> stalls{{at(500ms), at(510ms), 0}, {at(955ms), at(1005ms), 0}, {at(970ms), at(980ms), 1}};
+  const Observation o = observe({jobs, stalls, {{0}, {1}}, 1, {at(0ms), at(2s)}}, p, Choices(3));
+  EXPECT_THAT(o.stalls.lasting, ElementsAre(ElementsAre(10ms, 0ms), ElementsAre(0ms, 10ms)));
+}
+
 TEST(Observe, CountsOnlyWholeJobs) {
   std::vector<JobRecord> jobs{job(2, 0, 0ms, {{0ms, 1ms}, {1ms, 2ms}}), job(2, 1, 10ms, {{10ms, 11ms}}),
                               job(2, 2, 20ms, {})};

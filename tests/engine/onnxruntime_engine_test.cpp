@@ -147,6 +147,25 @@ TEST_F(OnnxRuntimeEngineTest, FeedsStateBackAndResetsIt) {
   EXPECT_EQ(model->output(0).as<float>()[0], probabilities[0]);
 }
 
+TEST_F(OnnxRuntimeEngineTest, ACancelledModelRunsAgainOnceItIsRearmed) {
+  LoadRequest request;
+  request.model = asset("blazeface_128.onnx");
+  const auto model = engine_->load(request);
+  ASSERT_TRUE(model->run());
+  const auto bytes = [&] {
+    const auto out = model->output(0).bytes;
+    return std::vector<std::byte>(out.begin(), out.end());
+  };
+  const std::vector<std::byte> before = bytes();
+  model->cancel();
+  EXPECT_FALSE(model->run());
+  EXPECT_FALSE(model->run()) << "until it is rearmed";
+  EXPECT_STRNE(model->last_error(), "");
+  model->rearm();
+  ASSERT_TRUE(model->run());
+  EXPECT_EQ(bytes(), before);
+}
+
 TEST_F(OnnxRuntimeEngineTest, TwoThreadsGiveTheSameResults) {
   LoadRequest r;
   r.model = asset("ppocr_det.onnx");

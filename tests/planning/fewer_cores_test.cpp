@@ -72,6 +72,13 @@ TEST(FewerCores, AProcessorWithoutCoresBecomesOneWithTheLast) {
   EXPECT_EQ(options[2].stages[1].processor, 0);
 }
 
+TEST(FewerCores, StallsStayWithTheirProcessors) {
+  Box box;
+  box.problem.stalls = {1, {{1ms, 2ms, 3ms}}};
+  const PlanProblem p = with_cores(box.problem, box.processors, 2);
+  EXPECT_EQ(p.stalls.lasting, (std::vector<std::vector<Duration>>{{1ms, 3ms}})) << "gpu is gone";
+}
+
 TEST(FewerCores, SlotsAndThreadsAreThoseOfTheCoresThatStay) {
   Box box;
   box.problem.processors[0].slots = 1;

@@ -174,7 +174,7 @@ TEST(ModelCorrection, AFreshMeasurementReplacesAnOlderOneAndAShortOneJoinsIt) {
 TEST(ModelCorrection, KeepsTheNewestJobs) {
   Observation seen;
   seen.options = {times("source", "gpu", kMostCorrected, 1ms, 8ms, 2ms)};
-  append(seen, {{times("source", "gpu", 10, 1ms, 9ms, 2ms)}, {}, {}, {}});
+  append(seen, {{times("source", "gpu", 10, 1ms, 9ms, 2ms)}, {}, {}, {}, {}});
   const ModelCorrection correction = correction_from(problem(), seen);
   ASSERT_EQ(correction.options.size(), 1u);
   EXPECT_EQ(correction.options[0].jobs(), kMostCorrected);
@@ -189,9 +189,28 @@ TEST(ModelCorrection, GivesProcessorsTheCorrelationOfTheirMoments) {
   EXPECT_NEAR(p.processors[0].correlation, 0.5, 1e-9)
       << "both of a pair take the moment's quantile in a quarter of cases";
   EXPECT_EQ(p.processors[1].correlation, 0) << "100 pairs tell nothing";
-  append(seen, {{}, {}, {{0, 3000, 100}}, {}});
+  append(seen, {{}, {}, {{0, 3000, 100}}, {}, {}});
   EXPECT_NEAR(corrected(correction_from(problem(), seen)).processors[0].correlation, 0.25, 1e-9);
   EXPECT_EQ(merged(correction, correction_from(problem(), {})).processors[0].moments.pairs, 5000) << "nothing newer";
+  Observation little;
+  little.moments = {{0, 10, 50}, {}};
+  EXPECT_EQ(merged(correction, correction_from(problem(), little)).processors[0].moments.pairs, 5050) << "too little";
+}
+
+TEST(ModelCorrection, PredictsStallsAsOftenAsTheyCame) {
+  Observation seen;
+  seen.stalls = {10, 40, {{1ms, 2ms}, {0ms, 3ms}}};
+  append(seen, {{}, {}, {}, {10, 0, {}}, {}});
+  const ModelCorrection once = correction_from(problem(), seen);
+  EXPECT_EQ(corrected(once).stalls.per_second, 2);
+  EXPECT_EQ(corrected(once).stalls.lasting, seen.stalls.lasting);
+  EXPECT_EQ(corrected(merged(once, once)).stalls.per_second, 2);
+  Observation quiet;
+  quiet.stalls = {2 * kStallMemory, 0, {}};
+  const ModelCorrection later = merged(once, correction_from(problem(), quiet));
+  EXPECT_LE(later.stalls.seconds, kStallMemory);
+  EXPECT_LT(corrected(later).stalls.per_second, 0.05) << "long ago";
+  EXPECT_EQ(corrected(correction_from(problem(), quiet)).stalls.per_second, 0);
 }
 
 }  // namespace

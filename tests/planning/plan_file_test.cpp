@@ -97,6 +97,22 @@ TEST_F(PlanFile, RefusesAFrontOfAnotherProblem) {
   EXPECT_THAT(refusal(), HasSubstr("a point of its front is of another problem"));
 }
 
+TEST_F(PlanFile, KeyTellsWhatPlansDependOn) {
+  const PlanOptions options;
+  const std::string key = plan_key(problem_, options);
+  EXPECT_EQ(plan_key(problem_, options), key);
+  const auto changed = [&](const auto& change) {
+    PlanProblem other = problem_;
+    change(other);
+    return plan_key(other, options) != key;
+  };
+  EXPECT_TRUE(changed([](PlanProblem& p) { p.tasks[0].late = Late::skip; }));
+  EXPECT_TRUE(changed([](PlanProblem& p) { p.processors[0].correlation = 0.5; }));
+  EXPECT_TRUE(changed([](PlanProblem& p) { p.stalls.per_second = 1; }));
+  EXPECT_TRUE(changed([](PlanProblem& p) { p.stalls.lasting = {{Duration(5)}}; }));
+  EXPECT_TRUE(changed([](PlanProblem& p) { p.tasks[0].queue = 7; }));
+}
+
 TEST_F(PlanFile, RefusesPrioritiesThatAreNone) {
   replace("\"priority\": 1", "\"priority\": 2");
   EXPECT_THAT(refusal(), HasSubstr("each once; delete it and run `rtmdl plan` again"));

@@ -220,7 +220,7 @@ TEST(ResponseBounds, HoldUnderThrottling) {
     const auto bound = bounds(problem);
     Simulator simulator(problem);
     const SimulationOutcome with = simulator.run(in_order(problem), {.length = 8s});
-    const SimulationOutcome without = simulator.run(in_order(problem), {.length = 8s, .throttling = false});
+    const SimulationOutcome without = simulator.run(in_order(problem), {.length = 8s, .machine = false});
     for (std::size_t i = 0; i < problem.tasks.size(); ++i) {
       stopped += with.tasks[i].worst_response > without.tasks[i].worst_response;
       if (!bound[i]) continue;

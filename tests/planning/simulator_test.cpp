@@ -365,6 +365,104 @@ TEST(Simulator, AProcessorThatIsSeldomBusyIsNeverStopped) {
   }
 }
 
+// heavy needs 15 of every 10 ms above light, which has a deadline of 8 ms.
+TEST(Simulator, LateJobsAreFinishedSkippedOrGivenUpAsTheirTaskSays) {
+  PlanProblem problem;
+  problem.processors = {{"cpu", true, 1}};
+  problem.tasks = {task_of("urgent", 20ms, 20ms, {{0, 14ms}}), task_of("light", 20ms, 18ms, {{0, 7ms}})};
+  const auto run = [&](Late late) {
+    problem.tasks[1].late = late;
+    Simulator simulator(problem);
+    return simulator.run(in_order(problem), {.length = 1s});
+  };
+  const SimulationOutcome finished = run(Late::finish);
+  EXPECT_EQ(finished.tasks[1].completed + finished.tasks[1].dropped, 50);
+  EXPECT_GT(finished.tasks[1].completed, 0);
+  EXPECT_EQ(finished.tasks[1].missed, 50) << "21 ms of work in 20";
+  // Each begins at 14 and is cancelled at 18 with 3 ms left: it ends at 19, and the next one meets no leftovers.
+  const SimulationOutcome aborted = run(Late::abort);
+  EXPECT_EQ(aborted.tasks[1].completed, 0);
+  EXPECT_EQ(aborted.tasks[1].dropped, 50);
+  EXPECT_EQ(aborted.tasks[1].abandoned, 50);
+  EXPECT_NEAR(aborted.busy[0], 19.0 / 20, 0.01);
+  problem.tasks[0] = task_of("urgent", 40ms, 40ms, {{0, 30ms}});
+  // Of two jobs of light, the first would begin after its deadline, the second at 10 ms after its release.
+  const SimulationOutcome skipped = run(Late::skip);
+  EXPECT_EQ(skipped.tasks[1].dropped, 25);
+  EXPECT_EQ(skipped.tasks[1].abandoned, 0);
+  EXPECT_EQ(skipped.tasks[1].completed, 25);
+  EXPECT_EQ(skipped.tasks[1].missed, 25);
+}
+
+TEST(Simulator, CancelledStagesAreCutShortUnderContentionToo) {
+  PlanProblem problem;
+  problem.processors = {{"cpu", true, 1}, {"gpu", true, 1}};
+  problem.tasks = {task_of("a", 20ms, 10ms, {{0, 15ms}}), task_of("b", 20ms, 20ms, {{1, 19ms}})};
+  problem.tasks[0].late = Late::abort;
+  for (PlanTask& task : problem.tasks) task.options[0].stages[0].alone = task.options[0].stages[0].times;
+  Simulator simulator(problem);
+  const SimulationOutcome& o = simulator.run(in_order(problem), {.length = 1s});
+  EXPECT_EQ(o.tasks[0].abandoned, 50);
+  EXPECT_NEAR(o.busy[0], 11.0 / 20, 0.01);
+  EXPECT_EQ(o.tasks[1].completed, 50);
+}
+
+TEST(Simulator, CountsAddUpWhateverBecomesOfLateJobs) {
+  for (std::uint64_t seed = 0; seed < 200; ++seed) {
+    Random random(seed);
+    PlanProblem problem =
+        random_problem(random, {.most_tasks = 6, .most_processors = 3, .least_load = 1, .most_load = 2.5});
+    for (PlanTask& task : problem.tasks) task.late = static_cast<Late>(test::between(random, 0, 2));
+    if (seed % 2 == 1) {
+      problem.stalls = {20, {std::vector<Duration>(problem.processors.size(), 3ms), {8ms}}};
+      for (PlanProcessor& p : problem.processors) p.realtime_share = 0.9;
+    }
+    Simulator simulator(problem);
+    Time last{};
+    const SimulationOutcome& o = simulator.run(in_order(problem), {.length = 500ms}, [&](const SimulatedEvent& e) {
+      ASSERT_GE(e.now, last) << seed;
+      last = e.now;
+    });
+    for (std::size_t i = 0; i < problem.tasks.size(); ++i) {
+      const TaskOutcome& t = o.tasks[i];
+      ASSERT_EQ(t.released, t.completed + t.dropped) << seed;
+      ASSERT_EQ(t.released, releases_within(problem.tasks[i], 500ms)) << seed;
+      ASSERT_LE(t.abandoned, problem.tasks[i].late == Late::abort ? t.dropped : 0) << seed;
+    }
+  }
+}
+
+TEST(Simulator, StallsTakeProcessorsAwayAsOftenAndAsLongAsTheyDid) {
+  PlanProblem problem;
+  problem.processors = {{"cpu", true, 1}, {"gpu", true, 1}};
+  problem.tasks = {task_of("a", 10ms, 10ms, {{0, 1ms}}), task_of("b", 10ms, 10ms, {{1, 1ms}})};
+  problem.stalls = {2, {{20ms, 0ms}, {30ms, 0ms}}};
+  Simulator simulator(problem);
+  const SimulationOutcome with = simulator.run(in_order(problem), {.length = 500s});
+  // 1000 stalls, 25 ms on average. Jobs released more than 9 ms before a stall's end miss, and so do those (1 in 10)
+  // that it meets in progress: 1.7 of 50.
+  EXPECT_NEAR(with.tasks[0].miss_rate(), 1.7 / 50, 0.005);
+  EXPECT_EQ(with.tasks[1].missed, 0) << "the other processor";
+  EXPECT_EQ(with.tasks[0].released, with.tasks[0].completed + with.tasks[0].dropped);
+  EXPECT_EQ(simulator.run(in_order(problem), {.length = 50s, .machine = false}).tasks[0].missed, 0);
+  const SimulationOutcome again = simulator.run(in_order(problem), {.length = 500s});
+  EXPECT_EQ(again.tasks[0].missed, with.tasks[0].missed) << "seeded";
+}
+
+TEST(Simulator, StallsAndThrottlingGoTogether) {
+  PlanProblem problem;
+  problem.processors = {{.name = "cpu", .realtime_share = 0.95}};
+  problem.tasks = {task_of("long", 10s, 10s, {{0, 2s}}), task_of("short", 400ms, 400ms, {{0, 40ms}})};
+  problem.stalls = {5, {{30ms}}};
+  Simulator simulator(problem);
+  const SimulationOutcome& o = simulator.run({{0, 2}, {0, 1}}, {.length = 100s});
+  EXPECT_EQ(o.tasks[0].released, o.tasks[0].completed + o.tasks[0].dropped);
+  EXPECT_EQ(o.tasks[1].released, o.tasks[1].completed + o.tasks[1].dropped);
+  // Without stalls 2 s + 6 · 40 ms + 2 · 50 ms; with 15 % of the time away, and so less throttling, up to a fifth more.
+  EXPECT_GT(o.tasks[0].worst_response, 2340ms);
+  EXPECT_LT(o.tasks[0].worst_response, 3200ms);
+}
+
 TEST(Simulator, RefusesATaskWithNothingToChooseFrom) {
   PlanProblem problem = two_tasks();
   problem.tasks[1].options.clear();

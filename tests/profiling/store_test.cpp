@@ -109,7 +109,8 @@ TEST_F(StoreTest, KnowsNothingOfOtherKeys) {
 TEST_F(StoreTest, GivesBackWhatRunsShowedAfterReopening) {
   const StoredRunTimes times{"a", "faces int8 on gpu", {{Duration(3), Duration(1)}, {Duration(2), Duration(9)}}};
   const StoredSpeed speed{"p", "gpu", 1.25, 7, Duration(8000), Duration(20000), 99, 0.5, 12.5, 400};
-  Store(file).put_corrections({times}, {speed});
+  const StoredStalls stalls{"s", "stalls", 12.5, 30, {{Duration(5), Duration(0)}, {Duration(7), Duration(8)}}};
+  Store(file).put_corrections({times}, {speed}, {stalls});
   Store store(file);
   ASSERT_TRUE(store.run_times("a"));
   EXPECT_EQ(store.run_times("a")->stages, times.stages);
@@ -123,6 +124,11 @@ TEST_F(StoreTest, GivesBackWhatRunsShowedAfterReopening) {
   EXPECT_EQ(store.speed("p")->moment_products, 0.5);
   EXPECT_EQ(store.speed("p")->moment_weights, 12.5);
   EXPECT_EQ(store.speed("p")->moment_pairs, 400);
+  ASSERT_TRUE(store.stalls("s"));
+  EXPECT_EQ(store.stalls("s")->seconds, 12.5);
+  EXPECT_EQ(store.stalls("s")->count, 30);
+  EXPECT_EQ(store.stalls("s")->lasting, stalls.lasting);
+  EXPECT_FALSE(store.stalls("p"));
   EXPECT_FALSE(store.run_times("p"));
   EXPECT_FALSE(store.speed("a"));
   store.put_corrections({{"a", "faces int8 on gpu", {{Duration(5)}}}}, {});
@@ -132,7 +138,7 @@ TEST_F(StoreTest, GivesBackWhatRunsShowedAfterReopening) {
 TEST_F(StoreTest, RefusesACorrectionThatMakesNoSense) {
   Store store(file);
   store.put_corrections({{"a", "faces int8 on gpu", {{Duration(3)}, {Duration(2)}}}},
-                        {{"p", "gpu", 1.25, 7, {}, {}, 0}});
+                        {{"p", "gpu", 1.25, 7, {}, {}, 0}}, {{"s", "stalls", 1, 1, {{Duration(1), Duration(2)}}}});
   for (const char* damage :
        {"UPDATE run_times SET stages = 3", "UPDATE run_times SET stages = 0",
         "UPDATE run_times SET stages = 2, ns = x'ffffffffffffffff0000000000000000'", "UPDATE run_times SET ns = x''"}) {
@@ -148,6 +154,18 @@ TEST_F(StoreTest, RefusesACorrectionThatMakesNoSense) {
   }
 }
 
+TEST_F(StoreTest, RefusesStallsThatMakeNoSense) {
+  Store store(file);
+  store.put_corrections({}, {}, {{"s", "stalls", 1, 0, {}}});
+  EXPECT_TRUE(store.stalls("s")->lasting.empty());
+  store.put_corrections({}, {}, {{"s", "stalls", 1, 1, {{Duration(1), Duration(2)}}}});
+  for (const char* damage : {"UPDATE stalls SET processors = 3", "UPDATE stalls SET processors = 0",
+                             "UPDATE stalls SET processors = 2, seconds = -1", "UPDATE stalls SET seconds = 9e999"}) {
+    Database(file).execute(damage);
+    EXPECT_THAT(error_of([&] { (void)store.stalls("s"); }), HasSubstr("'stalls' is damaged")) << damage;
+  }
+}
+
 TEST_F(StoreTest, TwoMayWriteAtOnce) {
   Store first(file), second(file);
   first.put_accuracy("a", 0.5);
@@ -159,7 +177,19 @@ TEST_F(StoreTest, RefusesANewerSchemaAndNamesBothVersions) {
   { Store store(file); }
   { Database(file).execute("PRAGMA user_version = 7"); }
   EXPECT_THAT(error_of([&] { Store store(file); }),
-              AllOf(HasSubstr(file.string()), HasSubstr("schema 7"), HasSubstr("up to 5"), HasSubstr("newer")));
+              AllOf(HasSubstr(file.string()), HasSubstr("schema 7"), HasSubstr("up to 6"), HasSubstr("newer")));
+}
+
+TEST_F(StoreTest, TakesOverCorrectionsOfSchema4) {
+  { Store(file).put_corrections({}, {{"p", "gpu", 1.25, 7, Duration(8000), Duration(20000), 99, 0.5, 12.5, 400}}); }
+  Database(file).execute(
+      "ALTER TABLE speeds DROP COLUMN moment_products; ALTER TABLE speeds DROP COLUMN moment_weights;"
+      "ALTER TABLE speeds DROP COLUMN moment_pairs; DROP TABLE stalls; PRAGMA user_version = 4");
+  Store store(file);
+  ASSERT_TRUE(store.speed("p"));
+  EXPECT_EQ(store.speed("p")->factor, 1.25);
+  EXPECT_EQ(store.speed("p")->moment_pairs, 0);
+  EXPECT_FALSE(store.stalls("s"));
 }
 
 TEST_F(StoreTest, TakesOverAStoreOfTheFirstSchema) {
@@ -169,7 +199,7 @@ TEST_F(StoreTest, TakesOverAStoreOfTheFirstSchema) {
     old.execute(
         "ALTER TABLE families DROP COLUMN done; ALTER TABLE variants DROP COLUMN recipe;"
         "ALTER TABLE families DROP COLUMN layout; ALTER TABLE families DROP COLUMN settled;"
-        "DROP TABLE run_times; DROP TABLE speeds; PRAGMA user_version = 1");
+        "DROP TABLE run_times; DROP TABLE speeds; DROP TABLE stalls; PRAGMA user_version = 1");
     old.execute("INSERT INTO families (key, task) VALUES ('old', 'faces')");
   }
   Store store(file);

@@ -38,6 +38,7 @@ class TextExecutable final : public Executable {
     return true;
   }
   void cancel() noexcept override {}
+  void rearm() noexcept override {}
   void reset_state() noexcept override {}
   const char* last_error() const noexcept override { return ""; }
 

@@ -136,12 +136,16 @@ TEST_P(DispatcherTest, ARunReplaysFromItsLog) {
   std::map<int, JobCounts> counts;
   for (const SchedulerEvent& e : dispatcher.events()) {
     decisions.clear();
-    if (e.kind == SchedulerEvent::Kind::release) replayed.release(e.task, e.release, e.now, decisions);
-    else replayed.complete(e.task, e.now, e.kind == SchedulerEvent::Kind::complete, decisions);
+    switch (e.kind) {
+      case SchedulerEvent::Kind::release: replayed.release(e.task, e.release, e.now, decisions); break;
+      case SchedulerEvent::Kind::expire: replayed.expire(e.task, e.job, e.now, decisions); break;
+      default: replayed.complete(e.task, e.now, e.kind == SchedulerEvent::Kind::complete, decisions);
+    }
     for (const Decision& x : decisions.items()) {
       counts[x.task].completed += x.kind == Decision::Kind::finish;
       counts[x.task].late += x.kind == Decision::Kind::finish && x.late;
-      counts[x.task].dropped += x.kind == Decision::Kind::drop;
+      counts[x.task].dropped += x.kind == Decision::Kind::drop || x.kind == Decision::Kind::abandon;
+      counts[x.task].abandoned += x.kind == Decision::Kind::abandon;
       counts[x.task].failed += x.kind == Decision::Kind::fail;
     }
   }
@@ -150,6 +154,7 @@ TEST_P(DispatcherTest, ARunReplaysFromItsLog) {
     EXPECT_EQ(counts[t].completed, real.completed);
     EXPECT_EQ(counts[t].late, real.late);
     EXPECT_EQ(counts[t].dropped, real.dropped);
+    EXPECT_EQ(counts[t].abandoned, real.abandoned);
     EXPECT_EQ(counts[t].failed, real.failed);
   }
 }
@@ -231,6 +236,56 @@ TEST(DispatcherPreemption, AnUrgentJobDisplacesALongOneOnTheSameCore) {
     const JobRecord first = *dispatcher.records().front();
     EXPECT_EQ(first.task, 0) << policy_name(policy) << ": the urgent job ends first, although it came later";
   }
+}
+
+/// Three stages, of which the second goes on until its job is cancelled (or for 10 s).
+class Endless final : public JobBody {
+ public:
+  int stages() const noexcept override { return 3; }
+  std::int64_t begin(std::uint64_t job) noexcept override {
+    job_ = job;
+    return 0;
+  }
+  bool stage(int index) noexcept override {
+    if (index == 2) ++ended;
+    const Time patience = MonotonicClock::now() + std::chrono::seconds(10);
+    while (index == 1 && cancelled_ != job_ && MonotonicClock::now() < patience) std::this_thread::sleep_for(us(100));
+    return index != 1;
+  }
+  void cancel(std::uint64_t job) noexcept override { cancelled_ = job; }
+  void warm_up(int) override {}
+  std::atomic<int> ended{0};
+
+ private:
+  std::uint64_t job_ = 0;
+  std::atomic<std::uint64_t> cancelled_{~std::uint64_t{0}};
+};
+
+TEST_P(DispatcherTest, JobsInProgressAtTheirDeadlineAreGivenUpAndOthersGoOn) {
+  DispatcherConfig d = two_processors(2, GetParam());
+  for (auto& t : d.scheduler.tasks) t.period = t.deadline = std::chrono::milliseconds(20);
+  d.scheduler.tasks[1].late = Late::abort;
+  ScriptedBody other({us(10), us(10), us(10)});
+  Endless endless;
+  Dispatcher dispatcher(d, {&other, &endless});
+  const Duration period = d.scheduler.tasks[0].period;
+  play_releases(dispatcher, {{period, {}, {}, {}}, {period, {}, {}, d.scheduler.tasks[1].deadline}},
+                MonotonicClock::now() + us(2000), 10 * period, 1, {{}, GetParam() ? kFifoRelease : 0}, {});
+  wait_until_idle(dispatcher);
+  const JobCounts gone = dispatcher.counts(1), good = dispatcher.counts(0);
+  EXPECT_EQ(gone.released, 10);
+  EXPECT_EQ(gone.dropped, 10);
+  EXPECT_GT(gone.abandoned, 0) << "all that did begin";
+  EXPECT_EQ(gone.completed + gone.failed, 0);
+  EXPECT_EQ(endless.ended, 0);
+  EXPECT_EQ(good.completed + good.dropped, 10);
+  EXPECT_GT(good.completed, 0);
+  int with_stages = 0;
+  while (const JobRecord* r = dispatcher.records().front()) {
+    with_stages += r->task == 1 && r->fate == JobFate::dropped && r->stages == 2;
+    dispatcher.records().pop();
+  }
+  EXPECT_EQ(with_stages, gone.abandoned) << "their records say what they had begun";
 }
 
 TEST(DispatcherWarmUp, AFailureEndsItCleanly) {

@@ -40,6 +40,25 @@ TEST_F(PipelineBodyTest, WarmsUpPicturesOfEverySizeBeforeTheyArePlayed) {
                     HasSubstr("`crop` reaches beyond it")));
 }
 
+TEST_F(PipelineBodyTest, GivesUpOnlyTheJobThatWasCancelled) {
+  const TaskSpec spec = task("{source: synthetic, shape: [1, 1, 2, 2]}", "{}");
+  const auto source = open_source(spec.data, 1);
+  PipelineBody body(engine, spec, load_request(spec, spec.model), *source, 8);
+  body.warm_up(2);
+  body.cancel(3);  // may come before the job begins
+  body.begin(3);
+  EXPECT_FALSE(body.stage(0));
+  body.begin(4);
+  EXPECT_TRUE(body.stage(0));
+  EXPECT_TRUE(body.stage(1)) << "what was asked of job 3 is forgotten";
+  body.cancel(3);  // and after its end
+  EXPECT_TRUE(body.stage(2));
+  body.begin(5);
+  EXPECT_TRUE(body.stage(0));
+  body.cancel(5);
+  EXPECT_FALSE(body.stage(1));
+}
+
 TEST_F(PipelineBodyTest, HoldsABoundedNumberOfBytes) {
   const TaskSpec spec = task("{source: synthetic, shape: [2, 16777216]}", "{}");  // 128 MiB each
   const auto source = open_source(spec.data, 1);

@@ -43,6 +43,7 @@ class CountingEngine : public Engine {
       return inner_->run();
     }
     void cancel() noexcept override { inner_->cancel(); }
+    void rearm() noexcept override { inner_->rearm(); }
     void reset_state() noexcept override { inner_->reset_state(); }
     const char* last_error() const noexcept override { return inner_->last_error(); }
     std::filesystem::path finish_profile() override { return inner_->finish_profile(); }

@@ -19,7 +19,7 @@ class ReferenceScheduler {
     Time release{};
     int stage = 0;
     State state = State::waiting;
-    bool begun = false;
+    bool begun = false, cancelled = false;
     int processor = 0, slot = 0, level = 0;
     std::uint64_t place = 0;    ///< in the line, under FIFO
     std::uint64_t started = 0;  ///< counts starts: the latest on a slot is its top
@@ -28,7 +28,7 @@ class ReferenceScheduler {
   explicit ReferenceScheduler(const SchedulerConfig& config)
       : config_(config), priorities_(assign_priorities(config.policy, config.tasks)), released_(config.tasks.size()) {}
 
-  void release(int task, Time release, std::vector<Decision>& out) {
+  void release(int task, Time release, Time now, std::vector<Decision>& out) {
     std::vector<Job*> not_begun = jobs_of(task, [](const Job& j) { return !j.begun; });
     std::optional<std::uint64_t> place;
     const bool busy = !jobs_of(task, [](const Job& j) { return j.begun; }).empty();
@@ -41,32 +41,47 @@ class ReferenceScheduler {
     jobs_.push_back({.task = task, .number = released_[at(task)]++, .release = release});
     if (busy) return;
     make_ready(task, place);
-    dispatch(processor_of(task, 0), out);
+    dispatch(processor_of(task, 0), now, out);
+  }
+
+  void expire(int task, std::uint64_t number, Time now, std::vector<Decision>& out) {
+    Job* job = in_progress(task);
+    if (!job || config_.tasks[at(task)].late != Late::abort || job->number != number || job->cancelled) return;
+    if (job->state != State::ready) {
+      job->cancelled = true;
+      out.push_back(decision(Decision::Kind::cancel, *job));
+      return;
+    }
+    const int waited_on = processor_of(task, job->stage);
+    end(Decision::Kind::abandon, *job, now, out);
+    out.back().processor = static_cast<std::uint8_t>(waited_on);
+    if (!jobs_of(task, [](const Job& j) { return j.state == State::ready; }).empty())
+      dispatch(processor_of(task, 0), now, out);
   }
 
   void complete(int task, Time now, bool ok, std::vector<Decision>& out) {
     Job* job = in_progress(task);
     if (!job || job->state == State::ready) return;
     const int left = job->processor;
-    if (ok && job->stage + 1 < static_cast<int>(config_.tasks[at(task)].stage_processors.size())) {
+    const bool last = job->stage + 1 == static_cast<int>(config_.tasks[at(task)].stage_processors.size());
+    const bool too_late = config_.tasks[at(task)].late == Late::abort && expired(*job, now);
+    const bool given_up = job->cancelled || (ok && too_late);
+    if (ok && last) {
+      end(Decision::Kind::finish, *job, now, out);
+    } else if (given_up) {
+      end(Decision::Kind::abandon, *job, now, out);
+    } else if (!ok) {
+      end(Decision::Kind::fail, *job, now, out);
+    } else {
       ++job->stage;
       job->state = State::ready;
+      job->cancelled = false;
       job->place = line_++;
-    } else {
-      Decision d = decision(ok ? Decision::Kind::finish : Decision::Kind::fail, *job);
-      d.late = now > job->release + config_.tasks[at(task)].deadline;
-      d.level = static_cast<std::uint8_t>(job->level);
-      out.push_back(d);
-      std::erase_if(jobs_, [&](const Job& j) { return j.task == task && j.begun; });
-      make_ready(task, {});
     }
-    dispatch(left, out);
-    for (const Job& j : jobs_) {
-      if (j.task == task && j.state == State::ready && processor_of(j.task, j.stage) != left) {
-        dispatch(processor_of(j.task, j.stage), out);
-        break;
-      }
-    }
+    const auto joined = jobs_of(task, [](const Job& j) { return j.state == State::ready; });
+    const int next = joined.empty() ? left : processor_of(task, joined.front()->stage);
+    dispatch(left, now, out);
+    if (next != left) dispatch(next, now, out);
   }
 
   int pending(int task) const {
@@ -109,6 +124,15 @@ class ReferenceScheduler {
       return (j.release + config_.tasks[at(j.task)].deadline).time_since_epoch().count();
     if (config_.policy == Policy::fifo) return static_cast<std::int64_t>(j.place);
     return priorities_[at(j.task)];
+  }
+  bool expired(const Job& j, Time now) const { return now >= j.release + config_.tasks[at(j.task)].deadline; }
+  /// Of the job in progress.
+  void end(Decision::Kind kind, const Job& job, Time now, std::vector<Decision>& out) {
+    const int task = job.task;
+    out.push_back(decision(kind, job));
+    out.back().late = now > job.release + config_.tasks[at(task)].deadline;
+    std::erase_if(jobs_, [&](const Job& j) { return j.task == task && j.begun; });
+    make_ready(task, {});
   }
   Job* in_progress(int task) {
     for (Job& j : jobs_) {
@@ -160,11 +184,24 @@ class ReferenceScheduler {
     j.started = ++starts_;
     out.push_back(decision(Decision::Kind::start, j));
   }
-  void dispatch(int processor, std::vector<Decision>& out) {
+  /// Drops jobs that would begin at or after their deadline, as long as one of them is the most urgent.
+  Job* best_in_time(int processor, Time now, std::vector<Decision>& out) {
+    while (Job* j = best(processor)) {
+      if (j->begun || config_.tasks[at(j->task)].late == Late::finish || !expired(*j, now)) return j;
+      const Job skipped = *j;
+      out.push_back(decision(Decision::Kind::drop, skipped));
+      std::erase_if(jobs_, [&](const Job& o) { return o.task == skipped.task && o.number == skipped.number; });
+      make_ready(skipped.task, skipped.place);
+    }
+    return nullptr;
+  }
+  void dispatch(int processor, Time now, std::vector<Decision>& out) {
     const int slots = config_.processors[at(processor)].slots;
     for (int s = 0; s < slots; ++s) {
-      if (!top(processor, s) && best(processor)) start(*best(processor), s, out);
+      if (top(processor, s)) continue;
+      if (Job* j = best_in_time(processor, now, out)) start(*j, s, out);
     }
+    (void)best_in_time(processor, now, out);
     while (config_.processors[at(processor)].preemptive && best(processor)) {
       Job* worst = nullptr;
       for (int s = 0; s < slots; ++s) {

@@ -36,6 +36,11 @@ class Bench {
     scheduler.complete(task, Time(at), ok, last);
     return made();
   }
+  std::vector<Made> expire(int task, std::uint64_t job, Duration at) {
+    last.clear();
+    scheduler.expire(task, job, Time(at), last);
+    return made();
+  }
   std::vector<Made> made() const {
     std::vector<Made> result;
     for (const Decision& d : last.items()) result.push_back({d.kind, d.task});
@@ -212,6 +217,77 @@ TEST(Scheduler, DeadlineItselfIsInTime) {
   EXPECT_FALSE(b.last.items()[0].late);
   b.release(0, 20ms);
   b.complete(0, Duration(30ms) + 1ns);
+  EXPECT_TRUE(b.last.items()[0].late);
+}
+
+// Both have deadlines of 10 ms.
+TEST(Scheduler, SkipsAJobThatWouldBeginAtItsDeadlineOrLater) {
+  SchedulerConfig config = one_processor(2, false);
+  config.tasks[1].late = Late::skip;
+  config.tasks[1].queue = 2;
+  Bench b(config);
+  b.release(0, 0ms);
+  b.release(1, 1ms);
+  b.release(1, 5ms);
+  EXPECT_THAT(b.complete(0, 11ms), ElementsAre(Made{Kind::finish, 0}, Made{Kind::drop, 1}, Made{Kind::start, 1}));
+  EXPECT_EQ(b.last.items()[1].job, 0U);
+  EXPECT_EQ(b.last.items()[2].job, 1U);
+  EXPECT_THAT(b.expire(1, 1, 15ms), IsEmpty()) << "what has begun is finished";
+  EXPECT_THAT(b.complete(1, 16ms), ElementsAre(Made{Kind::finish, 1}));
+  b.release(0, 20ms);
+  b.release(1, 21ms);
+  EXPECT_THAT(b.complete(0, 31ms), ElementsAre(Made{Kind::finish, 0}, Made{Kind::drop, 1}));
+  EXPECT_EQ(b.scheduler.pending(1), 0);
+}
+
+TEST(Scheduler, SkipsAllThatWaitInOneEventIfItHasTo) {
+  SchedulerConfig config = one_processor(kMaxTasks, false);
+  for (SchedulerTask& task : config.tasks) task.late = Late::skip, task.queue = kMaxQueue;
+  Bench b(config);
+  b.release(0, 0ms);
+  for (int k = 0; k < kMaxQueue; ++k)
+    for (int task = 0; task < kMaxTasks; ++task) b.release(task, 1ms);
+  EXPECT_EQ(b.complete(0, 50ms).size(), 1U + kMaxTasks * kMaxQueue);
+  for (int task = 0; task < kMaxTasks; ++task) EXPECT_EQ(b.scheduler.pending(task), 0);
+  EXPECT_THAT(b.release(3, 60ms), ElementsAre(Made{Kind::start, 3}));
+}
+
+TEST(Scheduler, GivesUpAJobThatIsInProgressAtItsDeadline) {
+  SchedulerConfig config = one_processor(2);
+  config.tasks[1].late = Late::abort;
+  config.tasks[1].stage_processors = {0, 0};
+  Bench b(config);
+  b.release(1, 0ms);
+  b.release(0, 1ms);
+  EXPECT_THAT(b.expire(1, 7, 10ms), IsEmpty()) << "another job's";
+  EXPECT_THAT(b.expire(0, 0, 10ms), IsEmpty()) << "task 0 finishes its jobs";
+  EXPECT_THAT(b.expire(1, 0, 10ms), ElementsAre(Made{Kind::cancel, 1})) << "preempted, it will see that later";
+  EXPECT_THAT(b.expire(1, 0, 10ms), IsEmpty()) << "once";
+  b.complete(0, 12ms);
+  b.release(1, 12ms);
+  EXPECT_THAT(b.complete(1, 13ms, false), ElementsAre(Made{Kind::abandon, 1}, Made{Kind::start, 1}));
+  EXPECT_TRUE(b.last.items()[0].late);
+  EXPECT_THAT(b.complete(1, 14ms, false), ElementsAre(Made{Kind::fail, 1})) << "of its own accord, before its deadline";
+}
+
+TEST(Scheduler, GivesUpAJobBetweenItsStages) {
+  SchedulerConfig config = one_processor(2, false);
+  config.processors.push_back({true, 1});
+  config.tasks[1].late = Late::abort;
+  config.tasks[1].stage_processors = {1, 0};
+  Bench b(config);
+  b.release(1, 0ms);
+  b.release(0, 1ms);
+  b.complete(1, 2ms);
+  b.release(1, 5ms);
+  EXPECT_THAT(b.expire(1, 0, 10ms), ElementsAre(Made{Kind::abandon, 1}, Made{Kind::start, 1}))
+      << "it waited for task 0";
+  EXPECT_THAT(b.complete(1, 16ms), ElementsAre(Made{Kind::abandon, 1}))
+      << "late at the boundary, whatever expire() does";
+  b.release(1, 20ms);
+  b.complete(0, 21ms);
+  b.complete(1, 22ms);
+  EXPECT_THAT(b.complete(1, 31ms), ElementsAre(Made{Kind::finish, 1})) << "the result is there";
   EXPECT_TRUE(b.last.items()[0].late);
 }
 

@@ -53,7 +53,7 @@ class FakeEngine::Loaded final : public Executable {
   bool run() noexcept override {
     const std::int64_t n = runs_++;
     if (!model_.times.empty()) pass(model_.times[static_cast<std::size_t>(n) % model_.times.size()]);
-    if (cancelled_.exchange(false)) {
+    if (cancelled_) {
       error_ = "cancelled";
       return false;
     }
@@ -65,6 +65,7 @@ class FakeEngine::Loaded final : public Executable {
     return true;
   }
   void cancel() noexcept override { cancelled_ = true; }
+  void rearm() noexcept override { cancelled_ = false; }
   void reset_state() noexcept override {}
   const char* last_error() const noexcept override { return error_; }
 

@@ -316,7 +316,7 @@ bool OnnxRuntimeSession::turn_dynamic() noexcept {
 }
 
 bool OnnxRuntimeSession::run() noexcept {
-  const bool done = dynamic_outputs_ ? run_free() : run_bound() || turn_dynamic();
+  const bool done = dynamic_outputs_ ? run_free() : run_bound() || (!cancelled_ && turn_dynamic());
   return done && feed_back();
 }
 
@@ -338,7 +338,13 @@ bool OnnxRuntimeSession::feed_back() noexcept {
 }
 
 void OnnxRuntimeSession::cancel() noexcept {
+  cancelled_ = true;
   if (OrtStatus* status = Ort::GetApi().RunOptionsSetTerminate(run_options_)) Ort::GetApi().ReleaseStatus(status);
+}
+
+void OnnxRuntimeSession::rearm() noexcept {
+  cancelled_ = false;
+  if (OrtStatus* status = Ort::GetApi().RunOptionsUnsetTerminate(run_options_)) Ort::GetApi().ReleaseStatus(status);
 }
 
 void OnnxRuntimeSession::reset_state() noexcept {

@@ -5,6 +5,7 @@
 
 #include <onnxruntime_cxx_api.h>
 
+#include <atomic>
 #include <memory>
 #include <new>
 #include <string>
@@ -40,6 +41,7 @@ class OnnxRuntimeSession final : public Executable {
   TensorView output(std::size_t i) noexcept override;
   bool run() noexcept override;
   void cancel() noexcept override;
+  void rearm() noexcept override;
   void reset_state() noexcept override;
   const char* last_error() const noexcept override { return last_error_.c_str(); }
   std::filesystem::path finish_profile() override;
@@ -76,6 +78,7 @@ class OnnxRuntimeSession final : public Executable {
   std::vector<std::size_t> caller_indices_;  ///< of inputs() in inputs_
   std::vector<TensorSpec> caller_inputs_, output_specs_;
   std::vector<Feedback> feedback_;
+  std::atomic<bool> cancelled_{false};
   bool dynamic_outputs_ = false;  ///< shapes depend on the data: ONNX Runtime allocates them at each run
   std::vector<Ort::Value> dynamic_values_;
   std::string last_error_;
