@@ -33,7 +33,7 @@ const std::string kRunShape =
     "{policy:string,seconds:real,released:int,missed:int,miss_rate:real,accuracy_loss:real,preemption:string,"
     "machine_stalls:{count:int,max_ms:real,missed:int},"
     "tasks:[{name:string,variant:string,priority:int,released:int,completed:int,missed:int,dropped:int,failed:int,"
-    "missed_in_stalls:int,miss_"
+    "abandoned:int,missed_in_stalls:int,miss_"
     "rate:real,accuracy:real,"
     "effective_accuracy:real,accuracy_loss:real,switches:int,response_ms:{p50:real,p99:real,max:real}}],"
     "processors:[{name:string,busy:real}],notes:[]}";
