@@ -184,7 +184,7 @@ TEST_F(BadInput, AWrongOptionIsRefusedBeforeAnyWork) {
       {"run --set faces.perid=20ms", "--set faces.perid=20ms: unknown key 'perid'; did you mean 'period'?"},
       {"compare --set faces.period=20", "--set faces.period=20: '20' has no unit"},
       {"simulate --set faces", "--set faces: not of the form KEY=VALUE"},
-      {"plan --set faces.hard=true --set faces.queue=0", "--set faces.queue=0: 0 is out of range: 1 to 64 is accepted"},
+      {"plan --set faces.hard=true --set faces.queue=0", "--set faces.queue=0: 0 is out of range: 1 to 16 is accepted"},
       {"plan --weights faces", "--weights faces: not of the form TASK=WEIGHT"},
       {"plan --weights face=2", "--weights face=2: no task or processor has the name 'face'; did you mean 'faces'?"},
       {"plan --weights faces=-2", "--weights faces=-2: -2 is out of range: 0 to 1"},
