@@ -91,15 +91,15 @@ std::string calibration_table(const Calibration& calibration, const PlanProblem&
       text += fmt::format("; starting one takes {} (90 % within {})", format_duration(p.dispatch),
                           format_duration(p.dispatch_p90));
     if (const double together = p.moments.correlation(); together > 0)
-      text += fmt::format("; those of one moment ({}) are alike, correlation {:.2f}",
+      text += fmt::format("; times of one moment ({}) correlate by {:.2f}",
                           format_duration(std::chrono::round<std::chrono::milliseconds>(kMoment)), together * together);
     text += '\n';
   }
   if (const StallTimes& s = calibration.correction.stalls; s.seconds > 0 && s.count > 0) {
     const TimeDistribution lasting = lasting_of(s);
-    text += fmt::format("the machine stood still {:.1f} times a second, for {} (90 % within {}); predictions know\n",
-                        s.count / s.seconds, format_duration(lasting.quantile(0.5)),
-                        format_duration(lasting.quantile(0.9)));
+    text += fmt::format(
+        "the machine stood still {:.1f} times a second, for {} (90 % within {}); predictions count that\n",
+        s.count / s.seconds, format_duration(lasting.quantile(0.5)), format_duration(lasting.quantile(0.9)));
   }
   if (!calibration.rounds.empty())
     text += fmt::format("jobs begin {} after their release (99 % within {})\n",
