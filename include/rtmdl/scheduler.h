@@ -171,7 +171,7 @@ class Scheduler {
   [[nodiscard]] bool beats(int ready, int started) const noexcept;
   void begin(int task, int processor, int slot, Decisions& out) noexcept;
   void dispatch(int processor, Time now, Decisions& out) noexcept;
-  void decide(Decision::Kind kind, int task, Decisions& out) const noexcept;
+  void decide(Decision::Kind kind, int task, Decisions& out, bool late = false) const noexcept;
 
   Policy policy_ = Policy::fixed_priority;
   std::vector<TaskState> tasks_;

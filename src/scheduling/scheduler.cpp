@@ -181,9 +181,10 @@ bool Scheduler::beats(int ready, int started) const noexcept {
          tasks_[static_cast<std::size_t>(ready)].key < tasks_[static_cast<std::size_t>(started)].key;
 }
 
-void Scheduler::decide(Decision::Kind kind, int task, Decisions& out) const noexcept {
+void Scheduler::decide(Decision::Kind kind, int task, Decisions& out, bool late) const noexcept {
   const TaskState& t = tasks_[static_cast<std::size_t>(task)];
   out.push({.kind = kind,
+            .late = late,
             .task = static_cast<std::uint8_t>(task),
             .stage = t.stage,
             .processor = t.processor,
@@ -276,15 +277,7 @@ void Scheduler::release(int task, Time release, Time now, Decisions& out) noexce
 /// The job in progress, whose stage is on no slot any more, is over; the task's next one becomes ready.
 void Scheduler::end_job(int task, Decision::Kind kind, Time now, Decisions& out) noexcept {
   TaskState& t = tasks_[static_cast<std::size_t>(task)];
-  out.push({.kind = kind,
-            .late = now > t.current.release + t.deadline,
-            .task = static_cast<std::uint8_t>(task),
-            .stage = t.stage,
-            .processor = t.processor,
-            .slot = t.slot,
-            .level = t.level,
-            .job = t.current.number,
-            .release = t.current.release});
+  decide(kind, task, out, now > t.current.release + t.deadline);
   t.begun = false;
   t.state = State::idle;
   t.stage = 0;
