@@ -156,36 +156,35 @@ void Dispatcher::work(Worker& worker) {
   }
 }
 
-void Dispatcher::release(int task, Time release) noexcept {
+/// Of another thread than the workers'.
+template <typename Event>
+void Dispatcher::take(const Event& event) noexcept {
   std::array<Worker*, 16> wake{};
   std::size_t count = 0;
   {
     const Locked locked(lock_);
     const Time now = MonotonicClock::now();
     decisions_.clear();
-    const auto job = static_cast<std::uint64_t>(counts_[static_cast<std::size_t>(task)].released);
-    log({SchedulerEvent::Kind::release, static_cast<std::uint8_t>(task), release, now, job});
-    ++counts_[static_cast<std::size_t>(task)].released;
-    scheduler_.release(task, release, now, decisions_);
+    event(now);
     apply(decisions_, now);
     for (Worker* w : wake_) wake[count++] = w;
   }
   for (std::size_t i = 0; i < count; ++i) sem_post(&wake[i]->signal);
 }
 
+void Dispatcher::release(int task, Time release) noexcept {
+  take([&](Time now) {
+    const auto job = static_cast<std::uint64_t>(counts_[static_cast<std::size_t>(task)].released++);
+    log({SchedulerEvent::Kind::release, static_cast<std::uint8_t>(task), release, now, job});
+    scheduler_.release(task, release, now, decisions_);
+  });
+}
+
 void Dispatcher::expire(int task, std::uint64_t job) noexcept {
-  std::array<Worker*, 16> wake{};
-  std::size_t count = 0;
-  {
-    const Locked locked(lock_);
-    const Time now = MonotonicClock::now();
-    decisions_.clear();
+  take([&](Time now) {
     log({SchedulerEvent::Kind::expire, static_cast<std::uint8_t>(task), {}, now, job});
     scheduler_.expire(task, job, now, decisions_);
-    apply(decisions_, now);
-    for (Worker* w : wake_) wake[count++] = w;
-  }
-  for (std::size_t i = 0; i < count; ++i) sem_post(&wake[i]->signal);
+  });
 }
 
 void Dispatcher::apply(const Decisions& decisions, Time now) noexcept {

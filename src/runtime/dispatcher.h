@@ -93,6 +93,8 @@ class Dispatcher {
   struct Worker;
 
   void work(Worker& worker);
+  template <typename Event>
+  void take(const Event& event) noexcept;
   /// Carries out decisions, under the lock; workers to wake are left in wake_.
   void apply(const Decisions& decisions, Time now) noexcept;
   void over(const Decision& decision, Time now) noexcept;
