@@ -26,6 +26,7 @@ class EventTimes {
     times_.fill(kNever);
     blocks_.fill(kNever);
     used_ = 0;
+    next_ = kNever;
   }
   void set(int task, std::int64_t time) noexcept {
     const std::size_t i = static_cast<std::size_t>(task);

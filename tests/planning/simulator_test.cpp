@@ -394,6 +394,22 @@ TEST(Simulator, LateJobsAreFinishedSkippedOrGivenUpAsTheirTaskSays) {
   EXPECT_EQ(skipped.tasks[1].missed, 25);
 }
 
+// As a search does: runs that are given up, and runs in which the task that gives up its jobs releases nothing.
+TEST(Simulator, ARunLeavesNoDeadlineBehind) {
+  PlanProblem problem = two_tasks();
+  problem.tasks[1].late = Late::abort;
+  Simulator used(problem), fresh(problem);
+  const std::vector<std::int64_t> most{-1, 1000};
+  EXPECT_TRUE(used.run(in_order(problem), {.length = 1s, .most_misses = most}).given_up);
+  for (const std::uint64_t active : {1u, 2u, 1u, 3u}) {
+    const SimulationOutcome a = used.run(in_order(problem), {.length = 1s, .active = active});
+    const SimulationOutcome b = fresh.run(in_order(problem), {.length = 1s, .active = active});
+    EXPECT_EQ(a.events, b.events);
+    EXPECT_EQ(a.tasks[0].completed, (active & 1) != 0 ? 200 : 0);
+    EXPECT_EQ(a.tasks[1].completed, (active & 2) != 0 ? 100 : 0);
+  }
+}
+
 TEST(Simulator, CancelledStagesAreCutShortUnderContentionToo) {
   PlanProblem problem;
   problem.processors = {{"cpu", true, 1}, {"gpu", true, 1}};
