@@ -93,7 +93,8 @@ void save_correction(Store& store, const CalibratedBox& box, const TaskFile& fil
     for (const TaskProfile& task : profile) {
       if (task.name != option.task) continue;
       for (const VariantProfile& v : task.variants)
-        if (v.id == option.variant && v.processor == option.processor && v.threads == option.threads)
+        if (v.id == option.variant && v.processor == option.processor && v.threads == option.threads &&
+            v.cuts.size() + 3 == option.stages.size())
           times.push_back({keys.of(v), fmt::format("{} {} on {}, {} threads", task.name, v.id, v.processor, v.threads),
                            option.stages});
     }

@@ -60,6 +60,8 @@ bool Pipeline::pre(const Frame& frame) noexcept {
 
 bool Pipeline::infer() noexcept { return executable_->run(); }
 
+bool Pipeline::infer(int segment) noexcept { return executable_->run_segment(segment); }
+
 bool Pipeline::post(Result& result) noexcept {
   for (std::size_t i = 0; i < outputs_.size(); ++i) outputs_[i] = executable_->output(i);
   result.clear();

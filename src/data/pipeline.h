@@ -31,6 +31,9 @@ class Pipeline {
 
   bool pre(const Frame& frame) noexcept;  ///< also resets a stateful model where the frame restarts a sequence
   bool infer() noexcept;
+  /// Pieces that infer() has, and one of them: all in order are an infer().
+  [[nodiscard]] int segments() const noexcept { return executable_->segments(); }
+  bool infer(int segment) noexcept;
   bool post(Result& result) noexcept;
   void prepare(Result& result) const { post_->prepare(result); }
 

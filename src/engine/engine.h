@@ -28,7 +28,9 @@ struct LoadRequest {
   std::map<std::string, std::vector<std::int64_t>> shapes;  ///< fixes free dimensions of inputs
   std::map<std::string, std::string> state;  ///< output name -> input name: fed back after every run, zero at first
   std::map<std::string, double> constants;   ///< input name -> value that fills it once (a sample rate, say)
-  std::filesystem::path profile;             ///< where the back-end writes per-node times; empty: nowhere
+  /// Cuts the model into segments: the nodes before which one begins (model/split.h), ascending; empty: one segment.
+  std::vector<int> cuts;
+  std::filesystem::path profile;  ///< where the back-end writes per-node times; empty: nowhere. Not of segments
 };
 
 /// A loaded model with its inputs and outputs bound once to memory that it owns. One thread at a time may use it.
@@ -44,6 +46,9 @@ class Executable {
   [[nodiscard]] virtual TensorView output(std::size_t i) noexcept = 0;
   /// Runs on the calling thread (and the pool). False if it failed or was cancelled; last_error() says why.
   virtual bool run() noexcept = 0;
+  /// Pieces that run() runs one after the other, and one of them: all in order are a run().
+  [[nodiscard]] virtual int segments() const noexcept { return 1; }
+  virtual bool run_segment(int /*k*/) noexcept { return run(); }
   /// Asks a running run() to stop soon (seen between nodes), and later ones not to begin, until rearm(). From any
   /// thread.
   virtual void cancel() noexcept = 0;

@@ -1,83 +1,20 @@
 #include "model/cut_points.h"
 
-#include "model/edit.h"
+#include "model/fixed_nodes.h"
 
 #include <algorithm>
 #include <limits>
 #include <optional>
-#include <set>
 #include <unordered_map>
-#include <unordered_set>
 
 namespace rtmdl {
 namespace {
-
-/// Tensors that are the same in every run with the same shapes of inputs: made from weights, or from shapes that no
-/// value decides.
-class Constants {
- public:
-  explicit Constants(const Model& model) {
-    const Links links(model);
-    std::unordered_set<std::string> live;
-    for (const auto& input : model.graph().input()) {
-      if (links.constant(input.name()) == nullptr) live.insert(input.name());
-    }
-    const std::vector<int> constant = constant_nodes(model);
-    const std::set<int> from_weights(constant.begin(), constant.end());
-    std::unordered_set<std::string> free_shape;  // of live tensors: decided by values
-    for (int i = 0; i < model.graph().node_size(); ++i) {
-      const auto& node = model.graph().node(i);
-      const auto inputs = reads(node);
-      const auto is_live = [&](const std::string& name) { return live.contains(name); };
-      const auto is_free = [&](const std::string& name) { return free_shape.contains(name); };
-      const bool any_live = std::any_of(inputs.begin(), inputs.end(), is_live);
-      const bool any_free = std::any_of(inputs.begin(), inputs.end(), is_free);
-      const bool shape_only = (is_op(node, "Shape") || is_op(node, "Size")) && !any_free;
-      const bool made = !from_weights.contains(i) && (any_live || !deterministic(node)) && !shape_only;
-      if (!made) {
-        nodes_.insert(i);
-        continue;
-      }
-      const bool frees = any_free || shape_from_values(node, live);
-      for (const auto& output : node.output()) {
-        if (output.empty()) continue;
-        live.insert(output);
-        if (frees) free_shape.insert(output);
-      }
-    }
-  }
-
-  [[nodiscard]] bool contains(int node) const { return nodes_.contains(node); }
-
- private:
-  static bool deterministic(const onnx::NodeProto& node) {
-    return !node.op_type().starts_with("Random") && node.op_type() != "Multinomial" && node.op_type() != "Bernoulli" &&
-           (node.domain().empty() || node.domain() == "ai.onnx");
-  }
-
-  static bool shape_from_values(const onnx::NodeProto& node, const std::unordered_set<std::string>& live) {
-    static const std::set<std::string> kAlways{"NonZero", "NonMaxSuppression", "Unique", "Compress", "StringSplit"};
-    static const std::set<std::string> kByParameter{
-        "Reshape", "Expand", "Slice",   "Tile",      "Resize", "Upsample",        "Pad",          "TopK",
-        "OneHot",  "Split",  "Squeeze", "Unsqueeze", "Range",  "ConstantOfShape", "CenterCropPad"};
-    if (kAlways.contains(node.op_type()) || has_subgraph(node)) return true;
-    if (!node.domain().empty() && node.domain() != "ai.onnx") return true;
-    if (!kByParameter.contains(node.op_type())) return false;
-    const int first = node.op_type() == "Range" || node.op_type() == "ConstantOfShape" ? 0 : 1;
-    for (int k = first; k < node.input_size(); ++k) {
-      if (live.contains(node.input(k))) return true;
-    }
-    return false;
-  }
-
-  std::set<int> nodes_;
-};
 
 /// Nodes, and the tensors that they pass on, as vertices of a flow graph from one root, which stands for the model's
 /// inputs. Vertices are in topological order.
 class Flow {
  public:
-  explicit Flow(const Model& model) : graph_(model.graph()), constants_(model) {
+  explicit Flow(const Model& model) : graph_(model.graph()), fixed_(fixed_nodes(model)) {
     vertices_.emplace_back();
     vertex_of_node_.assign(static_cast<std::size_t>(graph_.node_size()), 0);
     const Links links(model);
@@ -138,7 +75,7 @@ class Flow {
   }
 
   void add_node(int i) {
-    if (constants_.contains(i)) return;
+    if (fixed_[static_cast<std::size_t>(i)]) return;
     std::vector<std::size_t> from;
     for (const auto& name : reads(graph_.node(i))) {
       if (const auto it = by_name_.find(name); it != by_name_.end()) from.push_back(it->second);
@@ -180,7 +117,7 @@ class Flow {
     std::unordered_map<std::string, int> first_reader;
     for (int i = graph_.node_size() - 1; i >= 0; --i) {
       int& part = cuts.part[static_cast<std::size_t>(i)];
-      if (constants_.contains(i)) {
+      if (fixed_[static_cast<std::size_t>(i)]) {
         std::optional<int> first;
         for (const auto& output : graph_.node(i).output()) {
           const auto it = first_reader.find(output);
@@ -196,7 +133,7 @@ class Flow {
   }
 
   const onnx::GraphProto& graph_;
-  Constants constants_;
+  std::vector<bool> fixed_;
   std::vector<Vertex> vertices_;
   std::vector<std::size_t> vertex_of_node_;
   std::unordered_map<std::string, std::size_t> by_name_;

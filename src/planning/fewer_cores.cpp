@@ -75,10 +75,10 @@ std::vector<TaskOption> moved(const std::vector<TaskOption>& options, const Plan
       } else if (merged) {
         continue;
       }
-      const bool twice =
-          merged && std::any_of(result.begin(), result.end(), [&](const TaskOption& other) {
-            return other.variant == o.variant && other.processor == o.processor && other.threads == o.threads;
-          });
+      const bool twice = merged && std::any_of(result.begin(), result.end(), [&](const TaskOption& other) {
+                           return other.variant == o.variant && other.processor == o.processor &&
+                                  other.threads == o.threads && other.cuts == o.cuts;
+                         });
       if (!fits || twice) continue;
       for (StageOption& stage : o.stages) stage.processor = r.place[static_cast<std::size_t>(stage.processor)];
       result.push_back(std::move(o));

@@ -20,10 +20,9 @@ void parts(A& a, StageOption& v) {
 }
 template <class A>
 void parts(A& a, TaskOption& v) {
-  auto& [variant, processor, threads, segments, stages, correlation, accuracy, accuracy_loss, bytes, content, memory,
+  auto& [variant, processor, threads, cuts, stages, correlation, accuracy, accuracy_loss, bytes, content, memory,
          source] = v;
-  a(variant, processor, threads, segments, stages, correlation, accuracy, accuracy_loss, bytes, content, memory,
-    source);
+  a(variant, processor, threads, cuts, stages, correlation, accuracy, accuracy_loss, bytes, content, memory, source);
 }
 template <class A>
 void parts(A& a, PlanTask& v) {

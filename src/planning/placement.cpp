@@ -30,7 +30,7 @@ std::vector<int> source_options(const PlanTask& task) {
   for (std::size_t o = 0; o < task.options.size(); ++o) {
     const bool source =
         flagged ? task.options[o].source : task.options[o].accuracy_loss <= least->accuracy_loss + 1e-12;
-    if (source) result.push_back(static_cast<int>(o));
+    if (source && task.options[o].cuts.empty()) result.push_back(static_cast<int>(o));  // segments are ours
   }
   return result;
 }
@@ -138,7 +138,8 @@ Choices compressed_choices(const PlanProblem& problem) {
                                           [&](const TaskOption& a, const TaskOption& b) { return work(a) < work(b); });
     std::vector<int> mine;
     for (std::size_t o = 0; o < task.options.size(); ++o)
-      if (task.options[o].variant == fastest->variant) mine.push_back(static_cast<int>(o));
+      if (task.options[o].variant == fastest->variant && task.options[o].cuts.empty())
+        mine.push_back(static_cast<int>(o));
     allowed.push_back(mine);
   }
   return balanced_choices(problem, allowed);

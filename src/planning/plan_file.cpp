@@ -30,6 +30,7 @@ Json task_json(const PlannedTask& t, const PlanTask& task) {
   j["variant"] = option.variant;
   j["processor"] = option.processor;
   j["threads"] = option.threads;
+  j["segments"] = segments_of(option);
   j["priority"] = t.choice.priority;
   j["miss_rate"] = t.miss_rate;
   j["expected_miss_rate"] = t.expected_miss_rate;
@@ -53,7 +54,8 @@ PlannedTask task_from(const Json& j, const PlanTask& task) {
   t.choice.option = -1;
   for (std::size_t o = 0; o < task.options.size(); ++o) {
     const TaskOption& option = task.options[o];
-    if (option.variant == j.at("variant") && option.processor == j.at("processor") && option.threads == j.at("threads"))
+    if (option.variant == j.at("variant") && option.processor == j.at("processor") &&
+        option.threads == j.at("threads") && segments_of(option) == j.at("segments"))
       t.choice.option = static_cast<int>(o);
   }
   if (t.choice.option < 0)
@@ -103,7 +105,7 @@ void require_priorities(const Plan& plan) {
 
 std::string plan_key(const PlanProblem& problem, const PlanOptions& options) {
   std::string text =
-      fmt::format("plan 6|{}|{}|{}|{}|{}|{}|{}|", options.method, options.simulated.count(), options.seed,
+      fmt::format("plan 7|{}|{}|{}|{}|{}|{}|{}|", options.method, options.simulated.count(), options.seed,
                   options.margin, options.budget.count(), options.miss_weight, options.front);
   text += fmt::format("{}|{}|{}|", problem.storage.value_or(-1), problem.memory.value_or(-1), problem.dispatch.count());
   text += fmt::format("{}:", problem.stalls.per_second);
@@ -117,7 +119,7 @@ std::string plan_key(const PlanProblem& problem, const PlanOptions& options) {
         fmt::format("{},{},{},{},{},{},{},{},{},{}|", t.name, t.period.count(), t.deadline.count(), t.jitter.count(),
                     t.offset.count(), t.miss_rate_limit, t.hard, t.weight, t.queue, static_cast<int>(t.late));
     for (const TaskOption& o : t.options) {
-      text += fmt::format("{},{},{},{},{},{},{},{},{},{}:", o.segments, o.correlation, o.variant, o.content,
+      text += fmt::format("{},{},{},{},{},{},{},{},{},{}:", fmt::join(o.cuts, "+"), o.correlation, o.variant, o.content,
                           o.processor, o.threads, o.accuracy, o.accuracy_loss, o.bytes, o.memory);
       for (const StageOption& s : o.stages) {
         text += fmt::format("{},{},{}:", s.processor, s.longest.count(), s.shortest.count());

@@ -63,7 +63,7 @@ Choices least_missed(const PlanProblem& problem, Policy order, const Choices& gi
     const TaskOption& chosen = options[static_cast<std::size_t>(given[t].option)];
     ways[t].push_back(given[t].option);
     for (std::size_t o = 0; o < options.size(); ++o)
-      if (options[o].variant == chosen.variant && static_cast<int>(o) != given[t].option)
+      if (options[o].variant == chosen.variant && options[o].cuts.empty() && static_cast<int>(o) != given[t].option)
         ways[t].push_back(static_cast<int>(o));
     placements *= static_cast<double>(ways[t].size());
   }

@@ -44,7 +44,7 @@ struct TaskOption {
   std::string variant;    ///< id, of this task: another task's "source" is another one
   std::string processor;  ///< of the infer stage, by name
   int threads = 1;
-  int segments = 1;                 ///< pieces of the infer stage, each a stage of its own
+  std::vector<int> cuts;            ///< of the model, where a segment begins (LoadRequest); each is a stage of its own
   std::vector<StageOption> stages;  ///< pre, infer (one or more segments), post
   /// Of a job's stage times, 0..1: two stages take the same quantile with the square of this probability
   /// (stage_draw.h).
@@ -108,6 +108,9 @@ struct PlanProblem {
 
 /// A job that is given up shows nothing of how long it would have taken: what is measured is played without that.
 [[nodiscard]] constexpr Late measured_with(Late late) { return late == Late::abort ? Late::skip : late; }
+
+/// Pieces of the infer stage.
+[[nodiscard]] inline int segments_of(const TaskOption& option) { return static_cast<int>(option.cuts.size()) + 1; }
 
 /// Share of one processor that the option's stages take together, on average; 0.5 is half a core.
 [[nodiscard]] double utilisation(const PlanTask& task, const TaskOption& option);

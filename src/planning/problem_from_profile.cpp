@@ -23,7 +23,8 @@ bool worthwhile(const VariantProfile& v, const TaskProfile& profile, const Proce
   if (static_cast<std::size_t>(v.threads) * static_cast<std::size_t>(processor.slots) > processor.cores.size())
     return false;
   const auto single = std::find_if(profile.variants.begin(), profile.variants.end(), [&](const VariantProfile& other) {
-    return other.id == v.id && other.processor == v.processor && other.threads == 1;
+    return other.id == v.id && other.processor == v.processor && other.threads == 1 &&
+           other.cuts.size() == v.cuts.size();
   });
   return single == profile.variants.end() || static_cast<double>(median(single->infer).count()) >=
                                                  kWorthwhile * static_cast<double>(median(v.infer).count());
@@ -39,10 +40,19 @@ StageOption stage_on(int processor, const StageTimes& times) {
   return stage;
 }
 
+/// pre, infer or its segments, post.
+std::vector<const StageTimes*> stages_of(const VariantProfile& v) {
+  std::vector<const StageTimes*> stages{&v.pre};
+  for (const StageTimes& segment : v.segment_times) stages.push_back(&segment);
+  if (v.segment_times.empty()) stages.push_back(&v.infer);
+  stages.push_back(&v.post);
+  return stages;
+}
+
 /// Stage times are in the order of the jobs, but of each stage what the machine disturbed was left out.
 double correlation_of(const VariantProfile& v) {
   std::vector<std::vector<Duration>> stages;
-  for (const StageTimes* times : {&v.pre, &v.infer, &v.post}) {
+  for (const StageTimes* times : stages_of(v)) {
     if (times->stalls.count > 0 || times->stalls.of != v.infer.stalls.of) return 0;
     stages.push_back(times->busy.empty() ? times->alone : times->busy);
   }
@@ -54,7 +64,10 @@ TaskOption option(const VariantProfile& v, int processor, int host) {
   o.variant = v.id;
   o.processor = v.processor;
   o.threads = v.threads;
-  o.stages = {stage_on(host, v.pre), stage_on(processor, v.infer), stage_on(host, v.post)};
+  o.cuts = v.cuts;
+  const std::vector<const StageTimes*> stages = stages_of(v);
+  for (std::size_t s = 0; s < stages.size(); ++s)
+    o.stages.push_back(stage_on(s == 0 || s + 1 == stages.size() ? host : processor, *stages[s]));
   o.correlation = correlation_of(v);
   o.accuracy = v.accuracy;
   o.accuracy_loss = v.accuracy_loss;

@@ -212,6 +212,7 @@ Proof prove(const PlanProblem& problem, const Choices& choices, std::size_t task
     ProofAlternative alternative{.variant = option.variant,
                                  .processor = option.processor,
                                  .threads = option.threads,
+                                 .segments = segments_of(option),
                                  .accuracy = option.accuracy,
                                  .accuracy_loss = option.accuracy_loss,
                                  .bound = then[task],

@@ -33,7 +33,7 @@ struct ProofTerm {
 /// What another option of the task, with less loss of accuracy, would need; all else as it is.
 struct ProofAlternative {
   std::string variant, processor;
-  int threads = 1;
+  int threads = 1, segments = 1;
   double accuracy = 0, accuracy_loss = 0;
   std::optional<Duration> bound;
   bool proven = false;              ///< of this task

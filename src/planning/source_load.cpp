@@ -21,7 +21,7 @@ double source_load(const TaskFile& file, const std::vector<TaskProfile>& profile
   for (std::size_t t = 0; t < file.tasks.size(); ++t) {
     double least = std::numeric_limits<double>::infinity();
     for (const VariantProfile& v : profile[t].variants)
-      if (v.source && v.threads == 1)
+      if (v.source && v.threads == 1 && v.cuts.empty())
         least = std::min(least, mean_seconds(v.pre) + mean_seconds(v.infer) + mean_seconds(v.post));
     if (least < std::numeric_limits<double>::infinity()) needed += least / to_seconds(file.tasks[t].period);
   }

@@ -26,7 +26,7 @@ constexpr Duration kLeastPause = std::chrono::microseconds(100);
 constexpr int kBlocks = 6;     // of a measurement: alone and busy take turns, so that drift hits both
 constexpr int kBusyShare = 3;  // busy jobs per job alone
 
-enum Stage { kPre, kInfer, kPost, kStages };
+enum Stage { kPre, kInfer, kPost, kStages };  // segments of infer, where there are some, follow
 constexpr std::array<const char*, kStages> kStageNames{"pre-processing: the frame does not fit the model's input",
                                                        "inference failed",
                                                        "post-processing: the outputs do not fit `post`, or hold NaN"};
@@ -63,7 +63,10 @@ class Measurement {
         neighbour_(neighbour),
         limits_(limits),
         context_(context),
-        cores_(bench.infer_cores) {
+        cores_(bench.infer_cores),
+        segments_(pipeline.segments() > 1 ? static_cast<std::size_t>(pipeline.segments()) : 0),
+        alone_runs_(kStages + segments_),
+        busy_runs_(kStages + segments_) {
     cores_.insert(cores_.end(), bench.host_cores.begin(), bench.host_cores.end());
     std::sort(cores_.begin(), cores_.end());
     cores_.erase(std::unique(cores_.begin(), cores_.end()), cores_.end());
@@ -83,15 +86,17 @@ class Measurement {
     }
     close_window(true);
     if (neighbour_) neighbour_->stop();
-    return {stage_times(kPre), stage_times(kInfer), stage_times(kPost)};
+    PipelineTimes times{stage_times(kPre), stage_times(kInfer), stage_times(kPost), {}};
+    for (std::size_t k = 0; k < segments_; ++k) times.segments.push_back(stage_times(kStages + k));
+    return times;
   }
 
  private:
-  using Runs = std::array<std::vector<TimedRun>, kStages>;
+  using Runs = std::vector<std::vector<TimedRun>>;  // by stage
 
   void warm_up() {
     const Time until = MonotonicClock::now() + kWarmUp;
-    Runs discarded;
+    Runs discarded(kStages + segments_);
     for (int i = 0; i < kWarmUpJobs || (MonotonicClock::now() < until && i < limits_.max); ++i) job(discarded);
   }
 
@@ -116,12 +121,28 @@ class Measurement {
     const Frame& frame = frames_[next_++ % frames_.size()];
     job_time_ = Duration::zero();
     timed(runs, kPre, bench_.host_cores, true, [&] { return pipeline_.pre(frame); });
-    timed(runs, kInfer, bench_.infer_cores, bench_.cpu_clock, [&] { return pipeline_.infer(); });
+    infer(runs);
     timed(runs, kPost, bench_.host_cores, true, [&] { return pipeline_.post(result_); });
   }
 
+  void infer(Runs& runs) {
+    if (segments_ == 0) {
+      timed(runs, kInfer, bench_.infer_cores, bench_.cpu_clock, [&] { return pipeline_.infer(); });
+      return;
+    }
+    TimedRun all;
+    for (std::size_t k = 0; k < segments_; ++k) {
+      timed(runs, kStages + k, bench_.infer_cores, bench_.cpu_clock,
+            [&] { return pipeline_.infer(static_cast<int>(k)); });
+      const TimedRun& run = runs[kStages + k].back();
+      all.wall += run.wall;
+      all.cpu += run.cpu;
+    }
+    runs[kInfer].push_back(all);
+  }
+
   template <typename Work>
-  void timed(Runs& runs, Stage stage, const std::vector<int>& cores, bool cpu_clock, const Work& work) {
+  void timed(Runs& runs, std::size_t stage, const std::vector<int>& cores, bool cpu_clock, const Work& work) {
     move_to(cores);
     const Duration cpu = thread_cpu_time();
     const Time start = MonotonicClock::now();
@@ -129,11 +150,14 @@ class Measurement {
     const Duration wall = MonotonicClock::now() - start;
     // At least 1 ns: zero means that the clock says nothing.
     const Duration cpu_spent = cpu_clock ? std::max(Duration(1), thread_cpu_time() - cpu) : Duration::zero();
-    if (!done)
-      bad_input(fmt::format("{}{}{}", kStageNames[stage], stage == kInfer ? ": " : "",
-                            stage == kInfer ? pipeline_.executable().last_error() : ""));
+    if (!done) fail(stage);
     runs[stage].push_back({wall, cpu_spent, false});
     job_time_ += wall;
+  }
+
+  [[noreturn]] void fail(std::size_t stage) const {
+    if (stage == kPre || stage == kPost) bad_input(kStageNames[stage]);
+    bad_input(fmt::format("{}: {}", kStageNames[kInfer], pipeline_.executable().last_error()));
   }
 
   void move_to(const std::vector<int>& cores) {
@@ -164,7 +188,7 @@ class Measurement {
 
   void pause() const { std::this_thread::sleep_for(std::max(kLeastPause, job_time_ / 12)); }
 
-  [[nodiscard]] StageTimes stage_times(Stage stage) const {
+  [[nodiscard]] StageTimes stage_times(std::size_t stage) const {
     const CleanTimes alone = without_stalls(alone_runs_[stage]);
     const CleanTimes busy = without_stalls(busy_runs_[stage]);
     StageTimes times;
@@ -184,6 +208,7 @@ class Measurement {
   std::vector<int> cores_;  // all that are measured on
   Result result_;
   CacheEmptier caches_;
+  std::size_t segments_;  // 0: infer is one piece
   Runs alone_runs_, busy_runs_;
   bool busy_ = false;
   std::size_t next_ = 0;

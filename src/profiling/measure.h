@@ -29,13 +29,14 @@ struct MeasureLimits {
 
 struct PipelineTimes {
   StageTimes pre, infer, post;
+  std::vector<StageTimes> segments;  ///< of a pipeline that infers in several: of each, where `infer` is all of them
 };
 
-/// Runs whole jobs on the frames in turn, each stage timed by itself, for about `length`: a quarter of them alone, the
-/// others beside the neighbour (null: there is no core for one) and with this core's caches emptied before each job, as
-/// if other tasks had run in between. Warm-up jobs are not counted. Between jobs it pauses, so that real-time
-/// throttling and the hypervisor are not provoked. Throws Error(bad_input) if a stage fails. Returns early, with what
-/// it has, when the context is stopped.
+/// Runs whole jobs on the frames in turn, each stage (each segment of an infer stage) timed by itself, for about
+/// `length`: a quarter of them alone, the others beside the neighbour (null: there is no core for one) and with this
+/// core's caches emptied before each job, as if other tasks had run in between. Warm-up jobs are not counted. Between
+/// jobs it pauses, so that real-time throttling and the hypervisor are not provoked. Throws Error(bad_input) if a stage
+/// fails. Returns early, with what it has, when the context is stopped.
 [[nodiscard]] PipelineTimes measure(Pipeline& pipeline, std::span<const Frame> frames, const Bench& bench,
                                     Neighbour* neighbour, const MeasureLimits& limits, const Context& context);
 

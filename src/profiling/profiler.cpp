@@ -6,6 +6,7 @@
 #include "profiling/content_key.h"
 #include "profiling/machine.h"
 #include "profiling/measure.h"
+#include "profiling/segmentation.h"
 
 #include <rtmdl/error.h>
 
@@ -24,20 +25,27 @@ namespace rtmdl {
 namespace {
 
 constexpr std::string_view kMeasuringRevision = "1";  // raise when measure() would give other times
+constexpr std::string_view kCuttingRevision = "1";    // raise when choose_segmentations() would cut elsewhere
 constexpr std::size_t kFrames = 24, kStreamFrameBytes = 64u << 20;
 constexpr double kNoisy = 0.05;  // share of stalls that is worth a word
 
-/// One variant on one processor with one number of threads: what is measured at a time.
+/// One variant on one processor with one number of threads and segments: what is measured at a time.
 struct Unit {
   std::size_t task = 0, variant = 0;
   int processor = 0, threads = 1;
   LoadRequest request;
   Bench bench;
   std::vector<int> neighbour_cores;
-  std::string pre_key, infer_key, post_key;
+  std::string pre_key, infer_key, post_key, cuts_key;
+  std::vector<std::string> segment_keys;  // of a model that is cut
   std::optional<StageTimes> pre, infer, post;
+  std::vector<std::optional<StageTimes>> segments;
   bool refused = false, reused = false;
-  [[nodiscard]] bool known() const { return pre && infer && post; }
+  bool to_cut = false;  ///< uncut, on a processor that cannot preempt; where to cut is not known yet
+  [[nodiscard]] bool known() const {
+    return pre && infer && post && std::all_of(segments.begin(), segments.end(), [](const auto& s) { return !!s; });
+  }
+  [[nodiscard]] bool done() const { return known() && !to_cut; }
 };
 
 /// As many consecutive frames (of a stateful task) or frames spread over the stream as are worth keeping in memory.
@@ -91,19 +99,20 @@ class Profiling {
   std::vector<TaskProfile> run() {
     list_units();
     std::size_t missing = 0;
-    for (Unit& unit : units_) missing += unit.known() ? 0 : 1;
+    for (const Unit& unit : units_) missing += unit.done() ? 0 : 1;
     if (missing > 0 && !fifo_)
       context_.warn(
           "SCHED_FIFO is not permitted (needs root, CAP_SYS_NICE or an rtprio limit): measured under the ordinary "
           "scheduler; times are noisier");
     std::size_t done = 0;
-    for (Unit& unit : units_) {
-      if (unit.known()) continue;
+    for (std::size_t i = 0; i < units_.size(); ++i) {  // grows on the way
+      if (units_[i].done()) continue;
       if (context_.stopping()) break;
-      context_.report(name_of(unit), static_cast<double>(done) / static_cast<double>(missing));
-      look_up(unit);  // two tasks may share a model and its data
-      if (unit.known()) ++done;
-      else measure_unit(unit, missing - done++);
+      context_.report(name_of(units_[i]), static_cast<double>(done) / static_cast<double>(missing));
+      look_up(units_[i]);  // two tasks may share a model and its data
+      if (!units_[i].known()) measure_unit(units_[i], missing - done);
+      ++done;
+      if (units_[i].to_cut && !units_[i].refused && !context_.stopping()) missing += cut(i);
     }
     return deliver();
   }
@@ -116,8 +125,10 @@ class Profiling {
   [[nodiscard]] const ProcessorSpec& processor(int p) const { return file_.processors[static_cast<std::size_t>(p)]; }
 
   [[nodiscard]] std::string name_of(const Unit& unit) const {
-    return fmt::format("{} {} on {}, {} thread{}", task_of(unit).name, variant_of(unit).id,
-                       processor(unit.processor).name, unit.threads, unit.threads == 1 ? "" : "s");
+    const std::size_t segments = unit.request.cuts.size() + 1;
+    return fmt::format("{} {} on {}, {} thread{}{}", task_of(unit).name, variant_of(unit).id,
+                       processor(unit.processor).name, unit.threads, unit.threads == 1 ? "" : "s",
+                       segments > 1 ? fmt::format(", {} segments", segments) : "");
   }
 
   void list_units() {
@@ -128,8 +139,14 @@ class Profiling {
           const ProcessorSpec& spec = file_.processors[p];
           int most = spec.device == "cpu" ? static_cast<int>(spec.cores.size()) : 1;
           if (options_.max_threads > 0) most = std::min(most, options_.max_threads);
-          for (int threads = 1; threads <= most; ++threads)
+          for (int threads = 1; threads <= most; ++threads) {
             units_.push_back(unit_for(t, v, static_cast<int>(p), threads));
+            if (!cuttable(spec)) continue;
+            const auto known = store_.segmentations(units_.back().cuts_key);
+            units_.back().to_cut = !known;
+            if (known)
+              for (Unit& unit : cut_units(units_.back(), *known)) units_.push_back(std::move(unit));
+          }
         }
     }
   }
@@ -154,10 +171,57 @@ class Profiling {
     return unit;
   }
 
+  /// Where nothing else can interrupt a stage.
+  [[nodiscard]] bool cuttable(const ProcessorSpec& spec) const {
+    return !(spec.preemptive && fifo_) && spec.segments > 1;
+  }
+
+  std::vector<Unit> cut_units(const Unit& whole, const std::vector<std::vector<int>>& segmentations) {
+    std::vector<Unit> units;
+    for (const std::vector<int>& cuts : segmentations) {
+      if (cuts.size() >= static_cast<std::size_t>(processor(whole.processor).segments)) continue;
+      Unit unit = whole;
+      unit.to_cut = false;
+      unit.request.cuts = cuts;
+      unit.infer.reset();
+      unit.segments.resize(cuts.size() + 1);
+      set_keys(unit);
+      look_up(unit);
+      unit.reused = unit.known();
+      units.push_back(std::move(unit));
+    }
+    return units;
+  }
+
+  /// Finds where to cut units_[i] and puts what comes of it after it. Returns how many of those are to be measured.
+  std::size_t cut(std::size_t i) {
+    Unit& whole = units_[i];
+    auto known = store_.segmentations(whole.cuts_key);
+    if (!known) {
+      known.emplace();
+      const ThreadPlacement placement{whole.bench.infer_cores, fifo_ ? 80 : 0};
+      for (Segmentation& s : choose_segmentations(engine_, whole.request, kMaxSegments, placement, context_)) {
+        context_.info(fmt::format("{}: {} segments, the longest {}, all {}", name_of(whole), s.cuts.size() + 1,
+                                  format_duration(s.longest), format_duration(s.total)));
+        known->push_back(std::move(s.cuts));
+      }
+      if (context_.stopping()) return 0;
+      store_.put_segmentations(whole.cuts_key, name_of(whole), *known);
+    }
+    whole.to_cut = false;
+    std::vector<Unit> units = cut_units(whole, *known);
+    const auto missing = std::count_if(units.begin(), units.end(), [](const Unit& u) { return !u.done(); });
+    units_.insert(units_.begin() + static_cast<std::ptrdiff_t>(i) + 1, std::make_move_iterator(units.begin()),
+                  std::make_move_iterator(units.end()));
+    return static_cast<std::size_t>(missing);
+  }
+
   void look_up(Unit& unit) {
     if (!unit.pre) unit.pre = store_.times(unit.pre_key);
     if (!unit.infer) unit.infer = store_.times(unit.infer_key);
     if (!unit.post) unit.post = store_.times(unit.post_key);
+    for (std::size_t k = 0; k < unit.segments.size(); ++k)
+      if (!unit.segments[k]) unit.segments[k] = store_.times(unit.segment_keys[k]);
   }
 
   /// The measured threads on cores of their processors; the neighbour on the others. Where the processor has all cores,
@@ -203,7 +267,15 @@ class Profiling {
       return key;
     };
     const std::string host = fmt::format("{}", fmt::join(unit.bench.host_cores, ","));
-    unit.infer_key = base("infer").digest();
+    const auto cut = [&](ContentKey key) {
+      if (!unit.request.cuts.empty()) key.add("cuts", fmt::format("{}", fmt::join(unit.request.cuts, ",")));
+      return key;
+    };
+    unit.infer_key = cut(base("infer")).digest();
+    unit.cuts_key = base("cuts").add("chosen by", kCuttingRevision).digest();
+    unit.segment_keys.clear();
+    for (std::size_t k = 0; k < unit.segments.size(); ++k)
+      unit.segment_keys.push_back(cut(base("segment")).add("segment", fmt::format("{}", k)).digest());
     unit.pre_key = base("pre").add("host", host).add("pre", task.pre.present() ? task.pre.canonical() : "").digest();
     unit.post_key = base("post").add("host", host).add("data", data_key(task, fingerprint)).digest();
   }
@@ -237,12 +309,14 @@ class Profiling {
     StageTimes infer = times.infer;
     infer.memory = memory;
     keep(unit, unit.infer, unit.infer_key, "infer", infer);
+    for (std::size_t k = 0; k < unit.segments.size(); ++k)
+      keep(unit, unit.segments[k], unit.segment_keys[k], fmt::format("segment {}", k + 1), times.segments[k]);
     keep(unit, unit.post, unit.post_key, "post", times.post);
     log(unit);
   }
 
   /// What the store held already stays.
-  void keep(const Unit& unit, std::optional<StageTimes>& slot, const std::string& key, const char* stage,
+  void keep(const Unit& unit, std::optional<StageTimes>& slot, const std::string& key, const std::string& stage,
             const StageTimes& times) {
     if (slot) return;
     store_.put_times(key, fmt::format("{}, {}", name_of(unit), stage), times);
@@ -311,6 +385,8 @@ class Profiling {
       out.pre = *unit.pre;
       out.infer = *unit.infer;
       out.post = *unit.post;
+      out.cuts = unit.request.cuts;
+      for (const auto& segment : unit.segments) out.segment_times.push_back(*segment);
       out.interference = interference_of(out.infer);
       out.accuracy = variant.accuracy;
       out.accuracy_loss = variant.accuracy_loss;

@@ -1,6 +1,6 @@
 #pragma once
 /// `rtmdl profile`: execution times of every variant, stage by stage, on every processor that can run it, with 1..n
-/// threads.
+/// threads and, where a stage that has begun cannot be preempted, cut into 1, 2, 4, … segments.
 
 #include "base/context.h"
 #include "engine/engine.h"
@@ -33,9 +33,10 @@ struct VariantProfile {
   std::string processor;    ///< of the infer stage, by name
   int processor_index = 0;  ///< in the task file
   int threads = 1;
-  int segments = 1;
-  StageTimes pre, infer, post;  ///< pre and post on the host processor
-  double interference = 1;      ///< busy / alone, medians of infer
+  StageTimes pre, infer, post;            ///< pre and post on the host processor
+  std::vector<int> cuts;                  ///< where the model was cut into segments (LoadRequest); empty: one
+  std::vector<StageTimes> segment_times;  ///< of a model that was cut: of each, where `infer` is all of them
+  double interference = 1;                ///< busy / alone, medians of infer
   double accuracy = 1, accuracy_loss = 0;
   std::string content;      ///< hash of the model: two tasks may have the same one
   std::string key;          ///< hash of all that its times depend on
@@ -44,6 +45,8 @@ struct VariantProfile {
   bool source = false;
   bool reused = false;  ///< all of it was in the store
 };
+
+[[nodiscard]] inline int segments_of(const VariantProfile& v) { return static_cast<int>(v.cuts.size()) + 1; }
 
 struct TaskProfile {
   std::string name;

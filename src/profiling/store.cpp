@@ -13,7 +13,7 @@
 namespace rtmdl {
 namespace {
 
-constexpr std::int64_t kSchema = 6;                // PRAGMA user_version; raise with every change below
+constexpr std::int64_t kSchema = 7;                // PRAGMA user_version; raise with every change below
 constexpr std::int64_t kApplication = 0x72746d64;  // PRAGMA application_id: "rtmd"
 constexpr std::size_t kMostSamples = 2000;
 
@@ -32,6 +32,9 @@ constexpr const char* kStallTable = R"(
   CREATE TABLE stalls (key TEXT PRIMARY KEY, what TEXT NOT NULL, seconds REAL NOT NULL, count REAL NOT NULL,
     processors INTEGER NOT NULL, ns BLOB NOT NULL, measured TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP);
 )";
+constexpr const char* kCutsTable =
+    "CREATE TABLE cuts (key TEXT PRIMARY KEY, what TEXT NOT NULL, places TEXT NOT NULL,"
+    " measured TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP);";
 
 constexpr const char* kTables = R"(
   CREATE TABLE families (key TEXT PRIMARY KEY, task TEXT NOT NULL, done TEXT NOT NULL DEFAULT '',
@@ -56,7 +59,10 @@ constexpr const char* kUpgrades[kSchema - 1] = {
     "ALTER TABLE variants ADD COLUMN recipe TEXT NOT NULL DEFAULT '';",
     "ALTER TABLE families ADD COLUMN layout TEXT NOT NULL DEFAULT '';"
     "ALTER TABLE families ADD COLUMN settled TEXT NOT NULL DEFAULT '';",
-    kCorrectionTables, kMomentColumns, kStallTable};
+    kCorrectionTables,
+    kMomentColumns,
+    kStallTable,
+    kCutsTable};
 
 /// "input=1,3,224,224;other=1,8"
 std::string shapes_text(const std::map<std::string, std::vector<std::int64_t>>& shapes) {
@@ -137,6 +143,7 @@ Store::Store(const std::filesystem::path& file) : database_(file) {
     database_.execute(kCorrectionTables);
     database_.execute(kMomentColumns);
     database_.execute(kStallTable);
+    database_.execute(kCutsTable);
     database_.execute(
         fmt::format("PRAGMA user_version = {}; PRAGMA application_id = {}", kSchema, kApplication).c_str());
   }
@@ -268,6 +275,30 @@ void Store::put_times(const std::string& key, const std::string& what, const Sta
       .bind(times.stalls.of)
       .bind(static_cast<std::int64_t>(times.stalls.worst.count()))
       .bind(times.memory)
+      .step();
+}
+
+std::optional<std::vector<std::vector<int>>> Store::segmentations(const std::string& key) {
+  Statement query(database_, "SELECT places FROM cuts WHERE key = ?");
+  if (!query.bind(key).step()) return std::nullopt;
+  std::vector<std::vector<int>> all;
+  for (const std::string& line : lines(query.text(0))) {
+    std::istringstream in(line);
+    std::vector<int>& cuts = all.emplace_back();
+    for (int node = 0; in >> node;) cuts.push_back(node);
+    if (!in.eof() || cuts.empty()) return std::nullopt;  // not written by us: it is found out anew
+  }
+  return all;
+}
+
+void Store::put_segmentations(const std::string& key, const std::string& what,
+                              const std::vector<std::vector<int>>& segmentations) {
+  std::vector<std::string> places;
+  for (const std::vector<int>& cuts : segmentations) places.push_back(fmt::format("{}", fmt::join(cuts, " ")));
+  Statement(database_, "INSERT OR REPLACE INTO cuts (key, what, places) VALUES (?, ?, ?)")
+      .bind(key)
+      .bind(what)
+      .bind(fmt::format("{}", fmt::join(places, "\n")))
       .step();
 }
 

@@ -92,6 +92,12 @@ class Store {
   /// `what` is for people who look into the file: "faces int8 infer cpu 1 thread".
   void put_times(const std::string& key, const std::string& what, const StageTimes& times);
 
+  /// Where a model is cut, one list of places (LoadRequest::cuts) for each number of segments; none if it is not worth
+  /// it. Nothing if that is not known.
+  [[nodiscard]] std::optional<std::vector<std::vector<int>>> segmentations(const std::string& key);
+  void put_segmentations(const std::string& key, const std::string& what,
+                         const std::vector<std::vector<int>>& segmentations);
+
   /// Throw Error(bad_input) on an entry that makes no sense; the caller goes on without it.
   [[nodiscard]] std::optional<StoredRunTimes> run_times(const std::string& key);
   [[nodiscard]] std::optional<StoredSpeed> speed(const std::string& key);

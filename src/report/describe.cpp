@@ -35,6 +35,10 @@ std::string grouped(std::int64_t n) {
   return digits;
 }
 
+std::string place_text(const std::string& processor, int segments) {
+  return segments > 1 ? fmt::format("{}, {} segments", processor, segments) : processor;
+}
+
 StageTimes only_alone(const StageTimes& times) {
   StageTimes alone;
   alone.alone = times.alone;

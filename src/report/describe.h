@@ -24,10 +24,9 @@ namespace rtmdl {
 [[nodiscard]] inline const TaskOption& chosen_option(const PlannedTask& planned, const PlanTask& task) {
   return task.options.at(static_cast<std::size_t>(planned.choice.option));
 }
-/// Of the infer stage; pre and post go around them.
-[[nodiscard]] inline int segments_of(const TaskOption& option) {
-  return std::max(1, static_cast<int>(option.stages.size()) - 2);
-}
+
+/// "gpu", or "gpu, 4 segments".
+[[nodiscard]] std::string place_text(const std::string& processor, int segments);
 
 /// Without the times beside a busy neighbour.
 [[nodiscard]] StageTimes only_alone(const StageTimes& times);

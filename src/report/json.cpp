@@ -51,7 +51,7 @@ Json profile_variant_json(const VariantProfile& v) {
   json["id"] = v.id;
   json["processor"] = v.processor;
   json["threads"] = v.threads;
-  json["segments"] = v.segments;
+  json["segments"] = segments_of(v);
   json["ms"] = stage_json(infer);
   json["samples"] = infer.samples;
   json["alone_ms"] = stage_json(summary(only_alone(v.infer)));
@@ -144,6 +144,7 @@ Json proof_object(const Proof& p) {
     json["more_accurate"].push_back({{"variant", a.variant},
                                      {"processor", a.processor},
                                      {"threads", a.threads},
+                                     {"segments", a.segments},
                                      {"accuracy", json_number(a.accuracy)},
                                      {"accuracy_loss", json_number(a.accuracy_loss)},
                                      {"bound_ms", optional_milliseconds(a.bound)},

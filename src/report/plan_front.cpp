@@ -192,6 +192,9 @@ std::string difference(const ParetoPoint& point, const Plan& plan, const PlanPro
     if (here.variant != there.variant)
       words.push_back(fmt::format("{}: {} instead of {}", task.name, here.variant, there.variant));
     else if (here.processor != there.processor) words.push_back(fmt::format("{} on {}", task.name, here.processor));
+    else if (segments_of(here) != segments_of(there))
+      words.push_back(
+          fmt::format("{} in {} segment{}", task.name, segments_of(here), segments_of(here) == 1 ? "" : "s"));
     else if (here.threads != there.threads) words.push_back(fmt::format("{} with {} threads", task.name, here.threads));
   }
   if (words.empty() && !point.chosen && !point.choices.empty()) return "another order of priorities";

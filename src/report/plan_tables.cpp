@@ -77,7 +77,7 @@ std::string plan_table(const Plan& plan, const PlanProblem& problem, bool colour
     std::vector<Cell> cells{fmt::format("{}", planned.choice.priority),
                             task.name,
                             option.variant,
-                            option.processor,
+                            place_text(option.processor, segments_of(option)),
                             fmt::format("{}", option.threads),
                             ms(work(option, 0.5)),
                             ms(work(option, 0.99)),
@@ -146,7 +146,7 @@ std::string profile_table(const std::vector<TaskProfile>& tasks, bool colour) {
       reused += v.reused;
       table.row({{title, Tone::strong},
                  v.id,
-                 v.processor,
+                 place_text(v.processor, segments_of(v)),
                  fmt::format("{}", v.threads),
                  {ms(infer.p50), Tone::strong},
                  ms(infer.p99),

@@ -156,7 +156,7 @@ std::string larger_table(const Proof& p, bool colour) {
     std::string verdict = a.proven ? "proven" : "not proven";
     if (!a.breaks.empty()) verdict += ", and break the proof of " + listed(a.breaks);
     table.row({a.variant,
-               a.processor,
+               place_text(a.processor, a.segments),
                fmt::format("{}", a.threads),
                percent(a.accuracy),
                a.bound ? signed_ms(*a.bound) : "none",

@@ -8,7 +8,7 @@
 
 namespace rtmdl {
 
-inline constexpr int kRecordedStages = 8;
+inline constexpr int kRecordedStages = 10;  ///< pre, kMaxSegments, post
 
 enum class JobFate : std::uint8_t { completed, failed, dropped };
 

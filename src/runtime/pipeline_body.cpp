@@ -43,11 +43,8 @@ void PipelineBody::cancel(std::uint64_t job) noexcept {
 bool PipelineBody::stage(int index) noexcept {
   pipeline_.executable().rearm();  // before the look: what is asked for after it stops the run
   if (cancelled_ == job_) return false;
-  switch (index) {
-    case 0: return pipeline_.pre(*frame_);
-    case 1: return pipeline_.infer();
-    default: return pipeline_.post(result_);
-  }
+  if (index == 0) return pipeline_.pre(*frame_);
+  return index + 1 < stages() ? pipeline_.infer(index - 1) : pipeline_.post(result_);
 }
 
 void PipelineBody::warm_up(int index) {
@@ -61,8 +58,8 @@ void PipelineBody::warm_up(int index) {
     for (int s = 0; s <= index; ++s) {
       if (stage(s)) continue;
       if (s == 0) pipeline_.fail_at_pre(*frame_);
-      static constexpr const char* kNames[] = {"pre-processing", "inference", "post-processing"};
-      bad_input(fmt::format("{} failed while warming up: {}", kNames[s], pipeline_.executable().last_error()));
+      bad_input(fmt::format("{} failed while warming up: {}", s + 1 < stages() ? "inference" : "post-processing",
+                            pipeline_.executable().last_error()));
     }
   }
   pipeline_.executable().reset_state();

@@ -1,5 +1,5 @@
 #pragma once
-/// A job's stages as the real pipeline runs them: pre, infer, post over frames held in memory.
+/// A job's stages as the real pipeline runs them: pre, infer (each segment of it), post over frames held in memory.
 
 #include "data/pipeline.h"
 #include "data/source.h"
@@ -16,7 +16,7 @@ class PipelineBody final : public JobBody {
   PipelineBody(Engine& engine, const TaskSpec& task, const LoadRequest& request, Source& source,
                std::size_t frame_limit);
 
-  int stages() const noexcept override { return 3; }
+  int stages() const noexcept override { return 2 + pipeline_.segments(); }
   std::int64_t begin(std::uint64_t job) noexcept override;
   bool stage(int index) noexcept override;
   Result* result() noexcept override { return &result_; }

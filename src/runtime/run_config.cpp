@@ -42,6 +42,7 @@ RunConfig make_run_config(const TaskFile& file, const PolicyInfo& policy, const 
     task.utilisation = utilisation(problem.tasks[t], option);
     task.processor = file.processor_index(option.processor);
     task.threads = option.threads;
+    task.request.cuts = option.cuts;
     config.tasks.push_back(std::move(task));
   }
   return config;

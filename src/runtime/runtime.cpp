@@ -102,12 +102,14 @@ DispatcherConfig dispatcher_config(const RunConfig& config, bool realtime) {
     t.utilisation = task.utilisation;
     t.queue = task.spec->queue;
     if (!config.system_defaults) t.late = task.spec->late;
+    const std::size_t segments = task.request.cuts.size() + 1;
     if (config.system_defaults) {
       d.scheduler.processors.push_back({false, 1});
       d.processors.push_back({});
-      t.stage_processors.assign(3, static_cast<int>(i));
+      t.stage_processors.assign(segments + 2, static_cast<int>(i));
     } else {
-      t.stage_processors = {config.host_processor, task.processor, config.host_processor};
+      t.stage_processors.assign(segments + 2, task.processor);
+      t.stage_processors.front() = t.stage_processors.back() = config.host_processor;
     }
     d.scheduler.tasks.push_back(t);
   }

@@ -46,7 +46,7 @@ void require_plain_name(const std::string& name, const ConfigNode& at) {
 ProcessorSpec parse_processor(const std::string& name, const ConfigNode& node) {
   require_plain_name(name, node);
   node.require_map("a processor such as {device: cpu, cores: [0]}");
-  node.allow({"device", "cores", "slots", "preemptive", "options"});
+  node.allow({"device", "cores", "slots", "preemptive", "segments", "options"});
   ProcessorSpec p;
   p.name = name;
   p.where = node;
@@ -66,6 +66,7 @@ ProcessorSpec parse_processor(const std::string& name, const ConfigNode& node) {
     p.cores = available;
   }
   if (node["slots"].present()) p.slots = static_cast<int>(node["slots"].integer(1, kMaxSlots));
+  if (node["segments"].present()) p.segments = static_cast<int>(node["segments"].integer(1, kMaxSegments));
   p.preemptive = is_cpu(p.device);
   if (const ConfigNode preemptive = node["preemptive"]; preemptive.present()) {
     p.preemptive = preemptive.boolean();

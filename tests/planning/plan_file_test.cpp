@@ -157,5 +157,19 @@ TEST_F(PlanFile, MutatedIsUsableOrRefusedInOneShortLine) {
   EXPECT_GT(other, 0);
 }
 
+TEST_F(PlanFile, FindsTheOptionOfAsManySegments) {
+  TaskOption cut = problem_.tasks[0].options[0];
+  cut.cuts = {3, 9};
+  problem_.tasks[0].options.push_back(cut);
+  save_plan(path(), plan_, problem_, kKey);
+  EXPECT_EQ(load()->tasks[0].choice.option, 0);
+  plan_.tasks[0].choice.option = static_cast<int>(problem_.tasks[0].options.size()) - 1;
+  save_plan(path(), plan_, problem_, kKey);
+  EXPECT_EQ(load()->tasks[0].choice.option, plan_.tasks[0].choice.option);
+  const std::string key = plan_key(problem_, {});
+  problem_.tasks[0].options.back().cuts = {4, 9};
+  EXPECT_NE(plan_key(problem_, {}), key);
+}
+
 }  // namespace
 }  // namespace rtmdl

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
+#include <numeric>
 
 namespace rtmdl {
 namespace {
@@ -354,6 +355,31 @@ TEST(SourceChoices, SpreadsTheHeaviestFirst) {
   const Choices c = source_choices(problem);
   EXPECT_EQ(c[0].option, c[1].option) << "3 + 3 beside 5";
   EXPECT_NE(c[0].option, c[2].option);
+}
+
+TEST(Plan, CutsAModelThatBlocksAnotherForTooLong) {
+  PlanProblem problem;
+  problem.processors = {{"gpu", false, 1}};
+  problem.tasks = {task_of("urgent", 20ms, 6ms, {{0, 1ms}}), task_of("long", 50ms, 50ms, {{0, 20ms}})};
+  EXPECT_FALSE(plan(problem, {.simulated = kShort}, {}).feasible);
+  TaskOption cut = problem.tasks[1].options[0];
+  for (const int segments : {2, 8}) {
+    cut.cuts.assign(static_cast<std::size_t>(segments) - 1, 0);
+    std::iota(cut.cuts.begin(), cut.cuts.end(), 1);
+    StageOption piece = problem.tasks[1].options[0].stages[0];
+    for (Duration& t : piece.times.sorted) t = t * 11 / (10 * segments);  // a tenth more in all
+    cut.stages.assign(static_cast<std::size_t>(segments), piece);
+    problem.tasks[1].options.push_back(cut);
+  }
+  for (const std::string method : {"exact", "descent", "nsga2"}) {
+    const Plan p = plan(problem, {.method = method, .simulated = kShort}, {});
+    ASSERT_TRUE(p.feasible) << method << ": " << p.reason;
+    EXPECT_EQ(p.tasks[1].choice.option, 2) << method;
+  }
+  problem.tasks[0].hard = true;
+  const Plan proven = plan(problem, {.simulated = kShort}, {});
+  ASSERT_TRUE(proven.feasible) << proven.reason;
+  EXPECT_EQ(segments_of(problem.tasks[1].options[static_cast<std::size_t>(proven.tasks[1].choice.option)]), 8);
 }
 
 }  // namespace

@@ -60,5 +60,23 @@ TEST(Policies, AnUnknownNameNamesTheNearest) {
   }
 }
 
+TEST(Policies, BaselinesDoNotCutModels) {
+  PlanProblem problem = heavy_and_light();
+  for (PlanTask& task : problem.tasks)
+    for (std::size_t o = 0, count = task.options.size(); o < count; ++o) {
+      TaskOption cut = task.options[o];
+      cut.cuts = {5};
+      cut.stages.insert(cut.stages.begin() + 1, cut.stages[1]);
+      for (const std::size_t s : {1U, 2U})
+        for (Duration& t : cut.stages[s].times.sorted) t /= 4;  // tempting
+      task.options.push_back(cut);
+    }
+  for (const char* name : {"dm-nmc", "edf-nmc", "fifo-nmc", "dm-mc"}) {
+    const Choices chosen = choices_for(find_policy(name), problem, {});
+    for (std::size_t t = 0; t < chosen.size(); ++t)
+      EXPECT_EQ(segments_of(problem.tasks[t].options[static_cast<std::size_t>(chosen[t].option)]), 1) << name;
+  }
+}
+
 }  // namespace
 }  // namespace rtmdl

@@ -166,5 +166,23 @@ TEST(ProblemFromProfile, ATaskThatIsNotProfiledIsBadInput) {
   EXPECT_THAT(message, HasSubstr("rtmdl profile"));
 }
 
+TEST(ProblemFromProfile, SegmentsAreStagesOfTheirOwn) {
+  VariantProfile whole = variant("source", "gpu", 1, {12, 10, 11}), cut = whole;
+  cut.cuts = {7, 19};
+  cut.segment_times = {times({4, 5, 6}), times({3}), times({2})};
+  const PlanProblem problem = make_problem(task_file(), profile({whole, cut}));
+  ASSERT_EQ(problem.tasks[0].options.size(), 2U);
+  const TaskOption& o = problem.tasks[0].options[1];
+  EXPECT_EQ(segments_of(problem.tasks[0].options[0]), 1);
+  EXPECT_EQ(segments_of(o), 3);
+  EXPECT_THAT(o.cuts, testing::ElementsAre(7, 19));
+  ASSERT_EQ(o.stages.size(), 5U);
+  for (const int s : {1, 2, 3}) EXPECT_EQ(o.stages[static_cast<std::size_t>(s)].processor, 1);
+  EXPECT_EQ(o.stages[0].processor, 0);
+  EXPECT_EQ(o.stages[4].processor, 0);
+  EXPECT_EQ(o.stages[1].times.max(), milliseconds(6));
+  EXPECT_EQ(o.stages[3].times.max(), milliseconds(2));
+}
+
 }  // namespace
 }  // namespace rtmdl

@@ -175,16 +175,16 @@ TEST_F(StoreTest, TwoMayWriteAtOnce) {
 
 TEST_F(StoreTest, RefusesANewerSchemaAndNamesBothVersions) {
   { Store store(file); }
-  { Database(file).execute("PRAGMA user_version = 7"); }
+  { Database(file).execute("PRAGMA user_version = 8"); }
   EXPECT_THAT(error_of([&] { Store store(file); }),
-              AllOf(HasSubstr(file.string()), HasSubstr("schema 7"), HasSubstr("up to 6"), HasSubstr("newer")));
+              AllOf(HasSubstr(file.string()), HasSubstr("schema 8"), HasSubstr("up to 7"), HasSubstr("newer")));
 }
 
 TEST_F(StoreTest, TakesOverCorrectionsOfSchema4) {
   { Store(file).put_corrections({}, {{"p", "gpu", 1.25, 7, Duration(8000), Duration(20000), 99, 0.5, 12.5, 400}}); }
   Database(file).execute(
       "ALTER TABLE speeds DROP COLUMN moment_products; ALTER TABLE speeds DROP COLUMN moment_weights;"
-      "ALTER TABLE speeds DROP COLUMN moment_pairs; DROP TABLE stalls; PRAGMA user_version = 4");
+      "ALTER TABLE speeds DROP COLUMN moment_pairs; DROP TABLE stalls; DROP TABLE cuts; PRAGMA user_version = 4");
   Store store(file);
   ASSERT_TRUE(store.speed("p"));
   EXPECT_EQ(store.speed("p")->factor, 1.25);
@@ -199,7 +199,7 @@ TEST_F(StoreTest, TakesOverAStoreOfTheFirstSchema) {
     old.execute(
         "ALTER TABLE families DROP COLUMN done; ALTER TABLE variants DROP COLUMN recipe;"
         "ALTER TABLE families DROP COLUMN layout; ALTER TABLE families DROP COLUMN settled;"
-        "DROP TABLE run_times; DROP TABLE speeds; DROP TABLE stalls; PRAGMA user_version = 1");
+        "DROP TABLE run_times; DROP TABLE speeds; DROP TABLE stalls; DROP TABLE cuts; PRAGMA user_version = 1");
     old.execute("INSERT INTO families (key, task) VALUES ('old', 'faces')");
   }
   Store store(file);
@@ -297,6 +297,25 @@ TEST_F(StoreTest, StartsAnewAfterAFullDiskAtCreation) {
   Store store(file);
   store.put_accuracy("key", 1);
   EXPECT_EQ(store.accuracy("key"), 1);
+}
+
+TEST_F(StoreTest, KeepsWhereModelsAreCut) {
+  {
+    Store store(file);
+    EXPECT_FALSE(store.segmentations("k"));
+    store.put_segmentations("k", "faces on gpu", {{12}, {4, 12, 30}});
+    store.put_segmentations("none", "speech on gpu", {});
+  }
+  Store store(file);
+  ASSERT_TRUE(store.segmentations("k"));
+  EXPECT_EQ(*store.segmentations("k"), (std::vector<std::vector<int>>{{12}, {4, 12, 30}}));
+  ASSERT_TRUE(store.segmentations("none"));
+  EXPECT_TRUE(store.segmentations("none")->empty());
+  for (const char* places : {"1 x", "", "3\n\n4"}) {
+    Database(file).execute(("UPDATE cuts SET places = '" + std::string(places) + "' WHERE key = 'k'").c_str());
+    const auto cuts = store.segmentations("k");
+    EXPECT_TRUE(!cuts || cuts->empty()) << places;
+  }
 }
 
 }  // namespace

@@ -67,5 +67,22 @@ TEST_F(PipelineBodyTest, HoldsABoundedNumberOfBytes) {
   EXPECT_EQ(body.begin(2), 0);
 }
 
+TEST_F(PipelineBodyTest, EverySegmentIsAStage) {
+  const TaskSpec spec = task("{source: synthetic, shape: [1, 1, 2, 2]}", "{}");
+  const auto source = open_source(spec.data, 1);
+  LoadRequest request = load_request(spec, spec.model);
+  request.cuts = {4, 9};
+  PipelineBody body(engine, spec, request, *source, 8);
+  ASSERT_EQ(body.stages(), 5);
+  for (int s = 0; s < 5; ++s) body.warm_up(s);
+  body.begin(0);
+  for (int s = 0; s < 5; ++s) EXPECT_TRUE(body.stage(s)) << s;
+  body.begin(1);
+  EXPECT_TRUE(body.stage(0));
+  EXPECT_TRUE(body.stage(1));
+  body.cancel(1);
+  EXPECT_FALSE(body.stage(2));
+}
+
 }  // namespace
 }  // namespace rtmdl

@@ -27,7 +27,8 @@ void spin_for(Duration time) noexcept {
 
 class FakeEngine::Loaded final : public Executable {
  public:
-  Loaded(FakeEngine& engine, const FakeModel& model, const LoadRequest& request) : engine_(engine), model_(model) {
+  Loaded(FakeEngine& engine, const FakeModel& model, const LoadRequest& request)
+      : engine_(engine), model_(model), segments_(static_cast<int>(request.cuts.size()) + 1) {
     const auto fixed = [&](TensorSpec spec) {
       if (const auto s = request.shapes.find(spec.name); s != request.shapes.end()) spec.shape = s->second;
       for (auto& d : spec.shape)
@@ -50,13 +51,21 @@ class FakeEngine::Loaded final : public Executable {
   TensorView input(std::size_t i) noexcept override { return inputs_[i].view(); }
   TensorView output(std::size_t i) noexcept override { return outputs_[i].view(); }
 
+  int segments() const noexcept override { return segments_; }
   bool run() noexcept override {
-    const std::int64_t n = runs_++;
-    if (!model_.times.empty()) pass(model_.times[static_cast<std::size_t>(n) % model_.times.size()]);
+    for (int k = 0; k < segments_; ++k)
+      if (!run_segment(k)) return false;
+    return true;
+  }
+  bool run_segment(int k) noexcept override {
+    const std::int64_t n = runs_;
+    if (!model_.times.empty()) pass(model_.times[static_cast<std::size_t>(n) % model_.times.size()] / segments_);
     if (cancelled_) {
       error_ = "cancelled";
       return false;
     }
+    if (k + 1 < segments_) return true;
+    ++runs_;
     if (model_.fail_every > 0 && (n + 1) % model_.fail_every == 0) {
       error_ = "scripted failure";
       return false;
@@ -80,6 +89,7 @@ class FakeEngine::Loaded final : public Executable {
 
   FakeEngine& engine_;
   const FakeModel model_;
+  const int segments_;
   std::vector<TensorSpec> input_specs_, output_specs_;
   std::vector<Tensor> inputs_, outputs_;
   std::int64_t runs_ = 0;

@@ -26,7 +26,7 @@ enum class FakeTime {
 struct FakeModel {
   std::vector<TensorSpec> inputs{{"input", ElementType::f32, {1}}};
   std::vector<TensorSpec> outputs{{"output", ElementType::f32, {1}}};
-  std::vector<Duration> times;  ///< of successive runs, in a circle; empty: no time
+  std::vector<Duration> times;  ///< of successive runs, in a circle; segments share one evenly. Empty: no time
   FakeTime how = FakeTime::spin;
   int fail_every = 0;                                       ///< every n-th run fails; 0: none
   std::function<void(Executable&, std::int64_t run)> fill;  ///< writes outputs; empty: zeros

@@ -1,5 +1,6 @@
 #include "engine/engine.h"
 
+#include "engine/onnxruntime/segments.h"
 #include "engine/onnxruntime/session.h"
 
 #include <rtmdl/error.h>
@@ -57,6 +58,7 @@ class OnnxRuntimeEngine final : public Engine {
       bad_input(fmt::format("{}: cannot read the model: {}", request.model.string(),
                             std::filesystem::exists(request.model, ec) ? "it is not a file" : "no such file"));
     try {
+      if (!request.cuts.empty()) return std::make_unique<SegmentedSession>(env_, request);
       return std::make_unique<OnnxRuntimeSession>(env_, request);
     } catch (const Ort::Exception& e) {
       bad_input(fmt::format("{}: ONNX Runtime refuses this model: {}", request.model.string(), one_line(e.what())));

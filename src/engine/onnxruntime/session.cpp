@@ -3,11 +3,13 @@
 #include "engine/onnxruntime/provider.h"
 #include "model/model.h"
 #include "model/sliced_weights.h"
+#include "model/tensor_data.h"
 
 #include <rtmdl/error.h>
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 #include <random>
 #include <thread>
 
@@ -19,49 +21,19 @@
 namespace rtmdl {
 namespace {
 
-ElementType element_type(ONNXTensorElementDataType type, const std::string& name) {
-  switch (type) {
-    case ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT: return ElementType::f32;
-    case ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16: return ElementType::f16;
-    case ONNX_TENSOR_ELEMENT_DATA_TYPE_DOUBLE: return ElementType::f64;
-    case ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8: return ElementType::u8;
-    case ONNX_TENSOR_ELEMENT_DATA_TYPE_INT8: return ElementType::i8;
-    case ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT16: return ElementType::u16;
-    case ONNX_TENSOR_ELEMENT_DATA_TYPE_INT16: return ElementType::i16;
-    case ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT32: return ElementType::u32;
-    case ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32: return ElementType::i32;
-    case ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT64: return ElementType::u64;
-    case ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64: return ElementType::i64;
-    case ONNX_TENSOR_ELEMENT_DATA_TYPE_BOOL: return ElementType::boolean;
-    default:
-      bad_input(
-          fmt::format("tensor '{}' has an element type that is not supported ({})", name, static_cast<int>(type)));
-  }
-}
-
-ONNXTensorElementDataType onnx_type(ElementType type) {
-  switch (type) {
-    case ElementType::f32: return ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT;
-    case ElementType::f16: return ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16;
-    case ElementType::f64: return ONNX_TENSOR_ELEMENT_DATA_TYPE_DOUBLE;
-    case ElementType::u8: return ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8;
-    case ElementType::i8: return ONNX_TENSOR_ELEMENT_DATA_TYPE_INT8;
-    case ElementType::u16: return ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT16;
-    case ElementType::i16: return ONNX_TENSOR_ELEMENT_DATA_TYPE_INT16;
-    case ElementType::u32: return ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT32;
-    case ElementType::i32: return ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32;
-    case ElementType::u64: return ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT64;
-    case ElementType::i64: return ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64;
-    case ElementType::boolean: return ONNX_TENSOR_ELEMENT_DATA_TYPE_BOOL;
-  }
-  return ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED;
+/// ONNX Runtime numbers element types as the format does.
+ONNXTensorElementDataType runtime_type(ElementType type) {
+  return static_cast<ONNXTensorElementDataType>(onnx_type(type));
 }
 
 TensorSpec spec_of(const std::string& name, const Ort::TypeInfo& info) {
   if (info.GetONNXType() != ONNX_TYPE_TENSOR)
     bad_input(fmt::format("'{}' is not a tensor; only tensors are supported", name));
   const auto tensor = info.GetTensorTypeAndShapeInfo();
-  return {name, element_type(tensor.GetElementType(), name), tensor.GetShape()};
+  const int type = static_cast<int>(tensor.GetElementType());
+  const std::optional<ElementType> known = element_type(type);
+  if (!known) bad_input(fmt::format("tensor '{}' has an element type that is not supported ({})", name, type));
+  return {name, *known, tensor.GetShape()};
 }
 
 template <typename T>
@@ -152,9 +124,19 @@ std::vector<std::int64_t> fixed_shape(const TensorSpec& declared, const LoadRequ
 OnnxRuntimeSession::OnnxRuntimeSession(const Ort::Env& env, const LoadRequest& request) : pool_(request.pool) {
   configure(request);
   session_ = open(env, request.model, options_);
-  bind_inputs(request);
+  require_known_inputs(request);
+  bind_inputs(request, {});
   learn_outputs();
   link_state(request);
+}
+
+OnnxRuntimeSession::OnnxRuntimeSession(const Ort::Env& env, const LoadRequest& request, const std::string& part,
+                                       const BoundTensors& bound)
+    : pool_(request.pool) {
+  configure(request);
+  session_ = Ort::Session(env, part.data(), part.size(), options_);
+  bind_inputs(request, bound);
+  learn_outputs();
 }
 
 void OnnxRuntimeSession::configure(const LoadRequest& request) {
@@ -174,24 +156,35 @@ void OnnxRuntimeSession::configure(const LoadRequest& request) {
   if (!request.profile.empty()) options_.EnableProfiling(request.profile.c_str());
 }
 
-void OnnxRuntimeSession::bind_inputs(const LoadRequest& request) {
+void OnnxRuntimeSession::require_known_inputs(const LoadRequest& request) const {
   Ort::AllocatorWithDefaultOptions allocator;
-  binding_ = Ort::IoBinding(session_);
   std::vector<std::string> names;
   for (std::size_t i = 0; i < session_.GetInputCount(); ++i)
     names.emplace_back(session_.GetInputNameAllocated(i, allocator).get());
   for (const auto& [name, shape] : request.shapes) require_known("shapes names the input", name, names);
   for (const auto& [name, value] : request.constants) require_known("inputs names the input", name, names);
+}
 
+void OnnxRuntimeSession::bind_inputs(const LoadRequest& request, const BoundTensors& bound) {
+  Ort::AllocatorWithDefaultOptions allocator;
+  binding_ = Ort::IoBinding(session_);
   inputs_.resize(session_.GetInputCount());
   for (std::size_t i = 0; i < inputs_.size(); ++i) {
     Binding& in = inputs_[i];
-    const std::string& name = names[i];
+    const std::string name = session_.GetInputNameAllocated(i, allocator).get();
     in.spec = spec_of(name, session_.GetInputTypeInfo(i));
+    if (const auto given = bound.find(name); given != bound.end()) {
+      const TensorView& view = given->second;
+      in.spec.shape.assign(view.shape.begin(), view.shape.end());
+      in.value = Ort::Value::CreateTensor(memory_, view.bytes.data(), view.bytes.size(), in.spec.shape.data(),
+                                          in.spec.shape.size(), runtime_type(in.spec.type));
+      binding_.BindInput(name.c_str(), in.value);
+      continue;
+    }
     in.spec.shape = fixed_shape(in.spec, request);
     in.memory = AlignedBytes(element_count(in.spec.shape) * element_size(in.spec.type));
     in.value = Ort::Value::CreateTensor(memory_, in.memory.span().data(), in.memory.span().size(), in.spec.shape.data(),
-                                        in.spec.shape.size(), onnx_type(in.spec.type));
+                                        in.spec.shape.size(), runtime_type(in.spec.type));
     binding_.BindInput(name.c_str(), in.value);
     const bool is_state =
         std::any_of(request.state.begin(), request.state.end(), [&](const auto& s) { return s.second == name; });
@@ -236,7 +229,7 @@ void OnnxRuntimeSession::learn_outputs() {
     if (dynamic_outputs_) continue;
     out.memory = AlignedBytes(element_count(out.spec.shape) * element_size(out.spec.type));
     out.value = Ort::Value::CreateTensor(memory_, out.memory.span().data(), out.memory.span().size(),
-                                         out.spec.shape.data(), out.spec.shape.size(), onnx_type(out.spec.type));
+                                         out.spec.shape.data(), out.spec.shape.size(), runtime_type(out.spec.type));
     binding_.BindOutput(out.spec.name.c_str(), out.value);
   }
   if (dynamic_outputs_) adopt_dynamic_outputs();

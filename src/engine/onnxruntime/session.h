@@ -6,6 +6,7 @@
 #include <onnxruntime_cxx_api.h>
 
 #include <atomic>
+#include <map>
 #include <memory>
 #include <new>
 #include <string>
@@ -30,10 +31,18 @@ class AlignedBytes {
   std::unique_ptr<std::byte, Free> data_;
 };
 
+/// Memory of others, by the name of the input that reads it.
+using BoundTensors = std::map<std::string, TensorView>;
+
 class OnnxRuntimeSession final : public Executable {
  public:
   /// Throws Ort::Exception or Error.
   OnnxRuntimeSession(const Ort::Env& env, const LoadRequest& request);
+  /// A part of a model, from memory. Inputs that `bound` names read what it gives, which outlives the session; they are
+  /// not among inputs(). `request` is the whole model's: what it says of inputs that the part does not have is ignored,
+  /// and so is its state.
+  OnnxRuntimeSession(const Ort::Env& env, const LoadRequest& request, const std::string& part,
+                     const BoundTensors& bound);
 
   std::span<const TensorSpec> inputs() const noexcept override { return caller_inputs_; }
   std::span<const TensorSpec> outputs() const noexcept override { return output_specs_; }
@@ -45,6 +54,8 @@ class OnnxRuntimeSession final : public Executable {
   void reset_state() noexcept override;
   const char* last_error() const noexcept override { return last_error_.c_str(); }
   std::filesystem::path finish_profile() override;
+  /// Whether outputs may move and change their shape with every run.
+  [[nodiscard]] bool dynamic() const noexcept { return dynamic_outputs_; }
 
  private:
   struct Binding {
@@ -57,7 +68,8 @@ class OnnxRuntimeSession final : public Executable {
   };
 
   void configure(const LoadRequest& request);
-  void bind_inputs(const LoadRequest& request);
+  void require_known_inputs(const LoadRequest& request) const;
+  void bind_inputs(const LoadRequest& request, const BoundTensors& bound);
   void learn_outputs();
   void link_state(const LoadRequest& request);
   bool run_bound() noexcept;

@@ -1,0 +1,39 @@
+#pragma once
+/// A graph in several, one after another: segments. Where a processor cannot preempt by itself, another job may run
+/// between them. Pure, graph only.
+
+#include "model/model.h"
+
+#include <rtmdl/tensor.h>
+
+#include <functional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+namespace rtmdl {
+
+/// A place where a graph can be cut: between the nodes before `node` and those from it on, in the order of the file.
+struct Seam {
+  int node = 0;
+  std::vector<std::string>
+      crossing;  ///< tensors that the later nodes need of the earlier ones or of the model's inputs
+};
+
+/// All with at most `most_crossing` tensors, in order. Weights do not count, nor does what follows from weights or
+/// shapes alone (fixed_nodes.h). Needs nodes in topological order (load_model() leaves them so).
+[[nodiscard]] std::vector<Seam> find_seams(const Model& model, std::size_t most_crossing);
+
+/// Gives the values of tensors that are the same in every run.
+using FixedValues = std::function<std::unordered_map<std::string, Tensor>(const std::vector<std::string>& names)>;
+
+/// Part k holds the nodes from cuts[k - 1] to before cuts[k]. Its inputs: those of the model that it reads, and what
+/// crosses into it, without type or shape (a run of the parts before it gives them: set_input_type()). Its outputs:
+/// those of the model that it makes, in their order, then what later parts read. Parts together compute what `model`
+/// does. Throws Error(bad_input): cuts that are not ascending places within the graph; a fixed value that is not given.
+[[nodiscard]] std::vector<Model> split(const Model& model, const std::vector<int>& cuts, const FixedValues& values);
+
+/// Type and shape of an input of a part.
+void set_input_type(Model& model, const TensorSpec& spec);
+
+}  // namespace rtmdl

@@ -1,0 +1,233 @@
+#include "architectures.h"
+#include "engine/engine.h"
+#include "engine/fake/fake_engine.h"
+#include "model/models.h"
+#include "model/split.h"
+
+#include <rtmdl/error.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <random>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <unistd.h>
+
+namespace rtmdl {
+namespace {
+
+using testing::HasSubstr;
+namespace fs = std::filesystem;
+
+void fill(Executable& model, std::uint32_t seed) {
+  std::mt19937 random(seed);
+  for (std::size_t i = 0; i < model.inputs().size(); ++i) {
+    const TensorView view = model.input(i);
+    if (view.type == ElementType::f32)
+      for (float& x : view.as<float>()) x = static_cast<float>(random()) / 4294967296.0F;
+    if (view.type == ElementType::i64)
+      for (std::int64_t& x : view.as<std::int64_t>()) x = static_cast<std::int64_t>(random() % 5);
+    if (view.type == ElementType::i32)
+      for (std::int32_t& x : view.as<std::int32_t>()) x = static_cast<std::int32_t>(random() % 5);
+  }
+}
+
+void expect_equal_outputs(Executable& whole, Executable& cut, const std::string& what) {
+  ASSERT_EQ(whole.inputs().size(), cut.inputs().size()) << what;
+  ASSERT_EQ(whole.outputs().size(), cut.outputs().size()) << what;
+  for (std::size_t i = 0; i < whole.inputs().size(); ++i) EXPECT_EQ(whole.inputs()[i].name, cut.inputs()[i].name);
+  for (std::size_t o = 0; o < whole.outputs().size(); ++o) {
+    EXPECT_EQ(whole.outputs()[o].name, cut.outputs()[o].name) << what;
+    const TensorView a = whole.output(o), b = cut.output(o);
+    ASSERT_TRUE(std::equal(a.shape.begin(), a.shape.end(), b.shape.begin(), b.shape.end())) << what;
+    ASSERT_EQ(a.bytes.size(), b.bytes.size()) << what;
+    if (a.type != ElementType::f32) {
+      EXPECT_TRUE(std::equal(a.bytes.begin(), a.bytes.end(), b.bytes.begin())) << what;
+      continue;
+    }
+    float largest = 0;
+    for (const float x : a.as<float>()) largest = std::max(largest, std::abs(x));
+    float worst = 0;
+    for (std::size_t i = 0; i < a.as<float>().size(); ++i)
+      worst = std::max(worst, std::abs(a.as<float>()[i] - b.as<float>()[i]));
+    EXPECT_LE(worst, 5e-4F * std::max(1.0F, largest)) << what << " " << whole.outputs()[o].name;
+  }
+}
+
+/// Up to `n` places, spread over all there are.
+std::vector<int> some_cuts(const Model& model, std::size_t n) {
+  const std::vector<Seam> seams = find_seams(model, 4);
+  std::vector<int> cuts;
+  for (std::size_t k = 1; k <= n; ++k) {
+    const std::size_t at = k * seams.size() / (n + 1);
+    if (at < seams.size() && (cuts.empty() || seams[at].node > cuts.back())) cuts.push_back(seams[at].node);
+  }
+  return cuts;
+}
+
+class Segments : public testing::Test {
+ protected:
+  void SetUp() override { fs::create_directories(folder_); }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  /// The file uncut and in about `n` segments, on the same inputs twice.
+  void expect_as_uncut(LoadRequest request, std::size_t n) {
+    const std::string what = request.model.filename().string();
+    const auto whole = engine_->load(request);
+    request.cuts = some_cuts(load_model(request.model), n - 1);
+    ASSERT_FALSE(request.cuts.empty()) << what;
+    const auto cut = engine_->load(request);
+    ASSERT_EQ(cut->segments(), static_cast<int>(request.cuts.size()) + 1) << what;
+    for (const std::uint32_t seed : {1U, 2U}) {
+      fill(*whole, seed);
+      fill(*cut, seed);
+      ASSERT_TRUE(whole->run()) << what << ": " << whole->last_error();
+      for (int k = 0; k < cut->segments(); ++k) ASSERT_TRUE(cut->run_segment(k)) << what << ": " << cut->last_error();
+      expect_equal_outputs(*whole, *cut, what);
+    }
+  }
+
+  LoadRequest asset(const std::string& name) const {
+    LoadRequest request;
+    request.model = fs::path(RTMDL_SOURCE_DIR) / "assets" / "models" / name;
+    return request;
+  }
+
+  std::unique_ptr<Engine> engine_ = make_onnxruntime_engine();
+  fs::path folder_ = fs::temp_directory_path() / ("rtmdl-segments-" + std::to_string(::getpid()));
+};
+
+TEST_F(Segments, GiveWhatTheUncutModelGivesForEveryArchitecture) {
+  for (const std::string& name : test::architectures()) {
+    const fs::path file = folder_ / (name + ".onnx");
+    save_model(test::architecture(name), file);
+    LoadRequest request;
+    request.model = file;
+    for (const std::size_t n : {2U, 8U}) expect_as_uncut(request, n);
+    fs::remove(file);
+  }
+}
+
+TEST_F(Segments, GiveWhatTheUncutModelGivesForModelsInUse) {
+  for (const char* name : {"blazeface_128.onnx", "mlsd_320.onnx"}) expect_as_uncut(asset(name), 5);
+  LoadRequest text = asset("ppocr_det.onnx");
+  text.shapes = {{"x", {1, 3, 64, 96}}};
+  expect_as_uncut(text, 6);
+}
+
+TEST_F(Segments, KeepTheStateOfTheWhole) {
+  LoadRequest request = asset("silero_vad.onnx");
+  request.shapes = {{"input", {1, 576}}, {"state", {2, 1, 128}}};
+  request.state = {{"stateN", "state"}};
+  request.constants = {{"sr", 16000}};
+  const auto whole = engine_->load(request);
+  for (const Seam& seam : find_seams(load_model(request.model), 4)) request.cuts.push_back(seam.node);
+  if (request.cuts.empty()) GTEST_SKIP() << "all of it is one operator";
+  const auto cut = engine_->load(request);
+  ASSERT_EQ(cut->inputs().size(), 1U);
+  for (int round = 0; round < 2; ++round) {
+    for (std::uint32_t step = 0; step < 4; ++step) {
+      fill(*whole, step);
+      fill(*cut, step);
+      ASSERT_TRUE(whole->run());
+      ASSERT_TRUE(cut->run()) << cut->last_error();
+      expect_equal_outputs(*whole, *cut, "step " + std::to_string(step));
+    }
+    whole->reset_state();
+    cut->reset_state();
+  }
+}
+
+TEST_F(Segments, StateGoesFromTheLastSegmentToTheFirst) {
+  test::ModelMaker m;
+  const std::string x = m.input("x", {1, 4}), before = m.input("before", {1, 4});
+  std::string y = m.node("Tanh", {m.node("Add", {x, before})});
+  m.output(m.node("Sin", {y}));
+  y = m.node("Cos", {y});
+  m.last().set_output(0, "after");
+  m.output("after");
+  save_model(m.model(), folder_ / "state.onnx");
+  LoadRequest request;
+  request.model = folder_ / "state.onnx";
+  request.state = {{"after", "before"}};
+  const auto whole = engine_->load(request);
+  request.cuts = {1, 2, 3};
+  const auto cut = engine_->load(request);
+  for (std::uint32_t step = 0; step < 4; ++step) {
+    fill(*whole, step);
+    fill(*cut, step);
+    ASSERT_TRUE(whole->run());
+    ASSERT_TRUE(cut->run()) << cut->last_error();
+    expect_equal_outputs(*whole, *cut, "step " + std::to_string(step));
+  }
+}
+
+TEST_F(Segments, StopWhenTheyAreCancelled) {
+  LoadRequest request = asset("blazeface_128.onnx");
+  request.cuts = some_cuts(load_model(request.model), 2);
+  const auto model = engine_->load(request);
+  ASSERT_TRUE(model->run_segment(0));
+  model->cancel();
+  EXPECT_FALSE(model->run_segment(1));
+  EXPECT_STRNE(model->last_error(), "");
+  model->rearm();
+  EXPECT_TRUE(model->run_segment(1));
+}
+
+TEST_F(Segments, PlacesOutsideOfTheModelAreRefused) {
+  LoadRequest request = asset("blazeface_128.onnx");
+  const int nodes = load_model(request.model).graph().node_size();
+  for (const std::vector<int>& cuts : {std::vector<int>{0}, {5, 5}, {nodes}, {7, 3}}) {
+    request.cuts = cuts;
+    try {
+      static_cast<void>(engine_->load(request));
+      FAIL();
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::bad_input);
+      EXPECT_THAT(error.what(), HasSubstr("cuts are ascending, from 1 to " + std::to_string(nodes - 1)));
+    }
+  }
+}
+
+TEST_F(Segments, AShapeThatDependsOnTheDataCannotCross) {
+  test::ModelMaker m;
+  const std::string found = m.node("NonZero", {m.node("Relu", {m.input("x", {2, 3})})});
+  m.node("Abs", {found});
+  m.last().set_output(0, "y");
+  auto& output = *m.model().graph().add_output();
+  output.set_name("y");
+  output.mutable_type()->mutable_tensor_type()->set_elem_type(onnx::TensorProto_DataType_INT64);
+  save_model(m.model(), folder_ / "found.onnx");
+  LoadRequest request;
+  request.model = folder_ / "found.onnx";
+  request.cuts = {2};
+  try {
+    static_cast<void>(engine_->load(request));
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("depends on the data"));
+  }
+}
+
+TEST(FakeSegments, ShareTheScriptedTime) {
+  FakeEngine engine;
+  FakeModel model;
+  model.times = {std::chrono::milliseconds(4)};
+  model.how = FakeTime::virtual_;
+  engine.script("m", model);
+  LoadRequest request;
+  request.model = "m.onnx";
+  request.cuts = {3, 5, 9};
+  const auto loaded = engine.load(request);
+  ASSERT_EQ(loaded->segments(), 4);
+  ASSERT_TRUE(loaded->run_segment(0));
+  EXPECT_EQ(engine.elapsed(), std::chrono::milliseconds(1));
+  for (int k = 1; k < 4; ++k) ASSERT_TRUE(loaded->run_segment(k));
+  EXPECT_EQ(engine.elapsed(), std::chrono::milliseconds(4));
+}
+
+}  // namespace
+}  // namespace rtmdl

@@ -1,0 +1,226 @@
+#include "profiling/segmentation.h"
+
+#include "base/thread_placement.h"
+#include "engine/fake/fake_engine.h"
+#include "model/models.h"
+#include "profiling/profiler.h"
+#include "profiling/task_folder.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <numeric>
+
+namespace rtmdl {
+namespace {
+
+using std::chrono::microseconds;
+using std::chrono::milliseconds;
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+/// Runs nothing: a node takes the time that is written for it.
+class NodeTimes final : public Engine {
+ public:
+  explicit NodeTimes(std::vector<Duration> times) : times_(std::move(times)) {}
+  std::unique_ptr<Executable> load(const LoadRequest& request) override {
+    loads.push_back(request.cuts);
+    if (!request.cuts.empty() && refuses) bad_input("the shape of what crosses depends on the data");
+    return std::make_unique<Loaded>(times_, request.cuts);
+  }
+  std::string version() const override { return "node times"; }
+  std::vector<std::string> devices() const override { return {}; }
+
+  std::vector<std::vector<int>> loads;
+  bool refuses = false;
+
+ private:
+  class Loaded final : public Executable {
+   public:
+    Loaded(const std::vector<Duration>& times, const std::vector<int>& cuts) : segments_(cuts.size() + 1) {
+      for (std::size_t i = 0; i < times.size(); ++i)
+        segments_[static_cast<std::size_t>(std::upper_bound(cuts.begin(), cuts.end(), static_cast<int>(i)) -
+                                           cuts.begin())] += times[i];
+    }
+    std::span<const TensorSpec> inputs() const noexcept override { return {}; }
+    std::span<const TensorSpec> outputs() const noexcept override { return {}; }
+    TensorView input(std::size_t) noexcept override { return {}; }
+    TensorView output(std::size_t) noexcept override { return {}; }
+    int segments() const noexcept override { return static_cast<int>(segments_.size()); }
+    bool run() noexcept override {
+      for (int k = 0; k < segments(); ++k) run_segment(k);
+      return true;
+    }
+    bool run_segment(int k) noexcept override {
+      spin_for(segments_[static_cast<std::size_t>(k)]);
+      return true;
+    }
+    void cancel() noexcept override {}
+    void rearm() noexcept override {}
+    void reset_state() noexcept override {}
+    const char* last_error() const noexcept override { return ""; }
+
+   private:
+    std::vector<Duration> segments_;
+  };
+  std::vector<Duration> times_;
+};
+
+struct SegmentationTest : testing::Test {
+  LoadRequest chain(std::size_t nodes) {
+    test::ModelMaker m;
+    std::string x = m.input("x", {1, 4});
+    for (std::size_t i = 0; i < nodes; ++i) x = m.node("Abs", {x});
+    m.output(x);
+    save_model(m.model(), folder.path() / "chain.onnx");
+    LoadRequest request;
+    request.model = folder.path() / "chain.onnx";
+    return request;
+  }
+  static std::vector<Duration> times(std::initializer_list<int> of) {
+    std::vector<Duration> all;
+    for (const int t : of) all.push_back(t * microseconds(150));
+    return all;
+  }
+  std::vector<Segmentation> choose(NodeTimes& engine, const LoadRequest& request, int most) {
+    return choose_segmentations(engine, request, most, {}, context);
+  }
+  TaskFolder folder;
+  Context context;
+};
+
+TEST_F(SegmentationTest, CutsWhereTheMeasuredTimeIsHalved) {
+  NodeTimes engine(times({1, 1, 1, 1, 1, 1, 1, 12}));
+  const auto found = choose(engine, chain(8), 3);
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_THAT(found[0].cuts, ElementsAre(7));
+  EXPECT_LT(found[0].longest, found[0].total);
+}
+
+TEST_F(SegmentationTest, EachFinerOneHasAShorterLongestSegment) {
+  NodeTimes engine(std::vector<Duration>(16, microseconds(100)));
+  const auto found = choose(engine, chain(16), 8);
+  ASSERT_EQ(found.size(), 3U);
+  for (std::size_t k = 0; k < 3; ++k) EXPECT_EQ(found[k].cuts.size() + 1, 2U << k);
+  EXPECT_THAT(found[0].cuts, ElementsAre(8));
+  EXPECT_GT(found[0].longest, found[1].longest);
+  EXPECT_GT(found[1].longest, found[2].longest);
+}
+
+TEST_F(SegmentationTest, OneLongNodeIsNotWorthMoreCutsThanItTakesToSetItApart) {
+  NodeTimes engine(times({1, 20, 1, 1}));
+  EXPECT_THAT(choose(engine, chain(4), 8), IsEmpty());
+}
+
+TEST_F(SegmentationTest, ShortModelsStayWhole) {
+  NodeTimes engine(std::vector<Duration>(8, microseconds(10)));
+  EXPECT_THAT(choose(engine, chain(8), 8), IsEmpty());
+  EXPECT_EQ(engine.loads.size(), 1U);
+}
+
+TEST_F(SegmentationTest, ModelsThatCannotBeCutOrReadStayWhole) {
+  NodeTimes engine(std::vector<Duration>(8, milliseconds(1)));
+  EXPECT_THAT(choose(engine, chain(1), 8), IsEmpty());
+  engine.refuses = true;
+  EXPECT_THAT(choose(engine, chain(8), 8), IsEmpty());
+  engine.refuses = false;
+  LoadRequest request;
+  request.model = folder.write("other.onnx", "in a format that only the back-end knows");
+  EXPECT_THAT(choose(engine, request, 8), IsEmpty());
+}
+
+TEST_F(SegmentationTest, DoesNotPartAConvolutionFromWhatIsComputedWithIt) {
+  test::ModelMaker m;
+  std::string x = m.input("x", {1, 4, 8, 8});
+  std::vector<Duration> node_times;
+  for (int i = 0; i < 6; ++i) {
+    x = m.node("Relu", {m.conv(x, 4, 4, 3)});
+    node_times.insert(node_times.end(), {microseconds(300), microseconds(300)});
+  }
+  m.output(x);
+  save_model(m.model(), folder.path() / "convolutions.onnx");
+  LoadRequest request;
+  request.model = folder.path() / "convolutions.onnx";
+  NodeTimes engine(node_times);
+  const auto found = choose(engine, request, 4);
+  ASSERT_FALSE(found.empty());
+  for (const Segmentation& s : found)
+    for (const int cut : s.cuts) EXPECT_EQ(cut % 2, 0) << "between Conv and Relu";
+}
+
+struct SegmentProfileTest : testing::Test {
+  SegmentProfileTest() {
+    test::ModelMaker m;
+    std::string x = m.input("x", {1, 8, 48, 48});
+    for (int i = 0; i < 12; ++i) x = m.node("Relu", {m.conv(x, 8, 8, 3)});
+    m.node("GlobalAveragePool", {x});
+    m.last().set_output(0, "y");
+    m.output("y");
+    save_model(m.model(), folder.path() / "layers.onnx");
+    options.per_variant = milliseconds(60);
+    options.samples_wanted = 40;
+    options.max_threads = 1;
+  }
+  std::vector<TaskProfile> profile(const std::string& gpu) {
+    const TaskFile file = folder.parse("processors: {gpu: {device: cpu, cores: [0], " + gpu +
+                                       "}}\ntasks: [{name: t, model: layers.onnx, period: 50 ms, "
+                                       "data: {source: synthetic, shape: [1, 8, 48, 48]}}]\n");
+    TaskVariants family;
+    family.task = "t";
+    Variant v;
+    v.id = "source";
+    v.path = folder.path() / "layers.onnx";
+    v.bytes = static_cast<std::int64_t>(std::filesystem::file_size(v.path));
+    family.variants = {v};
+    return profile_tasks(*engine, file, folder.workspace(), {family}, options, context);
+  }
+  static std::vector<int> segments(const std::vector<TaskProfile>& tasks) {
+    std::vector<int> counts;
+    for (const VariantProfile& v : tasks[0].variants) counts.push_back(segments_of(v));
+    return counts;
+  }
+  TaskFolder folder;
+  std::unique_ptr<Engine> engine = make_onnxruntime_engine();
+  ProfileOptions options;
+  Context context;
+};
+
+TEST_F(SegmentProfileTest, SegmentsAreMeasuredWhereNothingElseCanInterruptAStage) {
+  const auto tasks = profile("preemptive: false");
+  const std::vector<int> counts = segments(tasks);
+  ASSERT_GE(counts.size(), 2U);
+  EXPECT_EQ(counts.front(), 1);
+  EXPECT_TRUE(std::is_sorted(counts.begin(), counts.end()));
+  for (const VariantProfile& v : tasks[0].variants) {
+    ASSERT_EQ(v.segment_times.size(), v.cuts.empty() ? 0 : v.cuts.size() + 1);
+    for (const StageTimes& segment : v.segment_times) {
+      EXPECT_EQ(segment.stalls.of, v.infer.stalls.of);
+      EXPECT_LT(summary(segment).p50, summary(v.infer).p50);
+    }
+  }
+}
+
+TEST_F(SegmentProfileTest, WhatTheKernelPreemptsStaysWhole) {
+  if (!realtime_permitted()) GTEST_SKIP() << "SCHED_FIFO is not permitted: nothing preempts";
+  EXPECT_THAT(segments(profile("preemptive: true")), ElementsAre(1));
+}
+
+TEST_F(SegmentProfileTest, WhereToCutIsRememberedAndMeasuredOnce) {
+  const auto first = profile("preemptive: false");
+  const auto second = profile("preemptive: false");
+  ASSERT_EQ(second[0].variants.size(), first[0].variants.size());
+  for (std::size_t i = 0; i < first[0].variants.size(); ++i) {
+    EXPECT_TRUE(second[0].variants[i].reused);
+    EXPECT_EQ(second[0].variants[i].cuts, first[0].variants[i].cuts);
+    EXPECT_EQ(second[0].variants[i].key, first[0].variants[i].key);
+  }
+}
+
+TEST_F(SegmentProfileTest, TheTaskFileSaysHowManyAtMost) {
+  EXPECT_THAT(segments(profile("preemptive: false, segments: 1")), ElementsAre(1));
+  for (const int count : segments(profile("preemptive: false, segments: 2"))) EXPECT_LE(count, 2);
+}
+
+}  // namespace
+}  // namespace rtmdl
