@@ -8,10 +8,17 @@
 /// independent CPU and GPU queues). A task has at most one job in progress; further releases wait in a bounded queue in
 /// which the newest wins. On a preemptive processor the jobs in progress on one slot form a stack: a job that is
 /// started over another gets a higher `level`, which a driver maps to a kernel priority.
+///
+/// Packing: a processor runs as many stages side by side as it has slots for them. A stage that takes several (as many
+/// cores as it has threads) begins when it gets them all. On a processor that does not
+/// preempt, less urgent ones wait behind it; on one that does, they may use what is free until then. A stage joins more
+/// urgent ones only if these stay in time beside it, as far as their times are known. Of free slots those that have
+/// been free for longest are taken, so that the load is spread.
 
 #include <rtmdl/time.h>
 
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -45,6 +52,12 @@ enum class Late : std::uint8_t {
   abort,   ///< that, and given up if it is in progress at its deadline
 };
 
+/// What a stage is expected to take at most.
+struct StageTime {
+  Duration alone{};   ///< with nothing else on its processor
+  Duration beside{};  ///< beside other stages there
+};
+
 struct SchedulerTask {
   Duration period{};
   Duration deadline{};     ///< relative
@@ -52,7 +65,9 @@ struct SchedulerTask {
   double utilisation = 0;  ///< used by utilisation_monotonic: the largest first
   int queue = 1;           ///< released jobs that may be there without having begun, 1..kMaxQueue; the oldest gives way
   Late late = Late::finish;
-  std::vector<int> stage_processors;  ///< processor of each stage, in order; 1..kMaxStages
+  std::vector<int> stage_processors;     ///< processor of each stage, in order; 1..kMaxStages
+  std::vector<int> stage_slots{};        ///< that it takes at once, up to its processor's; empty: one each
+  std::vector<StageTime> stage_times{};  ///< empty: not known, whatever is packed beside it
 };
 
 struct SchedulerProcessor {
@@ -82,14 +97,18 @@ struct Decision {
   std::uint8_t task = 0;
   std::uint8_t stage = 0;
   std::uint8_t processor = 0;
-  std::uint8_t slot = 0;
-  std::uint8_t level = 0;  ///< preemption depth on the slot, 0 the outermost
-  std::uint64_t job = 0;   ///< counts the task's releases from 0
-  Time release{};          ///< of the job
+  std::uint8_t level = 0;   ///< preemption depth on its slots, 0 the outermost
+  std::uint16_t slots = 0;  ///< a bit for each that it takes; 0 of a job that has not begun
+  std::uint64_t job = 0;    ///< counts the task's releases from 0
+  Time release{};           ///< of the job
+  /// The first of its slots.
+  [[nodiscard]] std::uint8_t slot() const noexcept {
+    return slots == 0 ? std::uint8_t{0} : static_cast<std::uint8_t>(std::countr_zero(slots));
+  }
 };
 
 /// Decisions of one event, in the order in which they take effect. Fixed capacity: no event makes more. Few events make
-/// more than four; one may skip every job that waits.
+/// more than four; one may skip every job that waits, and one that frees many slots starts as many stages.
 class Decisions {
  public:
   void clear() noexcept { size_ = 0; }
@@ -97,7 +116,7 @@ class Decisions {
   [[nodiscard]] std::span<const Decision> items() const noexcept { return {items_.data(), size_}; }
 
  private:
-  std::array<Decision, kMaxTasks * kMaxQueue + 8> items_;
+  std::array<Decision, kMaxTasks * kMaxQueue + 6 * kMaxSlots + 8> items_;
   std::size_t size_ = 0;
 };
 
@@ -110,7 +129,7 @@ class Decisions {
 class Scheduler {
  public:
   /// Throws Error(bad_input) on more than kMax… of anything, unknown processors, equal priorities under fixed_priority,
-  /// queue < 1.
+  /// queue < 1, stages that take more slots than there are.
   explicit Scheduler(const SchedulerConfig& config);
   /// As a new Scheduler(config), in the memory of this one.
   void reset(const SchedulerConfig& config);
@@ -148,33 +167,46 @@ class Scheduler {
     Late late = Late::finish;
     std::uint8_t stage = 0, stages = 0;
     std::uint8_t processor = 0, slot = 0, level = 0;
-    std::uint8_t bit = 0;  ///< of its ready masks
+    std::uint8_t bit = 0;     ///< of its ready masks
+    std::uint16_t slots = 0;  ///< a bit for each that the stage in progress takes
+    Time since{};             ///< when it was started or resumed
+    Duration ran{};           ///< until it was last preempted
     std::uint8_t queue = 1, waiting = 0, head = 0;
     std::uint64_t released = 0;
     std::array<Job, kMaxQueue> ring;  ///< jobs that have not begun, the oldest at `head`
-    std::array<std::uint8_t, kMaxStages> processors{};
+    std::array<std::uint8_t, kMaxStages> processors{}, widths{};
   };
   struct ProcessorState {
     std::uint64_t ready = 0;
     bool preemptive = true;
     std::uint8_t slots = 1;
     std::array<std::uint8_t, kMaxSlots> depth{};
+    std::array<std::uint64_t, kMaxSlots> freed{};  ///< which stage that ended, counted, left each empty
+    std::uint64_t ended = 0;
     std::array<std::array<std::uint8_t, kMaxTasks>, kMaxSlots> stack;  ///< tasks, outermost first
   };
 
   void enqueue(int task) noexcept;
   void drop_oldest(int task, Decisions& out) noexcept;
   void take_key(TaskState& t, const Job& job, bool keeps_place) noexcept;
-  [[nodiscard]] int best_ready(const ProcessorState& p) const noexcept;
-  [[nodiscard]] int best_in_time(ProcessorState& p, Time now, Decisions& out) noexcept;
+  [[nodiscard]] int best_ready(std::uint64_t ready) const noexcept;
+  [[nodiscard]] int best_in_time(ProcessorState& p, std::uint64_t waits, Time now, Decisions& out) noexcept;
   void end_job(int task, Decision::Kind kind, Time now, Decisions& out) noexcept;
   [[nodiscard]] bool beats(int ready, int started) const noexcept;
-  void begin(int task, int processor, int slot, Decisions& out) noexcept;
+  [[nodiscard]] bool keeps_in_time(int joining, const ProcessorState& p, Time now) const noexcept;
+  enum class Placed : std::uint8_t { started, no_slot, would_delay };
+  void displace(int task, Time now, Decisions& out) noexcept;
+  Placed place(int task, int processor, Time now, Decisions& out) noexcept;
+  void begin(int task, int processor, std::uint16_t slots, Time now, Decisions& out) noexcept;
+  [[nodiscard]] int top(const ProcessorState& p, int slot) const noexcept;
+  [[nodiscard]] bool on_top(int task) const noexcept;
   void dispatch(int processor, Time now, Decisions& out) noexcept;
   void decide(Decision::Kind kind, int task, Decisions& out, bool late = false) const noexcept;
 
   Policy policy_ = Policy::fixed_priority;
   std::vector<TaskState> tasks_;
+  std::vector<std::vector<StageTime>> rest_;  ///< of each task: alone from each stage to the end of the job, and
+                                              ///< that stage beside others; empty: not known
   std::vector<ProcessorState> processors_;
   std::array<std::uint8_t, kMaxTasks> task_of_bit_{};
   std::int64_t line_ = 0;  ///< places given under FIFO

@@ -95,7 +95,9 @@ void save_correction(Store& store, const CalibratedBox& box, const TaskFile& fil
       for (const VariantProfile& v : task.variants)
         if (v.id == option.variant && v.processor == option.processor && v.threads == option.threads &&
             v.cuts.size() + 3 == option.stages.size())
-          times.push_back({keys.of(v), fmt::format("{} {} on {}, {} threads", task.name, v.id, v.processor, v.threads),
+          times.push_back({keys.of(v),
+                           fmt::format("{} {} on {}, {} threads{}", task.name, v.id, v.processor, v.threads,
+                                       v.cuts.empty() ? "" : fmt::format(", {} segments", segments_of(v))),
                            option.stages});
     }
   for (const ProcessorCorrection& c : correction.processors)

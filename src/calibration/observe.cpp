@@ -4,6 +4,7 @@
 #include "scheduling/arrivals.h"
 
 #include <algorithm>
+#include <bit>
 #include <map>
 #include <tuple>
 #include <utility>
@@ -22,9 +23,11 @@ struct Piece {
   std::size_t job = 0;  ///< index in the records
   int stage = 0;
   Time start{}, end{}, ready{};
-  Duration taken{};    ///< by stages that ran over it
-  Duration stalled{};  ///< by the machine, without what those took that ran over it
-  bool hit = false;    ///< a stall was near
+  Duration taken{};                             ///< by stages that ran over it
+  Duration stalled{};                           ///< by the machine, without what those took that ran over it
+  bool hit = false;                             ///< a stall was near
+  bool wide = false;                            ///< on several slots: what ran over it may have done so on any
+  std::vector<std::pair<Time, Time>> inside{};  ///< of a wide one: when something ran over it
 };
 
 class Observing {
@@ -38,6 +41,7 @@ class Observing {
 
   Observation run() {
     collect();
+    for (auto& [processor, ends] : ends_) std::sort(ends.begin(), ends.end());
     for (auto& [slot, pieces] : slots_) unnest(slot.first, pieces);
     deliver();
     deliver_stalls();
@@ -62,7 +66,10 @@ class Observing {
       for (int s = 0; s < std::min<int>(job.stages, kRecordedStages); ++s) {
         const JobRecord::Stage& stage = job.stage[static_cast<std::size_t>(s)];
         if (stage.start == Time{} || stage.end < stage.start || stage.processor >= problem_.processors.size()) break;
-        slots_[{stage.processor, stage.slot}].push_back({i, s, stage.start, stage.end, ready, {}, {}, false});
+        Piece piece{i, s, stage.start, stage.end, ready, {}, {}, false, stage.width() > 1};
+        for (unsigned rest = stage.slots; rest != 0; rest &= rest - 1)
+          slots_[{stage.processor, std::countr_zero(rest)}].push_back(piece);
+        ends_[stage.processor].push_back(stage.end);
         ready = stage.end;
       }
       over[job.task] = std::max(ready, job.finish);
@@ -73,17 +80,19 @@ class Observing {
     std::sort(pieces.begin(), pieces.end(),
               [](const Piece& a, const Piece& b) { return std::tie(a.start, b.end) < std::tie(b.start, a.end); });
     std::vector<Piece*> open;  // each contains the next
-    Time free{};               // when the last stage on the slot ended
+    const std::vector<Time>& ends = ends_[processor];
     for (Piece& p : pieces) {
-      while (!open.empty() && open.back()->end <= p.start) {
-        free = std::max(free, open.back()->end);
-        open.pop_back();
-      }
+      while (!open.empty() && open.back()->end <= p.start) open.pop_back();
+      // It may have waited for any slot of the processor: for several, or so as not to disturb another stage.
+      const auto after = std::upper_bound(ends.begin(), ends.end(), p.start);
+      const Time free = after == ends.begin() ? Time{} : *(after - 1);
       const Duration wait = std::max(Duration::zero(), p.start - std::max(p.ready, free));
       const Duration stalled = stalled_in(processor, p.start, p.end);
       p.stalled += stalled;
       p.hit = stalled_in(processor, p.start - kProbePeriod, p.end) > Duration::zero();
-      if (wait <= kMostDispatch && stalled_in(processor, p.start - wait - kProbePeriod, p.start) == Duration::zero()) {
+      const bool counted = own_.contains({p.job, p.stage});  // on another slot
+      if (!counted && wait <= kMostDispatch &&
+          stalled_in(processor, p.start - wait - kProbePeriod, p.start) == Duration::zero()) {
         observation_.dispatch[static_cast<std::size_t>(processor)].push_back(wait);
         if (p.stage == 0 && p.ready >= free) observation_.lateness.push_back(wait);
       }
@@ -94,7 +103,10 @@ class Observing {
       }
       open.push_back(&p);
     }
-    for (const Piece& p : pieces) own_[{p.job, p.stage}] = p;
+    for (const Piece& p : pieces) {
+      const auto [own, fresh] = own_.try_emplace({p.job, p.stage}, p);
+      if (!fresh) own->second.taken += p.taken;
+    }
   }
 
   [[nodiscard]] Duration stalled_in(int processor, Time from, Time to) const {
@@ -132,6 +144,9 @@ class Observing {
         for (int s = 0; s < job.stages; ++s)
           if (const auto own = own_.find({i, s}); own != own_.end()) pieces.push_back(own->second);
         if (pieces.size() != option.stages.size()) continue;
+        // What ran over one slot of a stage stopped only a part of it: how long it would have taken, nobody knows.
+        if (std::any_of(pieces.begin(), pieces.end(), [](const Piece& p) { return p.wide && p.taken > Duration{}; }))
+          continue;
         const bool hit = std::any_of(pieces.begin(), pieces.end(), [](const Piece& p) { return p.hit; });
         if (!hit) clean.push_back(pieces);
         jobs.push_back(std::move(pieces));
@@ -222,6 +237,7 @@ class Observing {
   Observation observation_;
   std::map<Slot, std::vector<Piece>> slots_;
   std::map<std::pair<std::size_t, int>, Piece> own_;
+  std::map<int, std::vector<Time>> ends_;           ///< of all stages on a processor, ascending
   std::vector<std::vector<MomentSample>> samples_;  ///< per processor
   mutable std::optional<Duration> longest_;
 };

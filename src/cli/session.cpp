@@ -209,7 +209,8 @@ const Plan& Session::best_plan() {
 
 Plan Session::plan_and_log(PlanOptions options) {
   std::string lines = "fate,about,accuracy_loss,miss_rate";
-  for (const PlanTask& task : problem().tasks) lines += fmt::format(",{0},{0} on,{0} priority", task.name);
+  for (const PlanTask& task : problem().tasks)
+    lines += fmt::format(",{0},{0} on,{0} threads,{0} segments,{0} priority", task.name);
   lines += '\n';
   std::mutex lock;
   options.log = [&](const CandidateFate& c) {
@@ -219,7 +220,8 @@ Plan Session::plan_and_log(PlanOptions options) {
                          c.loss, c.miss_rate);
     for (std::size_t i = 0; i < tasks.size(); ++i) {
       const TaskOption& option = tasks[i].options[static_cast<std::size_t>(c.choices[i].option)];
-      lines += fmt::format(",{},{},{}", option.variant, option.processor, c.choices[i].priority);
+      lines += fmt::format(",{},{},{},{},{}", option.variant, option.processor, option.threads, segments_of(option),
+                           c.choices[i].priority);
     }
     lines += '\n';
   };

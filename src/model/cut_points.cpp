@@ -14,7 +14,7 @@ namespace {
 /// inputs. Vertices are in topological order.
 class Flow {
  public:
-  explicit Flow(const Model& model) : graph_(model.graph()), fixed_(fixed_nodes(model)) {
+  explicit Flow(const Model& model) : graph_(model.graph()), fixed_(fixed_nodes(model).fixed) {
     vertices_.emplace_back();
     vertex_of_node_.assign(static_cast<std::size_t>(graph_.node_size()), 0);
     const Links links(model);

@@ -1,6 +1,6 @@
 #pragma once
-/// Where a graph can be cut in two with one tensor between the parts: the places where segments may end (preemption
-/// where the processor cannot preempt by itself). Pure, graph only.
+/// Where a graph can be cut in two with one tensor between the parts: what `rtmdl inspect` shows; segments
+/// are cut at seams (model/split.h). Pure, graph only.
 
 #include "model/cost.h"
 #include "model/model.h"

@@ -18,12 +18,17 @@ namespace {
 /// Nodes that must be run: the others give the same each time, and no output of the model.
 class Runs {
  public:
-  explicit Runs(const Model& model) : links_(model), fixed_(fixed_nodes(model)) {
-    for (std::size_t i = 0; i < fixed_.size(); ++i)
+  explicit Runs(const Model& model)
+      : links_(model), nodes_(fixed_nodes(model)), from_weights_(nodes_.fixed.size(), false) {
+    for (const int i : constant_nodes(model)) from_weights_[static_cast<std::size_t>(i)] = true;
+    for (std::size_t i = 0; i < nodes_.fixed.size(); ++i)
       for (const auto& output : model.graph().node(static_cast<int>(i)).output())
-        if (links_.is_output(output)) fixed_[i] = false;
+        if (links_.is_output(output)) nodes_.fixed[i] = from_weights_[i] = false;
   }
-  [[nodiscard]] bool node(int i) const { return !fixed_[static_cast<std::size_t>(i)]; }
+  /// Whether it depends on nothing but weights.
+  [[nodiscard]] bool from_weights(int i) const { return from_weights_[static_cast<std::size_t>(i)]; }
+  [[nodiscard]] bool free_shape(const std::string& tensor) const { return nodes_.free_shape.contains(tensor); }
+  [[nodiscard]] bool node(int i) const { return !nodes_.fixed[static_cast<std::size_t>(i)]; }
   /// Whether a name stands for a value that is another one in every run.
   [[nodiscard]] bool live(const std::string& name) const {
     if (name.empty() || links_.constant(name) != nullptr) return false;
@@ -34,7 +39,8 @@ class Runs {
 
  private:
   Links links_;
-  std::vector<bool> fixed_;
+  FixedNodes nodes_;
+  std::vector<bool> from_weights_;
 };
 
 class Splitting {
@@ -62,7 +68,7 @@ class Splitting {
 
  private:
   struct Graph {
-    std::vector<int> nodes;
+    std::set<int> nodes;
     std::set<std::string> read, made;
     std::set<std::string> sent;  ///< to later parts
   };
@@ -73,6 +79,7 @@ class Splitting {
 
   void place_nodes() {
     for (int i = 0; i < model_.graph().node_size(); ++i) {
+      if (runs_.from_weights(i)) continue;
       Graph& graph = graphs_[part_of(i)];
       const auto& node = model_.graph().node(i);
       const std::vector<std::string> names = reads(node);
@@ -81,11 +88,26 @@ class Splitting {
         return runs_.live(name) && !graph.made.contains(name);
       });
       if (!runs_.node(i) && out_of_reach) continue;
-      graph.nodes.push_back(i);
-      graph.read.insert(names.begin(), names.end());
-      for (const auto& output : node.output())
-        if (!output.empty()) graph.made.insert(output);
+      add(i, graph);
     }
+    for (Graph& graph : graphs_) {
+      std::vector<std::string> read(graph.read.begin(), graph.read.end());
+      while (!read.empty()) {
+        const int producer = runs_.links().producer(read.back());
+        read.pop_back();
+        if (producer < 0 || !runs_.from_weights(producer) || graph.nodes.contains(producer)) continue;
+        add(producer, graph);
+        for (std::string& name : reads(model_.graph().node(producer))) read.push_back(std::move(name));
+      }
+    }
+  }
+
+  void add(int i, Graph& graph) {
+    const auto& node = model_.graph().node(i);
+    graph.nodes.insert(i);
+    for (std::string& name : reads(node)) graph.read.insert(std::move(name));
+    for (const auto& output : node.output())
+      if (!output.empty()) graph.made.insert(output);
   }
 
   void find_crossing() {
@@ -109,12 +131,17 @@ class Splitting {
     onnx::GraphProto& to = out.graph();
     to.set_name(fmt::format("{} {}", whole.graph().name(), k + 1));
     for (const int i : graph.nodes) *to.add_node() = whole.graph().node(i);
+    const auto wanted = [&](const std::string& name) {
+      return graph.read.contains(name) || (k == 0 && runs_.links().is_output(name));
+    };
     for (const auto& weights : whole.graph().initializer())
-      if (graph.read.contains(weights.name())) *to.add_initializer() = weights;
+      if (wanted(weights.name())) *to.add_initializer() = weights;
     for (const auto& weights : whole.graph().sparse_initializer())
-      if (graph.read.contains(weights.values().name())) *to.add_sparse_initializer() = weights;
-    for (const auto& input : whole.graph().input())
-      if (graph.read.contains(input.name()) || k == 0) *to.add_input() = input;
+      if (wanted(weights.values().name())) *to.add_sparse_initializer() = weights;
+    for (const auto& input : whole.graph().input()) {
+      const bool weights = runs_.links().constant(input.name()) != nullptr;
+      if (wanted(input.name()) || (k == 0 && !weights)) *to.add_input() = input;
+    }
     for (const std::string& name : graph.read) {
       const int producer = runs_.links().producer(name);
       if (producer < 0 || graph.made.contains(name)) continue;
@@ -165,7 +192,9 @@ std::vector<Seam> find_seams(const Model& model, std::size_t most_crossing) {
   for (int i = 0; i < graph.node_size(); ++i) {
     if (!runs.node(i)) continue;
     std::erase_if(crossing, [&](const std::string& name) { return last_read.at(name) < i; });
-    if (begun && !crossing.empty() && crossing.size() <= most_crossing) seams.push_back({i, crossing});
+    const bool varies =
+        std::any_of(crossing.begin(), crossing.end(), [&](const std::string& name) { return runs.free_shape(name); });
+    if (begun && !varies && !crossing.empty() && crossing.size() <= most_crossing) seams.push_back({i, crossing});
     begun = true;
     for (const auto& output : graph.node(i).output())
       if (last_read.contains(output)) crossing.push_back(output);

@@ -20,17 +20,20 @@ struct Seam {
       crossing;  ///< tensors that the later nodes need of the earlier ones or of the model's inputs
 };
 
-/// All with at most `most_crossing` tensors, in order. Weights do not count, nor does what follows from weights or
-/// shapes alone (fixed_nodes.h). Needs nodes in topological order (load_model() leaves them so).
+/// All with at most `most_crossing` tensors, in order, but for those that a tensor crosses whose shape may depend on
+/// values. Weights do not count, nor does what follows from weights or shapes alone (fixed_nodes.h). Needs nodes in
+/// topological order (load_model() leaves them so).
 [[nodiscard]] std::vector<Seam> find_seams(const Model& model, std::size_t most_crossing);
 
 /// Gives the values of tensors that are the same in every run.
 using FixedValues = std::function<std::unordered_map<std::string, Tensor>(const std::vector<std::string>& names)>;
 
-/// Part k holds the nodes from cuts[k - 1] to before cuts[k]. Its inputs: those of the model that it reads, and what
-/// crosses into it, without type or shape (a run of the parts before it gives them: set_input_type()). Its outputs:
-/// those of the model that it makes, in their order, then what later parts read. Parts together compute what `model`
-/// does. Throws Error(bad_input): cuts that are not ascending places within the graph; a fixed value that is not given.
+/// Part k holds the nodes from cuts[k - 1] to before cuts[k]; those that depend on weights only are in every part that
+/// needs them, and in no other (int8 weights stay int8 wherever the file dequantises them). Its inputs: those of the
+/// model that it reads, and what crosses into it, without type or shape (a run of the parts before it gives them:
+/// set_input_type()). Its outputs: those of the model that it makes, in their order, then what later parts read. Parts
+/// together compute what `model` does. Throws Error(bad_input): cuts that are not ascending places within the graph; a
+/// fixed value that is not given.
 [[nodiscard]] std::vector<Model> split(const Model& model, const std::vector<int>& cuts, const FixedValues& values);
 
 /// Type and shape of an input of a part.

@@ -97,9 +97,8 @@ Evaluator::Facts Evaluator::facts_of(std::size_t i, std::size_t o) const {
   facts.utilisation.resize(problem_.processors.size());
   for (const StageOption& stage : option.stages) {
     const std::size_t p = index(stage.processor);
-    facts.utilisation[p] +=
-        static_cast<double>((stage.times.mean() + dispatch_cost(problem_, stage.processor)).count()) /
-        static_cast<double>(task.period.count()) / problem_.processors[p].slots;
+    facts.utilisation[p] += load_seconds(stage, dispatch_cost(problem_, stage.processor)) / to_seconds(task.period) /
+                            problem_.processors[p].slots;
   }
   const std::size_t jobs = static_cast<std::size_t>(jobs_[i]);
   std::vector<std::vector<std::int64_t>> times(problem_.processors.size());
@@ -116,7 +115,7 @@ Evaluator::Facts Evaluator::facts_of(std::size_t i, std::size_t o) const {
       const Duration nominal = nominal_release(task.offset, task.period, j);
       const Duration time =
           dispatch_cost(problem_, stage.processor) + least_time(stage, draw.quantile(options_.seed, j, nominal));
-      here[j] += time.count();
+      here[j] += time.count() * stage.slots;
       whole[j] += time.count();
     }
   }

@@ -70,7 +70,9 @@ std::vector<TaskOption> moved(const std::vector<TaskOption>& options, const Plan
           std::size_t cores = 0;  // of the processor that it runs on now
           for (std::size_t p = 0; p < r.place.size(); ++p)
             if (!r.merged[p] && r.place[p] == r.place[from]) cores = r.cores[p];
-          fits = static_cast<std::size_t>(o.threads) * static_cast<std::size_t>(r.made[to].slots) <= cores;
+          fits = static_cast<std::size_t>(o.threads) <= cores;
+          for (std::size_t s = 1; s + 1 < o.stages.size() && fits; ++s)
+            o.stages[s].slots = slots_of_threads(o.threads, r.made[to].slots, cores);
         }
       } else if (merged) {
         continue;

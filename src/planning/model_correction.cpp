@@ -84,9 +84,15 @@ bool plausible(const OptionTimes& times) {
   return true;
 }
 
-/// What the stages of a task showed, per processor: of pre- and post-processing on the host apart from inference.
+enum class StageKind { pre, infer, post };
+StageKind kind_of(std::size_t stage, const TaskOption& option) {
+  return stage == 0 ? StageKind::pre : stage + 1 == option.stages.size() ? StageKind::post : StageKind::infer;
+}
+
+/// What the stages of a task showed, per processor: of pre- and post-processing on the host apart from inference, of
+/// which each segment counts.
 struct Seen {
-  std::size_t stage = 0;
+  StageKind kind = StageKind::pre;
   int processor = 0;
   double factor = 1;
 };
@@ -98,7 +104,7 @@ std::vector<Seen> seen_of(const PlanTask& task, const ModelCorrection& correctio
     if (!times || !plausible(*times)) continue;
     for (std::size_t s = 0; s < option.stages.size(); ++s)
       if (const double f = ratio(option.stages[s], times->stages[s]); usable(f))
-        seen.push_back({s, option.stages[s].processor, bounded(f)});
+        seen.push_back({kind_of(s, option), option.stages[s].processor, bounded(f)});
   }
   return seen;
 }
@@ -170,10 +176,9 @@ class Correcting {
     const StageOption& stage = option.stages[s];
     std::vector<double> alike;
     for (const Seen& other : seen)
-      if (other.stage == s && other.processor == stage.processor) alike.push_back(other.factor);
+      if (other.kind == kind_of(s, option) && other.processor == stage.processor) alike.push_back(other.factor);
     if (alike.empty()) return factor_of(stage);
-    const bool side_stage = s == 0 || s + 1 == option.stages.size();
-    return side_stage ? median(alike) : std::sqrt(median(alike) * factor_of(stage));
+    return kind_of(s, option) != StageKind::infer ? median(alike) : std::sqrt(median(alike) * factor_of(stage));
   }
 
   /// The least of the processors' for all, the rest on each processor itself.

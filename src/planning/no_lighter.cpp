@@ -31,7 +31,7 @@ bool never_shorter(const TimeDistribution& a, const TimeDistribution& b) {
 bool no_lighter(const TaskOption& a, const TaskOption& b) {
   if (a.stages.size() != b.stages.size() || a.correlation != b.correlation) return false;
   for (std::size_t s = 0; s < a.stages.size(); ++s) {
-    if (a.stages[s].processor != b.stages[s].processor) return false;
+    if (a.stages[s].processor != b.stages[s].processor || a.stages[s].slots != b.stages[s].slots) return false;
     if (a.stages[s].longest < b.stages[s].longest) return false;
     if (!never_shorter(a.stages[s].times, b.stages[s].times)) return false;
   }

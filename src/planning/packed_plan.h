@@ -15,8 +15,8 @@ void parts(A& a, TimeDistribution& v) {
 }
 template <class A>
 void parts(A& a, StageOption& v) {
-  auto& [processor, times, alone, longest, shortest] = v;
-  a(processor, times, alone, longest, shortest);
+  auto& [processor, times, alone, longest, shortest, slots] = v;
+  a(processor, times, alone, longest, shortest, slots);
 }
 template <class A>
 void parts(A& a, TaskOption& v) {

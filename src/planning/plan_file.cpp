@@ -31,6 +31,7 @@ Json task_json(const PlannedTask& t, const PlanTask& task) {
   j["processor"] = option.processor;
   j["threads"] = option.threads;
   j["segments"] = segments_of(option);
+  j["slots"] = slots_of(option);
   j["priority"] = t.choice.priority;
   j["miss_rate"] = t.miss_rate;
   j["expected_miss_rate"] = t.expected_miss_rate;
@@ -55,7 +56,8 @@ PlannedTask task_from(const Json& j, const PlanTask& task) {
   for (std::size_t o = 0; o < task.options.size(); ++o) {
     const TaskOption& option = task.options[o];
     if (option.variant == j.at("variant") && option.processor == j.at("processor") &&
-        option.threads == j.at("threads") && segments_of(option) == j.at("segments"))
+        option.threads == j.at("threads") && segments_of(option) == j.at("segments") &&
+        slots_of(option) == j.at("slots"))
       t.choice.option = static_cast<int>(o);
   }
   if (t.choice.option < 0)
@@ -122,7 +124,7 @@ std::string plan_key(const PlanProblem& problem, const PlanOptions& options) {
       text += fmt::format("{},{},{},{},{},{},{},{},{},{}:", fmt::join(o.cuts, "+"), o.correlation, o.variant, o.content,
                           o.processor, o.threads, o.accuracy, o.accuracy_loss, o.bytes, o.memory);
       for (const StageOption& s : o.stages) {
-        text += fmt::format("{},{},{}:", s.processor, s.longest.count(), s.shortest.count());
+        text += fmt::format("{},{},{},{}:", s.processor, s.slots, s.longest.count(), s.shortest.count());
         feed(text, s.times);
         feed(text, s.alone);
       }

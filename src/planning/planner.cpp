@@ -255,8 +255,8 @@ void choose(Plan& plan, const Strategy& strategy, std::vector<ParetoPoint> front
                         {}};
     for (const StageOption& stage : option.stages) {
       const std::size_t p = index(stage.processor);
-      planned.utilisation[p] += to_seconds(stage.times.mean() + dispatch_cost(problem, stage.processor)) /
-                                to_seconds(task.period) / problem.processors[p].slots;
+      planned.utilisation[p] += load_seconds(stage, dispatch_cost(problem, stage.processor)) / to_seconds(task.period) /
+                                problem.processors[p].slots;
     }
     if (task.hard) planned.response_bound = strategy.bounds[i];
     plan.tasks.push_back(std::move(planned));

@@ -18,6 +18,26 @@ Duration TimeDistribution::mean() const {
   return Duration(std::llround(sum / static_cast<double>(sorted.size())));
 }
 
+StageTime expected_time(const StageOption& stage, Duration dispatch) {
+  constexpr double kNearlyAll = 0.99;
+  const Duration beside = stage.times.quantile(kNearlyAll);
+  const Duration alone = stage.alone.sorted.empty() ? beside : std::min(beside, stage.alone.quantile(kNearlyAll));
+  return {alone + dispatch, beside + dispatch};
+}
+
+int slots_of_threads(int threads, int slots, std::size_t cores) {
+  const auto shared = static_cast<int>(cores);
+  if (shared < 1) return 1;
+  const int each = std::min(slots, shared);  // more slots than cores: the kernel shares these out
+  return std::clamp((threads * each + shared - 1) / shared, 1, slots);
+}
+
+int slots_of(const TaskOption& option) {
+  int most = 1;
+  for (const StageOption& stage : option.stages) most = std::max(most, stage.slots);
+  return most;
+}
+
 double space_of(const PlanProblem& problem) {
   double space = 1;
   for (std::size_t i = 0; i < problem.tasks.size(); ++i) {

@@ -37,7 +37,18 @@ struct StageOption {
   /// dispatch.
   Duration longest{};
   Duration shortest{};  ///< what they take it to last at least; zero: min / kExecutionFactor
+  int slots = 1;  ///< of its processor, that it takes at once: its packing class, from beside others to all for itself
 };
+
+/// What the scheduler is told to expect of a stage, dispatch included: nearly all are shorter.
+[[nodiscard]] StageTime expected_time(const StageOption& stage, Duration dispatch);
+
+/// Slots that a stage of so many threads takes where `slots` share `cores`.
+[[nodiscard]] int slots_of_threads(int threads, int slots, std::size_t cores);
+/// Time of a stage as a load on its processor: on all slots that it takes.
+[[nodiscard]] inline double load_seconds(const StageOption& stage, Duration dispatch) {
+  return to_seconds(stage.times.mean() + dispatch) * stage.slots;
+}
 
 /// One way to run a task: a variant, on a processor, with a number of threads.
 struct TaskOption {
@@ -111,6 +122,8 @@ struct PlanProblem {
 
 /// Pieces of the infer stage.
 [[nodiscard]] inline int segments_of(const TaskOption& option) { return static_cast<int>(option.cuts.size()) + 1; }
+/// That the stage takes which takes most.
+[[nodiscard]] int slots_of(const TaskOption& option);
 
 /// Share of one processor that the option's stages take together, on average; 0.5 is half a core.
 [[nodiscard]] double utilisation(const PlanTask& task, const TaskOption& option);

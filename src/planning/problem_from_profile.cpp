@@ -18,10 +18,8 @@ constexpr double kWorthwhile = 1.3;  // times faster than one thread, or the cor
 Duration median(const StageTimes& times) { return summary(times).p50; }
 
 /// Whether a number of threads is worth planning with.
-bool worthwhile(const VariantProfile& v, const TaskProfile& profile, const ProcessorSpec& processor) {
+bool worthwhile(const VariantProfile& v, const TaskProfile& profile) {
   if (v.threads == 1) return true;
-  if (static_cast<std::size_t>(v.threads) * static_cast<std::size_t>(processor.slots) > processor.cores.size())
-    return false;
   const auto single = std::find_if(profile.variants.begin(), profile.variants.end(), [&](const VariantProfile& other) {
     return other.id == v.id && other.processor == v.processor && other.threads == 1 &&
            other.cuts.size() == v.cuts.size();
@@ -78,6 +76,11 @@ TaskOption option(const VariantProfile& v, int processor, int host) {
   return o;
 }
 
+/// Of the infer stage's processor. One that takes all of them has nothing beside it there.
+void take_slots(TaskOption& o, int slots) {
+  for (std::size_t s = 1; s + 1 < o.stages.size(); ++s) o.stages[s].slots = slots;
+}
+
 Duration alone_in_all(const TaskOption& o) {
   Duration sum{};
   for (const StageOption& stage : o.stages) sum += stage.times.quantile(0.5);
@@ -112,9 +115,12 @@ PlanTask plan_task(const TaskFile& file, const TaskSpec& task, const TaskProfile
   out.accuracy_min = task.accuracy.min;
   for (const VariantProfile& v : profile.variants) {
     const int processor = file.processor_index(v.processor);
-    if (processor < 0 || !worthwhile(v, profile, file.processors[static_cast<std::size_t>(processor)])) continue;
+    if (processor < 0 || !worthwhile(v, profile)) continue;
     const bool accurate = v.source || v.accuracy >= task.accuracy.min - kRounding;
-    (accurate ? out.options : out.refused).push_back(option(v, processor, file.host_processor()));
+    std::vector<TaskOption>& options = accurate ? out.options : out.refused;
+    options.push_back(option(v, processor, file.host_processor()));
+    const ProcessorSpec& on = file.processors[static_cast<std::size_t>(processor)];
+    if (on.device == "cpu") take_slots(options.back(), slots_of_threads(v.threads, on.slots, on.cores.size()));
   }
   if (out.options.empty())
     task.where.fail(

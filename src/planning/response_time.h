@@ -35,9 +35,10 @@
 /// can ask for more than the share in one second (up to ⌈1 s/T⌉ + queue + 1 jobs of each task, whatever its priority),
 /// the stop counts as the most urgent visit of all, once a second.
 ///
-/// With several slots a bound is that of one slot: a stage never changes its slot, and what runs there before it or
-/// over it while it waits arrived after the last moment at which the slot began something less urgent; safe, and
-/// pessimistic.
+/// With several slots, and stages that take more than one, a bound is that of one slot for all; safe, and pessimistic.
+/// Where the processor preempts, the most urgent stage that is there runs. Where it does not, nothing less urgent
+/// begins while a more urgent one waits. A stage that waits so as not to disturb another waits for a more urgent one
+/// that runs.
 
 #include "planning/interference.h"
 #include "planning/problem.h"

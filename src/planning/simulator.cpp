@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <utility>
@@ -79,9 +80,12 @@ struct TaskRun {
   std::array<StageRun, kMaxStages> stages{};
 };
 
+/// What is on a slot; of a stage that takes several, on the first of them.
 struct SlotRun {
   std::int64_t since = 0;
-  int task = -1;
+  std::int16_t task = -1;
+  std::int16_t width = 1;
+  std::uint16_t slots = 1;   ///< a bit for each, from the processor's first on
   std::int64_t settled = 0;  ///< up to when the work done is counted, when paced
   double speed = 1;
 };
@@ -161,6 +165,7 @@ struct Simulator::State {
   std::int64_t window_end = 0;  ///< of the second that budgets are for
   std::int64_t counted = 0;     ///< budgets are used up to then
   bool paced = false;           ///< the machine counts, or a chosen option knows its times alone
+  bool packs = false;           ///< a processor has several slots
   SimulationOutcome outcome;
 
   explicit State(SchedulerConfig c) : config(std::move(c)), scheduler(config) {}
@@ -169,11 +174,19 @@ struct Simulator::State {
   void loop(std::uint64_t seed, bool collect, const std::function<void(const SimulatedEvent&)>& observer);
   template <bool paced_>
   bool cut_short(int task, std::size_t slot, std::int64_t now) noexcept;
+  bool stands_still(std::size_t slot) noexcept;
   void settle(std::size_t slot, std::int64_t now) noexcept;
   void pace(std::size_t slot, std::int64_t now, double others_busy) noexcept;
   void join(std::size_t slot, int& in_use) noexcept;
   void repace(std::int64_t now, int in_use) noexcept;
-  std::int64_t next_change() const noexcept;
+  /// Of the stage on the slot.
+  template <typename Look>
+  void for_each_core(std::size_t slot, const Look& look) noexcept {
+    const auto first = static_cast<std::size_t>(first_slot[static_cast<std::size_t>(slot_processor[slot])]);
+    for (unsigned rest = slots[slot].slots; rest != 0; rest &= rest - 1)
+      look(cores[first + static_cast<std::size_t>(std::countr_zero(rest))]);
+  }
+  std::int64_t next_change() noexcept;
   void count_budgets(std::int64_t until) noexcept;
   void change_machine(std::int64_t now, int& in_use) noexcept;
 };
@@ -201,6 +214,7 @@ Simulator::Simulator(const PlanProblem& problem) : problem_(problem) {
   for (std::size_t p = 0; p < problem.processors.size(); ++p) {
     s.first_slot.push_back(static_cast<int>(s.slots.size()));
     s.slots.resize(s.slots.size() + static_cast<std::size_t>(problem.processors[p].slots));
+    s.packs |= problem.processors[p].slots > 1;
     s.slot_processor.resize(s.slots.size(), static_cast<int>(p));
     s.dispatch.push_back(dispatch_cost(problem, static_cast<int>(p)).count());
     const double share = problem.processors[p].realtime_share;
@@ -235,12 +249,19 @@ void Simulator::State::prepare(const PlanProblem& problem, const Choices& choice
     SchedulerTask& scheduled = config.tasks[i];
     scheduled.priority = choices[i].priority;
     scheduled.stage_processors.clear();
+    scheduled.stage_slots.clear();
+    scheduled.stage_times.clear();
     TaskRun& t = tasks[i];
     const int index = static_cast<int>(i);
     double mean = 0;
     for (std::size_t k = 0; k < option.stages.size(); ++k) {
       const auto& sorted = option.stages[k].times.sorted;
-      scheduled.stage_processors.push_back(option.stages[k].processor);
+      const int processor = option.stages[k].processor;
+      scheduled.stage_processors.push_back(processor);
+      scheduled.stage_slots.push_back(option.stages[k].slots);
+      if (packs)
+        scheduled.stage_times.push_back(
+            expected_time(option.stages[k], Duration(dispatch[static_cast<std::size_t>(processor)])));
       if (k >= t.stages.size()) continue;  // the scheduler refuses it below
       static const Duration kNone{};
       t.stages[k] = {.sorted = &kNone, .draw = {problem, index, option, static_cast<int>(k)}};
@@ -309,6 +330,13 @@ bool Simulator::State::cut_short(int task, std::size_t slot, std::int64_t now) n
 }
 
 /// Rounded down, so that no stage takes longer than beside neighbours that are always busy.
+/// Whether the machine has stopped a core that the stage there needs.
+bool Simulator::State::stands_still(std::size_t slot) noexcept {
+  bool still = false;
+  for_each_core(slot, [&](const Core& core) { still |= core.still(); });
+  return still;
+}
+
 void Simulator::State::pace(std::size_t slot, std::int64_t now, double others_busy) noexcept {
   SlotRun& s = slots[slot];
   const TaskRun& t = tasks[static_cast<std::size_t>(s.task)];
@@ -318,8 +346,8 @@ void Simulator::State::pace(std::size_t slot, std::int64_t now, double others_bu
 
 /// A stage begins or goes on there, unless the core stands still.
 void Simulator::State::join(std::size_t slot, int& in_use) noexcept {
-  if (!cores[slot].still()) {
-    ++in_use;
+  if (!stands_still(slot)) {
+    in_use += slots[slot].width;
     return;
   }
   finish[slot] = kNever;
@@ -327,29 +355,31 @@ void Simulator::State::join(std::size_t slot, int& in_use) noexcept {
 }
 
 void Simulator::State::repace(std::int64_t now, int in_use) noexcept {
-  const double others = static_cast<double>(std::max<std::size_t>(slots.size() - 1, 1));
+  const int all = static_cast<int>(slots.size());
   for (std::size_t s = 0; s < slots.size(); ++s) {
     if (finish[s] == kNever) continue;
     settle(s, now);
-    pace(s, now, static_cast<double>(in_use - 1) / others);
+    const int width = slots[s].width;
+    pace(s, now, static_cast<double>(in_use - width) / std::max(all - width, 1));
   }
 }
 
 /// When the machine next stops a slot or lets it go on.
-std::int64_t Simulator::State::next_change() const noexcept {
+std::int64_t Simulator::State::next_change() noexcept {
   std::int64_t first = std::min(window_end, stalls.next());
   for (std::size_t s = 0; s < slots.size(); ++s) {
     const Core& core = cores[s];
     if (core.stalled_until != 0) first = std::min(first, core.stalled_until);
     if (window_end == kNever || finish[s] == kNever || core.budget == kNever) continue;
-    first = std::min(first, counted + std::max<std::int64_t>(core.budget - core.used, 0));
+    for_each_core(
+        s, [&](const Core& c) { first = std::min(first, counted + std::max<std::int64_t>(c.budget - c.used, 0)); });
   }
   return first;
 }
 
 void Simulator::State::count_budgets(std::int64_t until) noexcept {
   for (std::size_t s = 0; s < slots.size(); ++s)
-    if (finish[s] != kNever) cores[s].used += until - counted;
+    if (finish[s] != kNever) for_each_core(s, [&](Core& c) { c.used += until - counted; });
   counted = until;
 }
 
@@ -357,21 +387,24 @@ void Simulator::State::change_machine(std::int64_t now, int& in_use) noexcept {
   const bool stall = now == stalls.next(), second_ends = now == window_end;
   for (std::size_t s = 0; s < slots.size(); ++s) {
     Core& core = cores[s];
-    const bool before = core.still();
     if (second_ends) core.used = 0, core.throttled = false;
-    else if (finish[s] != kNever && core.used >= core.budget) core.throttled = true;
+    else if (core.used >= core.budget) core.throttled = true;
     if (core.stalled_until <= now) core.stalled_until = 0;
     if (const std::int64_t lasting = stall ? stalls.lasting(slot_processor[s]) : 0; lasting > 0)
       core.stalled_until = std::max(core.stalled_until, now + lasting);
-    if (before && !core.still() && slots[s].task >= 0) {
+  }
+  for (std::size_t s = 0; s < slots.size(); ++s) {
+    if (slots[s].task < 0) continue;
+    const bool stood = finish[s] == kNever, stands = stands_still(s);
+    if (stood && !stands) {
       slots[s].settled = now;
       finish[s] = now;  // until it is paced
-      ++in_use;
-    } else if (core.still() && finish[s] != kNever) {
+      in_use += slots[s].width;
+    } else if (!stood && stands) {
       settle(s, now);
       slots[s].speed = 0;
       finish[s] = kNever;
-      --in_use;
+      in_use -= slots[s].width;
     }
   }
   if (second_ends) window_end += kThrottlePeriod;
@@ -398,7 +431,7 @@ void Simulator::State::loop(std::uint64_t seed, bool collect,
       if (machine) {
         const std::int64_t event = std::min({end, releases.next(), deadlines.next()});
         bool waiting = event != kNever;  // for something, if only for a slot that stands still
-        for (std::size_t s = 0; s < slot_count; ++s) waiting |= cores[s].still() && slots[s].task >= 0;
+        for (std::size_t s = 0; s < slot_count; ++s) waiting |= finish[s] == kNever && slots[s].task >= 0;
         if (waiting) {
           const std::int64_t change = next_change();
           count_budgets(std::min(change, event));
@@ -416,12 +449,9 @@ void Simulator::State::loop(std::uint64_t seed, bool collect,
       if (end == kNever) break;
       now = end;
       finish[ending] = kNever;
-      if constexpr (paced_) {
-        --in_use;
-      }
-      busy[static_cast<std::size_t>(slot_processor[ending])] += now - slots[ending].since;
-      const int completed = slots[ending].task;
-      if constexpr (paced_) slots[ending].task = -1;  // nothing there that could go on
+      if constexpr (paced_) in_use -= slots[ending].width;
+      busy[static_cast<std::size_t>(slot_processor[ending])] += (now - slots[ending].since) * slots[ending].width;
+      const int completed = std::exchange(slots[ending].task, std::int16_t{-1});  // nothing there that could go on
       const bool cancelled = std::exchange(tasks[static_cast<std::size_t>(completed)].cancelled, false);
       scheduler.complete(completed, Time(Duration(now)), !cancelled, decisions);
     } else if (deadlines.next() <= releases.next()) {
@@ -444,7 +474,7 @@ void Simulator::State::loop(std::uint64_t seed, bool collect,
     }
     ++events;
     for (const Decision& d : decisions.items()) {
-      const std::size_t slot = static_cast<std::size_t>(first_slot[d.processor] + d.slot);
+      const std::size_t slot = static_cast<std::size_t>(first_slot[d.processor] + d.slot());
       TaskRun& t = tasks[d.task];
       TaskOutcome& o = outcome.tasks[d.task];
       switch (d.kind) {
@@ -453,7 +483,11 @@ void Simulator::State::loop(std::uint64_t seed, bool collect,
           const std::uint64_t u = stage.draw.quantile(seed, d.job, d.release.time_since_epoch());
           const std::int64_t time = interpolated(stage.sorted, stage.last, u) + dispatch[d.processor];
           finish[slot] = now + time;
-          slots[slot] = {.since = now, .task = d.task, .settled = now};
+          slots[slot] = {.since = now,
+                         .task = d.task,
+                         .width = static_cast<std::int16_t>(std::popcount(d.slots)),
+                         .slots = d.slots,
+                         .settled = now};
           if constexpr (paced_) {
             t.work = static_cast<double>(time);
             t.gain = 0;
@@ -469,16 +503,21 @@ void Simulator::State::loop(std::uint64_t seed, bool collect,
         case Decision::Kind::preempt:
           if constexpr (paced_) {
             settle(slot, now);
-            if (!cores[slot].still()) --in_use;
+            if (finish[slot] != kNever) in_use -= slots[slot].width;
           } else {
             t.remaining = finish[slot] - now;
           }
           finish[slot] = kNever;
-          busy[d.processor] += now - slots[slot].since;
+          busy[d.processor] += (now - slots[slot].since) * slots[slot].width;
+          slots[slot].task = -1;
           break;
         case Decision::Kind::resume:
           finish[slot] = paced_ ? now : now + t.remaining;  // when paced, repace() says
-          slots[slot] = {.since = now, .task = d.task, .settled = now};
+          slots[slot] = {.since = now,
+                         .task = d.task,
+                         .width = static_cast<std::int16_t>(std::popcount(d.slots)),
+                         .slots = d.slots,
+                         .settled = now};
           if constexpr (paced_) {
             join(slot, in_use);
             paced_for = -1;

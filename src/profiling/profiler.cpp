@@ -110,9 +110,10 @@ class Profiling {
       if (context_.stopping()) break;
       context_.report(name_of(units_[i]), static_cast<double>(done) / static_cast<double>(missing));
       look_up(units_[i]);  // two tasks may share a model and its data
-      if (!units_[i].known()) measure_unit(units_[i], missing - done);
+      if (!units_[i].known()) measure_unit(units_[i], left_from(i));
       ++done;
-      if (units_[i].to_cut && !units_[i].refused && !context_.stopping()) missing += cut(i);
+      const bool in_time = deadline_ == Time::max() || MonotonicClock::now() < deadline_;
+      if (units_[i].to_cut && !units_[i].refused && !context_.stopping() && in_time) missing += cut(i);
     }
     return deliver();
   }
@@ -183,7 +184,8 @@ class Profiling {
       Unit unit = whole;
       unit.to_cut = false;
       unit.request.cuts = cuts;
-      unit.infer.reset();
+      unit.pre.reset(), unit.infer.reset(),
+          unit.post.reset();  // measured together: they go with one another job by job
       unit.segments.resize(cuts.size() + 1);
       set_keys(unit);
       look_up(unit);
@@ -276,8 +278,19 @@ class Profiling {
     unit.segment_keys.clear();
     for (std::size_t k = 0; k < unit.segments.size(); ++k)
       unit.segment_keys.push_back(cut(base("segment")).add("segment", fmt::format("{}", k)).digest());
-    unit.pre_key = base("pre").add("host", host).add("pre", task.pre.present() ? task.pre.canonical() : "").digest();
-    unit.post_key = base("post").add("host", host).add("data", data_key(task, fingerprint)).digest();
+    unit.pre_key =
+        cut(base("pre")).add("host", host).add("pre", task.pre.present() ? task.pre.canonical() : "").digest();
+    unit.post_key = cut(base("post")).add("host", host).add("data", data_key(task, fingerprint)).digest();
+  }
+
+  /// Units to measure from this one on, those that cutting may add included.
+  [[nodiscard]] std::size_t left_from(std::size_t i) const {
+    std::size_t left = 0;
+    for (; i < units_.size(); ++i) {
+      left += units_[i].known() ? 0 : 1;
+      for (int n = 2; units_[i].to_cut && n <= processor(units_[i].processor).segments; n *= 2) ++left;
+    }
+    return left;
   }
 
   void measure_unit(Unit& unit, std::size_t left) {
@@ -286,10 +299,7 @@ class Profiling {
     try {
       pipeline = std::make_unique<Pipeline>(engine_, task_of(unit), unit.request);
     } catch (const Error& error) {
-      // Another device may run what this one refuses; a device that is not there at all is the user's to mend.
-      if (unit.request.device == "cpu" || error.code() == ErrorCode::missing_device) throw;
-      context_.warn(fmt::format("{}: left out: {}", name_of(unit), error.what()));
-      unit.refused = true;
+      leave_out_or_throw(unit, error);
       return;
     }
     const std::int64_t memory = std::max<std::int64_t>(0, resident_bytes() - resident);
@@ -302,8 +312,14 @@ class Profiling {
         limits.wanted = limits.min;
       }
     }
-    const PipelineTimes times =
-        measure(*pipeline, frames(unit.task), unit.bench, neighbour_for(unit), limits, context_);
+    PipelineTimes times;
+    try {
+      times = measure(*pipeline, frames(unit.task), unit.bench, neighbour_for(unit), limits, context_);
+    } catch (const Error& error) {
+      if (unit.request.cuts.empty()) throw;
+      leave_out_or_throw(unit, error);
+      return;
+    }
     if (context_.stopping()) return;
     keep(unit, unit.pre, unit.pre_key, "pre", times.pre);
     StageTimes infer = times.infer;
@@ -313,6 +329,15 @@ class Profiling {
       keep(unit, unit.segments[k], unit.segment_keys[k], fmt::format("segment {}", k + 1), times.segments[k]);
     keep(unit, unit.post, unit.post_key, "post", times.post);
     log(unit);
+  }
+
+  /// Another device may run what this one refuses, and uncut a model that does not run in segments; a device that is
+  /// not there at all is the user's to mend.
+  void leave_out_or_throw(Unit& unit, const Error& error) const {
+    const bool whole_on_cpu = unit.request.device == "cpu" && unit.request.cuts.empty();
+    if (whole_on_cpu || error.code() != ErrorCode::bad_input) throw error;
+    context_.warn(fmt::format("{}: left out: {}", name_of(unit), error.what()));
+    unit.refused = true;
   }
 
   /// What the store held already stays.

@@ -68,7 +68,7 @@ std::string calibration_table(const Calibration& calibration, const PlanProblem&
                    {kind, Tone::strong},
                    task.name,
                    option.variant,
-                   option.processor,
+                   place_text(option.processor, segments_of(option)),
                    percent(task.predicted),
                    range(task.measured),
                    {range(task.unstalled), Tone::faint},
@@ -133,6 +133,8 @@ Json calibration_object(const Calibration& calibration, const PlanProblem& probl
         one["tasks"].push_back({{"name", task.name},
                                 {"variant", option.variant},
                                 {"processor", option.processor},
+                                {"threads", option.threads},
+                                {"segments", segments_of(option)},
                                 {"priority", strategy.choices[t].priority},
                                 {"predicted", json_number(task.predicted)},
                                 {"measured", numbers(task.measured)},
@@ -169,6 +171,7 @@ Json calibration_object(const Calibration& calibration, const PlanProblem& probl
                                {"variant", o.variant},
                                {"processor", o.processor},
                                {"threads", o.threads},
+                               {"segments", std::max<std::size_t>(o.stages.size(), 3) - 2},
                                {"jobs", o.jobs()}});
   return json;
 }

@@ -75,6 +75,7 @@ Json planned_task_json(const PlannedTask& planned, const PlanTask& task, const P
   json["priority"] = planned.choice.priority;
   json["processor"] = option.processor;
   json["segments"] = segments_of(option);
+  json["slots"] = slots_of(option);
   json["threads"] = option.threads;
   json["accuracy"] = json_number(option.accuracy);
   json["accuracy_loss"] = json_number(planned.accuracy_loss);

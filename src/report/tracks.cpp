@@ -15,7 +15,7 @@ ProcessorTracks::ProcessorTracks(const RunOutcome& outcome) {
     for (int s = 0; s < recorded_stages(r); ++s) {
       const JobRecord::Stage& stage = r.stage[static_cast<std::size_t>(s)];
       if (stage.processor >= slots.size()) slots.resize(stage.processor + std::size_t{1}, 1);
-      slots[stage.processor] = std::max(slots[stage.processor], stage.slot + std::size_t{1});
+      slots[stage.processor] = std::max(slots[stage.processor], static_cast<std::size_t>(stage.slot()) + 1);
     }
   for (std::size_t p = 0; p < slots.size(); ++p) {
     first_.push_back(names_.size());

@@ -15,7 +15,9 @@ class ProcessorTracks {
  public:
   explicit ProcessorTracks(const RunOutcome& outcome);
   [[nodiscard]] std::size_t size() const { return names_.size(); }
-  [[nodiscard]] std::size_t of(const JobRecord::Stage& stage) const { return first_[stage.processor] + stage.slot; }
+  [[nodiscard]] std::size_t of(const JobRecord::Stage& stage) const {
+    return first_[stage.processor] + static_cast<std::size_t>(stage.slot());
+  }
   /// "gpu", "gpu slot 1"; "faces, any core" where the operating system places a thread per task.
   [[nodiscard]] const std::string& name(std::size_t track) const { return names_[track]; }
 

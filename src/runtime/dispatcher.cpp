@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cerrno>
 #include <exception>
 #include <mutex>
 
+#include <sched.h>
 #include <time.h>
 
 namespace rtmdl {
@@ -24,6 +26,8 @@ class Locked {
  private:
   pthread_mutex_t& mutex_;
 };
+
+constexpr std::size_t kMostStarts = 2 * kMaxSlots;  ///< of one event: it dispatches on two processors
 
 bool is_fixed_priority(Policy policy) { return policy != Policy::edf && policy != Policy::fifo; }
 
@@ -42,8 +46,9 @@ struct Dispatcher::Worker {
   Worker& operator=(const Worker&) = delete;
 
   const int task, processor;
-  int stage = 0;   ///< to run; written under the lock before `signal`
-  int level = -1;  ///< that its kernel priority stands for (EDF, FIFO)
+  int stage = 0;            ///< to run; written under the lock before `signal`
+  int level = -1;           ///< that its kernel priority stands for (EDF, FIFO)
+  std::uint16_t slots = 0;  ///< on whose cores it runs; 0: on all of its processor's
   ThreadPlacement placement;
   sem_t signal{}, ready{};
   clockid_t clock{};
@@ -80,7 +85,7 @@ Dispatcher::Dispatcher(const DispatcherConfig& config, std::vector<JobBody*> bod
                                               : kFifoBase;
     }
   }
-  wake_.reserve(16);
+  wake_.reserve(kMostStarts);
   try {
     // One after the other: a warm-up is long, and its memory is locked as it is touched.
     for (auto& worker : workers_) {
@@ -135,7 +140,7 @@ void Dispatcher::work(Worker& worker) {
       const bool ok = body.stage(stage);
       record.end = MonotonicClock::now();
 
-      std::array<Worker*, 16> wake{};
+      std::array<Worker*, kMostStarts> wake{};
       std::size_t count = 0;
       again = false;
       {
@@ -159,7 +164,7 @@ void Dispatcher::work(Worker& worker) {
 /// Of another thread than the workers'.
 template <typename Event>
 void Dispatcher::take(const Event& event) noexcept {
-  std::array<Worker*, 16> wake{};
+  std::array<Worker*, kMostStarts> wake{};
   std::size_t count = 0;
   {
     const Locked locked(lock_);
@@ -202,10 +207,11 @@ void Dispatcher::apply(const Decisions& decisions, Time now) noexcept {
         const int recorded = std::min<int>(d.stage, kRecordedStages - 1);
         record.stages = static_cast<std::uint8_t>(recorded + 1);
         record.stage[static_cast<std::size_t>(recorded)].processor = d.processor;
-        record.stage[static_cast<std::size_t>(recorded)].slot = d.slot;
+        record.stage[static_cast<std::size_t>(recorded)].slots = d.slots;
         Worker* worker = worker_of_[d.task][d.processor];
         worker->stage = d.stage;
         set_level(*worker, d.level);
+        set_slots(*worker, d.slots);
         wake_.push_back(worker);
         break;
       }
@@ -274,6 +280,18 @@ void Dispatcher::set_level(Worker& worker, int level) noexcept {
   sched_param param{};
   param.sched_priority = kFifoBase + level;
   if (pthread_setschedparam(worker.thread.native_handle(), SCHED_FIFO, &param) == 0) worker.level = level;
+}
+
+void Dispatcher::set_slots(Worker& worker, std::uint16_t slots) noexcept {
+  const auto processor = static_cast<std::size_t>(worker.processor);
+  const std::vector<int>& cores = config_.processors[processor].cores;
+  const int count = config_.scheduler.processors[processor].slots;
+  if (count == 1 || cores.size() != static_cast<std::size_t>(count) || worker.slots == slots) return;
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  for (unsigned rest = slots; rest != 0; rest &= rest - 1)
+    CPU_SET(static_cast<std::size_t>(cores[static_cast<std::size_t>(std::countr_zero(rest))]), &set);
+  if (pthread_setaffinity_np(worker.thread.native_handle(), sizeof set, &set) == 0) worker.slots = slots;
 }
 
 void Dispatcher::log(const SchedulerEvent& event) noexcept {

@@ -5,7 +5,9 @@
 /// On a preemptive processor a worker runs under SCHED_FIFO and the kernel carries out what the core decides: a started
 /// job of higher priority displaces the one below it. Fixed priorities are given to the threads once; under EDF and
 /// FIFO a thread's priority follows its preemption level when it is started. Without the privilege all processors are
-/// non-preemptive (cooperative at stage boundaries).
+/// non-preemptive (cooperative at stage boundaries). Where a processor has a core for each slot a worker runs on the
+/// cores of the slots that its stage takes: left to itself the kernel may wake it on a core whose real-time threads are
+/// throttled, while another is free.
 
 #include "base/thread_placement.h"
 #include "runtime/job_body.h"
@@ -100,6 +102,7 @@ class Dispatcher {
   void over(const Decision& decision, Time now) noexcept;
   void log(const SchedulerEvent& event) noexcept;
   void set_level(Worker& worker, int level) noexcept;
+  void set_slots(Worker& worker, std::uint16_t slots) noexcept;
 
   DispatcherConfig config_;
   std::vector<JobBody*> bodies_;

@@ -4,6 +4,7 @@
 #include <rtmdl/time.h>
 
 #include <array>
+#include <bit>
 #include <cstdint>
 
 namespace rtmdl {
@@ -17,7 +18,9 @@ struct JobRecord {
   struct Stage {
     Time start{}, end{};
     std::uint8_t processor = 0;
-    std::uint8_t slot = 0;
+    std::uint16_t slots = 1;  ///< a bit for each that it took
+    [[nodiscard]] int slot() const noexcept { return slots == 0 ? 0 : std::countr_zero(slots); }  ///< the first of them
+    [[nodiscard]] int width() const noexcept { return std::popcount(slots); }
   };
   std::uint8_t task = 0;
   std::uint8_t stages = 0;  ///< that were begun; of a dropped job: 0, or it was given up

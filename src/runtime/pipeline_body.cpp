@@ -53,9 +53,9 @@ void PipelineBody::warm_up(int index) {
     if (index == 0 && sizes.emplace(frame.image.cols, frame.image.rows).second && !pipeline_.pre(frame))
       pipeline_.fail_at_pre(frame);
   frame_ = &frames_.front();
-  for (int i = 0; i < kWarmUps; ++i) {
-    // Stages build on each other: warming one up runs those before it as well.
-    for (int s = 0; s <= index; ++s) {
+  // Stages build on each other: those before it run once, so that it has something to work on.
+  for (int s = 0; s <= index; ++s) {
+    for (int i = 0; i < (s == index ? kWarmUps : 1); ++i) {
       if (stage(s)) continue;
       if (s == 0) pipeline_.fail_at_pre(*frame_);
       bad_input(fmt::format("{} failed while warming up: {}", s + 1 < stages() ? "inference" : "post-processing",

@@ -43,6 +43,9 @@ RunConfig make_run_config(const TaskFile& file, const PolicyInfo& policy, const 
     task.processor = file.processor_index(option.processor);
     task.threads = option.threads;
     task.request.cuts = option.cuts;
+    task.slots = slots_of(option);
+    for (const StageOption& stage : option.stages)
+      task.stage_times.push_back(expected_time(stage, dispatch_cost(problem, stage.processor)));
     config.tasks.push_back(std::move(task));
   }
   return config;

@@ -110,6 +110,9 @@ DispatcherConfig dispatcher_config(const RunConfig& config, bool realtime) {
     } else {
       t.stage_processors.assign(segments + 2, task.processor);
       t.stage_processors.front() = t.stage_processors.back() = config.host_processor;
+      t.stage_slots.assign(segments + 2, task.slots);
+      t.stage_slots.front() = t.stage_slots.back() = 1;
+      t.stage_times = task.stage_times;
     }
     d.scheduler.tasks.push_back(t);
   }
@@ -303,7 +306,7 @@ RunOutcome run(Engine& engine, const RunConfig& config, std::uint64_t seed, cons
     for (const JobRecord& r : outcome.records)
       for (int s = 0; s < r.stages; ++s) {
         const auto& stage = r.stage[static_cast<std::size_t>(s)];
-        if (outcome.processor_names[stage.processor] == p.name) used += stage.end - stage.start;
+        if (outcome.processor_names[stage.processor] == p.name) used += (stage.end - stage.start) * stage.width();
       }
     report.processors.push_back({p.name, report.seconds > 0 ? to_seconds(used) / (report.seconds * p.slots) : 0});
   }

@@ -30,6 +30,8 @@ struct RunTask {
   double utilisation = 0;  ///< for utilisation-monotonic orders
   int processor = 0;       ///< of the infer stage
   int threads = 1;
+  int slots = 1;                       ///< that the infer stage takes
+  std::vector<StageTime> stage_times;  ///< for packing (SchedulerTask); may be empty
   /// Scores results on a frame of the stream: filled for metrics. May be empty. Called from one thread.
   std::function<void(std::int64_t frame, const Result& result)> score;
   /// Accuracy of what was scored, and of the source model on the same frames. May be empty.

@@ -8,19 +8,11 @@
 #include <numeric>
 #include <utility>
 
-// Why no event makes more decisions than Decisions holds. Skipped jobs aside, of which there are at most kMaxTasks ·
-// kMaxQueue, events make at most four. Between events, on every processor, (a) a free slot
-// means an empty ready queue and (b) no ready stage beats a running one. An event makes at most one stage ready and
-// frees at most one slot.
-//   release:  one drop; the stage that becomes ready may preempt: preempt + start. At most 3.
-//   complete: finish or fail; on the processor that it left, one start or resume in the freed slot; the stage that
-//   becomes ready
-//             (the next of the job, or the first of the task's next job), there or elsewhere, may preempt: preempt +
-//             start. At most 4. One start a dispatch over another stage is enough: what stays ready is no more urgent
-//             than what was ready before, which beat no running stage, or than what has just started. A preempted stage
-//             does not go back to the ready queue.
-//   expire:   a cancellation; or, between stages, an abandoned job, and then as after its last stage. At most 4.
-//   drop_waiting: at most kMaxQueue drops.
+// Why no event makes more decisions than Decisions holds: jobs that are skipped or dropped are those that wait, at most
+// kMaxTasks · kMaxQueue; one job ends; an event dispatches on two processors at most, and a dispatch starts, preempts
+// and resumes at most one stage per slot each. Where every stage takes one slot it is four decisions: between events a
+// free slot means an empty ready queue and no ready stage beats a running one, and an event makes at most one stage
+// ready and frees at most one slot.
 
 namespace rtmdl {
 namespace {
@@ -50,6 +42,18 @@ void check(const SchedulerConfig& config) {
         bad_input(fmt::format("task {} has a stage on processor {}: there are {}", i, p, config.processors.size()));
       }
     }
+    if (!task.stage_slots.empty() && task.stage_slots.size() != task.stage_processors.size())
+      bad_input(fmt::format("task {} has slots for {} of {} stages", i, task.stage_slots.size(),
+                            task.stage_processors.size()));
+    for (std::size_t s = 0; s < task.stage_slots.size(); ++s) {
+      const int slots = config.processors[static_cast<std::size_t>(task.stage_processors[s])].slots;
+      if (task.stage_slots[s] < 1 || task.stage_slots[s] > slots)
+        bad_input(fmt::format("task {} has a stage that takes {} slots: between 1 and {} are accepted", i,
+                              task.stage_slots[s], slots));
+    }
+    if (!task.stage_times.empty() && task.stage_times.size() != task.stage_processors.size())
+      bad_input(fmt::format("task {} has times for {} of {} stages", i, task.stage_times.size(),
+                            task.stage_processors.size()));
     if (task.queue < 1 || task.queue > kMaxQueue) {
       bad_input(fmt::format("task {} has a queue of {}: between 1 and {} are accepted", i, task.queue, kMaxQueue));
     }
@@ -111,8 +115,11 @@ void Scheduler::reset(const SchedulerConfig& config) {
     processors_[p].preemptive = config.processors[p].preemptive;
     processors_[p].slots = static_cast<std::uint8_t>(config.processors[p].slots);
     processors_[p].depth.fill(0);
+    processors_[p].freed.fill(0);
+    processors_[p].ended = 0;
   }
   tasks_.resize(config.tasks.size());
+  rest_.resize(config.tasks.size());
   const std::vector<int> priorities = assign_priorities(policy_, config.tasks);
   for (std::size_t i = 0; i < tasks_.size(); ++i) {
     const SchedulerTask& from = config.tasks[i];
@@ -124,7 +131,13 @@ void Scheduler::reset(const SchedulerConfig& config) {
     t.stages = static_cast<std::uint8_t>(from.stage_processors.size());
     for (std::size_t s = 0; s < from.stage_processors.size(); ++s) {
       t.processors[s] = static_cast<std::uint8_t>(from.stage_processors[s]);
+      t.widths[s] = from.stage_slots.empty() ? std::uint8_t{1} : static_cast<std::uint8_t>(from.stage_slots[s]);
     }
+    std::vector<StageTime>& rest = rest_[i];
+    rest.clear();
+    if (!from.stage_times.empty()) rest.resize(from.stage_times.size() + 1);
+    for (std::size_t s = from.stage_times.size(); s-- > 0;)
+      rest[s] = {rest[s + 1].alone + from.stage_times[s].alone, from.stage_times[s].beside};
     const auto rank =
         std::count_if(priorities.begin(), priorities.end(), [&](int other) { return other < priorities[i]; });
     t.bit = static_cast<std::uint8_t>(has_ranks(policy_) ? rank : static_cast<std::ptrdiff_t>(i));
@@ -148,21 +161,22 @@ void Scheduler::enqueue(int task) noexcept {
   processors_[t.processor].ready |= std::uint64_t{1} << t.bit;
 }
 
-int Scheduler::best_ready(const ProcessorState& p) const noexcept {
-  if (p.ready == 0) return -1;
-  int best = task_of_bit_[static_cast<std::size_t>(std::countr_zero(p.ready))];
+int Scheduler::best_ready(std::uint64_t ready) const noexcept {
+  if (ready == 0) return -1;
+  int best = task_of_bit_[static_cast<std::size_t>(std::countr_zero(ready))];
   if (has_ranks(policy_)) return best;
-  for (std::uint64_t rest = p.ready & (p.ready - 1); rest != 0; rest &= rest - 1) {
+  for (std::uint64_t rest = ready & (ready - 1); rest != 0; rest &= rest - 1) {
     const int task = std::countr_zero(rest);
     if (tasks_[static_cast<std::size_t>(task)].key < tasks_[static_cast<std::size_t>(best)].key) best = task;
   }
   return best;
 }
 
-/// Jobs that would begin at or after their deadline are skipped on the way, where their task says so.
-int Scheduler::best_in_time(ProcessorState& p, Time now, Decisions& out) noexcept {
+/// Of those that are not known to wait. Jobs that would begin at or after their deadline are skipped on the way, where
+/// their task says so.
+int Scheduler::best_in_time(ProcessorState& p, std::uint64_t waits, Time now, Decisions& out) noexcept {
   while (true) {
-    const int best = best_ready(p);
+    const int best = best_ready(p.ready & ~waits);
     if (best < 0) return best;
     TaskState& t = tasks_[static_cast<std::size_t>(best)];
     if (t.late == Late::finish || t.begun || now < t.ring[t.head].release + t.deadline) return best;
@@ -188,13 +202,26 @@ void Scheduler::decide(Decision::Kind kind, int task, Decisions& out, bool late)
             .task = static_cast<std::uint8_t>(task),
             .stage = t.stage,
             .processor = t.processor,
-            .slot = t.slot,
             .level = t.level,
+            .slots = t.slots,
             .job = t.current.number,
             .release = t.current.release});
 }
 
-void Scheduler::begin(int task, int processor, int slot, Decisions& out) noexcept {
+int Scheduler::top(const ProcessorState& p, int slot) const noexcept {
+  const std::uint8_t depth = p.depth[static_cast<std::size_t>(slot)];
+  return depth == 0 ? -1 : p.stack[static_cast<std::size_t>(slot)][depth - 1U];
+}
+
+/// Of every slot that it takes.
+bool Scheduler::on_top(int task) const noexcept {
+  const TaskState& t = tasks_[static_cast<std::size_t>(task)];
+  for (unsigned rest = t.slots; rest != 0; rest &= rest - 1)
+    if (top(processors_[t.processor], std::countr_zero(rest)) != task) return false;
+  return true;
+}
+
+void Scheduler::begin(int task, int processor, std::uint16_t slots, Time now, Decisions& out) noexcept {
   TaskState& t = tasks_[static_cast<std::size_t>(task)];
   ProcessorState& p = processors_[static_cast<std::size_t>(processor)];
   p.ready &= ~(std::uint64_t{1} << t.bit);
@@ -204,48 +231,112 @@ void Scheduler::begin(int task, int processor, int slot, Decisions& out) noexcep
     t.head = static_cast<std::uint8_t>((t.head + 1) % kMaxQueue);
     --t.waiting;
   }
-  auto& stack = p.stack[static_cast<std::size_t>(slot)];
-  auto& depth = p.depth[static_cast<std::size_t>(slot)];
-  const int above = depth == 0 ? 0 : tasks_[stack[depth - 1U]].level + 1;
+  int level = 0;
+  for (unsigned rest = slots; rest != 0; rest &= rest - 1) {
+    const int slot = std::countr_zero(rest);
+    if (const int below = top(p, slot); below >= 0)
+      level = std::max(level, tasks_[static_cast<std::size_t>(below)].level + 1);
+    p.stack[static_cast<std::size_t>(slot)][p.depth[static_cast<std::size_t>(slot)]++] =
+        static_cast<std::uint8_t>(task);
+  }
   t.state = State::running;
-  t.slot = static_cast<std::uint8_t>(slot);
-  t.level = static_cast<std::uint8_t>(std::min(above, 255));
-  stack[depth++] = static_cast<std::uint8_t>(task);
+  t.since = now;
+  t.ran = {};
+  t.slots = slots;
+  t.slot = static_cast<std::uint8_t>(std::countr_zero(slots));
+  t.level = static_cast<std::uint8_t>(std::min(level, 255));
   decide(Decision::Kind::start, task, out);
+}
+
+/// Whether no more urgent stage that would be in time alone would be late beside `joining`.
+bool Scheduler::keeps_in_time(int joining, const ProcessorState& p, Time now) const noexcept {
+  for (int s = 0; s < p.slots; ++s) {
+    const int task = top(p, s);
+    if (task < 0) continue;
+    const TaskState& t = tasks_[static_cast<std::size_t>(task)];
+    const std::vector<StageTime>& times = rest_[static_cast<std::size_t>(task)];
+    if (times.empty() || t.state != State::running || t.key > tasks_[static_cast<std::size_t>(joining)].key) continue;
+    const Duration slack = t.current.release + t.deadline - now;
+    const Duration after = times[t.stage + 1U].alone;
+    const Duration spent = t.ran + (now - t.since);
+    const auto rest = [&](Duration stage) { return std::max(stage - spent, Duration{}) + after; };
+    if (rest(times[t.stage].alone - after) <= slack && rest(times[t.stage].beside) > slack) return false;
+  }
+  return true;
+}
+
+void Scheduler::displace(int task, Time now, Decisions& out) noexcept {
+  TaskState& t = tasks_[static_cast<std::size_t>(task)];
+  if (t.state == State::running) {
+    decide(Decision::Kind::preempt, task, out);
+    t.ran += now - t.since;
+  }
+  t.state = State::preempted;
+}
+
+/// Starts the ready stage if it gets its slots: free ones first, then those of the least urgent that it may preempt.
+Scheduler::Placed Scheduler::place(int task, int processor, Time now, Decisions& out) noexcept {
+  ProcessorState& p = processors_[static_cast<std::size_t>(processor)];
+  const TaskState& t = tasks_[static_cast<std::size_t>(task)];
+  int wanted = t.widths[t.stage];
+  if (p.slots == 1) {  // the usual case, kept short
+    const int below = top(p, 0);
+    if (below >= 0 && !(p.preemptive && beats(task, below))) return Placed::no_slot;
+    if (below >= 0) displace(below, now, out);
+    begin(task, processor, 1, now, out);
+    return Placed::started;
+  }
+  std::uint16_t slots = 0;
+  for (; wanted > 0; --wanted) {
+    int longest = -1;
+    for (int s = 0; s < p.slots; ++s) {
+      if (p.depth[static_cast<std::size_t>(s)] != 0 || (slots >> s & 1) != 0) continue;
+      if (longest < 0 || p.freed[static_cast<std::size_t>(s)] < p.freed[static_cast<std::size_t>(longest)]) longest = s;
+    }
+    if (longest < 0) break;
+    slots = static_cast<std::uint16_t>(slots | 1U << longest);
+  }
+  bool joins = slots != 0;
+  std::uint16_t taken = 0;
+  for (; wanted > 0 && p.preemptive; --wanted) {
+    int worst = -1, at = 0;
+    for (int s = 0; s < p.slots; ++s) {
+      if (p.depth[static_cast<std::size_t>(s)] == 0 || (taken >> s & 1) != 0) continue;
+      const int other = top(p, s);
+      if (worst < 0 || tasks_[static_cast<std::size_t>(worst)].key <= tasks_[static_cast<std::size_t>(other)].key)
+        worst = other, at = s;
+    }
+    if (worst < 0 || !beats(task, worst)) break;
+    taken = static_cast<std::uint16_t>(taken | 1U << at);
+    joins |= tasks_[static_cast<std::size_t>(worst)].state != State::running;  // it stood idle
+  }
+  if (wanted > 0) return Placed::no_slot;
+  if (joins && !keeps_in_time(task, p, now)) return Placed::would_delay;
+  for (unsigned rest = taken; rest != 0; rest &= rest - 1) displace(top(p, std::countr_zero(rest)), now, out);
+  begin(task, processor, static_cast<std::uint16_t>(slots | taken), now, out);
+  return Placed::started;
 }
 
 void Scheduler::dispatch(int processor, Time now, Decisions& out) noexcept {
   ProcessorState& p = processors_[static_cast<std::size_t>(processor)];
-  int best = best_in_time(p, now, out);
-  for (int s = 0; s < p.slots && best >= 0; ++s) {
-    if (p.depth[static_cast<std::size_t>(s)] != 0) continue;
-    begin(best, processor, s, out);
-    best = best_in_time(p, now, out);
+  std::uint64_t waits = 0;
+  for (int best = best_in_time(p, waits, now, out); best >= 0; best = best_in_time(p, waits, now, out)) {
+    const Placed placed = place(best, processor, now, out);
+    if (placed == Placed::started) continue;
+    const TaskState& t = tasks_[static_cast<std::size_t>(best)];
+    // Without a slot for this one there is none for those behind it.
+    if (!p.preemptive || policy_ == Policy::fifo || (placed == Placed::no_slot && t.widths[t.stage] == 1)) break;
+    waits |= std::uint64_t{1} << t.bit;
   }
   if (!p.preemptive) return;
-  // The least urgent of the slots' tops gives way, whether it runs or would go on now that what was started over it has
-  // ended.
-  int worst = -1;
-  for (int s = 0; s < p.slots && best >= 0; ++s) {
-    const std::uint8_t depth = p.depth[static_cast<std::size_t>(s)];
-    if (depth == 0) continue;
-    const int top = p.stack[static_cast<std::size_t>(s)][depth - 1U];
-    if (worst < 0 || tasks_[static_cast<std::size_t>(worst)].key <= tasks_[static_cast<std::size_t>(top)].key)
-      worst = top;
-  }
-  if (worst >= 0 && beats(best, worst)) {
-    TaskState& t = tasks_[static_cast<std::size_t>(worst)];
-    if (t.state == State::running) decide(Decision::Kind::preempt, worst, out);
-    t.state = State::preempted;
-    begin(best, processor, t.slot, out);
-  }
   for (int s = 0; s < p.slots; ++s) {
-    const std::uint8_t depth = p.depth[static_cast<std::size_t>(s)];
-    if (depth == 0) continue;
-    const int top = p.stack[static_cast<std::size_t>(s)][depth - 1U];
-    if (tasks_[static_cast<std::size_t>(top)].state != State::preempted) continue;
-    tasks_[static_cast<std::size_t>(top)].state = State::running;
-    decide(Decision::Kind::resume, top, out);
+    const int task = top(p, s);
+    if (task < 0) continue;
+    TaskState& t = tasks_[static_cast<std::size_t>(task)];
+    if (t.state != State::preempted || t.slot != s || !on_top(task)) continue;
+    t.state = State::running;
+    t.since = now;
+    decide(Decision::Kind::resume, task, out);
   }
 }
 
@@ -289,10 +380,15 @@ void Scheduler::complete(int task, Time now, bool ok, Decisions& out) noexcept {
   if (t.state != State::running && t.state != State::preempted) return;
   const int left = t.processor;
   ProcessorState& p = processors_[t.processor];
-  const auto bottom = p.stack[t.slot].begin();
-  const auto top = bottom + p.depth[t.slot]--;
-  const auto me = std::find(bottom, top, static_cast<std::uint8_t>(task));
-  std::copy(me + 1, top, me);
+  for (unsigned rest = t.slots; rest != 0; rest &= rest - 1) {
+    const auto slot = static_cast<std::size_t>(std::countr_zero(rest));
+    const auto bottom = p.stack[slot].begin();
+    const auto end = bottom + p.depth[slot]--;
+    const auto me = std::find(bottom, end, static_cast<std::uint8_t>(task));
+    std::copy(me + 1, end, me);
+    if (p.depth[slot] == 0) p.freed[slot] = p.ended + 1;
+  }
+  ++p.ended;
   const bool cancelled = std::exchange(t.cancelled, false);
   const bool last = t.stage + 1 == t.stages;
   const bool too_late = t.late == Late::abort && now >= t.current.release + t.deadline;
@@ -320,9 +416,12 @@ void Scheduler::expire(int task, std::uint64_t job, Time now, Decisions& out) no
     decide(Decision::Kind::cancel, task, out);
     return;
   }
+  const int waited_on = t.processor;
   processors_[t.processor].ready &= ~(std::uint64_t{1} << t.bit);
   end_job(task, Decision::Kind::abandon, now, out);
-  if (t.state == State::ready) dispatch(t.processor, now, out);
+  const bool elsewhere = t.state == State::ready && t.processor != waited_on;
+  dispatch(waited_on, now, out);  // it may have kept others waiting
+  if (elsewhere) dispatch(t.processor, now, out);
 }
 
 int Scheduler::pending(int task) const noexcept {

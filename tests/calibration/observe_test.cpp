@@ -42,7 +42,7 @@ JobRecord job(int task, std::uint64_t number, Duration release, std::vector<std:
   r.release = at(release);
   r.stages = static_cast<std::uint8_t>(stages.size());
   for (std::size_t s = 0; s < stages.size(); ++s)
-    r.stage[s] = {at(stages[s][0]), at(stages[s][1]), static_cast<std::uint8_t>(s), 0};
+    r.stage[s] = {at(stages[s][0]), at(stages[s][1]), static_cast<std::uint8_t>(s), 1};
   r.finish = at(stages.empty() ? release : stages.back()[1]);
   return r;
 }
@@ -166,7 +166,7 @@ TEST(Observe, FindsHowFarJobsOfOneMomentAreAlike) {
       const Time now = begin + e.now.time_since_epoch();
       if (d.kind == Decision::Kind::start) {
         if (d.stage > 0) r.stage[d.stage - 1].end = now;
-        r.stage[d.stage] = {now, now, static_cast<std::uint8_t>(d.processor), static_cast<std::uint8_t>(d.slot)};
+        r.stage[d.stage] = {now, now, static_cast<std::uint8_t>(d.processor), d.slots};
         r.stages = static_cast<std::uint8_t>(d.stage + 1);
       } else if (d.kind == Decision::Kind::finish) {
         r.task = static_cast<std::uint8_t>(d.task);
@@ -182,6 +182,27 @@ TEST(Observe, FindsHowFarJobsOfOneMomentAreAlike) {
     EXPECT_NEAR(o.moments[0].correlation(), correlation, correlation == 0 ? 0.15 : 0.06);
     EXPECT_LT(o.moments[1].correlation(), 0.2) << "the gpu's jobs are not";
   }
+}
+
+TEST(Observe, AStageOfSeveralSlotsThatWasInterruptedOnOneOfThemSaysNothing) {
+  std::vector<JobRecord> jobs{job(1, 0, 0ms, {{10us, 10ms}}), job(0, 0, 3ms, {{3ms, 6ms}}),
+                              job(1, 1, 10ms, {{10010us, 14ms}})};
+  jobs[0].stage[0].slots = jobs[2].stage[0].slots = 3;
+  const Observation o = observed(jobs);
+  ASSERT_EQ(o.options.size(), 2u);
+  EXPECT_THAT(o.options[0].stages[0], ElementsAre(3ms));
+  EXPECT_EQ(o.options[1].task, "slow");
+  EXPECT_THAT(o.options[1].stages[0], ElementsAre(3990us));
+  EXPECT_EQ(o.dispatch[0].size(), 3u) << "each is started once";
+}
+
+TEST(Observe, AWaitForAnotherSlotIsNoCostOfStarting) {
+  // Two slots; the job on the second ends at 4, and only then a stage of both begins, ready since 1.
+  std::vector<JobRecord> jobs{job(0, 0, 0ms, {{10us, 4ms}}), job(1, 0, 1ms, {{4020us, 6ms}})};
+  jobs[0].stage[0].slots = 2;
+  jobs[1].stage[0].slots = 3;
+  const Observation o = observed(jobs);
+  EXPECT_THAT(o.dispatch[0], testing::UnorderedElementsAre(10us, 20us));
 }
 
 }  // namespace

@@ -87,7 +87,9 @@ TEST(EdgeBoxAtHalfLoad, RunsEndToEnd) {
 
   const fs::path log = kWorkspace / "candidates.csv";
   json_of(run_rtmdl(fmt::format("plan --json --load 50% --log '{}' {}", log.string(), kTasks)));
-  EXPECT_THAT(read_file(log), HasSubstr("fate,about,accuracy_loss,miss_rate,speech,speech on,speech priority"));
+  EXPECT_THAT(
+      read_file(log),
+      HasSubstr("fate,about,accuracy_loss,miss_rate,speech,speech on,speech threads,speech segments,speech priority"));
   EXPECT_THAT(read_file(log), HasSubstr("\nfeasible,"));
 
   const Json simulated = json_of(run_rtmdl("simulate --json --load 50% --duration 20s " + kTasks));

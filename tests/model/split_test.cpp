@@ -143,7 +143,7 @@ TEST(Split, BranchesTakeWhatTheyCapture) {
 TEST(Split, EveryNodeThatRunsIsInOnePart) {
   for (const std::string& name : test::architectures()) {
     const Model model = test::architecture(name);
-    const std::vector<bool> fixed = fixed_nodes(model);
+    const std::vector<bool> fixed = fixed_nodes(model).fixed;
     std::vector<int> cuts;
     for (const Seam& seam : find_seams(model, 3)) cuts.push_back(seam.node);
     const auto parts = split(model, cuts, [](const std::vector<std::string>& names) {
@@ -171,6 +171,63 @@ TEST(Split, AnInputGetsItsType) {
     EXPECT_EQ(input.type().tensor_type().elem_type(), onnx::TensorProto_DataType_INT32);
     EXPECT_EQ(input.type().tensor_type().shape().dim(1).dim_value(), 5);
   }
+}
+
+TEST(Seams, NothingCrossesWhoseShapeDependsOnData) {
+  test::ModelMaker m;
+  const std::string a = m.node("Relu", {m.input("x", {2, 3})});
+  const std::string b = m.node("Abs", {a});
+  const std::string found = m.node("NonZero", {b});
+  m.output(m.node("Cast", {m.node("Neg", {found})}));
+  const auto seams = find_seams(m.model(), 4);
+  ASSERT_EQ(seams.size(), 2U);
+  EXPECT_THAT(seams[0].crossing, ElementsAre(a));
+  EXPECT_THAT(seams[1].crossing, ElementsAre(b));
+}
+
+TEST(Split, WeightsThatAreDequantisedFirstStayIntegers) {
+  test::ModelMaker m;
+  const std::string x = m.input("x", {1, 4}), scale = m.weights({});
+  std::vector<std::string> weights;
+  for (int k = 0; k < 2; ++k) weights.push_back(m.node("DequantizeLinear", {m.weights({1, 4}), scale}));
+  const std::string a = m.node("Add", {x, weights[0]});
+  m.output(m.node("Add", {a, weights[1]}));
+  const auto parts = split(m.model(), {3}, no_values);
+  for (const Model& part : parts) {
+    EXPECT_EQ(part.graph().node_size(), 2);
+    EXPECT_EQ(part.graph().node(0).op_type(), "DequantizeLinear");
+    EXPECT_EQ(part.graph().initializer_size(), 2);
+  }
+}
+
+TEST(Split, WeightsThatAreInputsToo) {
+  test::ModelMaker m;
+  const std::string x = m.input("x", {1, 4}), w = m.weights({1, 4});
+  const std::string a = m.node("Relu", {x});
+  m.output(m.node("Add", {a, w}));
+  Model model = m.model();
+  *model.graph().add_input() = model.graph().input(0);
+  model.graph().mutable_input(1)->set_name(w);
+  const auto parts = split(model, {1}, no_values);
+  EXPECT_THAT(inputs_of(parts[0]), ElementsAre(x));
+  EXPECT_EQ(parts[1].graph().initializer_size(), 1);
+}
+
+TEST(FixedNodes, ABranchThatDrawsIsNot) {
+  test::ModelMaker m;
+  const std::string condition = m.weights({});
+  const std::string y = m.node("If", {condition});
+  for (const char* branch : {"then_branch", "else_branch"}) {
+    auto& attribute = *m.last().add_attribute();
+    attribute.set_name(branch);
+    attribute.set_type(onnx::AttributeProto_AttributeType_GRAPH);
+    auto& node = *attribute.mutable_g()->add_node();
+    node.set_op_type("RandomNormal");
+    node.add_output("r");
+    attribute.mutable_g()->add_output()->set_name("r");
+  }
+  m.output(m.node("Add", {m.input("x", {1}), y}));
+  EXPECT_FALSE(fixed_nodes(m.model()).fixed[0]);
 }
 
 }  // namespace

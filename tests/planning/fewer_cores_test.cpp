@@ -36,7 +36,7 @@ struct Box {
       o.variant = variant;
       o.processor = problem.processors[static_cast<std::size_t>(processor)].name;
       o.threads = threads;
-      o.stages = {{0, test::constant(1ms)}, {processor, test::constant(infer)}};
+      o.stages = {{0, test::constant(1ms)}, {processor, test::constant(infer)}, {0, test::constant(1ms)}};
       task.options.push_back(o);
     };
     add("source", 1, 1, 6ms);
@@ -62,14 +62,17 @@ TEST(FewerCores, AProcessorWithoutCoresBecomesOneWithTheLast) {
   EXPECT_EQ(p.processors[0].slots, 2) << "kept both its cores";
   EXPECT_EQ(p.processors[1].name, "npu");
   const auto& options = p.tasks[0].options;
-  ASSERT_EQ(options.size(), 3u) << "not two threads for each of two slots; source on cpu was measured there";
+  ASSERT_EQ(options.size(), 4u) << "source on cpu was measured there";
   EXPECT_EQ(options[0].stages[1].times.max(), 5ms);
-  EXPECT_EQ(options[1].processor, "npu");
-  EXPECT_EQ(options[1].stages[1].processor, 1);
-  EXPECT_EQ(options[2].variant, "int8");
-  EXPECT_EQ(options[2].processor, "cpu");
-  EXPECT_EQ(options[2].stages[0].processor, 0);
-  EXPECT_EQ(options[2].stages[1].processor, 0);
+  EXPECT_EQ(options[0].stages[1].slots, 1);
+  EXPECT_EQ(options[1].stages[1].times.max(), 3ms);
+  EXPECT_EQ(options[1].stages[1].slots, 2) << "two threads of two slots that share two cores";
+  EXPECT_EQ(options[2].processor, "npu");
+  EXPECT_EQ(options[2].stages[1].processor, 1);
+  EXPECT_EQ(options[3].variant, "int8");
+  EXPECT_EQ(options[3].processor, "cpu");
+  EXPECT_EQ(options[3].stages[0].processor, 0);
+  EXPECT_EQ(options[3].stages[1].processor, 0);
 }
 
 TEST(FewerCores, StallsStayWithTheirProcessors) {

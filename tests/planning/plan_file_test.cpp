@@ -106,8 +106,9 @@ TEST_F(PlanFile, KeyTellsWhatPlansDependOn) {
     change(other);
     return plan_key(other, options) != key;
   };
-  EXPECT_TRUE(changed([](PlanProblem& p) { p.tasks[0].late = Late::skip; }));
-  EXPECT_TRUE(changed([](PlanProblem& p) { p.processors[0].correlation = 0.5; }));
+  EXPECT_TRUE(
+      changed([](PlanProblem& p) { p.tasks[0].late = p.tasks[0].late == Late::skip ? Late::abort : Late::skip; }));
+  EXPECT_TRUE(changed([](PlanProblem& p) { p.processors[0].correlation += 0.05; }));
   EXPECT_TRUE(changed([](PlanProblem& p) { p.stalls.per_second = 1; }));
   EXPECT_TRUE(changed([](PlanProblem& p) { p.stalls.lasting = {{Duration(5)}}; }));
   EXPECT_TRUE(changed([](PlanProblem& p) { p.tasks[0].queue = 7; }));

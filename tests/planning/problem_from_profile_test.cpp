@@ -134,12 +134,21 @@ TEST(ProblemFromProfile, MoreThreadsHaveToPayByThirtyPerCent) {
   EXPECT_EQ(options(11), 1u);
 }
 
-TEST(ProblemFromProfile, ThreadsOfAllSlotsTogetherFitTheCores) {
+TEST(ProblemFromProfile, AStageTakesAsManySlotsAsItsThreadsNeed) {
   const TaskFile file = task_file("", "{cpu: {cores: [0, 1], slots: 2}}");
   const PlanProblem problem =
       make_problem(file, profile({variant("source", "cpu", 1, {20}), variant("source", "cpu", 2, {10})}));
-  EXPECT_EQ(problem.tasks[0].options.size(), 1u);
   EXPECT_EQ(problem.processors[0].slots, 2);
+  const std::vector<TaskOption>& options = problem.tasks[0].options;
+  ASSERT_EQ(options.size(), 2u);
+  EXPECT_EQ(options[0].stages[1].slots, 1);
+  EXPECT_EQ(options[1].stages[1].slots, 2);
+  EXPECT_EQ(options[1].stages[0].slots, 1);
+  EXPECT_EQ(slots_of_threads(2, 2, 4), 1);
+  EXPECT_EQ(slots_of_threads(3, 2, 4), 2);
+  EXPECT_EQ(slots_of_threads(4, 1, 4), 1);
+  EXPECT_EQ(slots_of_threads(1, 4, 2), 1) << "more slots than cores";
+  EXPECT_EQ(slots_of_threads(2, 4, 2), 2);
 }
 
 TEST(ProblemFromProfile, ADeadlineThatNothingCanMeetNamesTheFastest) {

@@ -67,10 +67,19 @@ inline PlanProblem random_problem(Random& random, const Shape& shape) {
         option.stages.push_back(
             {between(random, 0, processors - 1), spread(random, Duration(static_cast<std::int64_t>(work * share)))});
       }
+      // Drawn apart from the rest: as many threads as slots, half as long.
+      Random packing(static_cast<std::uint64_t>(option.bytes) * 31 + static_cast<std::uint64_t>(task.period.count()));
+      for (StageOption& stage : option.stages) {
+        const int slots = problem.processors[static_cast<std::size_t>(stage.processor)].slots;
+        if (slots == 1 || between(packing, 0, 1) == 0) continue;
+        stage.slots = slots;
+        for (Duration& t : stage.times.sorted) t = t * 6 / 10;
+      }
       task.options.push_back(option);
     }
     problem.tasks.push_back(task);
   }
+  for (PlanTask& task : problem.tasks) task.late = static_cast<Late>(between(random, 0, 8) % 5 % 3);  // mostly finish
   for (PlanProcessor& p : problem.processors) p.correlation = between(random, 0, 1) * between(random, 0, 8) * 0.1;
   return problem;
 }

@@ -45,8 +45,9 @@ TEST(ResponseBoundsOfRandomSets, CoverEverySimulatedResponse) {
   Seen seen;
   for (std::uint64_t seed = 0; seed < 4000; ++seed) {
     Random random(seed);
-    const PlanProblem problem = random_problem(
+    PlanProblem problem = random_problem(
         random, {.most_tasks = 6, .most_options = 1, .most_processors = 3, .least_load = 0.2, .most_load = 1.1});
+    for (PlanTask& task : problem.tasks) task.late = Late::finish;  // bounds beyond deadlines are of those
     ASSERT_NO_FATAL_FAILURE(check_against_simulation(problem, 1s, seed, seen));
   }
   EXPECT_GT(seen.proven, 5000);
@@ -80,6 +81,9 @@ PlanProblem small_numbers(Random& random, int most_tasks, double load, bool jitt
       const Duration longest = stage.times.max();
       if (between(random, 0, 2) == 0) stage.times.sorted.insert(stage.times.sorted.begin(), longest / 2);
     }
+    Random packing(static_cast<std::uint64_t>(period * 100 + i));  // apart, so that the rest stays as it is
+    for (StageOption& stage : task.options[0].stages)
+      stage.slots = between(packing, 1, problem.processors[static_cast<std::size_t>(stage.processor)].slots);
   }
   return problem;
 }

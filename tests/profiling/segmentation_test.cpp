@@ -196,6 +196,7 @@ TEST_F(SegmentProfileTest, SegmentsAreMeasuredWhereNothingElseCanInterruptAStage
     ASSERT_EQ(v.segment_times.size(), v.cuts.empty() ? 0 : v.cuts.size() + 1);
     for (const StageTimes& segment : v.segment_times) {
       EXPECT_EQ(segment.stalls.of, v.infer.stalls.of);
+      EXPECT_EQ(v.pre.stalls.of, v.infer.stalls.of) << "stages of one job go together";
       EXPECT_LT(summary(segment).p50, summary(v.infer).p50);
     }
   }

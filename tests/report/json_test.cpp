@@ -72,7 +72,8 @@ TEST(OrderedJson, of_a_plan_has_the_promised_fields) {
       shape(json),
       "{feasible:boolean,reason:string,objective:{accuracy_loss:real,miss_rate:real},storage:{bytes:int,limit:int},"
       "search:{method:string,space:real,evaluated:int,seconds:real,proven_optimal:boolean,model:string,"
-      "loss_bound:real},tasks:[{name:string,variant:string,priority:int,processor:string,segments:int,threads:int,"
+      "loss_bound:real},tasks:[{name:string,variant:string,priority:int,processor:string,segments:int,slots:int,"
+      "threads:int,"
       "accuracy:real,"
       "accuracy_loss:real,miss_rate:real,expected_miss_rate:real,expected_miss_rate_95:real,"
       "miss_rate_limit:real,utilisation:{cpu:real,gpu:real},response_bound_ms:real}],pareto:[{accuracy_loss:real,miss_"

@@ -144,8 +144,8 @@ TEST(Trace, a_displaced_stage_contains_the_one_that_displaced_it) {
   JobRecord outer, inner;
   outer.stages = inner.stages = 1;
   inner.task = 1;
-  outer.stage[0] = {Time(Duration(1000)), Time(Duration(9000)), 0, 0};
-  inner.stage[0] = {Time(Duration(3000)), Time(Duration(5001)), 0, 0};
+  outer.stage[0] = {Time(Duration(1000)), Time(Duration(9000)), 0, 1};
+  inner.stage[0] = {Time(Duration(3000)), Time(Duration(5001)), 0, 1};
   outer.finish = Time(Duration(9000));
   inner.finish = Time(Duration(5001));
   out.records = {inner, outer};

@@ -6,11 +6,14 @@
 
 #include <rtmdl/error.h>
 
+#include <array>
 #include <atomic>
 #include <map>
 #include <thread>
 
 #include <gtest/gtest.h>
+
+#include <sched.h>
 
 namespace rtmdl {
 namespace {
@@ -235,6 +238,72 @@ TEST(DispatcherPreemption, AnUrgentJobDisplacesALongOneOnTheSameCore) {
     wait_until_idle(dispatcher);
     const JobRecord first = *dispatcher.records().front();
     EXPECT_EQ(first.task, 0) << policy_name(policy) << ": the urgent job ends first, although it came later";
+  }
+}
+
+/// One stage, which remembers where each job ran.
+class WhereItRan final : public JobBody {
+ public:
+  explicit WhereItRan(Duration time) : time_(time) { cores.reserve(1000); }
+  int stages() const noexcept override { return 1; }
+  std::int64_t begin(std::uint64_t) noexcept override { return 0; }
+  bool stage(int) noexcept override {
+    cores.push_back(sched_getcpu());
+    spin_for(time_);
+    return true;
+  }
+  void warm_up(int) override {}
+  std::vector<int> cores;
+
+ private:
+  Duration time_;
+};
+
+TEST_P(DispatcherTest, StagesRunOnTheCoresOfTheirSlotsAndWideOnesAlone) {
+  const std::vector<int> cores = available_cores();
+  if (cores.size() < 2) GTEST_SKIP() << "one core has no slots to pack";
+  DispatcherConfig d = two_processors(3, GetParam());
+  d.scheduler.processors = {{false, 2}};
+  d.processors = {{{cores[0], cores[1]}}};
+  for (SchedulerTask& task : d.scheduler.tasks) {
+    task.stage_processors = {0};
+    task.queue = 4;
+  }
+  d.scheduler.tasks[1].stage_slots = {2};
+  WhereItRan first(us(150)), wide(us(250)), last(us(350));
+  Dispatcher dispatcher(d, {&first, &wide, &last});
+  for (int k = 0; k < 200; ++k) {
+    dispatcher.release(k % 3, MonotonicClock::now());
+    std::this_thread::sleep_for(us(k % 7 * 60));
+  }
+  wait_until_idle(dispatcher);
+  std::vector<JobRecord> records;
+  std::array<std::size_t, 3> seen{};
+  bool packed = false;
+  while (const JobRecord* r = dispatcher.records().front()) {
+    if (r->fate == JobFate::completed) {
+      records.push_back(*r);
+      const JobRecord::Stage& stage = r->stage[0];
+      const WhereItRan& body = r->task == 0 ? first : r->task == 1 ? wide : last;
+      EXPECT_EQ(stage.width(), r->task == 1 ? 2 : 1);
+      if (stage.width() == 1) {
+        EXPECT_EQ(body.cores[seen[r->task]], cores[static_cast<std::size_t>(stage.slot())]);
+      }
+      ++seen[r->task];
+    }
+    dispatcher.records().pop();
+  }
+  for (const JobRecord& a : records)
+    for (const JobRecord& b : records) {
+      if (&a == &b || a.stage[0].start >= b.stage[0].end || b.stage[0].start >= a.stage[0].end) continue;
+      packed = true;
+      EXPECT_NE(a.task, 1) << "beside another";
+      EXPECT_NE(a.stage[0].slots, b.stage[0].slots);
+    }
+  EXPECT_TRUE(packed);
+  for (int t = 0; t < 3; ++t) {
+    const JobCounts c = dispatcher.counts(t);
+    EXPECT_EQ(c.released, c.completed + c.dropped + c.failed);
   }
 }
 

@@ -4,6 +4,7 @@
 #include <rtmdl/scheduler.h>
 
 #include <algorithm>
+#include <map>
 #include <optional>
 #include <tuple>
 #include <vector>
@@ -20,7 +21,10 @@ class ReferenceScheduler {
     int stage = 0;
     State state = State::waiting;
     bool begun = false, cancelled = false;
-    int processor = 0, slot = 0, level = 0;
+    int processor = 0, level = 0;
+    std::vector<int> slots{};  ///< ascending
+    Duration ran{};            ///< before it was last preempted
+    Time since{};
     std::uint64_t place = 0;    ///< in the line, under FIFO
     std::uint64_t started = 0;  ///< counts starts: the latest on a slot is its top
   };
@@ -55,7 +59,9 @@ class ReferenceScheduler {
     const int waited_on = processor_of(task, job->stage);
     end(Decision::Kind::abandon, *job, now, out);
     out.back().processor = static_cast<std::uint8_t>(waited_on);
-    if (!jobs_of(task, [](const Job& j) { return j.state == State::ready; }).empty())
+    dispatch(waited_on, now, out);
+    if (processor_of(task, 0) != waited_on &&
+        !jobs_of(task, [](const Job& j) { return j.state == State::ready; }).empty())
       dispatch(processor_of(task, 0), now, out);
   }
 
@@ -63,6 +69,8 @@ class ReferenceScheduler {
     Job* job = in_progress(task);
     if (!job || job->state == State::ready) return;
     const int left = job->processor;
+    ++ended_;
+    for (const int s : job->slots) freed_[{left, s}] = ended_;  // of those that are not free it is not asked
     const bool last = job->stage + 1 == static_cast<int>(config_.tasks[at(task)].stage_processors.size());
     const bool too_late = config_.tasks[at(task)].late == Late::abort && expired(*job, now);
     const bool given_up = job->cancelled || (ok && too_late);
@@ -106,8 +114,8 @@ class ReferenceScheduler {
   const Job* top(int processor, int slot) const {
     const Job* result = nullptr;
     for (const Job& j : jobs_) {
-      const bool there =
-          (j.state == State::running || j.state == State::preempted) && j.processor == processor && j.slot == slot;
+      const bool there = (j.state == State::running || j.state == State::preempted) && j.processor == processor &&
+                         std::find(j.slots.begin(), j.slots.end(), slot) != j.slots.end();
       if (there && (!result || j.started > result->started)) result = &j;
     }
     return result;
@@ -155,38 +163,46 @@ class ReferenceScheduler {
     waiting.front()->place = place ? *place : line_++;
   }
   Decision decision(Decision::Kind kind, const Job& j) const {
+    std::uint16_t slots = 0;
+    for (const int s : j.slots) slots = static_cast<std::uint16_t>(slots | 1U << s);
     return {
         .kind = kind,
         .task = static_cast<std::uint8_t>(j.task),
         .stage = static_cast<std::uint8_t>(j.stage),
         .processor = static_cast<std::uint8_t>(kind == Decision::Kind::drop ? processor_of(j.task, 0) : j.processor),
-        .slot = static_cast<std::uint8_t>(j.slot),
         .level = static_cast<std::uint8_t>(j.level),
+        .slots = slots,
         .job = j.number,
         .release = j.release};
   }
-  Job* best(int processor) {
+  using Left = std::vector<std::pair<int, std::uint64_t>>;  ///< jobs that were found to have to wait
+  Job* best(int processor, const Left& left) {
     Job* result = nullptr;
     for (Job& j : jobs_) {
       if (j.state != State::ready || processor_of(j.task, j.stage) != processor) continue;
+      if (std::find(left.begin(), left.end(), std::pair(j.task, j.number)) != left.end()) continue;
       if (!result || std::tuple(urgency(j), j.task) < std::tuple(urgency(*result), result->task)) result = &j;
     }
     return result;
   }
-  void start(Job& j, int slot, std::vector<Decision>& out) {
+  void start(Job& j, std::vector<int> slots, Time now, std::vector<Decision>& out) {
     const int processor = processor_of(j.task, j.stage);
-    const Job* below = top(processor, slot);
-    j.level = below ? below->level + 1 : 0;
+    std::sort(slots.begin(), slots.end());
+    j.level = 0;
+    for (const int s : slots)
+      if (const Job* below = top(processor, s)) j.level = std::max(j.level, below->level + 1);
     j.state = State::running;
     j.begun = true;
     j.processor = processor;
-    j.slot = slot;
+    j.slots = std::move(slots);
     j.started = ++starts_;
+    j.ran = {};
+    j.since = now;
     out.push_back(decision(Decision::Kind::start, j));
   }
   /// Drops jobs that would begin at or after their deadline, as long as one of them is the most urgent.
-  Job* best_in_time(int processor, Time now, std::vector<Decision>& out) {
-    while (Job* j = best(processor)) {
+  Job* best_in_time(int processor, const Left& left, Time now, std::vector<Decision>& out) {
+    while (Job* j = best(processor, left)) {
       if (j->begun || config_.tasks[at(j->task)].late == Late::finish || !expired(*j, now)) return j;
       const Job skipped = *j;
       out.push_back(decision(Decision::Kind::drop, skipped));
@@ -195,28 +211,73 @@ class ReferenceScheduler {
     }
     return nullptr;
   }
-  void dispatch(int processor, Time now, std::vector<Decision>& out) {
-    const int slots = config_.processors[at(processor)].slots;
-    for (int s = 0; s < slots; ++s) {
-      if (top(processor, s)) continue;
-      if (Job* j = best_in_time(processor, now, out)) start(*j, s, out);
-    }
-    (void)best_in_time(processor, now, out);
-    while (config_.processors[at(processor)].preemptive && best(processor)) {
-      Job* worst = nullptr;
-      for (int s = 0; s < slots; ++s) {
-        Job* t = const_cast<Job*>(top(processor, s));
-        if (t && (!worst || urgency(*t) >= urgency(*worst))) worst = t;
+  int width_of(const Job& j) const {
+    const auto& slots = config_.tasks[at(j.task)].stage_slots;
+    return slots.empty() ? 1 : slots[at(j.stage)];
+  }
+  /// Every more urgent job that runs there and would be in time alone is so beside others.
+  bool in_time_beside(const Job& joining, int processor, Time now) const {
+    for (const Job& h : jobs_) {
+      const SchedulerTask& task = config_.tasks[at(h.task)];
+      if (h.state != State::running || h.processor != processor || task.stage_times.empty()) continue;
+      if (urgency(h) > urgency(joining)) continue;
+      const Duration spent = h.ran + (now - h.since);
+      Duration alone = std::max(task.stage_times[at(h.stage)].alone - spent, Duration{});
+      Duration beside = std::max(task.stage_times[at(h.stage)].beside - spent, Duration{});
+      for (std::size_t s = at(h.stage) + 1; s < task.stage_times.size(); ++s) {
+        alone += task.stage_times[s].alone;
+        beside += task.stage_times[s].alone;
       }
-      if (!worst || !strictly_better(*best(processor), *worst)) break;
-      if (worst->state == State::running) out.push_back(decision(Decision::Kind::preempt, *worst));
-      worst->state = State::preempted;
-      start(*best(processor), worst->slot, out);
+      const Time deadline = h.release + task.deadline;
+      if (now + alone <= deadline && now + beside > deadline) return false;
     }
-    for (int s = 0; s < slots; ++s) {
+    return true;
+  }
+  void dispatch(int processor, Time now, std::vector<Decision>& out) {
+    const SchedulerProcessor& on = config_.processors[at(processor)];
+    Left left;
+    while (Job* j = best_in_time(processor, left, now, out)) {
+      // Slots in the order in which they are taken: free ones, then the least urgent top that gives way.
+      std::vector<int> free, held;
+      for (int s = 0; s < on.slots; ++s) (top(processor, s) ? held : free).push_back(s);
+      std::stable_sort(free.begin(), free.end(), [&](int a, int b) {
+        return freed_[{processor, a}] < freed_[{processor, b}];
+      });
+      std::stable_sort(held.begin(), held.end(), [&](int a, int b) {
+        return std::tuple(urgency(*top(processor, a)), a) > std::tuple(urgency(*top(processor, b)), b);
+      });
+      std::erase_if(held, [&](int s) { return !on.preemptive || !strictly_better(*j, *top(processor, s)); });
+      const std::size_t width = at(width_of(*j));
+      std::vector<int> slots(free.begin(), free.begin() + static_cast<std::ptrdiff_t>(std::min(width, free.size())));
+      bool joins = !slots.empty();
+      for (std::size_t k = 0; slots.size() < width && k < held.size(); ++k) {
+        joins |= top(processor, held[k])->state == State::preempted;  // stood still
+        slots.push_back(held[k]);
+      }
+      const bool no_slot = slots.size() < width;
+      if (no_slot || (joins && !in_time_beside(*j, processor, now))) {
+        if (!on.preemptive || config_.policy == Policy::fifo || (no_slot && width == 1)) break;
+        left.emplace_back(j->task, j->number);
+        continue;
+      }
+      std::sort(slots.begin(), slots.end());
+      for (const int s : slots) {
+        Job* t = const_cast<Job*>(top(processor, s));
+        if (!t) continue;
+        if (t->state == State::running) {
+          out.push_back(decision(Decision::Kind::preempt, *t));
+          t->ran += now - t->since;
+        }
+        t->state = State::preempted;
+      }
+      start(*j, slots, now, out);
+    }
+    for (int s = 0; s < on.slots; ++s) {
       Job* t = const_cast<Job*>(top(processor, s));
-      if (!t || t->state != State::preempted) continue;
+      if (!t || t->state != State::preempted || t->slots.front() != s) continue;
+      if (!std::all_of(t->slots.begin(), t->slots.end(), [&](int o) { return top(processor, o) == t; })) continue;
       t->state = State::running;
+      t->since = now;
       out.push_back(decision(Decision::Kind::resume, *t));
     }
   }
@@ -225,7 +286,8 @@ class ReferenceScheduler {
   std::vector<int> priorities_;
   std::vector<std::uint64_t> released_;
   std::vector<Job> jobs_;
-  std::uint64_t line_ = 0, starts_ = 0;
+  std::uint64_t line_ = 0, starts_ = 0, ended_ = 0;
+  std::map<std::pair<int, int>, std::uint64_t> freed_;  ///< processor and slot -> when it was last left
 };
 
 }  // namespace rtmdl::test

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <functional>
 #include <map>
 #include <numeric>
@@ -18,12 +19,14 @@ using test::ReferenceScheduler;
 
 int between(Random& random, int low, int high) { return std::uniform_int_distribution<int>(low, high)(random); }
 
-SchedulerConfig random_config(Random& random) {
+/// With `packing`, stages of several slots and of known times.
+SchedulerConfig random_config(Random& random, bool packing = false) {
   SchedulerConfig config;
   config.policy = static_cast<Policy>(between(random, 0, 5));
   const int processors = between(random, 1, 3), tasks = between(random, 1, 7);
   for (int p = 0; p < processors; ++p) {
-    config.processors.push_back({between(random, 0, 2) > 0, between(random, 0, 2) > 0 ? 1 : between(random, 2, 3)});
+    config.processors.push_back(
+        {between(random, 0, 2) > 0, !packing && between(random, 0, 2) > 0 ? 1 : between(random, 2, 3)});
   }
   std::vector<int> priorities(static_cast<std::size_t>(tasks));
   std::iota(priorities.begin(), priorities.end(), 1);
@@ -37,6 +40,13 @@ SchedulerConfig random_config(Random& random) {
     task.queue = between(random, 1, 3);
     task.late = static_cast<Late>(between(random, 0, 2));
     for (int s = between(random, 1, 4); s > 0; --s) task.stage_processors.push_back(between(random, 0, processors - 1));
+    const bool timed = packing && between(random, 0, 1) == 0;
+    for (const int p : task.stage_processors) {
+      if (packing) task.stage_slots.push_back(between(random, 1, config.processors[static_cast<std::size_t>(p)].slots));
+      if (!timed) continue;
+      const Duration alone = between(random, 0, 6) * std::chrono::microseconds(500);
+      task.stage_times.push_back({alone, alone * between(random, 10, 25) / 10});
+    }
     config.tasks.push_back(task);
   }
   return config;
@@ -46,7 +56,7 @@ std::string text(const Decision& d) {
   static const char* kKinds[] = {"start", "preempt", "resume", "finish", "fail", "drop", "cancel", "abandon"};
   return std::string(kKinds[static_cast<int>(d.kind)]) + (d.late ? " late" : "") + " t" + std::to_string(d.task) +
          " j" + std::to_string(d.job) + " s" + std::to_string(d.stage) + " p" + std::to_string(d.processor) + "/" +
-         std::to_string(d.slot) + " l" + std::to_string(d.level) + " r" +
+         std::to_string(d.slot()) + "+" + std::to_string(d.slots) + " l" + std::to_string(d.level) + " r" +
          std::to_string(d.release.time_since_epoch().count());
 }
 
@@ -124,7 +134,7 @@ TEST(SchedulerProperties, DecidesAsTheReferenceModel) {
   for (int seed = 0; seed < kConfigs && !HasFailure(); ++seed) {
     Random random(static_cast<std::uint64_t>(seed));
     SCOPED_TRACE("seed " + std::to_string(seed));
-    play(random_config(random), random, kEvents, [](auto&&...) {});
+    play(random_config(random, seed % 2 == 1), random, kEvents, [](auto&&...) {});
   }
 }
 
@@ -150,10 +160,62 @@ TEST(SchedulerProperties, NeverIdlesASlotAndNeverLetsALessUrgentStageRunInstead)
   }
 }
 
+TEST(SchedulerProperties, AStageHasItsSlotsForItselfAndNoneIsLeftForAMoreUrgentOne) {
+  int wide = 0, waited = 0;
+  for (int seed = 0; seed < kConfigs && !HasFailure(); ++seed) {
+    Random random(static_cast<std::uint64_t>(seed) + 6000);
+    SchedulerConfig config = random_config(random, true);
+    for (SchedulerTask& task : config.tasks) task.stage_times.clear();
+    play(config, random, kEvents,
+         [&](const Event&, const ReferenceScheduler& reference, std::span<const Decision> decisions) {
+           for (const Decision& d : decisions) {
+             if (d.kind != Decision::Kind::start) continue;
+             const int width = config.tasks[d.task].stage_slots[d.stage];
+             EXPECT_EQ(std::popcount(d.slots), width);
+             EXPECT_EQ(d.slot(), std::countr_zero(d.slots));
+             wide += width > 1;
+           }
+           for (std::size_t p = 0; p < config.processors.size(); ++p) {
+             const SchedulerProcessor& on = config.processors[p];
+             unsigned used = 0;
+             for (const auto& job : reference.jobs()) {
+               if (job.state != ReferenceScheduler::State::running || job.processor != static_cast<int>(p)) continue;
+               for (const int s : job.slots) {
+                 EXPECT_EQ(used >> s & 1U, 0U) << "two stages run on one slot";
+                 used |= 1U << s;
+               }
+             }
+             for (const auto* r : reference.ready_on(static_cast<int>(p))) {
+               int room = 0;
+               for (int s = 0; s < on.slots; ++s) {
+                 const auto* top = reference.top(static_cast<int>(p), s);
+                 room += !top || (on.preemptive && reference.strictly_better(*r, *top));
+               }
+               const int width =
+                   config.tasks[static_cast<std::size_t>(r->task)].stage_slots[static_cast<std::size_t>(r->stage)];
+               const bool first = std::none_of(
+                   reference.jobs().begin(), reference.jobs().end(), [&](const ReferenceScheduler::Job& o) {
+                     return o.state == ReferenceScheduler::State::ready && &o != r &&
+                            !reference.strictly_better(*r, o) &&
+                            config.tasks[static_cast<std::size_t>(o.task)]
+                                    .stage_processors[static_cast<std::size_t>(o.stage)] == static_cast<int>(p);
+                   });
+               if (first || (on.preemptive && config.policy != Policy::fifo)) {
+                 EXPECT_LT(room, width) << "it could have begun";
+               }
+               waited += width > 1 && room > 0;
+             }
+           }
+         });
+  }
+  EXPECT_GT(wide, 1000);
+  EXPECT_GT(waited, 100);
+}
+
 TEST(SchedulerProperties, CountsAddUpAndTheNewestReleasesSurvive) {
   for (int seed = 0; seed < kConfigs && !HasFailure(); ++seed) {
     Random random(static_cast<std::uint64_t>(seed) + 2000);
-    const SchedulerConfig config = random_config(random);
+    const SchedulerConfig config = random_config(random, seed % 2 == 1);
     std::vector<int> released(config.tasks.size()), ended(config.tasks.size());
     std::vector<std::uint64_t> last_start(config.tasks.size());
     play(config, random, kEvents,
@@ -193,7 +255,7 @@ TEST(SchedulerProperties, LevelsOnASlotFormAStackWithOneStageRunningOnTop) {
                std::erase_if(stack, [&](const auto& entry) { return entry.first.second == event.task; });
            }
            for (const Decision& d : decisions) {
-             auto& stack = slots[{d.processor, d.slot}];
+             auto& stack = slots[{d.processor, d.slot()}];
              const std::pair<int, int> me{d.level, d.task};
              switch (d.kind) {
                case Decision::Kind::start:
@@ -232,7 +294,7 @@ TEST(SchedulerProperties, LevelsOnASlotFormAStackWithOneStageRunningOnTop) {
 TEST(SchedulerProperties, ReplaysFromItsEventLog) {
   for (int seed = 0; seed < 50; ++seed) {
     Random random(static_cast<std::uint64_t>(seed) + 4000);
-    const SchedulerConfig config = random_config(random);
+    const SchedulerConfig config = random_config(random, seed % 2 == 1);
     std::string first, second;
     const auto events =
         play(config, random, kEvents, [&](auto&, auto&, std::span<const Decision> d) { first += text(d); });

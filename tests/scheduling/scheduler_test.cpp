@@ -188,7 +188,7 @@ TEST(Scheduler, SlotsRunSideBySideAndTheLeastUrgentGivesWay) {
   Bench b(config);
   b.release(1, 0ms);
   EXPECT_THAT(b.release(3, 0ms), ElementsAre(Made{Kind::start, 3}));
-  EXPECT_EQ(b.last.items()[0].slot, 1);
+  EXPECT_EQ(b.last.items()[0].slot(), 1);
   EXPECT_THAT(b.release(2, 1ms), ElementsAre(Made{Kind::preempt, 3}, Made{Kind::start, 2}));
   EXPECT_THAT(b.release(0, 1ms), ElementsAre(Made{Kind::preempt, 2}, Made{Kind::start, 0}));
   EXPECT_EQ(b.last.items()[1].level, 2);
@@ -338,6 +338,70 @@ TEST(Scheduler, RefusesWhatItCannotHoldAndSaysWhat) {
   EXPECT_THAT(refusal(config), HasSubstr("0 slots on processor 0: between 1 and 16"));
   config.processors.assign(17, {});
   EXPECT_THAT(refusal(config), HasSubstr("17 processors: between 1 and 16"));
+}
+
+/// Two slots; task 1 takes both.
+SchedulerConfig two_slots(bool preemptive) {
+  SchedulerConfig config = one_processor(4, preemptive);
+  config.processors[0].slots = 2;
+  config.tasks[1].stage_slots = {2};
+  return config;
+}
+
+TEST(SchedulerPacking, AWideStageBeginsWhenItGetsAllItsSlotsAndLessUrgentOnesWaitBehindIt) {
+  Bench b(two_slots(false));
+  b.release(0, 0ms);
+  EXPECT_THAT(b.release(1, 0ms), IsEmpty());
+  EXPECT_THAT(b.release(2, 0ms), IsEmpty()) << "a slot is free, but it is kept";
+  EXPECT_THAT(b.complete(0, 1ms), ElementsAre(Made{Kind::finish, 0}, Made{Kind::start, 1}));
+  EXPECT_EQ(b.last.items()[1].slots, 3);
+  EXPECT_THAT(b.release(3, 1ms), IsEmpty());
+  EXPECT_THAT(b.complete(1, 2ms), ElementsAre(Made{Kind::finish, 1}, Made{Kind::start, 2}, Made{Kind::start, 3}));
+}
+
+TEST(SchedulerPacking, WherePreemptionIsPossibleAFreeSlotIsUsedUntilTheWideStageCanHaveIt) {
+  Bench b(two_slots(true));
+  b.release(0, 0ms);
+  EXPECT_THAT(b.release(1, 0ms), IsEmpty());
+  EXPECT_THAT(b.release(2, 0ms), ElementsAre(Made{Kind::start, 2}));
+  EXPECT_THAT(b.complete(0, 1ms), ElementsAre(Made{Kind::finish, 0}, Made{Kind::preempt, 2}, Made{Kind::start, 1}));
+  EXPECT_EQ(b.last.items()[2].level, 1);
+  EXPECT_THAT(b.release(0, 2ms), ElementsAre(Made{Kind::preempt, 1}, Made{Kind::start, 0}));
+  EXPECT_THAT(b.release(3, 2ms), IsEmpty()) << "the other slot is the wide stage's still";
+  EXPECT_THAT(b.complete(0, 3ms), ElementsAre(Made{Kind::finish, 0}, Made{Kind::resume, 1}));
+  EXPECT_THAT(b.complete(1, 4ms), ElementsAre(Made{Kind::finish, 1}, Made{Kind::start, 3}, Made{Kind::resume, 2}));
+}
+
+TEST(SchedulerPacking, NothingJoinsAMoreUrgentStageThatWouldBeLateBesideIt) {
+  SchedulerConfig config = one_processor(3);
+  config.processors[0].slots = 2;
+  config.tasks[0].stage_times = {{6ms, 9ms}};
+  Bench b(config);
+  b.release(0, 0ms);
+  EXPECT_THAT(b.release(1, 500us), ElementsAre(Made{Kind::start, 1})) << "9 ms beside it end in time";
+  b.complete(0, 8ms);
+  b.complete(1, 8ms);
+  b.scheduler.reset(config);
+  b.last.clear();
+  b.scheduler.release(0, Time(0ms), Time(2ms), b.last);  // 8 ms left
+  EXPECT_THAT(b.release(1, 2ms), IsEmpty());
+  EXPECT_THAT(b.release(2, 3ms), IsEmpty());
+  EXPECT_THAT(b.complete(0, 8ms), ElementsAre(Made{Kind::finish, 0}, Made{Kind::start, 1}, Made{Kind::start, 2}));
+  b.scheduler.reset(config);
+  b.last.clear();
+  b.scheduler.release(0, Time(0ms), Time(5ms), b.last);  // late whatever happens
+  EXPECT_THAT(b.release(1, 5ms), ElementsAre(Made{Kind::start, 1}));
+}
+
+TEST(SchedulerPacking, RefusesMoreSlotsThanThereAre) {
+  SchedulerConfig config = two_slots(true);
+  config.tasks[1].stage_slots = {3};
+  try {
+    const Scheduler scheduler(config);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("takes 3 slots: between 1 and 2"));
+  }
 }
 
 }  // namespace
