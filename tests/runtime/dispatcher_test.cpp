@@ -317,7 +317,14 @@ TEST_P(DispatcherTest, StagesOfOneSlotRunSideBySide) {
   while (!lengthy.began) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   dispatcher.release(0, MonotonicClock::now());
   wait_until_idle(dispatcher);
-  EXPECT_EQ(dispatcher.records().front()->task, 0);
+  std::array<JobRecord::Stage, 2> stages;
+  while (const JobRecord* r = dispatcher.records().front()) {
+    EXPECT_EQ(r->fate, JobFate::completed);
+    stages[r->task] = r->stage[0];
+    dispatcher.records().pop();
+  }
+  EXPECT_LT(stages[0].start, stages[1].end);
+  EXPECT_NE(stages[0].slots, stages[1].slots);
 }
 
 /// Three stages, of which the second goes on until its job is cancelled (or for 10 s).
