@@ -10,10 +10,10 @@
 /// started over another gets a higher `level`, which a driver maps to a kernel priority.
 ///
 /// Packing: a processor runs as many stages side by side as it has slots for them. A stage that takes several (as many
-/// cores as it has threads) begins when it gets them all. On a processor that does not
-/// preempt, less urgent ones wait behind it; on one that does, they may use what is free until then. A stage joins more
-/// urgent ones only if these stay in time beside it, as far as their times are known. Of free slots those that have
-/// been free for longest are taken, so that the load is spread.
+/// cores as it has threads) begins when it gets them all. On a processor that does not preempt, and under FIFO, later
+/// ones wait behind it; else they may use what is free until then. A stage joins more urgent ones only if these stay in
+/// time beside it, as far as their times are known. Of free slots those that have been free for longest are taken, so
+/// that the load is spread.
 
 #include <rtmdl/time.h>
 
@@ -166,7 +166,7 @@ class Scheduler {
     bool cancelled = false;  ///< the stage in progress was asked to end
     Late late = Late::finish;
     std::uint8_t stage = 0, stages = 0;
-    std::uint8_t processor = 0, slot = 0, level = 0;
+    std::uint8_t processor = 0, level = 0;
     std::uint8_t bit = 0;     ///< of its ready masks
     std::uint16_t slots = 0;  ///< a bit for each that the stage in progress takes
     Time since{};             ///< when it was started or resumed

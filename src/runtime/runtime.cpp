@@ -81,6 +81,8 @@ struct CoreTicks {
   }
 };
 
+static_assert(kRecordedStages >= kMaxSegments + 2, "a record has room for pre, every segment and post");
+
 /// The scheduler's view of a run. With system_defaults each task has a processor of its own, so that the core decides
 /// nothing: the operating system does.
 DispatcherConfig dispatcher_config(const RunConfig& config, bool realtime) {

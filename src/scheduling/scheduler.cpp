@@ -243,7 +243,6 @@ void Scheduler::begin(int task, int processor, std::uint16_t slots, Time now, De
   t.since = now;
   t.ran = {};
   t.slots = slots;
-  t.slot = static_cast<std::uint8_t>(std::countr_zero(slots));
   t.level = static_cast<std::uint8_t>(std::min(level, 255));
   decide(Decision::Kind::start, task, out);
 }
@@ -333,7 +332,7 @@ void Scheduler::dispatch(int processor, Time now, Decisions& out) noexcept {
     const int task = top(p, s);
     if (task < 0) continue;
     TaskState& t = tasks_[static_cast<std::size_t>(task)];
-    if (t.state != State::preempted || t.slot != s || !on_top(task)) continue;
+    if (t.state != State::preempted || std::countr_zero(t.slots) != s || !on_top(task)) continue;
     t.state = State::running;
     t.since = now;
     decide(Decision::Kind::resume, task, out);
