@@ -1,6 +1,6 @@
 # Thin: each target names the scripts and presets that do the work. `make help` lists them.
 jobs ?= 2
-sources = $(shell find $(wildcard src include tests bench fuzz) -name '*.cpp' -o -name '*.h')
+sources = $(shell find $(wildcard src include tests bench fuzz python examples) -name '*.cpp' -o -name '*.h')
 clang_format = $(or $(shell command -v clang-format-14),$(shell command -v clang-format),$(error install clang-format))
 clang_tidy = $(or $(shell command -v run-clang-tidy-14),$(shell command -v run-clang-tidy),$(error install clang-tidy))
 

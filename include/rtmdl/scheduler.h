@@ -41,7 +41,8 @@ enum class Policy : std::uint8_t {
   rate_monotonic,
   utilisation_monotonic,
   edf,
-  fifo
+  fifo,
+  custom,  ///< by JobOrder
 };
 [[nodiscard]] std::string_view policy_name(Policy policy) noexcept;
 
@@ -75,8 +76,17 @@ struct SchedulerProcessor {
   int slots = 1;           ///< stages that run side by side
 };
 
+/// An order of the user's own (Policy::custom): of stages that wait for a processor the one with the smallest key goes
+/// first, ties by index. Asked whenever a stage begins to wait; must not block. The same arguments should give the same
+/// key if runs are to be replayed.
+struct JobOrder {
+  std::int64_t (*key)(void* context, int task, Time release, Time deadline) noexcept = nullptr;
+  void* context = nullptr;
+};
+
 struct SchedulerConfig {
   Policy policy = Policy::fixed_priority;
+  JobOrder order{};  ///< of Policy::custom
   std::vector<SchedulerProcessor> processors;
   std::vector<SchedulerTask> tasks;
 };
@@ -204,6 +214,7 @@ class Scheduler {
   void decide(Decision::Kind kind, int task, Decisions& out, bool late = false) const noexcept;
 
   Policy policy_ = Policy::fixed_priority;
+  JobOrder order_;
   std::vector<TaskState> tasks_;
   std::vector<std::vector<StageTime>> rest_;  ///< of each task: alone from each stage to the end of the job, and
                                               ///< that stage beside others; empty: not known

@@ -2,8 +2,8 @@
 
 #include "base/units.h"
 #include "calibration/observe.h"
+#include "calibration/planned_run.h"
 #include "planning/policies.h"
-#include "runtime/run_config.h"
 #include "runtime/runtime.h"
 
 #include <fmt/format.h>

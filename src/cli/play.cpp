@@ -1,9 +1,9 @@
 #include "cli/play.h"
 
 #include "base/units.h"
+#include "calibration/planned_run.h"
 #include "planning/predict.h"
 #include "report/trace.h"
-#include "runtime/run_config.h"
 
 #include <rtmdl/error.h>
 

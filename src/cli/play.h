@@ -1,9 +1,9 @@
 #pragma once
 /// Playing a policy on the box, as `run` and `compare` do.
 
+#include "calibration/live_score.h"
 #include "cli/session.h"
 #include "planning/policies.h"
-#include "runtime/live_score.h"
 #include "runtime/runtime.h"
 
 #include <memory>

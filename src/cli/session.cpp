@@ -5,12 +5,15 @@
 #include "base/units.h"
 #include "calibration/calibrate.h"
 #include "calibration/correction_store.h"
+#include "calibration/planned_run.h"
 #include "planning/fewer_cores.h"
+#include "planning/policies.h"
 #include "planning/proof.h"
 #include "planning/ranks.h"
 #include "planning/relax.h"
 #include "planning/source_load.h"
 #include "profiling/machine.h"
+#include "runtime/compiled_plan.h"
 #include "scaling/load_fine_tuner.h"
 
 #include <rtmdl/error.h>
@@ -198,6 +201,7 @@ const Plan& Session::best_plan() {
   plan_ = load_plan(plan_path(), problem(), plan_key(problem(), o));
   if (plan_ && options_.log.empty() && (!exchange_ || plan_->ranks == exchange_->ranks())) {
     context_.debug("the plan in the workspace is up to date");
+    compile_plan();
     return *plan_;
   }
   plan_ = exchange_              ? plan_with_ranks(*exchange_, problem(), o, context_)
@@ -256,7 +260,17 @@ std::filesystem::path Session::plan_path() const {
 }
 
 void Session::keep_plan() {
-  if (!context_.stopping()) save_plan(plan_path(), *plan_, problem(), plan_key(problem(), plan_options()));
+  if (context_.stopping()) return;
+  save_plan(plan_path(), *plan_, problem(), plan_key(problem(), plan_options()));
+  compile_plan();
+}
+
+/// What a program opens (include/rtmdl/runtime.h).
+void Session::compile_plan() {
+  if (what_if()) return;
+  const PolicyInfo& policy = find_policy("rtmdl");
+  save_compiled_plan(workspace_->folder() / kCompiledPlanFile, file_,
+                     make_run_config(file_, policy, problem(), choices_for(policy, problem(), *plan_), variants()));
 }
 
 void Session::print(const std::string& text) const {

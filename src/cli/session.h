@@ -87,6 +87,7 @@ class Session {
   Plan plan_and_log(PlanOptions options);
   /// Keeps the plan, if ctrl-c did not end what made it.
   void keep_plan();
+  void compile_plan();
   /// The file whose variants are made and measured: as written, unless settings change those.
   [[nodiscard]] const TaskFile& profiled_file() const { return written_ ? *written_ : file_; }
 

@@ -17,11 +17,17 @@ namespace rtmdl {
 struct Frame {
   cv::Mat image;
   Tensor tensor;
+  TensorView borrowed;  ///< a tensor that somebody else owns, instead of `tensor`
   int batch = 1;
   std::vector<std::int32_t> labels;  ///< one an element of the batch; empty where there are none
   std::vector<LabelledBox> boxes;    ///< of sources that have boxes; batch = 1
   std::int64_t index = 0;            ///< place in its source
   bool restart = false;              ///< first of a sequence: a stateful model starts afresh here
+
+  /// The tensor, whoever owns it. Nobody writes through it.
+  [[nodiscard]] TensorView values() const noexcept {
+    return borrowed.bytes.empty() ? const_cast<Tensor&>(tensor).view() : borrowed;
+  }
 };
 
 }  // namespace rtmdl

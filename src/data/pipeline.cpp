@@ -21,7 +21,7 @@ std::string described(std::span<const TensorSpec> tensors) {
 
 std::string described(const Frame& frame) {
   if (frame.image.empty())
-    return fmt::format("a tensor {} [{}]", element_name(frame.tensor.type), fmt::join(frame.tensor.shape, ", "));
+    return fmt::format("a tensor {} [{}]", element_name(frame.values().type), fmt::join(frame.values().shape, ", "));
   return fmt::format("{} of {} x {} pixels", frame.batch > 1 ? fmt::format("{} pictures", frame.batch) : "a picture",
                      frame.image.cols, frame.image.rows / frame.batch);
 }

@@ -1,5 +1,6 @@
 #include "data/postprocess.h"
 
+#include "data/plugin_steps.h"
 #include "data/postprocess_kinds.h"
 
 #include <algorithm>
@@ -38,13 +39,14 @@ std::unique_ptr<Postprocess> make_postprocess(const ConfigNode& post, OutputSpec
   if (outputs.empty()) post.fail("the model has no outputs");
   if (!post.present()) return make_values(post, outputs);
   post.require_map("a map such as {kind: classes}");
-  const std::string kind =
-      post["kind"].one_of({"classes", "detections", "score_map", "segmentation", "lines", "scalar", "ctc", "tensor"});
+  const std::string kind = post["kind"].one_of(
+      {"classes", "detections", "score_map", "segmentation", "lines", "scalar", "ctc", "tensor", "plugin"});
   if (kind == "classes") return make_classes(post, outputs);
   if (kind == "detections") return make_detections(post, outputs);
   if (kind == "score_map") return make_score_map(post, outputs);
   if (kind == "segmentation") return make_segmentation(post, outputs);
   if (kind == "lines") return make_lines(post, outputs);
+  if (kind == "plugin") return make_plugin_postprocess(post, outputs);
   if (kind == "ctc") return make_ctc(post, outputs);
   return make_values(post, outputs);
 }

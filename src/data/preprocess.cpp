@@ -1,5 +1,6 @@
 #include "data/preprocess.h"
 
+#include "data/plugin_steps.h"
 #include "data/preprocess_steps.h"
 
 #include <algorithm>
@@ -34,16 +35,17 @@ class StepPreprocess final : public Preprocess {
 
   std::string what_it_gives(const Frame& frame) const override {
     if (!mel_) return "";
-    if (frame.tensor.type != ElementType::f32 || frame.tensor.bytes.empty()) return ", which holds no samples in f32";
-    return fmt::format(", which gives {} frames of {} {}", mel_->frames(frame.tensor.as<float>().size()), mel_->rows(),
+    const TensorView sound = frame.values();
+    if (sound.type != ElementType::f32 || sound.bytes.empty()) return ", which holds no samples in f32";
+    return fmt::format(", which gives {} frames of {} {}", mel_->frames(sound.as<float>().size()), mel_->rows(),
                        plan_.mel->coefficients > 0 ? "coefficients" : "bands");
   }
 
  private:
   bool run_sound(const Frame& frame, const TensorView& input, Geometry& geometry) noexcept {
-    if (frame.tensor.type != ElementType::f32 || frame.tensor.bytes.empty() || input.type != ElementType::f32)
-      return false;
-    const auto samples = frame.tensor.as<float>();
+    const TensorView sound = frame.values();
+    if (sound.type != ElementType::f32 || sound.bytes.empty() || input.type != ElementType::f32) return false;
+    const std::span<const float> samples = sound.as<float>();
     const auto to = input.as<float>();
     const std::size_t frames = mel_->frames(samples.size()), rows = static_cast<std::size_t>(mel_->rows());
     if (frames == 0 || frames * rows != to.size()) return false;
@@ -57,16 +59,17 @@ class StepPreprocess final : public Preprocess {
   }
 
   bool copy_tensor(const Frame& frame, const TensorView& input, Geometry& geometry) const noexcept {
-    if (frame.tensor.bytes.empty() || frame.tensor.type != input.type ||
-        frame.tensor.bytes.size() != input.bytes.size() || !same_order(frame.tensor.shape, input.shape))
+    const TensorView values = frame.values();
+    if (values.bytes.empty() || values.type != input.type || values.bytes.size() != input.bytes.size() ||
+        !same_order(values.shape, input.shape))
       return false;
     geometry = Geometry{};
     if (plan_.keeps_values()) {
-      std::memcpy(input.bytes.data(), frame.tensor.bytes.data(), input.bytes.size());
+      std::memcpy(input.bytes.data(), values.bytes.data(), input.bytes.size());
       return true;
     }
     if (input.type != ElementType::f32) return false;
-    const auto from = frame.tensor.as<float>();
+    const std::span<const float> from = values.as<float>();
     const auto to = input.as<float>();
     std::size_t channels = 1, plane = to.size();  // values of one channel that lie together
     if (!plan_.same_for_all()) {
@@ -206,6 +209,7 @@ class StepPreprocess final : public Preprocess {
 }  // namespace
 
 std::unique_ptr<Preprocess> make_preprocess(const ConfigNode& pre, const TensorSpec& input, int rate) {
+  if (is_plugin(pre)) return make_plugin_preprocess(pre, input);
   return std::make_unique<StepPreprocess>(pre, input, rate);
 }
 

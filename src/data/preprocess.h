@@ -1,23 +1,17 @@
 #pragma once
-/// From a frame to a model's input tensor: named steps, composed in the order written in the task file's `pre:`.
+/// From a frame to a model's input tensor: named steps, composed in the order written in the task file's `pre:`, or a
+/// user's own.
 
 #include "data/frame.h"
 #include "task/config_node.h"
 
+#include <rtmdl/step.h>
 #include <rtmdl/tensor.h>
 
 #include <memory>
 #include <string>
 
 namespace rtmdl {
-
-/// How a point of the model's input maps back to the frame: frame = (input - offset) / scale, per axis. Post-processing
-/// uses it.
-struct Geometry {
-  float scale_x = 1, scale_y = 1, offset_x = 0, offset_y = 0;
-  int frame_width = 0, frame_height = 0;  ///< of the frame (one picture of it), pixels
-  int input_width = 0, input_height = 0;  ///< of the model's input, pixels
-};
 
 /// Owns its scratch memory; one object a worker thread. After the first call with frames of one size it does not
 /// allocate.

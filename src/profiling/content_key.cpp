@@ -1,6 +1,7 @@
 #include "profiling/content_key.h"
 
 #include "base/hash.h"
+#include "data/plugin_steps.h"
 #include "model/model.h"
 #include "model/sliced_weights.h"
 #include "scaling/pack_family.h"
@@ -78,8 +79,8 @@ std::string data_key(const TaskSpec& task, const std::string& fingerprint) {
       .add("revision", kDataRevision)
       .add("data", canonical(task.data))
       .add("fingerprint", fingerprint)
-      .add("pre", canonical(task.pre))
-      .add("post", canonical(task.post))
+      .add("pre", step_key(task.pre))
+      .add("post", step_key(task.post))
       .digest();
 }
 

@@ -2,6 +2,7 @@
 
 #include "base/thread_placement.h"
 #include "base/units.h"
+#include "data/plugin_steps.h"
 #include "data/source.h"
 #include "profiling/content_key.h"
 #include "profiling/machine.h"
@@ -278,8 +279,7 @@ class Profiling {
     unit.segment_keys.clear();
     for (std::size_t k = 0; k < unit.segments.size(); ++k)
       unit.segment_keys.push_back(cut(base("segment")).add("segment", fmt::format("{}", k)).digest());
-    unit.pre_key =
-        cut(base("pre")).add("host", host).add("pre", task.pre.present() ? task.pre.canonical() : "").digest();
+    unit.pre_key = cut(base("pre")).add("host", host).add("pre", step_key(task.pre)).digest();
     unit.post_key = cut(base("post")).add("host", host).add("data", data_key(task, fingerprint)).digest();
   }
 

@@ -2,6 +2,7 @@
 
 #include "base/hash.h"
 #include "data/pipeline.h"
+#include "data/plugin_steps.h"
 #include "data/preprocess.h"
 #include "data/source.h"
 
@@ -56,9 +57,9 @@ class FramesAsExamples final : public TrainingData {
       : where_(task.where), input_(input_to_fill(task, model_inputs)), source_(open_source(task.data, seed)) {
     fix_dimensions(task, frame(0), input_);
     pre_ = make_preprocess(task.pre, input_, sampling_rate(task.data));
-    fingerprint_ = sha256(fmt::format("training data 1\n{}\n{}\n{} {} [{}]\n", source_->fingerprint(),
-                                      task.pre.present() ? task.pre.canonical() : "", input_.name,
-                                      element_name(input_.type), fmt::join(input_.shape, ", ")));
+    fingerprint_ =
+        sha256(fmt::format("training data 1\n{}\n{}\n{} {} [{}]\n", source_->fingerprint(), step_key(task.pre),
+                           input_.name, element_name(input_.type), fmt::join(input_.shape, ", ")));
     static_cast<void>(at(0));  // what does not fit is said before anything is trained
   }
 

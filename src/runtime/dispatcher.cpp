@@ -6,10 +6,12 @@
 #include <array>
 #include <bit>
 #include <cerrno>
+#include <chrono>
 #include <exception>
 #include <mutex>
 
 #include <sched.h>
+#include <semaphore.h>
 #include <time.h>
 
 namespace rtmdl {
@@ -29,7 +31,9 @@ class Locked {
 
 constexpr std::size_t kMostStarts = 2 * kMaxSlots;  ///< of one event: it dispatches on two processors
 
-bool is_fixed_priority(Policy policy) { return policy != Policy::edf && policy != Policy::fifo; }
+bool is_fixed_priority(Policy policy) {
+  return policy != Policy::edf && policy != Policy::fifo && policy != Policy::custom;
+}
 
 }  // namespace
 
@@ -53,6 +57,7 @@ struct Dispatcher::Worker {
   sem_t signal{}, ready{};
   clockid_t clock{};
   std::exception_ptr failure;
+  std::atomic<bool> stopping{false};
   std::thread thread;
 };
 
@@ -65,57 +70,108 @@ Dispatcher::Dispatcher(const DispatcherConfig& config, std::vector<JobBody*> bod
   pthread_mutexattr_destroy(&attributes);
 
   const auto& tasks = config_.scheduler.tasks;
-  const std::vector<int> priorities = assign_priorities(config_.scheduler.policy, tasks);
   current_.resize(tasks.size());
   counts_.resize(tasks.size());
   worker_of_.assign(tasks.size(), std::vector<Worker*>(config_.processors.size(), nullptr));
   events_.reserve(config_.event_capacity);
-  for (std::size_t t = 0; t < tasks.size(); ++t) {
+  for (std::size_t t = 0; t < tasks.size(); ++t)
     results_.push_back(
         std::make_unique<Ring<Result>>(config_.result_capacity.empty() ? 16 : config_.result_capacity[t]));
-    for (const int p : tasks[t].stage_processors) {
-      Worker*& worker = worker_of_[t][static_cast<std::size_t>(p)];
-      if (worker) continue;
-      workers_.push_back(std::make_unique<Worker>(static_cast<int>(t), p));
-      worker = workers_.back().get();
-      worker->placement.cores = config_.processors[static_cast<std::size_t>(p)].cores;
-      if (config_.realtime)
-        worker->placement.fifo_priority = is_fixed_priority(config_.scheduler.policy)
-                                              ? kFifoBase + static_cast<int>(tasks.size()) - priorities[t]
-                                              : kFifoBase;
-    }
-  }
   wake_.reserve(kMostStarts);
   try {
-    // One after the other: a warm-up is long, and its memory is locked as it is touched.
-    for (auto& worker : workers_) {
-      worker->thread = std::thread([this, w = worker.get()] { work(*w); });
-      while (sem_wait(&worker->ready) != 0) {
-      }
-      if (worker->failure) std::rethrow_exception(worker->failure);
-    }
+    for (std::size_t t = 0; t < tasks.size(); ++t)
+      if (bodies_[t]) start_workers(t);
   } catch (...) {
-    stopping_ = true;
-    for (auto& worker : workers_) {
-      sem_post(&worker->signal);
-      if (worker->thread.joinable()) worker->thread.join();
-    }
+    for (std::size_t t = 0; t < tasks.size(); ++t) end_workers(t);
     pthread_mutex_destroy(&lock_);
     throw;
   }
 }
 
 Dispatcher::~Dispatcher() {
-  stopping_ = true;
-  for (auto& worker : workers_) sem_post(&worker->signal);
-  for (auto& worker : workers_) worker->thread.join();
+  for (std::size_t t = 0; t < bodies_.size(); ++t) end_workers(t);
   pthread_mutex_destroy(&lock_);
 }
 
-void Dispatcher::work(Worker& worker) {
+void Dispatcher::start_workers(std::size_t task) {
+  const auto& tasks = config_.scheduler.tasks;
+  const int priority = assign_priorities(config_.scheduler.policy, tasks)[task];
+  std::vector<std::unique_ptr<Worker>> started;
+  std::vector<Worker*> of(config_.processors.size(), nullptr);
+  for (const int p : tasks[task].stage_processors) {
+    Worker*& worker = of[static_cast<std::size_t>(p)];
+    if (worker) continue;
+    started.push_back(std::make_unique<Worker>(static_cast<int>(task), p));
+    worker = started.back().get();
+    worker->placement.cores = config_.processors[static_cast<std::size_t>(p)].cores;
+    if (config_.realtime)
+      worker->placement.fifo_priority = is_fixed_priority(config_.scheduler.policy)
+                                            ? kFifoBase + static_cast<int>(tasks.size()) - priority
+                                            : kFifoBase;
+  }
+  {
+    const Locked locked(lock_);
+    worker_of_[task] = std::move(of);
+    for (auto& worker : started) workers_.push_back(std::move(worker));
+  }
+  // One after the other: a warm-up is long, and its memory is locked as it is touched.
+  for (Worker* worker : worker_of_[task]) {
+    if (!worker) continue;
+    worker->thread = std::thread([this, worker, body = bodies_[task]] { work(*worker, *body); });
+    while (sem_wait(&worker->ready) != 0) {
+    }
+    if (worker->failure) std::rethrow_exception(worker->failure);
+  }
+}
+
+void Dispatcher::end_workers(std::size_t task) noexcept {
+  std::vector<std::unique_ptr<Worker>> ended;
+  {
+    const Locked locked(lock_);
+    for (auto& worker : workers_)
+      if (worker->task == static_cast<int>(task)) ended.push_back(std::move(worker));
+    std::erase(workers_, nullptr);
+    std::fill(worker_of_[task].begin(), worker_of_[task].end(), nullptr);
+  }
+  for (auto& worker : ended) {
+    worker->stopping = true;
+    sem_post(&worker->signal);
+    if (worker->thread.joinable()) worker->thread.join();
+  }
+}
+
+void Dispatcher::attach(int task, JobBody& body) {
+  const auto t = static_cast<std::size_t>(task);
+  bodies_[t] = &body;
+  try {
+    start_workers(t);
+  } catch (...) {
+    end_workers(t);
+    bodies_[t] = nullptr;
+    throw;
+  }
+}
+
+void Dispatcher::detach(int task, Duration patience) {
+  constexpr auto kLook = std::chrono::milliseconds(1);
+  const auto t = static_cast<std::size_t>(task);
+  drop_waiting(task);
+  const Time end = MonotonicClock::now() + patience;
+  while (pending(task) > 0) {
+    if (MonotonicClock::now() > end) {
+      const Locked locked(lock_);
+      bodies_[t]->cancel(current_[t].job);
+    }
+    std::this_thread::sleep_for(kLook);
+  }
+  end_workers(t);
+  const Locked locked(lock_);
+  bodies_[t] = nullptr;
+}
+
+void Dispatcher::work(Worker& worker, JobBody& body) {
   place_current_thread(worker.placement);
   pthread_getcpuclockid(pthread_self(), &worker.clock);
-  JobBody& body = *bodies_[static_cast<std::size_t>(worker.task)];
   const auto& processors = config_.scheduler.tasks[static_cast<std::size_t>(worker.task)].stage_processors;
   try {
     for (int s = 0; s < body.stages(); ++s)
@@ -129,7 +185,7 @@ void Dispatcher::work(Worker& worker) {
   while (true) {
     while (sem_wait(&worker.signal) != 0) {
     }
-    if (stopping_.load(std::memory_order_relaxed)) return;
+    if (worker.stopping.load(std::memory_order_relaxed)) return;
     bool again = true;
     while (again) {
       JobRecord& job = current_[static_cast<std::size_t>(worker.task)];
@@ -262,6 +318,7 @@ void Dispatcher::over(const Decision& d, Time now) noexcept {
     record->has_result = true;
   }
   records_.publish();
+  if (config_.published) config_.published->post();
 }
 
 JobCounts Dispatcher::counts(int task) noexcept {
@@ -305,17 +362,25 @@ int Dispatcher::pending() noexcept {
   return jobs;
 }
 
+int Dispatcher::pending(int task) noexcept {
+  const Locked locked(lock_);
+  return scheduler_.pending(task);
+}
+
 void Dispatcher::drop_waiting() noexcept {
+  for (std::size_t t = 0; t < bodies_.size(); ++t) drop_waiting(static_cast<int>(t));
+}
+
+void Dispatcher::drop_waiting(int task) noexcept {
   const Locked locked(lock_);
   const Time now = MonotonicClock::now();
-  for (std::size_t t = 0; t < bodies_.size(); ++t) {
-    decisions_.clear();
-    scheduler_.drop_waiting(now, decisions_, static_cast<int>(t));
-    apply(decisions_, now);
-  }
+  decisions_.clear();
+  scheduler_.drop_waiting(now, decisions_, task);
+  apply(decisions_, now);
 }
 
 Duration Dispatcher::worked(int processor) noexcept {
+  const Locked locked(lock_);
   Duration sum{};
   for (const auto& worker : workers_) {
     timespec t{};

@@ -9,6 +9,7 @@
 /// cores of the slots that its stage takes: left to itself the kernel may wake it on a core whose real-time threads are
 /// throttled, while another is free.
 
+#include "base/semaphore.h"
 #include "base/thread_placement.h"
 #include "runtime/job_body.h"
 #include "runtime/job_record.h"
@@ -24,7 +25,6 @@
 #include <vector>
 
 #include <pthread.h>
-#include <semaphore.h>
 
 namespace rtmdl {
 
@@ -52,6 +52,7 @@ struct DispatcherConfig {
   std::size_t record_capacity = 8192;           ///< finished jobs that may wait for the collector
   std::vector<std::size_t> result_capacity;  ///< results of each task that may wait for the collector; empty: 16 each
   std::size_t event_capacity = 0;            ///< events logged for replay; logging stops when full
+  Semaphore* published = nullptr;            ///< posted for every record, if the collector waits for them
 };
 
 /// released = completed + dropped + failed, once nothing is pending.
@@ -62,22 +63,30 @@ struct JobCounts {
 
 class Dispatcher {
  public:
-  /// `bodies[i]` for task i; they outlive the dispatcher. Throws Error as Scheduler's constructor does, and whatever a
-  /// body's warm-up throws.
+  /// `bodies[i]` for task i, null for one that is not there yet; they outlive the dispatcher. Throws Error as
+  /// Scheduler's constructor does, and whatever a body's warm-up throws.
   Dispatcher(const DispatcherConfig& config, std::vector<JobBody*> bodies);
   ~Dispatcher();
   Dispatcher(const Dispatcher&) = delete;
   Dispatcher& operator=(const Dispatcher&) = delete;
+
+  /// The body of a task that has none: starts its threads, which warm it up. Others run on. Throws what that throws.
+  void attach(int task, JobBody& body);
+  /// Ends the threads of a task and forgets its body: what waits is dropped, the job in progress is waited for, and
+  /// asked to give up after `patience`. Others run on. No release() of the task from now on.
+  void detach(int task, Duration patience);
 
   /// From the release thread. No allocation; takes the core's lock for the length of one event.
   void release(int task, Time release) noexcept;
   /// From the release thread: the deadline of a job has come (Scheduler::expire).
   void expire(int task, std::uint64_t job) noexcept;
 
-  /// Jobs not over yet, of all tasks.
+  /// Jobs not over yet, of all tasks, or of one.
   [[nodiscard]] int pending() noexcept;
+  [[nodiscard]] int pending(int task) noexcept;
   /// At the end of a run: frames that still wait are dropped.
   void drop_waiting() noexcept;
+  void drop_waiting(int task) noexcept;
   /// Asks the jobs in progress to give up soon; they fail.
   void cancel() noexcept;
   /// Exact, whatever the collector got to see.
@@ -94,7 +103,9 @@ class Dispatcher {
  private:
   struct Worker;
 
-  void work(Worker& worker);
+  void start_workers(std::size_t task);
+  void end_workers(std::size_t task) noexcept;
+  void work(Worker& worker, JobBody& body);
   template <typename Event>
   void take(const Event& event) noexcept;
   /// Carries out decisions, under the lock; workers to wake are left in wake_.
@@ -118,7 +129,6 @@ class Dispatcher {
   std::vector<std::unique_ptr<Ring<Result>>> results_;
   std::vector<SchedulerEvent> events_;
   std::atomic<std::uint64_t> lost_{0};
-  std::atomic<bool> stopping_{false};
 };
 
 }  // namespace rtmdl

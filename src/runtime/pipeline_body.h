@@ -1,20 +1,19 @@
 #pragma once
-/// A job's stages as the real pipeline runs them: pre, infer (each segment of it), post over frames held in memory.
+/// A job's stages as the real pipeline runs them: pre, infer (each segment of it), post.
 
 #include "data/pipeline.h"
-#include "data/source.h"
+#include "runtime/frame_feed.h"
 #include "runtime/job_body.h"
 
 #include <atomic>
-#include <vector>
+#include <cstdint>
 
 namespace rtmdl {
 
 class PipelineBody final : public JobBody {
  public:
-  /// Decodes the stream's frames up front (bounded by `frame_limit`), so that playing allocates nothing. Throws Error.
-  PipelineBody(Engine& engine, const TaskSpec& task, const LoadRequest& request, Source& source,
-               std::size_t frame_limit);
+  /// `feed` outlives it. Throws Error.
+  PipelineBody(Engine& engine, const TaskSpec& task, const LoadRequest& request, FrameFeed& feed);
 
   int stages() const noexcept override { return 2 + pipeline_.segments(); }
   std::int64_t begin(std::uint64_t job) noexcept override;
@@ -28,7 +27,7 @@ class PipelineBody final : public JobBody {
   static constexpr std::uint64_t kNoJob = ~std::uint64_t{0};
 
   Pipeline pipeline_;
-  std::vector<Frame> frames_;
+  FrameFeed& feed_;
   std::uint64_t job_ = kNoJob - 1;
   std::atomic<std::uint64_t> cancelled_{kNoJob};  ///< the job that is to be given up, if it is still in progress
   const Frame* frame_ = nullptr;

@@ -1,20 +1,53 @@
 #pragma once
-/// From a task file, a policy and the choices it makes to what run() plays.
+/// What is to be run: a policy, processors, and for each task the variant, priority and processor that were chosen.
 
-#include "planning/policies.h"
-#include "planning/problem.h"
-#include "profiling/scale_tasks.h"
-#include "runtime/runtime.h"
+#include "engine/engine.h"
 
+#include <rtmdl/result.h>
+#include <rtmdl/scheduler.h>
 #include <rtmdl/task_file.h>
 
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <utility>
 #include <vector>
 
 namespace rtmdl {
 
-/// Keeps pointers into `file`. Scores, duration and job records are the caller's to fill in.
-/// Throws Error(bad_input) if a chosen variant is not among `variants`.
-[[nodiscard]] RunConfig make_run_config(const TaskFile& file, const PolicyInfo& policy, const PlanProblem& problem,
-                                        const Choices& choices, const std::vector<TaskVariants>& variants);
+/// One task of a run, bound to a variant and a processor.
+struct RunTask {
+  const TaskSpec* spec = nullptr;
+  std::string variant;
+  LoadRequest request;     ///< what to load; threads and placement are filled in by Deployment
+  int priority = 0;        ///< 1 the most urgent
+  double utilisation = 0;  ///< for utilisation-monotonic orders
+  int processor = 0;       ///< of the infer stage
+  int threads = 1;
+  int slots = 1;                       ///< that the infer stage takes
+  std::vector<StageTime> stage_times;  ///< for packing (SchedulerTask); may be empty
+  bool present = true;                 ///< false: it joins later (Deployment::load)
+  /// Scores results on a frame of the stream: filled for metrics. May be empty. Called from one thread.
+  std::function<void(std::int64_t frame, const Result& result)> score;
+  /// Accuracy of what was scored, and of the source model on the same frames. May be empty.
+  std::function<std::pair<double, double>()> accuracy;
+};
+
+struct RunConfig {
+  std::string name;  ///< of the policy, as reported
+  Policy policy = Policy::fixed_priority;
+  JobOrder order;                ///< of Policy::custom
+  bool system_defaults = false;  ///< what people do today: a session per task with the library's defaults, a thread per
+                                 ///< task, no priorities
+  bool realtime = true;          ///< SCHED_FIFO, if permitted
+  std::vector<ProcessorSpec> processors;
+  int host_processor = 0;  ///< of pre and post
+  std::vector<RunTask> tasks;
+  std::optional<Duration> duration;  ///< absent: until Context::stop
+  std::filesystem::path csv;         ///< job records; empty: none
+  bool log_events = false;
+};
 
 }  // namespace rtmdl

@@ -1,9 +1,7 @@
 #include "runtime/runtime.h"
 
-#include "base/units.h"
 #include "runtime/collector.h"
-#include "runtime/live_score.h"
-#include "runtime/pipeline_body.h"
+#include "runtime/deployment.h"
 #include "runtime/releases.h"
 
 #include <rtmdl/error.h>
@@ -14,34 +12,13 @@
 #include <fstream>
 #include <sstream>
 
-#include <opencv2/core/utility.hpp>
-
 #include <fmt/format.h>
-
-#include <sys/mman.h>
 
 namespace rtmdl {
 namespace {
 
-constexpr std::size_t kResultBytes = 32'000'000;  ///< of results of one task that wait to be scored
-constexpr std::size_t kMostResults = 2048;
 constexpr Duration kLead = std::chrono::milliseconds(50);  ///< from the last warm-up to the first release
 constexpr Duration kGrace = std::chrono::seconds(10);  ///< for jobs in progress at the end, before they are cancelled
-
-/// Locks memory for its life, pages as they are touched.
-class MemoryLock {
- public:
-  explicit MemoryLock(bool wanted) : held_(wanted && mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) == 0) {}
-  ~MemoryLock() {
-    if (held_) munlockall();
-  }
-  MemoryLock(const MemoryLock&) = delete;
-  MemoryLock& operator=(const MemoryLock&) = delete;
-  [[nodiscard]] bool held() const { return held_; }
-
- private:
-  bool held_;
-};
 
 /// Busy and total ticks of cores, from the kernel's own count.
 struct CoreTicks {
@@ -81,64 +58,6 @@ struct CoreTicks {
   }
 };
 
-static_assert(kRecordedStages >= kMaxSegments + 2, "a record has room for pre, every segment and post");
-
-/// The scheduler's view of a run. With system_defaults each task has a processor of its own, so that the core decides
-/// nothing: the operating system does.
-DispatcherConfig dispatcher_config(const RunConfig& config, bool realtime) {
-  DispatcherConfig d;
-  d.realtime = realtime && !config.system_defaults;
-  d.scheduler.policy = config.system_defaults ? Policy::fifo : config.policy;
-  d.event_capacity = config.log_events ? 4'000'000 : 0;
-  if (!config.system_defaults)
-    for (const ProcessorSpec& p : config.processors) {
-      d.scheduler.processors.push_back({p.preemptive && d.realtime, p.slots});
-      d.processors.push_back({p.cores});
-    }
-  for (std::size_t i = 0; i < config.tasks.size(); ++i) {
-    const RunTask& task = config.tasks[i];
-    SchedulerTask t;
-    t.period = task.spec->period;
-    t.deadline = task.spec->deadline;
-    t.priority = task.priority;
-    t.utilisation = task.utilisation;
-    t.queue = task.spec->queue;
-    if (!config.system_defaults) t.late = task.spec->late;
-    const std::size_t segments = task.request.cuts.size() + 1;
-    if (config.system_defaults) {
-      d.scheduler.processors.push_back({false, 1});
-      d.processors.push_back({});
-      t.stage_processors.assign(segments + 2, static_cast<int>(i));
-    } else {
-      t.stage_processors.assign(segments + 2, task.processor);
-      t.stage_processors.front() = t.stage_processors.back() = config.host_processor;
-      t.stage_slots.assign(segments + 2, task.slots);
-      t.stage_slots.front() = t.stage_slots.back() = 1;
-      t.stage_times = task.stage_times;
-    }
-    d.scheduler.tasks.push_back(t);
-  }
-  return d;
-}
-
-LoadRequest placed_request(const RunConfig& config, const DispatcherConfig& d, const RunTask& task, std::size_t index) {
-  LoadRequest request = task.request;
-  if (config.system_defaults) {
-    request.defaults = true;
-    return request;
-  }
-  const ProcessorSpec& p = config.processors[static_cast<std::size_t>(task.processor)];
-  request.device = p.device;
-  request.provider_options = p.options;
-  request.threads = task.threads;
-  request.pool.cores = p.cores;
-  if (d.realtime) {
-    const std::vector<int> priorities = assign_priorities(d.scheduler.policy, d.scheduler.tasks);
-    request.pool.fifo_priority = kFifoBase + static_cast<int>(config.tasks.size()) - priorities[index];
-  }
-  return request;
-}
-
 void mark_stalled(RunOutcome& outcome, const std::vector<RunTask>& tasks) {
   for (const Stall& s : outcome.stalls) {
     ++outcome.report.stalls.count;
@@ -157,15 +76,6 @@ void mark_stalled(RunOutcome& outcome, const std::vector<RunTask>& tasks) {
     ++outcome.report.stalls.missed;
     ++outcome.report.tasks[r.task].stalled;
   }
-}
-
-std::string throttling_note() {
-  const double share = realtime_share();
-  if (share >= 1) return {};
-  return fmt::format(
-      "the kernel stops real-time threads after {} ms of every second (sched_rt_runtime_us): at saturation this shows "
-      "as machine stalls",
-      std::llround(1000 * share));
 }
 
 void say(RunReport& report, const Context& context, const std::string& note) {
@@ -212,53 +122,27 @@ RunOutcome run(Engine& engine, const RunConfig& config, std::uint64_t seed, cons
   RunOutcome outcome;
   RunReport& report = outcome.report;
   report.policy = config.name;
-  const bool permitted = config.realtime && realtime_permitted();
-  if (config.realtime && !permitted)
-    say(report, context,
-        "SCHED_FIFO is not permitted: running cooperatively, preempting only between stages. Run as root, or give the "
-        "binary CAP_SYS_NICE "
-        "(setcap cap_sys_nice,cap_ipc_lock+ep)");
-  report.preemption = config.system_defaults ? "none" : permitted ? "kernel" : "cooperative";
-  if (permitted)
-    if (const std::string note = throttling_note(); !note.empty()) {
-      report.notes.push_back(note);
-      context.debug(note);
-    }
-
-  cv::setNumThreads(config.system_defaults ? -1 : 1);
-  DispatcherConfig d = dispatcher_config(config, permitted);
-  std::vector<std::unique_ptr<PipelineBody>> bodies;
-  std::vector<JobBody*> body_pointers;
+  Deployment box(
+      engine, config,
+      [&](std::size_t i) {
+        const ConfigNode& data = config.tasks[i].spec->data;
+        return std::make_unique<StreamFeed>(data, *open_source(data, seed), kStreamFrames);
+      },
+      context);
+  report.preemption = box.preemption();
+  report.notes = box.notes();
+  Dispatcher& dispatcher = box.dispatcher();
   std::vector<ReleaseSpec> releases;
   for (std::size_t i = 0; i < config.tasks.size(); ++i) {
-    const RunTask& task = config.tasks[i];
-    const std::unique_ptr<Source> source = open_source(task.spec->data, seed);
-    bodies.push_back(
-        std::make_unique<PipelineBody>(engine, *task.spec, placed_request(config, d, task, i), *source, kStreamFrames));
-    body_pointers.push_back(bodies.back().get());
-    Result sample;
-    bodies.back()->prepare(sample);
-    d.result_capacity.push_back(std::clamp<std::size_t>(kResultBytes / bytes_of(sample), 16, kMostResults));
-    releases.push_back({task.spec->period, task.spec->offset, task.spec->jitter, {}});
-    if (d.scheduler.tasks[i].late == Late::abort) releases.back().abort_at = task.spec->deadline;
-    context.report(fmt::format("loading {}", task.spec->name),
-                   static_cast<double>(i + 1) / static_cast<double>(config.tasks.size()));
-    if (context.stopping()) break;
+    const TaskSpec& task = *config.tasks[i].spec;
+    releases.push_back({task.period, task.offset, task.jitter, {}});
+    if (box.scheduler().tasks[i].late == Late::abort) releases.back().abort_at = task.deadline;
   }
-
-  const MemoryLock memory(permitted);
-  if (permitted && !memory.held())
-    say(report, context,
-        "memory could not be locked (mlockall): page faults may cost time. Raise RLIMIT_MEMLOCK or give CAP_IPC_LOCK");
-  Dispatcher dispatcher(d, body_pointers);
-  for (std::size_t i = 0; i < bodies.size(); ++i)
-    for (Result& place : dispatcher.results(static_cast<int>(i)).places()) bodies[i]->prepare(place);
 
   std::vector<int> cores;
   for (const ProcessorSpec& p : config.processors) cores.insert(cores.end(), p.cores.begin(), p.cores.end());
   outcome.start = MonotonicClock::now() + kLead;
-  for (std::size_t p = 0; p < d.processors.size(); ++p)
-    outcome.processor_names.push_back(config.system_defaults ? config.tasks[p].spec->name : config.processors[p].name);
+  outcome.processor_names = box.processor_names();
 
   CollectorConfig collecting;
   for (const RunTask& task : config.tasks) {
@@ -273,23 +157,12 @@ RunOutcome run(Engine& engine, const RunConfig& config, std::uint64_t seed, cons
     if (config.tasks[record.task].score) config.tasks[record.task].score(record.frame, result);
   };
   Collector collector(dispatcher, std::move(collecting));
-  StallProbe probe(cores, permitted);
-  const ThreadPlacement releaser{config.system_defaults
-                                     ? std::vector<int>{}
-                                     : config.processors[static_cast<std::size_t>(config.host_processor)].cores,
-                                 permitted ? kFifoRelease : 0};
+  StallProbe probe(cores, box.realtime());
   const CoreTicks before = CoreTicks::read();
-  const Duration played = play_releases(dispatcher, releases, outcome.start, config.duration, seed, releaser, context);
-
-  const Time patience = MonotonicClock::now() + kGrace;
-  while (dispatcher.pending() > 0 && MonotonicClock::now() < patience)
-    std::this_thread::sleep_for(std::chrono::milliseconds(2));
-  if (dispatcher.pending() > 0) {
+  const Duration played =
+      play_releases(dispatcher, releases, outcome.start, config.duration, seed, box.releaser(), context);
+  if (finish_jobs(dispatcher, kGrace))
     say(report, context, "jobs were still in progress 10 s after the end: cancelled");
-    dispatcher.drop_waiting();
-    dispatcher.cancel();
-    while (dispatcher.pending() > 0) std::this_thread::sleep_for(std::chrono::milliseconds(2));
-  }
   const CoreTicks after = CoreTicks::read();
   outcome.stalls = probe.stop();
   std::erase_if(outcome.stalls, [&](const Stall& s) { return s.end < outcome.start; });
@@ -297,7 +170,7 @@ RunOutcome run(Engine& engine, const RunConfig& config, std::uint64_t seed, cons
 
   outcome.records = std::move(collector.records());
   outcome.events = dispatcher.events();
-  outcome.scheduler = d.scheduler;
+  outcome.scheduler = box.scheduler();
   report.seconds = to_seconds(played);
   for (const ProcessorSpec& p : config.processors) {
     if (p.device == "cpu") {

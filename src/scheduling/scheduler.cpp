@@ -19,7 +19,9 @@ namespace {
 
 static_assert(kMaxTasks <= 64, "ready queues are 64-bit masks");
 
-bool has_ranks(Policy policy) noexcept { return policy != Policy::edf && policy != Policy::fifo; }
+bool has_ranks(Policy policy) noexcept {
+  return policy != Policy::edf && policy != Policy::fifo && policy != Policy::custom;
+}
 
 void check_count(std::size_t count, int most, const char* what, std::size_t of = 0) {
   if (count < 1 || count > static_cast<std::size_t>(most)) {
@@ -34,6 +36,7 @@ void check(const SchedulerConfig& config) {
     check_count(static_cast<std::size_t>(std::max(config.processors[p].slots, 0)), kMaxSlots, "slots on processor {}",
                 p);
   }
+  if (config.policy == Policy::custom && !config.order.key) bad_input("a custom policy needs an order");
   for (std::size_t i = 0; i < config.tasks.size(); ++i) {
     const SchedulerTask& task = config.tasks[i];
     check_count(task.stage_processors.size(), kMaxStages, "stages in task {}", i);
@@ -75,6 +78,7 @@ std::string_view policy_name(Policy policy) noexcept {
     case Policy::utilisation_monotonic: return "utilisation_monotonic";
     case Policy::edf: return "edf";
     case Policy::fifo: return "fifo";
+    case Policy::custom: return "custom";
   }
   return "unknown";
 }
@@ -108,6 +112,7 @@ Scheduler::Scheduler(const SchedulerConfig& config) { reset(config); }
 void Scheduler::reset(const SchedulerConfig& config) {
   check(config);
   policy_ = config.policy;
+  order_ = config.order;
   line_ = 0;
   processors_.resize(config.processors.size());
   for (std::size_t p = 0; p < processors_.size(); ++p) {
@@ -149,6 +154,8 @@ void Scheduler::reset(const SchedulerConfig& config) {
 void Scheduler::take_key(TaskState& t, const Job& job, bool keeps_place) noexcept {
   if (policy_ == Policy::edf) t.key = (job.release + t.deadline).time_since_epoch().count();
   if (policy_ == Policy::fifo && !keeps_place) t.key = line_++;
+  if (policy_ == Policy::custom)
+    t.key = order_.key(order_.context, static_cast<int>(&t - tasks_.data()), job.release, job.release + t.deadline);
 }
 
 /// The task's next stage (the first of its oldest waiting job, when none has begun) enters the ready queue of its

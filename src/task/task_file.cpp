@@ -243,6 +243,9 @@ TaskSpec parse_task(const ConfigNode& node) {
   task.pre = node["pre"];
   task.post = node["post"];
   if (task.post.present() && task.post["kind"].present()) task.post_kind = task.post["kind"].text();
+  if (task.post_kind == "plugin")
+    task.post_kind = task.post["gives"].one_of(
+        {"classes", "detections", "score_map", "segmentation", "lines", "scalar", "ctc", "tensor"});
   task.accuracy = parse_accuracy(node["accuracy"]);
   task.scale = parse_scale(node["scale"]);
   return task;

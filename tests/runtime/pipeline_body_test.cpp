@@ -34,7 +34,8 @@ TEST_F(PipelineBodyTest, WarmsUpPicturesOfEverySizeBeforeTheyArePlayed) {
                 cv::Mat(size, size, CV_8UC3, cv::Scalar(1, 2, 3)));
   const TaskSpec spec = task("{source: images, path: .}", "{crop: [0, 0, 50, 50]}");
   const auto source = open_source(spec.data, 1);
-  PipelineBody body(engine, spec, load_request(spec, spec.model), *source, 512);
+  StreamFeed feed(spec.data, *source, 512);
+  PipelineBody body(engine, spec, load_request(spec, spec.model), feed);
   EXPECT_THAT(error_of([&] { body.warm_up(0); }),
               AllOf(HasSubstr("a picture of 40 x 40 pixels"), HasSubstr("f32 [1, 1, 2, 2]"),
                     HasSubstr("`crop` reaches beyond it")));
@@ -43,7 +44,8 @@ TEST_F(PipelineBodyTest, WarmsUpPicturesOfEverySizeBeforeTheyArePlayed) {
 TEST_F(PipelineBodyTest, GivesUpOnlyTheJobThatWasCancelled) {
   const TaskSpec spec = task("{source: synthetic, shape: [1, 1, 2, 2]}", "{}");
   const auto source = open_source(spec.data, 1);
-  PipelineBody body(engine, spec, load_request(spec, spec.model), *source, 8);
+  StreamFeed feed(spec.data, *source, 8);
+  PipelineBody body(engine, spec, load_request(spec, spec.model), feed);
   body.warm_up(2);
   body.cancel(3);  // may come before the job begins
   body.begin(3);
@@ -62,7 +64,8 @@ TEST_F(PipelineBodyTest, GivesUpOnlyTheJobThatWasCancelled) {
 TEST_F(PipelineBodyTest, HoldsABoundedNumberOfBytes) {
   const TaskSpec spec = task("{source: synthetic, shape: [2, 16777216]}", "{}");  // 128 MiB each
   const auto source = open_source(spec.data, 1);
-  PipelineBody body(engine, spec, load_request(spec, spec.model), *source, 512);
+  StreamFeed feed(spec.data, *source, 512);
+  PipelineBody body(engine, spec, load_request(spec, spec.model), feed);
   EXPECT_EQ(body.begin(1), 1);
   EXPECT_EQ(body.begin(2), 0);
 }
@@ -72,7 +75,8 @@ TEST_F(PipelineBodyTest, EverySegmentIsAStage) {
   const auto source = open_source(spec.data, 1);
   LoadRequest request = load_request(spec, spec.model);
   request.cuts = {4, 9};
-  PipelineBody body(engine, spec, request, *source, 8);
+  StreamFeed feed(spec.data, *source, 8);
+  PipelineBody body(engine, spec, request, feed);
   ASSERT_EQ(body.stages(), 5);
   for (int s = 0; s < 5; ++s) body.warm_up(s);
   body.begin(0);

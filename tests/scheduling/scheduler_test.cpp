@@ -182,6 +182,31 @@ TEST(Scheduler, FifoServesInTheOrderOfArrivalAndANewerFrameKeepsThePlace) {
   EXPECT_EQ(b.last.items()[1].job, 1U);
 }
 
+TEST(Scheduler, AnOrderOfTheUsersOwn) {
+  SchedulerConfig config = one_processor(3, true, Policy::custom);
+  std::int64_t worth[] = {5, 1, 3};
+  config.order = {
+      [](void* context, int task, Time, Time) noexcept { return static_cast<std::int64_t*>(context)[task]; }, worth};
+  Scheduler scheduler(config);
+  Decisions out;
+  const auto started = [&](int task) {
+    for (const Decision& d : out.items())
+      if (d.kind == Decision::Kind::start && d.task == task) return true;
+    return false;
+  };
+  scheduler.release(0, Time{}, Time{}, out);
+  EXPECT_TRUE(started(0));
+  out.clear();
+  scheduler.release(2, Time{}, Time{}, out);
+  EXPECT_TRUE(started(2)) << "a smaller key interrupts";
+  out.clear();
+  worth[1] = 4;
+  scheduler.release(1, Time{}, Time{}, out);
+  EXPECT_TRUE(out.items().empty()) << "keys are asked for as jobs come";
+  scheduler.complete(2, Time{1ms}, true, out);
+  EXPECT_TRUE(started(1)) << "before the one that was interrupted goes on";
+}
+
 TEST(Scheduler, SlotsRunSideBySideAndTheLeastUrgentGivesWay) {
   SchedulerConfig config = one_processor(4);
   config.processors[0].slots = 2;

@@ -1,4 +1,4 @@
-#include "runtime/live_score.h"
+#include "calibration/live_score.h"
 
 #include <algorithm>
 

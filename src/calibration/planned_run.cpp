@@ -1,4 +1,4 @@
-#include "runtime/run_config.h"
+#include "calibration/planned_run.h"
 
 #include "data/pipeline.h"
 

@@ -3,6 +3,7 @@
 
 #include "data/metric.h"
 #include "profiling/accuracy.h"
+#include "runtime/frame_feed.h"
 
 #include <rtmdl/task_file.h>
 
@@ -12,8 +13,6 @@
 
 namespace rtmdl {
 
-/// Frames of a stream that are held in memory and played in a loop.
-inline constexpr std::size_t kStreamFrames = 512;
 /// Of one task's references; later frames are played and not scored.
 inline constexpr std::size_t kReferenceBytes = 256u << 20;
 

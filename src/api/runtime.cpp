@@ -1,0 +1,386 @@
+#include <rtmdl/runtime.h>
+
+#include "api/submitted_feed.h"
+#include "base/priority_mutex.h"
+#include "base/semaphore.h"
+#include "base/thread_placement.h"
+#include "data/source.h"
+#include "runtime/compiled_plan.h"
+#include "runtime/deadline_timer.h"
+#include "runtime/deployment.h"
+#include "task/workspace.h"
+
+#include <rtmdl/error.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdio>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <pthread.h>
+#include <time.h>
+
+namespace rtmdl {
+namespace {
+
+constexpr Duration kPatience = std::chrono::seconds(10);  ///< for jobs in progress, before they are cancelled
+constexpr Duration kHeadStart = std::chrono::milliseconds(10);
+constexpr int kFifoResults = kFifoRelease - 1;  ///< above all tasks
+constexpr std::uint64_t kSamples = 1;           ///< seed of the frame to warm up with
+
+void sleep_to(Time when) noexcept {
+  const auto ns = when.time_since_epoch().count();
+  const timespec until{static_cast<time_t>(ns / 1'000'000'000), static_cast<long>(ns % 1'000'000'000)};
+  while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr) != 0) {
+  }
+}
+
+/// A task's own data as inputs, played in a loop.
+class OwnData {
+ public:
+  explicit OwnData(const TaskSpec& task)
+      : source_(open_source(task.data, kSamples)), feed_(task.data, *source_, kStreamFrames) {}
+
+  bool operator()(Input& input) {
+    const Frame& frame = feed_.frame(job_++);
+    if (frame.image.empty()) {
+      const TensorView t = frame.values();
+      input = Input::tensor(t.bytes.data(), t.type, t.shape);
+    } else {
+      input = Input::picture(frame.image.data, frame.image.cols, frame.image.rows, frame.image.channels(),
+                             frame.image.step[0]);
+      input.batch = frame.batch;
+    }
+    input.restart = frame.restart;
+    return true;
+  }
+
+ private:
+  std::unique_ptr<Source> source_;
+  StreamFeed feed_;
+  std::uint64_t job_ = 0;
+};
+
+JobEnd end_of(JobFate fate) noexcept {
+  switch (fate) {
+    case JobFate::completed: return JobEnd::completed;
+    case JobFate::failed: return JobEnd::failed;
+    case JobFate::dropped: break;
+  }
+  return JobEnd::dropped;
+}
+
+}  // namespace
+
+struct Runtime::Impl {
+  struct Task {
+    PriorityMutex lock;      // of what submit() needs
+    std::uint64_t next = 0;  // job
+    bool open = false;       // takes inputs
+    bool aborts = false;
+    SubmittedFeed* feed = nullptr;
+    std::atomic<std::int64_t> refused{0};
+    std::thread source;
+    std::atomic<bool> source_ends{false};
+  };
+
+  Impl(const std::filesystem::path& path, const RuntimeOptions& given)
+      : options(given), opened(MonotonicClock::now()), engine(make_onnxruntime_engine()) {
+    const std::filesystem::path folder =
+        options.workspace.empty() ? Workspace::default_folder(path) : options.workspace;
+    plan = load_compiled_plan(folder / kCompiledPlanFile, path);
+    plan.config.realtime = options.realtime;
+    if (options.order) {
+      plan.config.policy = Policy::custom;
+      plan.config.order = {&Impl::key_of, this};
+    }
+    for (const std::string& name : options.without) plan.config.tasks[index_of(name)].present = false;
+    Context context;
+    context.log = [this](LogLevel level, const std::string& text) {
+      if (level != LogLevel::warning) return;
+      if (options.on_message) options.on_message(text);
+      else std::fprintf(stderr, "rtmdl: %s\n", text.c_str());
+    };
+    tasks = std::vector<Task>(plan.config.tasks.size());
+    box = std::make_unique<Deployment>(
+        *engine, plan.config, [this](std::size_t i) { return open_feed(i); }, context, &published);
+    for (std::size_t i = 0; i < tasks.size(); ++i) {
+      tasks[i].open = plan.config.tasks[i].present;
+      tasks[i].aborts = box->scheduler().tasks[i].late == Late::abort;
+    }
+    const bool aborts = std::any_of(tasks.begin(), tasks.end(), [](const Task& t) { return t.aborts; });
+    if (aborts)
+      deadlines = std::make_unique<DeadlineTimer>(box->dispatcher(), tasks.size() * kMaxPending, box->releaser());
+    delivery = std::thread([this] { deliver_all(); });
+  }
+
+  ~Impl() { stop(); }
+
+  static std::int64_t key_of(void* context, int task, Time release, Time deadline) noexcept {
+    const auto& self = *static_cast<const Impl*>(context);
+    return self.options.order({task, release, deadline, self.spec_of(task).period});
+  }
+
+  std::unique_ptr<FrameFeed> open_feed(std::size_t i) {
+    const TaskSpec& spec = *plan.config.tasks[i].spec;
+    std::vector<Frame> samples;
+    samples.push_back(open_source(spec.data, kSamples)->read(Split::stream, 0));
+    auto feed = std::make_unique<SubmittedFeed>(std::move(samples));
+    tasks[i].feed = feed.get();
+    return feed;
+  }
+
+  [[nodiscard]] std::size_t index_of(std::string_view name) const {
+    std::vector<std::string> names;
+    for (std::size_t i = 0; i < plan.config.tasks.size(); ++i) {
+      names.push_back(plan.config.tasks[i].spec->name);
+      if (names.back() == name) return i;
+    }
+    bad_input(fmt::format("there is no task '{}': there are {}", name, fmt::join(names, ", ")));
+  }
+
+  [[nodiscard]] std::size_t checked(int task) const {
+    if (task < 0 || static_cast<std::size_t>(task) >= tasks.size())
+      bad_input(fmt::format("there is no task {}: there are {}", task, tasks.size()));
+    return static_cast<std::size_t>(task);
+  }
+
+  Submitted submit(int index, const Input& input, std::promise<JobOutput>* answer, Time stamp) noexcept {
+    if (index < 0 || static_cast<std::size_t>(index) >= tasks.size()) return Submitted::unknown_task;
+    Task& task = tasks[static_cast<std::size_t>(index)];
+    if (!SubmittedFeed::usable(input)) return Submitted::unusable;
+    std::uint64_t job = 0;
+    {
+      const std::lock_guard<PriorityMutex> guard(task.lock);
+      if (!task.open) return Submitted::stopped;
+      if (!task.feed->put(task.next, input, answer)) {
+        task.refused.fetch_add(1, std::memory_order_relaxed);
+        return Submitted::busy;
+      }
+      job = task.next++;
+      box->dispatcher().release(index, stamp);
+    }
+    if (task.aborts)
+      deadlines->watch(index, job, stamp + plan.config.tasks[static_cast<std::size_t>(index)].spec->deadline);
+    return Submitted::accepted;
+  }
+
+  void deliver_all() noexcept {
+    if (options.urgent_results && box->realtime()) place_current_thread({{}, kFifoResults});
+    while (true) {
+      published.wait();
+      while (JobRecord* record = box->dispatcher().records().front()) {
+        deliver(*record);
+        box->dispatcher().records().pop();
+      }
+      if (stopping.load(std::memory_order_acquire)) return;
+    }
+  }
+
+  void deliver(const JobRecord& record) noexcept {
+    const RunTask& planned = plan.config.tasks[record.task];
+    SubmittedFeed& feed = *tasks[record.task].feed;
+    Ring<Result>& results = box->dispatcher().results(record.task);
+    JobResult job;
+    job.task = record.task;
+    job.job = record.job;
+    job.tag = feed.tag(record.job);
+    job.end = end_of(record.fate);
+    job.late = record.late;
+    job.variant = planned.variant;
+    job.release = record.release;
+    job.finish = record.finish;
+    job.result = record.has_result ? results.front() : nullptr;
+    try {
+      if (options.on_result) options.on_result(job);
+    } catch (...) {
+      thrown.fetch_add(1, std::memory_order_relaxed);
+    }
+    try {
+      if (const auto answer = feed.take_answer(record.job))
+        answer->set_value({job.end, job.late, job.release, job.finish, job.result ? *job.result : Result{}});
+    } catch (...) {  // out of memory: its future breaks
+      thrown.fetch_add(1, std::memory_order_relaxed);
+    }
+    if (record.has_result) results.pop();
+    feed.release(record.job);
+  }
+
+  void attach(int index, std::function<bool(Input&)> next) {
+    Task& task = tasks[checked(index)];
+    const std::lock_guard<std::mutex> guard(control);
+    if (task.source.joinable()) bad_input(fmt::format("task '{}' has a source", spec_of(index).name));
+    task.source_ends = false;
+    task.source = std::thread([this, index, &task, next = std::move(next)] { play(index, task, next); });
+  }
+
+  /// Gets each input at normal priority, ahead of its release, and waits for that at the release thread's.
+  void play(int index, Task& task, const std::function<bool(Input&)>& next) noexcept {
+    const TaskSpec& spec = spec_of(index);
+    const auto urgent = [&](bool on) {
+      sched_param param{};
+      param.sched_priority = on ? kFifoRelease : 0;
+      if (box->realtime()) pthread_setschedparam(pthread_self(), on ? SCHED_FIFO : SCHED_OTHER, &param);
+    };
+    Time release = MonotonicClock::now() + kHeadStart;
+    while (!task.source_ends) {
+      Input input;
+      try {
+        if (!next(input)) return;
+      } catch (...) {
+        thrown.fetch_add(1, std::memory_order_relaxed);
+        return;
+      }
+      // A source that is a period behind has missed its turn: the grid stays where it is.
+      const Duration behind = MonotonicClock::now() - release;
+      if (behind > spec.period) release += behind / spec.period * spec.period;
+      urgent(true);
+      while (!task.source_ends && MonotonicClock::now() < release)
+        sleep_to(std::min(release, MonotonicClock::now() + Duration(std::chrono::milliseconds(100))));
+      if (!task.source_ends) submit(index, input, nullptr, release);
+      urgent(false);
+      release += spec.period;
+    }
+  }
+
+  void end_source(Task& task) noexcept {
+    task.source_ends = true;
+    if (task.source.joinable()) task.source.join();
+  }
+
+  void close(Task& task) noexcept {
+    const std::lock_guard<PriorityMutex> guard(task.lock);
+    task.open = false;
+  }
+
+  void stop() noexcept {
+    const std::lock_guard<std::mutex> guard(control);
+    if (!delivery.joinable()) return;
+    for (Task& task : tasks) end_source(task);
+    for (Task& task : tasks) close(task);
+    box->dispatcher().drop_waiting();
+    finish_jobs(box->dispatcher(), kPatience);
+    stopping.store(true, std::memory_order_release);
+    published.post();
+    delivery.join();
+    deadlines.reset();
+  }
+
+  [[nodiscard]] const TaskSpec& spec_of(int task) const {
+    return *plan.config.tasks[static_cast<std::size_t>(task)].spec;
+  }
+
+  RuntimeOptions options;
+  Time opened;
+  std::unique_ptr<Engine> engine;
+  CompiledPlan plan;
+  Semaphore published;
+  std::vector<Task> tasks;
+  std::unique_ptr<Deployment> box;
+  std::unique_ptr<DeadlineTimer> deadlines;
+  std::thread delivery;
+  std::atomic<bool> stopping{false};
+  std::atomic<std::int64_t> thrown{0};
+  std::mutex control;  // of what adds, removes and ends
+};
+
+Runtime::Runtime(const std::filesystem::path& tasks, const RuntimeOptions& options)
+    : impl_(std::make_unique<Impl>(tasks, options)) {}
+Runtime::~Runtime() = default;
+Runtime::Runtime(Runtime&&) noexcept = default;
+Runtime& Runtime::operator=(Runtime&&) noexcept = default;
+
+int Runtime::tasks() const noexcept { return static_cast<int>(impl_->tasks.size()); }
+
+TaskInfo Runtime::task(int index) const {
+  const RunTask& t = impl_->plan.config.tasks[impl_->checked(index)];
+  return {t.spec->name, t.variant,      impl_->plan.config.processors[static_cast<std::size_t>(t.processor)].name,
+          t.priority,   t.spec->period, t.spec->deadline};
+}
+
+int Runtime::find(std::string_view name) const { return static_cast<int>(impl_->index_of(name)); }
+
+Submitted Runtime::submit(int task, const Input& input, Time stamp) noexcept {
+  return impl_->submit(task, input, nullptr, stamp);
+}
+
+std::future<JobOutput> Runtime::request(int task, const Input& input, Time stamp) {
+  auto answer = std::make_unique<std::promise<JobOutput>>();
+  std::future<JobOutput> future = answer->get_future();
+  const Submitted submitted = impl_->submit(task, input, answer.get(), stamp);
+  if (submitted != Submitted::accepted) bad_input(fmt::format("the input was not accepted: {}", reason_of(submitted)));
+  static_cast<void>(answer.release());  // the job's place owns it
+  return future;
+}
+
+void Runtime::attach(int task, std::function<bool(Input&)> next) { impl_->attach(task, std::move(next)); }
+
+void Runtime::attach(int task) {
+  const TaskSpec& spec = *impl_->plan.config.tasks[impl_->checked(task)].spec;
+  impl_->attach(task, [data = std::make_shared<OwnData>(spec)](Input& input) { return (*data)(input); });
+}
+
+void Runtime::detach(int task) {
+  const std::lock_guard<std::mutex> guard(impl_->control);
+  impl_->end_source(impl_->tasks[impl_->checked(task)]);
+}
+
+void Runtime::remove(int task) {
+  const std::size_t t = impl_->checked(task);
+  const std::lock_guard<std::mutex> guard(impl_->control);
+  if (impl_->stopping || !impl_->box->loaded(t)) return;
+  impl_->end_source(impl_->tasks[t]);
+  impl_->close(impl_->tasks[t]);
+  impl_->box->unload(t, kPatience);
+}
+
+void Runtime::add(int task) {
+  const std::size_t t = impl_->checked(task);
+  const std::lock_guard<std::mutex> guard(impl_->control);
+  if (impl_->stopping || impl_->box->loaded(t)) return;
+  impl_->box->load(t);
+  const std::lock_guard<PriorityMutex> opening(impl_->tasks[t].lock);
+  impl_->tasks[t].open = true;
+}
+
+Statistics Runtime::statistics() const {
+  Statistics s;
+  s.up = MonotonicClock::now() - impl_->opened;
+  for (std::size_t i = 0; i < impl_->tasks.size(); ++i) {
+    const JobCounts c = impl_->box->dispatcher().counts(static_cast<int>(i));
+    const RunTask& task = impl_->plan.config.tasks[i];
+    TaskStatistics t;
+    t.name = task.spec->name;
+    t.variant = task.variant;
+    t.released = c.released;
+    t.completed = c.completed;
+    t.late = c.late;
+    t.dropped = c.dropped;
+    t.failed = c.failed;
+    t.pending = c.released - c.completed - c.dropped - c.failed;
+    t.refused = impl_->tasks[i].refused.load(std::memory_order_relaxed);
+    s.tasks.push_back(std::move(t));
+  }
+  s.thrown = impl_->thrown.load(std::memory_order_relaxed);
+  return s;
+}
+
+void Runtime::stop() noexcept { impl_->stop(); }
+
+std::string_view reason_of(Submitted submitted) noexcept {
+  switch (submitted) {
+    case Submitted::accepted: return "accepted";
+    case Submitted::busy: return "too many inputs of the task are not over yet";
+    case Submitted::stopped: return "the task does not run";
+    case Submitted::unusable: return "neither a picture nor a tensor of a size that can be";
+    case Submitted::unknown_task: return "there is no such task";
+  }
+  return "?";
+}
+
+}  // namespace rtmdl

@@ -1,0 +1,164 @@
+#include "runtime/compiled_plan.h"
+
+#include "base/atomic_file.h"
+#include "base/excerpt.h"
+#include "base/hash.h"
+#include "data/pipeline.h"
+
+#include <rtmdl/error.h>
+
+#include <cstdint>
+#include <limits>
+#include <set>
+#include <string>
+#include <string_view>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+namespace rtmdl {
+namespace {
+
+using Json = nlohmann::ordered_json;
+namespace fs = std::filesystem;
+
+constexpr int kFormat = 1;
+
+/// Of the workspace if it is in there, else where it is.
+std::string portable(const fs::path& model, const fs::path& folder) {
+  const fs::path relative = fs::weakly_canonical(model).lexically_relative(fs::weakly_canonical(folder));
+  const bool inside = !relative.empty() && *relative.begin() != "..";
+  return inside ? relative.string() : fs::absolute(model).string();
+}
+
+Json task_json(const RunTask& task, const RunConfig& config, const fs::path& folder) {
+  Json j;
+  j["name"] = task.spec->name;
+  j["variant"] = task.variant;
+  j["model"] = portable(task.request.model, folder);
+  j["model_sha256"] = sha256_of_file(task.request.model);
+  j["shapes"] = Json::object();
+  for (const auto& [input, shape] : task.request.shapes) j["shapes"][input] = shape;
+  j["cuts"] = task.request.cuts;
+  j["processor"] = config.processors[static_cast<std::size_t>(task.processor)].name;
+  j["threads"] = task.threads;
+  j["slots"] = task.slots;
+  j["priority"] = task.priority;
+  j["utilisation"] = task.utilisation;
+  j["period_ns"] = task.spec->period.count();
+  j["deadline_ns"] = task.spec->deadline.count();
+  j["jitter_ns"] = task.spec->jitter.count();
+  j["offset_ns"] = task.spec->offset.count();
+  j["stage_times_ns"] = Json::array();
+  for (const StageTime& t : task.stage_times) j["stage_times_ns"].push_back({t.alone.count(), t.beside.count()});
+  return j;
+}
+
+std::int64_t whole(const Json& value, std::int64_t least, std::int64_t most, std::string_view what) {
+  if (!value.is_number_integer() || (value.is_number_unsigned() && value.get<std::uint64_t>() > INT64_MAX) ||
+      value.get<std::int64_t>() < least || value.get<std::int64_t>() > most)
+    bad_input(fmt::format("its {} is not a whole number from {} to {}", what, least, most));
+  return value.get<std::int64_t>();
+}
+
+int small(const Json& j, const char* key, int least, int most) {
+  return static_cast<int>(whole(j.at(key), least, most, key));
+}
+
+Duration time_of(const Json& j, const char* key, Duration least) {
+  return Duration(whole(j.at(key), least.count(), std::numeric_limits<std::int64_t>::max() / 4, key));
+}
+
+/// The bytes that were planned with: another model under the same name is another plan.
+fs::path model_of(const Json& j, const fs::path& folder, const std::string& task) {
+  const fs::path model = folder / j.at("model").get<std::string>();
+  std::error_code ec;
+  if (!fs::exists(model, ec)) bad_input(fmt::format("the model of task '{}' is gone: {}", task, model.string()));
+  if (sha256_of_file(model) != j.at("model_sha256").get<std::string>())
+    bad_input(fmt::format("the model of task '{}' is another one now: {}", task, model.string()));
+  return model;
+}
+
+RunTask task_from(const Json& j, TaskSpec& spec, const RunConfig& config, const fs::path& folder) {
+  if (j.at("name") != spec.name) bad_input(fmt::format("it is of other tasks than '{}'", spec.name));
+  spec.period = time_of(j, "period_ns", Duration(1));
+  spec.deadline = time_of(j, "deadline_ns", Duration(1));
+  spec.jitter = time_of(j, "jitter_ns", Duration(0));
+  spec.offset = time_of(j, "offset_ns", Duration(0));
+  RunTask task;
+  task.spec = &spec;
+  task.variant = j.at("variant");
+  std::map<std::string, std::vector<std::int64_t>> shapes;
+  for (const auto& [input, shape] : j.at("shapes").items()) shapes[input] = shape.get<std::vector<std::int64_t>>();
+  task.request = load_request(spec, model_of(j, folder, spec.name), shapes);
+  task.request.cuts = j.at("cuts").get<std::vector<int>>();
+  if (task.request.cuts.size() >= kMaxSegments) bad_input(fmt::format("task '{}' has too many segments", spec.name));
+  const std::string processor = j.at("processor");
+  task.processor = -1;
+  for (std::size_t p = 0; p < config.processors.size(); ++p)
+    if (config.processors[p].name == processor) task.processor = static_cast<int>(p);
+  if (task.processor < 0) bad_input(fmt::format("it names the processor '{}', which is not there", excerpt(processor)));
+  task.threads = small(j, "threads", 1, 1024);
+  task.slots = small(j, "slots", 1, config.processors[static_cast<std::size_t>(task.processor)].slots);
+  task.priority = small(j, "priority", 1, kMaxTasks);
+  task.utilisation = j.at("utilisation");
+  for (const Json& t : j.at("stage_times_ns"))
+    task.stage_times.push_back({Duration(whole(t.at(0), 0, INT64_MAX / 4, "stage time")),
+                                Duration(whole(t.at(1), 0, INT64_MAX / 4, "stage time"))});
+  if (!task.stage_times.empty() && task.stage_times.size() != task.request.cuts.size() + 3)
+    bad_input(fmt::format("task '{}' has times of {} stages, not of {}", spec.name, task.stage_times.size(),
+                          task.request.cuts.size() + 3));
+  return task;
+}
+
+RunConfig config_from(const Json& j, TaskFile& file, const fs::path& folder) {
+  RunConfig config;
+  config.name = "rtmdl";
+  config.processors = file.processors;
+  config.host_processor = file.host_processor();
+  const Json& tasks = j.at("tasks");
+  if (!tasks.is_array() || tasks.size() != file.tasks.size())
+    bad_input(fmt::format("it does not have the {} tasks of the task file", file.tasks.size()));
+  std::set<int> priorities;
+  for (std::size_t t = 0; t < tasks.size(); ++t) {
+    config.tasks.push_back(task_from(tasks[t], file.tasks[t], config, folder));
+    if (!priorities.insert(config.tasks.back().priority).second) bad_input("two of its tasks have the same priority");
+  }
+  return config;
+}
+
+}  // namespace
+
+void save_compiled_plan(const fs::path& path, const TaskFile& file, const RunConfig& config) {
+  Json j;
+  j["compiled_plan"] = kFormat;
+  j["task_file_sha256"] = sha256_of_file(file.path);
+  j["tasks"] = Json::array();
+  for (const RunTask& task : config.tasks) j["tasks"].push_back(task_json(task, config, path.parent_path()));
+  const std::string text = j.dump(2) + "\n";
+  std::error_code ec;
+  if (fs::exists(path, ec) && read_file(path) == text) return;
+  write_file_atomically(path, text);
+}
+
+CompiledPlan load_compiled_plan(const fs::path& path, const fs::path& tasks) {
+  CompiledPlan plan;
+  plan.file = std::make_unique<TaskFile>(TaskFile::load(tasks));
+  const std::string again = fmt::format("run `rtmdl plan {}`", tasks.string());
+  std::error_code ec;
+  if (!fs::exists(path, ec)) bad_input(fmt::format("{}: there is no plan yet: {}", path.string(), again));
+  try {
+    const Json j = Json::parse(read_file(path));
+    if (j.at("compiled_plan") != kFormat) bad_input("it was written by another version of rtmdl");
+    if (j.at("task_file_sha256") != sha256_of_file(tasks)) bad_input("the task file has changed since");
+    plan.config = config_from(j, *plan.file, path.parent_path());
+  } catch (const nlohmann::json::exception&) {
+    bad_input(fmt::format("{}: not a compiled plan: {}", path.string(), again));
+  } catch (const Error& e) {
+    if (e.code() != ErrorCode::bad_input) throw;
+    bad_input(fmt::format("{}: {}: {}", path.string(), e.what(), again));
+  }
+  return plan;
+}
+
+}  // namespace rtmdl

@@ -1,0 +1,186 @@
+#include "runtime/deployment.h"
+
+#include "base/thread_placement.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <thread>
+#include <utility>
+
+#include <opencv2/core/utility.hpp>
+
+#include <fmt/format.h>
+
+#include <sys/mman.h>
+
+namespace rtmdl {
+namespace {
+
+constexpr std::size_t kResultBytes = 32'000'000;  ///< of results of one task that wait to be scored
+constexpr std::size_t kMostResults = 2048, kLeastResults = 32;
+
+static_assert(kRecordedStages >= kMaxSegments + 2, "a record has room for pre, every segment and post");
+
+/// The scheduler's view of a run. With system_defaults each task has a processor of its own, so that the core decides
+/// nothing: the operating system does.
+DispatcherConfig dispatcher_config(const RunConfig& config, bool realtime) {
+  DispatcherConfig d;
+  d.realtime = realtime && !config.system_defaults;
+  d.scheduler.policy = config.system_defaults ? Policy::fifo : config.policy;
+  d.scheduler.order = config.order;
+  d.event_capacity = config.log_events ? 4'000'000 : 0;
+  if (!config.system_defaults)
+    for (const ProcessorSpec& p : config.processors) {
+      d.scheduler.processors.push_back({p.preemptive && d.realtime, p.slots});
+      d.processors.push_back({p.cores});
+    }
+  for (std::size_t i = 0; i < config.tasks.size(); ++i) {
+    const RunTask& task = config.tasks[i];
+    SchedulerTask t;
+    t.period = task.spec->period;
+    t.deadline = task.spec->deadline;
+    t.priority = task.priority;
+    t.utilisation = task.utilisation;
+    t.queue = task.spec->queue;
+    if (!config.system_defaults) t.late = task.spec->late;
+    const std::size_t segments = task.request.cuts.size() + 1;
+    if (config.system_defaults) {
+      d.scheduler.processors.push_back({false, 1});
+      d.processors.push_back({});
+      t.stage_processors.assign(segments + 2, static_cast<int>(i));
+    } else {
+      t.stage_processors.assign(segments + 2, task.processor);
+      t.stage_processors.front() = t.stage_processors.back() = config.host_processor;
+      t.stage_slots.assign(segments + 2, task.slots);
+      t.stage_slots.front() = t.stage_slots.back() = 1;
+      t.stage_times = task.stage_times;
+    }
+    d.scheduler.tasks.push_back(t);
+  }
+  return d;
+}
+
+LoadRequest placed_request(const RunConfig& config, const DispatcherConfig& d, const RunTask& task, std::size_t index) {
+  LoadRequest request = task.request;
+  if (config.system_defaults) {
+    request.defaults = true;
+    return request;
+  }
+  const ProcessorSpec& p = config.processors[static_cast<std::size_t>(task.processor)];
+  request.device = p.device;
+  request.provider_options = p.options;
+  request.threads = task.threads;
+  request.pool.cores = p.cores;
+  if (d.realtime) {
+    const std::vector<int> priorities = assign_priorities(d.scheduler.policy, d.scheduler.tasks);
+    request.pool.fifo_priority = kFifoBase + static_cast<int>(config.tasks.size()) - priorities[index];
+  }
+  return request;
+}
+
+std::string throttling_note() {
+  const double share = realtime_share();
+  if (share >= 1) return {};
+  return fmt::format(
+      "the kernel stops real-time threads after {} ms of every second (sched_rt_runtime_us): at saturation this shows "
+      "as machine stalls",
+      std::llround(1000 * share));
+}
+
+}  // namespace
+
+MemoryLock::MemoryLock(bool wanted) noexcept : held_(wanted && mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) == 0) {}
+
+MemoryLock::~MemoryLock() {
+  if (held_) munlockall();
+}
+
+Deployment::Deployment(Engine& engine, const RunConfig& config, const OpenFeed& open_feed, const Context& context,
+                       Semaphore* published)
+    : engine_(engine),
+      config_(config),
+      realtime_(config.realtime && realtime_permitted()),
+      dispatching_(dispatcher_config(config, realtime_)) {
+  const auto say = [&](std::string note) {
+    context.warn(note);
+    notes_.push_back(std::move(note));
+  };
+  if (config.realtime && !realtime_)
+    say("SCHED_FIFO is not permitted: running cooperatively, preempting only between stages. Run as root, or give the "
+        "binary CAP_SYS_NICE (setcap cap_sys_nice,cap_ipc_lock+ep)");
+  if (realtime_)
+    if (std::string note = throttling_note(); !note.empty()) {
+      context.debug(note);
+      notes_.push_back(std::move(note));
+    }
+
+  cv::setNumThreads(config.system_defaults ? -1 : 1);
+  std::vector<JobBody*> bodies;
+  for (std::size_t i = 0; i < config.tasks.size(); ++i) {
+    feeds_.push_back(open_feed(i));
+    bodies_.push_back(config.tasks[i].present ? open(i) : nullptr);
+    bodies.push_back(bodies_.back().get());
+    dispatching_.result_capacity.push_back(kLeastResults);
+    if (bodies_.back()) {
+      Result sample;
+      bodies_.back()->prepare(sample);
+      dispatching_.result_capacity.back() = std::clamp(kResultBytes / bytes_of(sample), kLeastResults, kMostResults);
+    }
+    context.report(fmt::format("loading {}", config.tasks[i].spec->name),
+                   static_cast<double>(i + 1) / static_cast<double>(config.tasks.size()));
+  }
+  for (std::size_t p = 0; p < dispatching_.processors.size(); ++p)
+    processor_names_.push_back(config.system_defaults ? config.tasks[p].spec->name : config.processors[p].name);
+
+  memory_ = std::make_unique<MemoryLock>(realtime_);
+  if (realtime_ && !memory_->held())
+    say("memory could not be locked (mlockall): page faults may cost time. Raise RLIMIT_MEMLOCK or give CAP_IPC_LOCK");
+  dispatching_.published = published;
+  dispatcher_ = std::make_unique<Dispatcher>(dispatching_, std::move(bodies));
+  for (std::size_t i = 0; i < bodies_.size(); ++i)
+    if (bodies_[i])
+      for (Result& place : dispatcher_->results(static_cast<int>(i)).places()) bodies_[i]->prepare(place);
+}
+
+std::unique_ptr<PipelineBody> Deployment::open(std::size_t task) {
+  const RunTask& t = config_.tasks[task];
+  return std::make_unique<PipelineBody>(engine_, *t.spec, placed_request(config_, dispatching_, t, task),
+                                        *feeds_[task]);
+}
+
+void Deployment::load(std::size_t task) {
+  auto body = open(task);
+  dispatcher_->attach(static_cast<int>(task), *body);
+  bodies_[task] = std::move(body);
+}
+
+void Deployment::unload(std::size_t task, Duration patience) {
+  dispatcher_->detach(static_cast<int>(task), patience);
+  bodies_[task].reset();
+}
+
+Deployment::~Deployment() = default;
+
+std::string Deployment::preemption() const {
+  return config_.system_defaults ? "none" : realtime_ ? "kernel" : "cooperative";
+}
+
+ThreadPlacement Deployment::releaser() const {
+  return {config_.system_defaults ? std::vector<int>{}
+                                  : config_.processors[static_cast<std::size_t>(config_.host_processor)].cores,
+          realtime_ ? kFifoRelease : 0};
+}
+
+bool finish_jobs(Dispatcher& dispatcher, Duration patience) {
+  constexpr auto kLook = std::chrono::milliseconds(2);
+  const Time end = MonotonicClock::now() + patience;
+  while (dispatcher.pending() > 0 && MonotonicClock::now() < end) std::this_thread::sleep_for(kLook);
+  if (dispatcher.pending() == 0) return false;
+  dispatcher.drop_waiting();
+  dispatcher.cancel();
+  while (dispatcher.pending() > 0) std::this_thread::sleep_for(kLook);
+  return true;
+}
+
+}  // namespace rtmdl

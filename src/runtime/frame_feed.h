@@ -1,0 +1,39 @@
+#pragma once
+/// Where the jobs of a task get their inputs from.
+
+#include "data/frame.h"
+#include "data/source.h"
+#include "task/config_node.h"
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace rtmdl {
+
+class FrameFeed {
+ public:
+  virtual ~FrameFeed() = default;
+  /// Of a job that begins; stays as it is until the job is over. No allocation, no I/O.
+  [[nodiscard]] virtual const Frame& frame(std::uint64_t job) noexcept = 0;
+  /// To warm up with: one of each size that will come, if that is known. Not empty.
+  [[nodiscard]] virtual std::span<const Frame> samples() const noexcept = 0;
+};
+
+/// Frames of a stream that are held in memory and played in a loop.
+inline constexpr std::size_t kStreamFrames = 512;
+
+/// A source's stream, decoded up front (at most `frame_limit` frames, 256 MB), played in a loop.
+class StreamFeed final : public FrameFeed {
+ public:
+  /// `where` is the task's `data`, for the error of a source without frames. Throws Error.
+  StreamFeed(const ConfigNode& where, Source& source, std::size_t frame_limit);
+
+  const Frame& frame(std::uint64_t job) noexcept override { return frames_[job % frames_.size()]; }
+  std::span<const Frame> samples() const noexcept override { return frames_; }
+
+ private:
+  std::vector<Frame> frames_;
+};
+
+}  // namespace rtmdl

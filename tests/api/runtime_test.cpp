@@ -1,0 +1,304 @@
+#include <rtmdl/runtime.h>
+
+#include "api/planned_folder.h"
+#include "engine/engine.h"
+
+#include <rtmdl/error.h>
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <map>
+#include <mutex>
+#include <stdexcept>
+#include <thread>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace rtmdl {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr std::array<std::int64_t, 4> kShape{1, 1, 28, 28};
+
+std::shared_ptr<std::vector<float>> picture(int seed) {
+  auto values = std::make_shared<std::vector<float>>(28 * 28);
+  for (std::size_t i = 0; i < values->size(); ++i)
+    (*values)[i] = static_cast<float>((i * 7 + static_cast<std::size_t>(seed) * 131) % 97) / 97;
+  return values;
+}
+
+Input input_of(const std::shared_ptr<std::vector<float>>& values) {
+  return Input::tensor(values->data(), ElementType::f32, kShape, values);
+}
+
+/// Kept as they come, from the delivering thread.
+class Results {
+ public:
+  struct Kept {
+    JobResult job;
+    std::string variant;
+    Result result;
+  };
+  void operator()(const JobResult& job) {
+    const std::lock_guard<std::mutex> guard(lock_);
+    kept_.push_back({job, std::string(job.variant), job.result ? *job.result : Result{}});
+  }
+  [[nodiscard]] std::vector<Kept> all() const {
+    const std::lock_guard<std::mutex> guard(lock_);
+    return kept_;
+  }
+  /// Gives up after a while that no machine takes.
+  bool wait_for(std::size_t count) const {
+    for (int i = 0; i < 10'000 && all().size() < count; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    return all().size() >= count;
+  }
+
+ private:
+  mutable std::mutex lock_;
+  std::vector<Kept> kept_;
+};
+
+struct ApiTest : testing::Test {
+  RuntimeOptions options() {
+    RuntimeOptions o;
+    o.on_result = [this](const JobResult& job) { results(job); };
+    o.on_message = [](const std::string&) {};
+    return o;
+  }
+  /// What the same model says outside of any runtime.
+  static Result expected(const PlannedFolder& folder, const std::vector<float>& values) {
+    const TaskFile file = TaskFile::load(folder.tasks());
+    const auto engine = make_onnxruntime_engine();
+    Pipeline pipeline(*engine, file.tasks[0], load_request(file.tasks[0], file.tasks[0].model));
+    Frame frame;
+    frame.tensor = Tensor(ElementType::f32, {kShape.begin(), kShape.end()});
+    std::copy(values.begin(), values.end(), frame.tensor.as<float>().begin());
+    Result result;
+    pipeline.run(frame, result);
+    return result;
+  }
+  Results results;
+};
+
+TEST_F(ApiTest, GivesWhatTheModelSaysOfWhatWasSubmitted) {
+  const PlannedFolder folder;
+  Runtime box(folder.tasks(), options());
+  ASSERT_EQ(box.tasks(), 1);
+  EXPECT_EQ(box.find("t0"), 0);
+  EXPECT_EQ(box.task(0).variant, "source");
+  EXPECT_EQ(box.task(0).period, std::chrono::milliseconds(20));
+  for (int i = 0; i < 5; ++i) {
+    Input in = input_of(picture(i));
+    in.tag = 100 + i;
+    ASSERT_EQ(box.submit(0, in), Submitted::accepted);
+    ASSERT_TRUE(results.wait_for(static_cast<std::size_t>(i) + 1));
+  }
+  const auto all = results.all();
+  for (int i = 0; i < 5; ++i) {
+    const auto& r = all[static_cast<std::size_t>(i)];
+    EXPECT_EQ(r.job.end, JobEnd::completed);
+    EXPECT_EQ(r.job.tag, 100 + i);
+    EXPECT_EQ(r.job.job, static_cast<std::uint64_t>(i));
+    EXPECT_EQ(r.variant, "source");
+    EXPECT_GT(r.job.finish, r.job.release);
+    const Result want = expected(folder, *picture(i));
+    EXPECT_EQ(r.result.classes, want.classes) << i;
+    EXPECT_EQ(r.result.scores, want.scores) << i;
+  }
+}
+
+TEST_F(ApiTest, HoldsAnInputUntilItsJobIsOverAndNoLonger) {
+  const PlannedFolder folder;
+  Runtime box(folder.tasks(), options());
+  std::weak_ptr<std::vector<float>> seen;
+  {
+    const auto values = picture(1);
+    seen = values;
+    ASSERT_EQ(box.submit(0, input_of(values)), Submitted::accepted);
+  }
+  ASSERT_TRUE(results.wait_for(1));
+  for (int i = 0; i < 5000 && !seen.expired(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  EXPECT_TRUE(seen.expired());
+}
+
+TEST_F(ApiTest, EveryAcceptedInputHasOneResultWhateverComesAtOnce) {
+  const PlannedFolder folder(2);
+  std::map<Submitted, int> answers[2];
+  {
+    Runtime box(folder.tasks(), options());
+    std::vector<std::thread> threads;
+    std::mutex lock;
+    for (int t = 0; t < 4; ++t)
+      threads.emplace_back([&, t] {
+        const auto values = picture(t);
+        for (int i = 0; i < 200; ++i) {
+          const Submitted s = box.submit(t % 2, input_of(values));
+          const std::lock_guard<std::mutex> guard(lock);
+          ++answers[t % 2][s];
+        }
+      });
+    for (std::thread& t : threads) t.join();
+    box.stop();
+    const Statistics s = box.statistics();
+    for (std::size_t t = 0; t < 2; ++t) {
+      EXPECT_EQ(s.tasks[t].released, answers[t][Submitted::accepted]);
+      EXPECT_EQ(s.tasks[t].refused, answers[t][Submitted::busy]);
+      EXPECT_EQ(s.tasks[t].pending, 0);
+      EXPECT_EQ(s.tasks[t].released, s.tasks[t].completed + s.tasks[t].dropped + s.tasks[t].failed);
+      EXPECT_EQ(s.tasks[t].failed, 0);
+    }
+    EXPECT_EQ(box.submit(0, input_of(picture(0))), Submitted::stopped);
+  }
+  std::map<int, std::vector<std::uint64_t>> jobs;
+  for (const auto& r : results.all()) jobs[r.job.task].push_back(r.job.job);
+  for (int t = 0; t < 2; ++t) {
+    std::sort(jobs[t].begin(), jobs[t].end());
+    ASSERT_EQ(jobs[t].size(), static_cast<std::size_t>(answers[t][Submitted::accepted]));
+    for (std::size_t i = 0; i < jobs[t].size(); ++i) EXPECT_EQ(jobs[t][i], i) << "each once";
+  }
+}
+
+TEST_F(ApiTest, AnswersARequest) {
+  const PlannedFolder folder;
+  Runtime box(folder.tasks(), options());
+  const auto values = picture(3);
+  const JobOutput out = box.request(0, input_of(values)).get();
+  EXPECT_EQ(out.end, JobEnd::completed);
+  EXPECT_EQ(out.result.classes, expected(folder, *values).classes);
+  box.stop();
+  EXPECT_THAT(error_of([&] { static_cast<void>(box.request(0, input_of(values))); }), HasSubstr("does not run"));
+}
+
+TEST_F(ApiTest, RefusesWhatCannotBeAnInput) {
+  const PlannedFolder folder;
+  Runtime box(folder.tasks(), options());
+  const std::array<std::uint8_t, 12> pixels{};
+  EXPECT_EQ(box.submit(0, Input{}), Submitted::unusable);
+  EXPECT_EQ(box.submit(1, input_of(picture(0))), Submitted::unknown_task);
+  EXPECT_EQ(box.submit(-1, input_of(picture(0))), Submitted::unknown_task);
+  EXPECT_EQ(box.submit(0, Input::picture(pixels.data(), 2, 2, 2)), Submitted::unusable);
+  EXPECT_EQ(box.submit(0, Input::picture(pixels.data(), 0, 2)), Submitted::unusable);
+  EXPECT_EQ(box.submit(0, Input::picture(pixels.data(), 2, 2, 3, 5)), Submitted::unusable) << "rows overlap";
+  const std::array<std::int64_t, 2> negative{-1, 4}, huge{std::int64_t{1} << 40, std::int64_t{1} << 40};
+  EXPECT_EQ(box.submit(0, Input::tensor(pixels.data(), ElementType::u8, negative)), Submitted::unusable);
+  EXPECT_EQ(box.submit(0, Input::tensor(pixels.data(), ElementType::u8, huge)), Submitted::unusable);
+  const std::array<std::int64_t, 9> nine{1, 1, 1, 1, 1, 1, 1, 1, 1};
+  EXPECT_EQ(box.submit(0, Input::tensor(pixels.data(), ElementType::u8, nine)), Submitted::unusable);
+  EXPECT_EQ(box.statistics().tasks[0].released, 0);
+}
+
+TEST_F(ApiTest, AnInputThatDoesNotFitTheModelFailsItsJob) {
+  const PlannedFolder folder;
+  Runtime box(folder.tasks(), options());
+  const std::array<std::int64_t, 2> shape{2, 2};
+  const std::array<float, 4> values{};
+  EXPECT_EQ(box.request(0, Input::tensor(values.data(), ElementType::f32, shape)).get().end, JobEnd::failed);
+  EXPECT_EQ(box.request(0, input_of(picture(0))).get().end, JobEnd::completed) << "and only that";
+}
+
+TEST_F(ApiTest, PlaysATasksOwnDataInItsPeriod) {
+  const PlannedFolder folder;
+  Runtime box(folder.tasks(), options());
+  box.attach(0);
+  EXPECT_THAT(error_of([&] { box.attach(0); }), HasSubstr("has a source"));
+  ASSERT_TRUE(results.wait_for(5));
+  box.detach(0);
+  box.stop();
+  const auto all = results.all();
+  for (std::size_t i = 1; i < all.size(); ++i) {
+    const Duration apart = all[i].job.release - all[i - 1].job.release;
+    EXPECT_EQ(apart % std::chrono::milliseconds(20), Duration::zero()) << "on a grid";
+    EXPECT_GT(apart, Duration::zero());
+  }
+}
+
+TEST_F(ApiTest, ASourceEndsWhereItSaysSo) {
+  const PlannedFolder folder;
+  Runtime box(folder.tasks(), options());
+  int given = 0;
+  box.attach(0, [&](Input& in) {
+    in = input_of(picture(given));
+    in.tag = given;
+    return given++ < 3;
+  });
+  ASSERT_TRUE(results.wait_for(3));
+  box.detach(0);
+  box.stop();
+  ASSERT_EQ(results.all().size(), 3u);
+  EXPECT_EQ(results.all()[2].job.tag, 2);
+}
+
+TEST_F(ApiTest, TasksLeaveAndJoinWhileOthersRun) {
+  const PlannedFolder folder(2);
+  RuntimeOptions o = options();
+  o.without = {"t1"};
+  Runtime box(folder.tasks(), o);
+  EXPECT_EQ(box.submit(1, input_of(picture(0))), Submitted::stopped);
+  box.attach(0);
+  const auto of = [&](int task) {
+    std::size_t n = 0;
+    for (const auto& r : results.all()) n += r.job.task == task;
+    return n;
+  };
+  for (int round = 0; round < 3; ++round) {
+    box.add(1);
+    box.add(1);  // it is there
+    const std::size_t before = of(0);
+    for (int i = 0; i < 10; ++i) EXPECT_EQ(box.request(1, input_of(picture(i))).get().end, JobEnd::completed) << round;
+    for (int i = 0; i < 10; ++i) static_cast<void>(box.submit(1, input_of(picture(i))));
+    box.remove(1);
+    box.remove(1);
+    EXPECT_EQ(box.submit(1, input_of(picture(0))), Submitted::stopped);
+    while (of(0) < before + 2) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  box.stop();
+  for (const TaskStatistics& t : box.statistics().tasks) {
+    EXPECT_EQ(t.released, t.completed + t.dropped + t.failed) << t.name;
+    EXPECT_EQ(t.failed, 0) << t.name;
+  }
+}
+
+TEST_F(ApiTest, AJobIsGivenUpAtItsDeadlineWhereTheTaskSaysSo) {
+  const PlannedFolder folder(1, ", late: abort");
+  Runtime box(folder.tasks(), options());
+  const Time past = MonotonicClock::now() - std::chrono::milliseconds(100);
+  EXPECT_EQ(box.request(0, input_of(picture(0)), past).get().end, JobEnd::dropped);
+  EXPECT_EQ(box.request(0, input_of(picture(0))).get().end, JobEnd::completed);
+}
+
+TEST_F(ApiTest, WhatACallbackThrowsStopsNothing) {
+  const PlannedFolder folder;
+  RuntimeOptions o = options();
+  o.on_result = [this](const JobResult& job) {
+    results(job);
+    throw std::runtime_error("mine");
+  };
+  Runtime box(folder.tasks(), o);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(box.request(0, input_of(picture(i))).get().end, JobEnd::completed);
+  EXPECT_EQ(box.statistics().thrown, 3);
+}
+
+TEST_F(ApiTest, MovesAndEndsWithoutBeingUsed) {
+  const PlannedFolder folder;
+  Runtime first(folder.tasks(), options());
+  Runtime box = std::move(first);
+  EXPECT_EQ(box.request(0, input_of(picture(0))).get().end, JobEnd::completed);
+  const Runtime unused(folder.tasks(), options());
+}
+
+TEST_F(ApiTest, SaysWhatIsMissing) {
+  const PlannedFolder folder;
+  EXPECT_THAT(error_of([&] { Runtime(folder.tasks(), options()).find("faces"); }),
+              HasSubstr("there is no task 'faces': there are t0"));
+  RuntimeOptions o = options();
+  o.without = {"nobody"};
+  EXPECT_THAT(error_of([&] { Runtime(folder.tasks(), o); }), HasSubstr("'nobody'"));
+  std::filesystem::remove(folder.compiled());
+  EXPECT_THAT(error_of([&] { Runtime(folder.tasks(), options()); }), HasSubstr("run `rtmdl plan"));
+}
+
+}  // namespace
+}  // namespace rtmdl

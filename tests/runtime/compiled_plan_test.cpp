@@ -1,0 +1,115 @@
+#include "runtime/compiled_plan.h"
+
+#include "api/planned_folder.h"
+#include "base/atomic_file.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace rtmdl {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+
+struct CompiledPlanTest : testing::Test {
+  /// The error after `from` in the plan has become `to`.
+  std::string after(const std::string& from, const std::string& to) const {
+    const std::string text = read_file(folder.compiled());
+    std::string changed = text;
+    const auto at = changed.find(from);
+    EXPECT_NE(at, std::string::npos) << from;
+    changed.replace(at, from.size(), to);
+    write_file_atomically(folder.compiled(), changed);
+    const std::string error =
+        error_of([&] { static_cast<void>(load_compiled_plan(folder.compiled(), folder.tasks())); });
+    write_file_atomically(folder.compiled(), text);
+    return error;
+  }
+  const PlannedFolder folder{2};
+};
+
+TEST_F(CompiledPlanTest, ComesBackAsItWas) {
+  TaskFile file = TaskFile::load(folder.tasks());
+  file.stretch(2);
+  RunConfig config;
+  config.processors = file.processors;
+  for (int t = 0; t < 2; ++t) {
+    RunTask task;
+    task.spec = &file.tasks[static_cast<std::size_t>(t)];
+    task.variant = "w0.5-int8";
+    task.request = load_request(*task.spec, task.spec->model, {{"image", {1, 1, 14, 14}}});
+    task.request.cuts = {3, 9};
+    task.priority = 2 - t;
+    task.threads = 3;
+    task.utilisation = 0.25;
+    task.stage_times.assign(5, {Duration(10), Duration(20)});
+    config.tasks.push_back(task);
+  }
+  save_compiled_plan(folder.compiled(), file, config);
+  const CompiledPlan plan = load_compiled_plan(folder.compiled(), folder.tasks());
+  EXPECT_EQ(plan.config.name, "rtmdl");
+  ASSERT_EQ(plan.config.tasks.size(), 2u);
+  for (std::size_t t = 0; t < 2; ++t) {
+    const RunTask &a = config.tasks[t], &b = plan.config.tasks[t];
+    EXPECT_EQ(b.spec, &plan.file->tasks[t]);
+    EXPECT_EQ(b.spec->period, std::chrono::milliseconds(40)) << "as planned, not as written";
+    EXPECT_EQ(b.variant, a.variant);
+    EXPECT_TRUE(std::filesystem::equivalent(b.request.model, a.request.model));
+    EXPECT_EQ(b.request.shapes.at("image"), (std::vector<std::int64_t>{1, 1, 14, 14}));
+    EXPECT_EQ(b.request.cuts, a.request.cuts);
+    EXPECT_EQ(b.priority, a.priority);
+    EXPECT_EQ(b.threads, a.threads);
+    EXPECT_EQ(b.utilisation, a.utilisation);
+    ASSERT_EQ(b.stage_times.size(), 5u);
+    EXPECT_EQ(b.stage_times[4].beside, Duration(20));
+  }
+}
+
+TEST_F(CompiledPlanTest, IsOfOneVersionOfItsTaskFile) {
+  folder.write("tasks.yaml", read_file(folder.tasks()) + "# a note\n");
+  EXPECT_THAT(error_of([&] { static_cast<void>(load_compiled_plan(folder.compiled(), folder.tasks())); }),
+              AllOf(HasSubstr("compiled.json"), HasSubstr("the task file has changed since"), HasSubstr("rtmdl plan")));
+}
+
+TEST_F(CompiledPlanTest, ModelsInTheWorkspaceMoveWithIt) {
+  TaskFile file = TaskFile::load(folder.tasks());
+  const auto inside = folder.compiled().parent_path() / "variants" / "a.onnx";
+  std::filesystem::create_directories(inside.parent_path());
+  std::filesystem::copy_file(file.tasks[0].model, inside);
+  folder.write("tasks.yaml", read_file(folder.tasks()));
+  RunConfig config;
+  config.processors = file.processors;
+  for (int t = 0; t < 2; ++t) {
+    RunTask task;
+    task.spec = &file.tasks[static_cast<std::size_t>(t)];
+    task.request = load_request(*task.spec, inside);
+    task.priority = t + 1;
+    config.tasks.push_back(task);
+  }
+  save_compiled_plan(folder.compiled(), file, config);
+  const auto elsewhere = folder.path() / "elsewhere";
+  std::filesystem::rename(folder.compiled().parent_path(), elsewhere);
+  const CompiledPlan plan = load_compiled_plan(elsewhere / kCompiledPlanFile, folder.tasks());
+  EXPECT_TRUE(std::filesystem::equivalent(plan.config.tasks[0].request.model, elsewhere / "variants" / "a.onnx"));
+}
+
+TEST_F(CompiledPlanTest, SaysWhatIsWrongInOneLine) {
+  EXPECT_THAT(after("\"threads\": 1", "\"threads\": 0"), HasSubstr("its threads is not a whole number from 1"));
+  EXPECT_THAT(after("\"threads\": 1", "\"threads\": 1.5"), HasSubstr("threads"));
+  EXPECT_THAT(after("\"slots\": 1", "\"slots\": 2"), HasSubstr("slots"));
+  EXPECT_THAT(after("\"priority\": 2", "\"priority\": 1"), HasSubstr("same priority"));
+  EXPECT_THAT(after("\"name\": \"t1\"", "\"name\": \"x\""), HasSubstr("other tasks than 't1'"));
+  EXPECT_THAT(after("\"processor\": \"cpu\"", "\"processor\": \"gpu\""), HasSubstr("processor 'gpu'"));
+  EXPECT_THAT(after("\"period_ns\": 20000000", "\"period_ns\": -1"), HasSubstr("period_ns"));
+  EXPECT_THAT(after("\"model_sha256\": \"", "\"model_sha256\": \"0"), HasSubstr("another one now"));
+  EXPECT_THAT(after("\"model\": \"", "\"model\": \"/none"), HasSubstr("is gone"));
+  EXPECT_THAT(after("\"cuts\": []", "\"cuts\": [1,2,3,4,5,6,7,8]"), HasSubstr("too many segments"));
+  EXPECT_THAT(after("\"stage_times_ns\": []", "\"stage_times_ns\": [[1,2]]"), HasSubstr("times of 1 stages"));
+  EXPECT_THAT(after("\"compiled_plan\": 1", "\"compiled_plan\": 2"), HasSubstr("another version of rtmdl"));
+  EXPECT_THAT(after("\"tasks\": [", "\"tasks\": 3, \"x\": ["), HasSubstr("2 tasks"));
+  EXPECT_THAT(after("{", ""), HasSubstr("not a compiled plan"));
+}
+
+}  // namespace
+}  // namespace rtmdl
