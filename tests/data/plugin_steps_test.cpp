@@ -17,6 +17,7 @@ using testing::HasSubstr;
 
 struct PluginSteps : testing::Test {
   PluginSteps() {
+    folder.write("m.onnx", "");
     for (const char* name : {"steps.so", "only_pre.so"})
       std::filesystem::copy_file(std::string(RTMDL_BINARY_DIR) + "/tests/plugins/" + name, folder.path() / name);
   }
@@ -25,10 +26,10 @@ struct PluginSteps : testing::Test {
         .parse("tasks: [{name: t, model: m.onnx, data: {source: synthetic, shape: [4]}, period: 10 ms, " + steps + "}]")
         .tasks[0];
   }
-  [[nodiscard]] std::unique_ptr<Preprocess> pre(const std::string& text) const {
+  std::unique_ptr<Preprocess> pre(const std::string& text) const {
     return make_preprocess(task("pre: " + text).pre, input);
   }
-  [[nodiscard]] std::unique_ptr<Postprocess> post(const std::string& text) const {
+  std::unique_ptr<Postprocess> post(const std::string& text) const {
     return make_postprocess(task("post: " + text).post, std::vector<TensorSpec>{output});
   }
   TaskFolder folder;
