@@ -6,6 +6,7 @@
 //   build/release/bench/bench_queues [SECONDS a run] [LOAD]
 #include "base/thread_placement.h"
 #include "data/pipeline.h"
+#include "data/source.h"
 #include "runtime/runtime.h"
 
 #include <rtmdl/task_file.h>

@@ -291,7 +291,7 @@ TEST_F(ApiTest, MovesAndEndsWithoutBeingUsed) {
 
 TEST_F(ApiTest, SaysWhatIsMissing) {
   const PlannedFolder folder;
-  EXPECT_THAT(error_of([&] { Runtime(folder.tasks(), options()).find("faces"); }),
+  EXPECT_THAT(error_of([&] { static_cast<void>(Runtime(folder.tasks(), options()).find("faces")); }),
               HasSubstr("there is no task 'faces': there are t0"));
   RuntimeOptions o = options();
   o.without = {"nobody"};
