@@ -86,7 +86,8 @@ struct Runtime::Impl {
     SubmittedFeed* feed = nullptr;
     std::atomic<std::int64_t> refused{0};
     std::thread source;
-    std::atomic<bool> source_ends{false};
+    std::atomic<bool> source_ends{false};   // is to end
+    std::atomic<bool> source_ended{false};  // did so by itself
   };
 
   Impl(const std::filesystem::path& path, const RuntimeOptions& given)
@@ -214,9 +215,14 @@ struct Runtime::Impl {
   void attach(int index, std::function<bool(Input&)> next) {
     Task& task = tasks[checked(index)];
     const std::lock_guard<std::mutex> guard(control);
-    if (task.source.joinable()) bad_input(fmt::format("task '{}' has a source", spec_of(index).name));
-    task.source_ends = false;
-    task.source = std::thread([this, index, &task, next = std::move(next)] { play(index, task, next); });
+    if (task.source.joinable() && !task.source_ended)
+      bad_input(fmt::format("task '{}' has a source", spec_of(index).name));
+    end_source(task);
+    task.source_ends = task.source_ended = false;
+    task.source = std::thread([this, index, &task, next = std::move(next)] {
+      play(index, task, next);
+      task.source_ended = true;
+    });
   }
 
   /// Gets each input at normal priority, ahead of its release, and waits for that at the release thread's.

@@ -15,6 +15,8 @@ namespace {
 constexpr double kRounding = 1e-9;   // 95 of 100 inputs are 95 %, however the figures were rounded
 constexpr double kWorthwhile = 1.3;  // times faster than one thread, or the cores serve better one by one
 
+constexpr double kShorter = 1.1;     // times, of the longest segment, or fewer segments do as well
+
 Duration median(const StageTimes& times) { return summary(times).p50; }
 
 /// Whether a number of threads is worth planning with.
@@ -26,6 +28,23 @@ bool worthwhile(const VariantProfile& v, const TaskProfile& profile) {
   });
   return single == profile.variants.end() || static_cast<double>(median(single->infer).count()) >=
                                                  kWorthwhile * static_cast<double>(median(v.infer).count());
+}
+
+/// What a job that comes while another one runs waits for at most.
+Duration longest_segment(const VariantProfile& v) {
+  Duration longest = v.segment_times.empty() ? median(v.infer) : Duration{};
+  for (const StageTimes& segment : v.segment_times) longest = std::max(longest, median(segment));
+  return longest;
+}
+
+/// Whether a number of segments is worth planning with: more of them cost time, so they have to be shorter.
+bool shorter_than_fewer(const VariantProfile& v, const TaskProfile& profile) {
+  return std::none_of(profile.variants.begin(), profile.variants.end(), [&](const VariantProfile& other) {
+    return other.id == v.id && other.processor == v.processor && other.threads == v.threads &&
+           other.cuts.size() < v.cuts.size() &&
+           kShorter * static_cast<double>(longest_segment(v).count()) >
+               static_cast<double>(longest_segment(other).count());
+  });
 }
 
 StageOption stage_on(int processor, const StageTimes& times) {
@@ -115,7 +134,7 @@ PlanTask plan_task(const TaskFile& file, const TaskSpec& task, const TaskProfile
   out.accuracy_min = task.accuracy.min;
   for (const VariantProfile& v : profile.variants) {
     const int processor = file.processor_index(v.processor);
-    if (processor < 0 || !worthwhile(v, profile)) continue;
+    if (processor < 0 || !worthwhile(v, profile) || !shorter_than_fewer(v, profile)) continue;
     const bool accurate = v.source || v.accuracy >= task.accuracy.min - kRounding;
     std::vector<TaskOption>& options = accurate ? out.options : out.refused;
     options.push_back(option(v, processor, file.host_processor()));

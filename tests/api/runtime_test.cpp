@@ -226,9 +226,15 @@ TEST_F(ApiTest, ASourceEndsWhereItSaysSo) {
   });
   ASSERT_TRUE(results.wait_for(3));
   box.detach(0);
-  box.stop();
-  ASSERT_EQ(results.all().size(), 3u);
-  EXPECT_EQ(results.all()[2].job.tag, 2);
+  EXPECT_EQ(results.all().back().job.tag, 2);
+  box.attach(0, [&](Input& in) {
+    in = input_of(picture(given));
+    return given++ < 5;
+  });
+  ASSERT_TRUE(results.wait_for(4));
+  for (bool again = false; !again; std::this_thread::sleep_for(std::chrono::milliseconds(1)))
+    again = error_of([&] { box.attach(0); }).empty();  // the one before has ended by itself
+  ASSERT_TRUE(results.wait_for(6));
 }
 
 TEST_F(ApiTest, TasksLeaveAndJoinWhileOthersRun) {

@@ -193,5 +193,26 @@ TEST(ProblemFromProfile, SegmentsAreStagesOfTheirOwn) {
   EXPECT_EQ(o.stages[3].times.max(), milliseconds(2));
 }
 
+TEST(ProblemFromProfile, MoreSegmentsHaveToBeShorter) {
+  VariantProfile whole = variant("source", "gpu", 1, {20}), two = whole, four = whole;
+  two.cuts = {9};
+  two.segment_times = {times({10}), times({11})};
+  four.cuts = {4, 9, 14};
+  four.segment_times = {times({2}), times({2}), times({9}), times({8})};
+  const auto segments = [&] {
+    std::vector<int> all;
+    for (const TaskOption& o : make_problem(task_file(), profile({whole, two, four})).tasks[0].options)
+      all.push_back(segments_of(o));
+    return all;
+  };
+  EXPECT_THAT(segments(), testing::ElementsAre(1, 2, 4));
+  four.segment_times[2] = times({10});
+  EXPECT_THAT(segments(), testing::ElementsAre(1, 2, 4));
+  four.segment_times[2] = times({11});
+  EXPECT_THAT(segments(), testing::ElementsAre(1, 2)) << "as long as two give";
+  two.segment_times[0] = times({19});
+  EXPECT_THAT(segments(), testing::ElementsAre(1, 4));
+}
+
 }  // namespace
 }  // namespace rtmdl
