@@ -13,7 +13,8 @@ enum class LogLevel { debug, info, warning };
 struct Context {
   /// Called from any thread, one whole message without newline. Empty: silence.
   std::function<void(LogLevel, const std::string&)> log;
-  /// Long work reports here: what it is doing now, how far (0..1). Called from the working thread.
+  /// Long work reports here: what it is doing now (figures after a comma), how far (0..1; negative: no end is known).
+  /// Called from the working thread.
   std::function<void(const std::string& what, double fraction)> progress;
   /// Set from a signal handler; long work looks at it and ends cleanly.
   const std::atomic<bool>* stop = nullptr;

@@ -1,17 +1,24 @@
 #include "cli/console.h"
 
 #include "base/units.h"
+#include "report/charts.h"
+#include "report/table.h"
 
+#include <algorithm>
 #include <atomic>
 #include <csignal>
 #include <cstdio>
 
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <fmt/format.h>
 
 namespace rtmdl {
 namespace {
+
+constexpr Duration kBetweenDrawings = std::chrono::milliseconds(100);
+constexpr Duration kBetweenLines = std::chrono::seconds(10);
 
 std::atomic<bool> g_stop{false};  // a signal handler can reach nothing else
 
@@ -20,6 +27,18 @@ void on_signal(int signal) {
     std::signal(signal, SIG_DFL);
     std::raise(signal);
   }
+}
+
+std::size_t terminal_columns() {
+  winsize size{};
+  return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1 ? size.ws_col : 80;
+}
+
+/// Wrapped lines could not be drawn over.
+std::string fitted(const std::string& line, std::size_t columns) {
+  std::string text = line;
+  for (std::size_t n = columns; n > 0 && display_width(text) >= columns; --n) text = shortened(line, n - 1);
+  return text;
 }
 
 }  // namespace
@@ -59,17 +78,24 @@ void Console::progress(const std::string& what, double fraction) {
     begun_ = now;
     first_ = fraction;
   }
-  if (!terminal_ || (now - drawn_ < std::chrono::milliseconds(100) && fraction < 1)) return;
+  if (!terminal_ && !verbose_) return;
+  if (now - drawn_ < (terminal_ ? kBetweenDrawings : kBetweenLines) && (fraction < 1 || !terminal_)) return;
   drawn_ = now;
-  constexpr int kWidth = 28;
-  const int full = static_cast<int>(fraction * kWidth);
-  std::string left;
-  if (fraction > first_ + 0.02 && now - begun_ > std::chrono::milliseconds(500))
-    left = fmt::format(", {} left",
-                       format_duration(from_seconds(to_seconds(now - begun_) * (1 - fraction) / (fraction - first_))));
-  std::fprintf(stderr, "\r\033[K[%s%s] %3.0f %%  %s%s", std::string(static_cast<std::size_t>(full), '#').c_str(),
-               std::string(static_cast<std::size_t>(kWidth - full), '.').c_str(), fraction * 100, what.c_str(),
-               left.c_str());
+  if (!terminal_) {
+    std::fprintf(stderr, "%s\n", what.c_str());
+    return;
+  }
+  constexpr int kWidth = 16;
+  std::string line;
+  if (fraction >= 0) {
+    const auto full = static_cast<std::size_t>(std::min(1.0, fraction) * kWidth);
+    line = fmt::format("[{}{}] {:3.0f} %", std::string(full, '#'), std::string(kWidth - full, '.'), fraction * 100);
+    if (fraction > first_ + 0.02 && now - begun_ > std::chrono::milliseconds(500))
+      line += fmt::format(
+          ", {} left", format_duration(from_seconds(to_seconds(now - begun_) * (1 - fraction) / (fraction - first_))));
+    line += "  ";
+  }
+  std::fprintf(stderr, "\r\033[K%s", fitted(line + what, terminal_columns()).c_str());
   std::fflush(stderr);
   shown_ = true;
   if (fraction >= 1) clear();

@@ -1,5 +1,6 @@
 #pragma once
-/// Messages and progress on stderr (a bar with the time left on a terminal, one line per step elsewhere), and ctrl-C.
+/// Messages and progress on stderr (a bar with the time left on a terminal; elsewhere, if verbose, a line now and
+/// then), and ctrl-C.
 
 #include "base/context.h"
 
@@ -29,9 +30,9 @@ class Console {
 
   const bool terminal_, verbose_;
   std::mutex mutex_;
-  std::string step_;  ///< what is going on, without its figures
-  Time begun_{}, drawn_{};
-  double first_ = 0;  ///< fraction when the step began
+  std::string step_;        ///< what is going on, without its figures
+  Time begun_{}, drawn_{};  ///< drawn: or said
+  double first_ = 0;        ///< fraction when the step began
   bool shown_ = false;
 };
 

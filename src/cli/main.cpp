@@ -171,7 +171,10 @@ int run_main(int argc, char** argv) {
   add_strict(*simulate, options);
   CLI::App* run = verb("run", "Run a policy on this box, in real time", run_verb,
                        "Examples:\n  rtmdl run tasks.yaml                           until ctrl-C, then the results\n"
-                       "  rtmdl run tasks.yaml --duration 30s --strict   exit status 3 if a limit is broken\n\n" +
+                       "  rtmdl run tasks.yaml --duration 30s --strict   exit status 3 if a limit is broken\n\n"
+                       "While it plays, the terminal shows of each task, worst off first, its miss rate so far, its "
+                       "limit and the 99th\n"
+                       "percentile of its response times: faces 0.4/1 % 12.3 ms. Elsewhere -v says so every 10 s.\n\n" +
                            policies_help());
   add_duration(*run, options, "How long, such as 30s [until ctrl-C]");
   run->add_option("--policy", options.policy, "Which policy")->capture_default_str()->type_name("NAME");

@@ -7,6 +7,7 @@
 
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -28,6 +29,13 @@ const char* fate_name(const JobRecord& r) {
   return "?";
 }
 
+/// Processor time of the calling thread.
+Duration thread_time() noexcept {
+  timespec t{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return std::chrono::seconds(t.tv_sec) + Duration(t.tv_nsec);
+}
+
 }  // namespace
 
 Collector::Collector(Dispatcher& dispatcher, CollectorConfig config)
@@ -46,6 +54,7 @@ Collector::Collector(Dispatcher& dispatcher, CollectorConfig config)
       drain();
       std::this_thread::sleep_for(kPause);
     }
+    worked_ = thread_time();
   });
 }
 
@@ -68,6 +77,7 @@ void Collector::drain() {
     } else if (record->fate == JobFate::completed) {
       ++unscored_;
     }
+    if (config_.statistics) config_.statistics->add(*record);
     if (kept_.size() < config_.record_limit) kept_.push_back(*record);
     if (csv_.is_open()) write(*record);
     dispatcher_.records().pop();
@@ -90,7 +100,9 @@ void Collector::write(const JobRecord& r) {
 void Collector::finish() {
   stopping_.store(true, std::memory_order_release);
   thread_.join();
+  const Duration before = thread_time();
   drain();
+  worked_ += thread_time() - before;
   if (!csv_.is_open()) return;
   csv_.close();
   std::error_code ec;

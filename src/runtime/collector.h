@@ -5,6 +5,7 @@
 
 #include "runtime/dispatcher.h"
 #include "runtime/job_record.h"
+#include "runtime/live_statistics.h"
 
 #include <atomic>
 #include <filesystem>
@@ -24,6 +25,7 @@ struct CollectorConfig {
   std::size_t record_limit = 4'000'000;  ///< records kept in memory for percentiles and traces
   /// Scores a completed job. From the collector's thread.
   std::function<void(const JobRecord&, const Result&)> score;
+  LiveStatistics* statistics = nullptr;  ///< told of every record; may be null, outlives the collector
 };
 
 class Collector {
@@ -42,6 +44,8 @@ class Collector {
   [[nodiscard]] std::int64_t unscored() const {
     return unscored_;
   }  ///< completed jobs whose result had no room in the ring
+  /// After finish(): processor time that collecting took.
+  [[nodiscard]] Duration worked() const { return worked_; }
 
  private:
   void drain();
@@ -53,6 +57,7 @@ class Collector {
   std::ofstream csv_;
   std::vector<JobRecord> kept_;
   std::int64_t unscored_ = 0;
+  Duration worked_{};
   std::atomic<bool> stopping_{false};
   std::thread thread_;
 };

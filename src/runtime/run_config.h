@@ -2,6 +2,7 @@
 /// What is to be run: a policy, processors, and for each task the variant, priority and processor that were chosen.
 
 #include "engine/engine.h"
+#include "runtime/live_statistics.h"
 
 #include <rtmdl/result.h>
 #include <rtmdl/scheduler.h>
@@ -48,6 +49,7 @@ struct RunConfig {
   std::optional<Duration> duration;  ///< absent: until Context::stop
   std::filesystem::path csv;         ///< job records; empty: none
   bool log_events = false;
+  LiveStatistics* live = nullptr;  ///< to be looked at while it runs, one of `tasks.size()` tasks; null: nobody does
 };
 
 }  // namespace rtmdl

@@ -2,6 +2,7 @@
 
 #include "runtime/collector.h"
 #include "runtime/deployment.h"
+#include "runtime/live_progress.h"
 #include "runtime/releases.h"
 
 #include <rtmdl/error.h>
@@ -145,7 +146,11 @@ RunOutcome run(Engine& engine, const RunConfig& config, std::uint64_t seed, cons
   outcome.processor_names = box.processor_names();
 
   CollectorConfig collecting;
+  LiveStatistics own(config.live ? 0 : config.tasks.size());
+  const LiveStatistics& live = *(collecting.statistics = config.live ? config.live : &own);
+  std::vector<LiveTask> live_tasks;
   for (const RunTask& task : config.tasks) {
+    live_tasks.push_back({task.spec->name, task.spec->miss_rate});
     collecting.task_names.push_back(task.spec->name);
     collecting.variant_names.push_back(task.variant);
     collecting.deadlines.push_back(task.spec->deadline);
@@ -159,8 +164,8 @@ RunOutcome run(Engine& engine, const RunConfig& config, std::uint64_t seed, cons
   Collector collector(dispatcher, std::move(collecting));
   StallProbe probe(cores, box.realtime());
   const CoreTicks before = CoreTicks::read();
-  const Duration played =
-      play_releases(dispatcher, releases, outcome.start, config.duration, seed, box.releaser(), context);
+  const Duration played = play_releases(dispatcher, releases, outcome.start, config.duration, seed, box.releaser(),
+                                        with_live_text(context, live, std::move(live_tasks)));
   if (finish_jobs(dispatcher, kGrace))
     say(report, context, "jobs were still in progress 10 s after the end: cancelled");
   const CoreTicks after = CoreTicks::read();
