@@ -41,6 +41,13 @@ struct MachineStalls {
   std::int64_t missed = 0;  ///< missed jobs that a stall of the machine explains; they are in `missed` too
 };
 
+/// What watching cost: a record per job goes through a ring to the collector's thread.
+struct TraceReport {
+  std::int64_t records = 0;     ///< that came through
+  std::int64_t lost = 0;        ///< the ring was full; counts of jobs and misses are exact all the same
+  double collector_cpu_ms = 0;  ///< processor time of the collector's thread: scoring results included
+};
+
 struct RunReport {
   std::string policy;
   double seconds = 0;
@@ -51,7 +58,8 @@ struct RunReport {
   MachineStalls stalls;
   std::vector<TaskReport> tasks;
   std::vector<ProcessorReport> processors;
-  std::vector<std::string> notes;  ///< said once each: missing privileges, lost records, unscored jobs
+  std::optional<TraceReport> trace;  ///< of a real run
+  std::vector<std::string> notes;    ///< said once each: missing privileges, lost records, unscored jobs
 };
 
 /// Nearest-rank percentiles; sorts its argument.

@@ -10,6 +10,7 @@
 #include <charconv>
 #include <csignal>
 #include <cstring>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -25,11 +26,6 @@ class Descriptor {
   Descriptor(const Descriptor&) = delete;
   Descriptor& operator=(const Descriptor&) = delete;
   [[nodiscard]] int get() const { return fd_; }
-  int close() {
-    const int r = ::close(fd_);
-    fd_ = -1;
-    return r;
-  }
 
  private:
   int fd_;
@@ -47,20 +43,39 @@ bool write_all(int fd, std::string_view bytes) {
 
 }  // namespace
 
-void write_file_atomically(const std::filesystem::path& path, std::string_view bytes) {
+AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)), part_(part_of(path_).string()) {
   std::error_code ec;
-  if (path.has_parent_path()) std::filesystem::create_directories(path.parent_path(), ec);
-  const std::string part = part_of(path).string();
-  const auto fail = [&](const char* what) {
-    const int reason = errno;
-    ::unlink(part.c_str());
-    bad_input(fmt::format("{}: cannot {}: {}; nothing was written", path.string(), what, std::strerror(reason)));
-  };
-  Descriptor file(::open(part.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
-  if (file.get() < 0) fail("create");
-  if (!write_all(file.get(), bytes)) fail("write");
-  if (::fsync(file.get()) != 0 || file.close() != 0) fail("flush");
-  if (::rename(part.c_str(), path.c_str()) != 0) fail("rename into place");
+  if (path_.has_parent_path()) std::filesystem::create_directories(path_.parent_path(), ec);
+  fd_ = ::open(part_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  if (fd_ < 0) fail("create");
+}
+
+AtomicFile::~AtomicFile() {
+  if (fd_ < 0) return;
+  ::close(fd_);
+  ::unlink(part_.c_str());
+}
+
+void AtomicFile::write(std::string_view bytes) {
+  if (!write_all(fd_, bytes)) fail("write");
+}
+
+void AtomicFile::commit() {
+  if (::fsync(fd_) != 0 || ::close(std::exchange(fd_, -1)) != 0) fail("flush");
+  if (::rename(part_.c_str(), path_.c_str()) != 0) fail("rename into place");
+}
+
+void AtomicFile::fail(const char* what) {
+  const int reason = errno;
+  if (fd_ >= 0) ::close(std::exchange(fd_, -1));
+  ::unlink(part_.c_str());
+  bad_input(fmt::format("{}: cannot {}: {}; nothing was written", path_.string(), what, std::strerror(reason)));
+}
+
+void write_file_atomically(const std::filesystem::path& path, std::string_view bytes) {
+  AtomicFile file(path);
+  file.write(bytes);
+  file.commit();
 }
 
 std::filesystem::path part_of(const std::filesystem::path& path) {

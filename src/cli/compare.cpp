@@ -52,7 +52,7 @@ int compare_verb(const Options& options) {
     const RunOutcome outcome = play(session, *policy, duration, references);
     page.runs.push_back(outcome.report);
     page.timelines.push_back(
-        {std::string(policy->name), timeline_svg(outcome, infos), fmt::format("{}.trace.json", policy->name)});
+        {std::string(policy->name), timeline_svg(outcome, infos), fmt::format("{}.pftrace", policy->name)});
     session.check_complete("the comparison");
   }
   if (planned) {
@@ -73,9 +73,7 @@ int compare_verb(const Options& options) {
   session.print(fmt::format("The source models need {} of what the processors give. {}", percent(session.load()),
                             headline(page.runs)));
   session.print(fmt::format("page:   {}", (runs / "compare.html").string()));
-  for (const RunReport& run : page.runs)
-    session.print(
-        fmt::format("trace:  {} (open it at ui.perfetto.dev)", (runs / (run.policy + ".trace.json")).string()));
+  for (const RunReport& run : page.runs) session.print(trace_line(session, run.policy));
   session.print_json(json);
   return options.strict && !within_limits(session, page.runs.back()) ? 3 : 0;
 }

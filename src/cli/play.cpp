@@ -3,7 +3,7 @@
 #include "base/units.h"
 #include "calibration/planned_run.h"
 #include "planning/predict.h"
-#include "report/trace.h"
+#include "report/perfetto.h"
 
 #include <rtmdl/error.h>
 
@@ -55,8 +55,16 @@ RunOutcome play(Session& session, const PolicyInfo& policy, std::optional<Durati
         expected_misses(policy.order, problem, choices, played, session.options().seed, runs);
     for (std::size_t t = 0; t < expected.size(); ++t) outcome.report.tasks[t].predicted_miss_rate = expected[t].mean;
   }
-  write_trace(session.workspace().runs() / (name + ".trace.json"), outcome, task_infos(session.file()));
+  const std::vector<TaskInfo> infos = task_infos(session.file());
+  write_trace(session.workspace().runs() / (name + ".trace.json"), outcome, infos);
+  write_perfetto(session.workspace().runs() / (name + ".pftrace"), outcome, infos);
   return outcome;
+}
+
+std::string trace_line(const Session& session, const std::string& policy) {
+  const std::filesystem::path runs = session.workspace().runs();
+  return fmt::format("trace:  {}, {} (ui.perfetto.dev opens either)", (runs / (policy + ".pftrace")).string(),
+                     (runs / (policy + ".trace.json")).string());
 }
 
 bool within_limits(Session& session, const RunReport& report) {

@@ -7,6 +7,7 @@
 #include "runtime/runtime.h"
 
 #include <memory>
+#include <string>
 #include <vector>
 
 namespace rtmdl {
@@ -15,9 +16,13 @@ namespace rtmdl {
 using References = std::vector<std::unique_ptr<StreamReferences>>;
 [[nodiscard]] References make_references(Session& session, std::optional<Duration> duration);
 
-/// Runs one policy; job records go to the workspace's runs/POLICY.csv, the trace to runs/POLICY.trace.json.
+/// Runs one policy; job records go to the workspace's runs/POLICY.csv, the trace to runs/POLICY.pftrace and
+/// runs/POLICY.trace.json.
 [[nodiscard]] RunOutcome play(Session& session, const PolicyInfo& policy, std::optional<Duration> duration,
                               References& references);
+
+/// "trace:  …/rtmdl.pftrace, …/rtmdl.trace.json (ui.perfetto.dev opens either)"
+[[nodiscard]] std::string trace_line(const Session& session, const std::string& policy);
 
 /// Whether every task keeps its limit; says which does not.
 [[nodiscard]] bool within_limits(Session& session, const RunReport& report);

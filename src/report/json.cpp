@@ -211,6 +211,10 @@ Json run_object(const RunReport& r) {
   json["processors"] = Json::array();
   for (const ProcessorReport& p : r.processors)
     json["processors"].push_back({{"name", p.name}, {"busy", json_number(p.busy)}});
+  if (r.trace)
+    json["trace"] = {{"records", r.trace->records},
+                     {"lost", r.trace->lost},
+                     {"collector_cpu_ms", json_number(r.trace->collector_cpu_ms)}};
   json["notes"] = r.notes;
   return json;
 }

@@ -223,6 +223,11 @@ std::string run_table(const RunReport& report, const std::vector<TaskInfo>& task
   if (report.stalls.count > 0)
     text += fmt::format("machine stalls: {}; they explain {} of the misses\n", stalls_text(report.stalls),
                         grouped(report.stalls.missed));
+  if (report.trace)
+    text += fmt::format("records of jobs: {}, {} lost; collecting and scoring them took {} ms, {} of a core\n",
+                        grouped(report.trace->records), grouped(report.trace->lost),
+                        short_number(report.trace->collector_cpu_ms),
+                        percent(report.seconds > 0 ? report.trace->collector_cpu_ms / 1000 / report.seconds : 0));
   return text + notes_text({report});
 }
 

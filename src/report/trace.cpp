@@ -1,14 +1,12 @@
 #include "report/trace.h"
 
 #include "base/atomic_file.h"
-#include "report/nesting.h"
-#include "report/tracks.h"
+#include "report/run_slices.h"
 
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <iterator>
-#include <tuple>
 
 #include <fmt/format.h>
 
@@ -23,12 +21,6 @@ std::string quoted(const std::string& text) {
   return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
-std::string_view fate_of(const JobRecord& r) {
-  if (r.fate == JobFate::dropped) return "dropped";
-  if (r.fate == JobFate::failed) return "failed";
-  return r.late ? "late" : "in time";
-}
-
 /// Reserved colour names of the trace viewers.
 std::string_view colour_of(const JobRecord& r) {
   if (r.fate == JobFate::dropped) return "bad";
@@ -39,10 +31,16 @@ std::string_view colour_of(const JobRecord& r) {
 class TraceWriter {
  public:
   TraceWriter(const RunOutcome& outcome, const std::vector<TaskInfo>& tasks, const TraceOptions& options)
-      : outcome_(outcome), tasks_(tasks), options_(options), tracks_(outcome) {}
+      : outcome_(outcome),
+        tasks_(tasks),
+        options_(options),
+        slices_(outcome, tasks, options.event_limit),
+        jobs_(slices_.jobs()) {
+    summary_.jobs = jobs_.size();
+    summary_.jobs_left_out = slices_.jobs_left_out();
+  }
 
   std::string write() {
-    choose_jobs();
     out_.reserve(jobs_.size() * 8 * kEventBytes + 4096);
     out_ += "{\"displayTimeUnit\":\"ms\",\n\"traceEvents\":[";
     name_tasks();
@@ -59,22 +57,6 @@ class TraceWriter {
   [[nodiscard]] const TraceSummary& summary() const { return summary_; }
 
  private:
-  void choose_jobs() {
-    for (const JobRecord& r : outcome_.records) jobs_.push_back(&r);
-    std::sort(jobs_.begin(), jobs_.end(), [](const JobRecord* a, const JobRecord* b) {
-      return std::tie(a->release, a->task, a->job) < std::tie(b->release, b->task, b->job);
-    });
-    std::size_t events = 0, kept = 0;
-    for (; kept < jobs_.size(); ++kept) {
-      const auto stages = static_cast<std::size_t>(recorded_stages(*jobs_[kept]));
-      events += 2 + (jobs_[kept]->missed() ? 2 : 0) + (stages ? 2 + 2 * stages : 0);
-      if (events > options_.event_limit) break;
-    }
-    summary_.jobs = kept;
-    summary_.jobs_left_out = jobs_.size() - kept;
-    jobs_.resize(kept);
-  }
-
   template <typename... Args>
   void event(fmt::format_string<Args...> format, Args&&... args) {
     out_ += summary_.events++ ? ",\n{" : "\n{";
@@ -103,9 +85,7 @@ class TraceWriter {
   }
 
   void name_tasks() {
-    std::size_t count = tasks_.size();
-    for (const JobRecord* r : jobs_) count = std::max(count, r->task + std::size_t{1});
-    for (std::size_t i = 0; i < count; ++i) {
+    for (std::size_t i = 0; i < slices_.tasks(); ++i) {
       names_.push_back(quoted(task_name(tasks_, i)));
       variants_.push_back(quoted(i < outcome_.report.tasks.size() ? outcome_.report.tasks[i].variant : ""));
     }
@@ -117,29 +97,17 @@ class TraceWriter {
 
   void write_tasks() {
     process(kTasks, "tasks");
-    std::vector<std::vector<Span>> spans(names_.size());
-    for (std::size_t j = 0; j < jobs_.size(); ++j) {
-      const JobRecord& r = *jobs_[j];
-      spans[r.task].push_back({r.release, std::max(r.release, r.finish), static_cast<std::uint32_t>(j), 0, false});
+    for (const SliceTrack& track : slices_.tasks_by_lane()) {
+      if (track.lane < kLanes)
+        thread(kTasks, lane_id(track.index, track.lane), track.name + (track.lane ? " (overlapping)" : ""));
+      for (const Span& s : track.slices) write_job(s, lane_id(track.index, track.lane));
     }
-    job_lane_.resize(jobs_.size());
-    for (std::size_t i = 0; i < spans.size(); ++i) {
-      const std::vector<std::size_t> lanes = assign_lanes(spans[i]);
-      const std::size_t used = lanes.empty() ? 1 : 1 + *std::max_element(lanes.begin(), lanes.end());
-      for (std::size_t lane = 0; lane < std::min(used, kLanes); ++lane)
-        thread(kTasks, lane_id(i, lane), task_name(tasks_, i) + (lane ? " (overlapping)" : ""));
-      for (std::size_t k = 0; k < spans[i].size(); ++k) {
-        const std::uint32_t j = spans[i][k].job;
-        job_lane_[j] = lane_id(i, lanes[k]);
-        write_job(j, spans[i][k]);
-      }
-      count_misses(i, spans[i]);
-    }
+    count_misses();
   }
 
-  void write_job(std::uint32_t j, const Span& span) {
+  void write_job(const Span& span, std::size_t lane) {
+    const std::uint32_t j = span.job;
     const JobRecord& r = *jobs_[j];
-    const std::size_t lane = job_lane_[j];
     const std::string& name = names_[r.task];
     const bool begun = recorded_stages(r) > 0;
     event(
@@ -162,29 +130,21 @@ class TraceWriter {
         kTasks, lane_id(r.task, 0), at(span.end), fate_of(r), colour_of(r), r.job, r.stalled);
   }
 
-  void count_misses(std::size_t task, const std::vector<Span>& spans) {
-    std::vector<Time> ends;
-    for (const Span& s : spans)
-      if (jobs_[s.job]->missed()) ends.push_back(s.end);
-    std::sort(ends.begin(), ends.end());
-    const std::string name = quoted("misses of " + task_name(tasks_, task));
-    for (std::size_t n = 0; n < ends.size(); ++n)
-      event(R"("ph":"C","pid":{},"ts":{},"name":{},"args":{{"misses":{}}})", kTasks, at(ends[n]), name, n + 1);
+  void count_misses() {
+    const std::vector<std::vector<Time>> misses = slices_.misses();
+    for (std::size_t task = 0; task < misses.size(); ++task) {
+      const std::string name = quoted("misses of " + task_name(tasks_, task));
+      for (std::size_t n = 0; n < misses[task].size(); ++n)
+        event(R"("ph":"C","pid":{},"ts":{},"name":{},"args":{{"misses":{}}})", kTasks, at(misses[task][n]), name,
+              n + 1);
+    }
   }
 
   void write_processors() {
     process(kProcessors, "processors");
-    std::vector<std::vector<Span>> spans(tracks_.size());
-    for (std::size_t j = 0; j < jobs_.size(); ++j)
-      for (int s = 0; s < recorded_stages(*jobs_[j]); ++s) {
-        const JobRecord::Stage& stage = jobs_[j]->stage[static_cast<std::size_t>(s)];
-        spans[tracks_.of(stage)].push_back(
-            {stage.start, stage.end, static_cast<std::uint32_t>(j), static_cast<std::uint8_t>(s), false});
-      }
-    for (std::size_t track = 0; track < tracks_.size(); ++track) {
-      thread(kProcessors, track + 1, tracks_.name(track));
-      make_nested(spans[track]);
-      for (const Span& s : spans[track]) write_stage(track + 1, s);
+    for (const SliceTrack& track : slices_.processors()) {
+      thread(kProcessors, track.index + 1, track.name);
+      for (const Span& s : track.slices) write_stage(track.index + 1, s);
     }
   }
 
@@ -201,20 +161,11 @@ class TraceWriter {
   void write_stalls() {
     if (outcome_.stalls.empty()) return;
     process(kMachine, "machine");
-    std::vector<int> cores;
-    for (const Stall& s : outcome_.stalls) cores.push_back(s.core);
-    std::sort(cores.begin(), cores.end());
-    cores.erase(std::unique(cores.begin(), cores.end()), cores.end());
-    for (const int core : cores) {
-      const std::size_t tid = static_cast<std::size_t>(std::max(0, core)) + 1;
-      thread(kMachine, tid, fmt::format("stalls of core {}", core));
-      std::vector<Span> spans;
-      for (const Stall& s : outcome_.stalls)
-        if (s.core == core && s.end > outcome_.start) spans.push_back({s.start, s.end, 0, 0, false});
-      make_nested(spans);
-      for (const Span& s : spans)
+    for (const SliceTrack& track : slices_.stalls()) {
+      thread(kMachine, track.index + 1, track.name);
+      for (const Span& s : track.slices)
         event(R"("ph":"X","pid":{},"tid":{},"ts":{},"dur":{},"cat":"stall","name":"stall","cname":"grey","args":{{}})",
-              kMachine, tid, at(s.start), length(s.start, s.end));
+              kMachine, track.index + 1, at(s.start), length(s.start, s.end));
     }
   }
 
@@ -228,10 +179,9 @@ class TraceWriter {
   const RunOutcome& outcome_;
   const std::vector<TaskInfo>& tasks_;
   TraceOptions options_;
-  ProcessorTracks tracks_;
+  RunSlices slices_;
+  const std::vector<const JobRecord*>& jobs_;  // by release
   TraceSummary summary_;
-  std::vector<const JobRecord*> jobs_;         // by release
-  std::vector<std::size_t> job_lane_;          // as jobs_
   std::vector<std::string> names_, variants_;  // per task, quoted
   std::string out_;
 };

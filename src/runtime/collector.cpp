@@ -77,6 +77,7 @@ void Collector::drain() {
     } else if (record->fate == JobFate::completed) {
       ++unscored_;
     }
+    ++collected_;
     if (config_.statistics) config_.statistics->add(*record);
     if (kept_.size() < config_.record_limit) kept_.push_back(*record);
     if (csv_.is_open()) write(*record);

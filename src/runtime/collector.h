@@ -44,7 +44,8 @@ class Collector {
   [[nodiscard]] std::int64_t unscored() const {
     return unscored_;
   }  ///< completed jobs whose result had no room in the ring
-  /// After finish(): processor time that collecting took.
+  /// After finish(): records that came, kept or not, and the processor time that this took.
+  [[nodiscard]] std::int64_t collected() const { return collected_; }
   [[nodiscard]] Duration worked() const { return worked_; }
 
  private:
@@ -56,7 +57,7 @@ class Collector {
   std::filesystem::path part_;
   std::ofstream csv_;
   std::vector<JobRecord> kept_;
-  std::int64_t unscored_ = 0;
+  std::int64_t unscored_ = 0, collected_ = 0;
   Duration worked_{};
   std::atomic<bool> stopping_{false};
   std::thread thread_;

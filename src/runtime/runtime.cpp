@@ -192,6 +192,8 @@ RunOutcome run(Engine& engine, const RunConfig& config, std::uint64_t seed, cons
   }
   report_tasks(outcome, config, dispatcher);
   mark_stalled(outcome, config.tasks);
+  report.trace = {collector.collected(), static_cast<std::int64_t>(dispatcher.lost_records()),
+                  to_ms(collector.worked())};
   if (const auto lost = dispatcher.lost_records(); lost > 0)
     say(report, context,
         fmt::format(

@@ -164,6 +164,38 @@ inline RunOutcome outcome(const std::string& policy, const std::vector<Load>& lo
   return out;
 }
 
+/// Jobs of four tasks on two processors at any times, also such that cannot be: stages that cross, end before they
+/// begin, ran on processors without a name.
+inline RunOutcome random_outcome(std::uint32_t seed) {
+  std::mt19937 random(seed);
+  const auto draw = [&](int below) { return static_cast<int>(random() % static_cast<unsigned>(below)); };
+  RunOutcome out;
+  out.start = Time(std::chrono::seconds(draw(100)));
+  out.processor_names = {"a", "b"};
+  for (int j = 0; j < 200; ++j) {
+    JobRecord r;
+    r.task = static_cast<std::uint8_t>(draw(4));
+    r.job = static_cast<std::uint64_t>(j);
+    r.fate = static_cast<JobFate>(draw(3));
+    r.late = r.fate == JobFate::completed && draw(2);
+    r.release = out.start + Duration(draw(5000));
+    Time t = r.release;
+    r.stages = r.fate == JobFate::dropped ? 0 : static_cast<std::uint8_t>(draw(4));
+    for (int s = 0; s < r.stages; ++s) {
+      JobRecord::Stage& stage = r.stage[static_cast<std::size_t>(s)];
+      stage = {t + Duration(draw(30)), {}, static_cast<std::uint8_t>(draw(3)), static_cast<std::uint8_t>(draw(2))};
+      t = stage.end = stage.start + Duration(draw(300) - 2);
+    }
+    r.finish = t + Duration(draw(20));
+    out.records.push_back(r);
+  }
+  for (int s = 0; s < 10; ++s) {
+    const Time start = out.start + Duration(draw(5000) - 500);
+    out.stalls.push_back({start, start + Duration(draw(900)), draw(2)});
+  }
+  return out;
+}
+
 inline PlanProblem problem() {
   PlanProblem p;
   p.processors = {{"cpu", true, 1}, {"gpu", false, 1}};

@@ -11,7 +11,6 @@
 #include <cmath>
 #include <filesystem>
 #include <map>
-#include <random>
 #include <set>
 
 namespace rtmdl {
@@ -92,36 +91,6 @@ void expect_sound(const RunOutcome& outcome, const std::vector<TaskInfo>& tasks)
   EXPECT_EQ(instants["deadline"], static_cast<int>(outcome.records.size()));
 }
 
-RunOutcome random_outcome(std::uint32_t seed) {
-  std::mt19937 random(seed);
-  const auto draw = [&](int below) { return static_cast<int>(random() % static_cast<unsigned>(below)); };
-  RunOutcome out;
-  out.start = Time(std::chrono::seconds(draw(100)));
-  out.processor_names = {"a", "b"};
-  for (int j = 0; j < 200; ++j) {
-    JobRecord r;
-    r.task = static_cast<std::uint8_t>(draw(4));
-    r.job = static_cast<std::uint64_t>(j);
-    r.fate = static_cast<JobFate>(draw(3));
-    r.late = r.fate == JobFate::completed && draw(2);
-    r.release = out.start + Duration(draw(5000));
-    Time t = r.release;
-    r.stages = r.fate == JobFate::dropped ? 0 : static_cast<std::uint8_t>(draw(4));
-    for (int s = 0; s < r.stages; ++s) {
-      JobRecord::Stage& stage = r.stage[static_cast<std::size_t>(s)];
-      stage = {t + Duration(draw(30)), {}, static_cast<std::uint8_t>(draw(3)), static_cast<std::uint8_t>(draw(2))};
-      t = stage.end = stage.start + Duration(draw(300) - 2);
-    }
-    r.finish = t + Duration(draw(20));
-    out.records.push_back(r);
-  }
-  for (int s = 0; s < 10; ++s) {
-    const Time start = out.start + Duration(draw(5000) - 500);
-    out.stalls.push_back({start, start + Duration(draw(900)), draw(2)});
-  }
-  return out;
-}
-
 TEST(Trace, of_a_lifelike_run_nests_pairs_and_counts) {
   const auto loads = sample::edge_box(1, "source", 0);
   expect_sound(sample::outcome("default", loads, 5, 1), sample::infos(loads));
@@ -133,7 +102,7 @@ TEST(Trace, of_any_run_nests_pairs_and_counts) {
   for (std::size_t i = 0; i < tasks.size(); ++i) tasks[i] = {"task", Duration(100), Duration(80), 0.01};
   for (std::uint32_t seed = 0; seed < 60; ++seed) {
     SCOPED_TRACE(seed);
-    expect_sound(random_outcome(seed), tasks);
+    expect_sound(sample::random_outcome(seed), tasks);
     if (HasFatalFailure()) return;
   }
 }
