@@ -82,7 +82,7 @@ void Console::progress(const std::string& what, double fraction) {
   if (now - drawn_ < (terminal_ ? kBetweenDrawings : kBetweenLines) && (fraction < 1 || !terminal_)) return;
   drawn_ = now;
   if (!terminal_) {
-    std::fprintf(stderr, "%s\n", what.c_str());
+    std::fprintf(stderr, "%s%s\n", fraction < 0 ? "" : fmt::format("{:.0f} %: ", fraction * 100).c_str(), what.c_str());
     return;
   }
   constexpr int kWidth = 16;

@@ -113,7 +113,7 @@ class ComparePageText {
     if (traces)
       out_ +=
           "<p class=\"say\">To look into a trace: open <code>ui.perfetto.dev</code> in a browser and drop the file on "
-          "it (it stays on your machine), or load it in "
+          "it (it stays on your machine), or load the <code>.trace.json</code> beside it in "
           "<code>chrome://tracing</code>. Arrows lead from a job's release over its stages to its finish.</p>\n";
   }
 

@@ -12,7 +12,7 @@
 
 namespace rtmdl {
 
-/// Whole or not at all; `tasks` in the order of the run's task indices. Memory: 24 bytes a stage and some megabytes.
+/// Whole or not at all; `tasks` in the order of the run's task indices. Memory: some 100 bytes a job.
 /// Throws Error(bad_input) if it cannot be written.
 TraceSummary write_perfetto(const std::filesystem::path& path, const RunOutcome& outcome,
                             const std::vector<TaskInfo>& tasks);

@@ -48,9 +48,11 @@ class TraceWriter {
     write_processors();
     write_stalls();
     if (summary_.jobs_left_out > 0) write_limit();
-    out_ += fmt::format("\n],\n\"otherData\":{{\"policy\":{},\"preemption\":{},\"jobs\":{},\"jobs_left_out\":{}}}}}\n",
-                        quoted(outcome_.report.policy), quoted(outcome_.report.preemption), summary_.jobs,
-                        summary_.jobs_left_out);
+    out_ += fmt::format(
+        "\n],\n\"otherData\":{{\"policy\":{},\"preemption\":{},\"jobs\":{},\"jobs_left_out\":{},\"records_lost\":{}}}}}"
+        "\n",
+        quoted(outcome_.report.policy), quoted(outcome_.report.preemption), summary_.jobs, summary_.jobs_left_out,
+        outcome_.report.trace ? outcome_.report.trace->lost : 0);
     return std::move(out_);
   }
 

@@ -72,8 +72,8 @@ Duration play_releases(Dispatcher& dispatcher, const std::vector<ReleaseSpec>& t
   while (!done) {
     std::this_thread::sleep_for(kNap);
     const Duration played = std::max(MonotonicClock::now() - start, Duration::zero());
-    context.report(fmt::format("running, {}", format_duration(duration ? std::min(played, *duration) : played)),
-                   duration ? std::min(1.0, to_seconds(played) / to_seconds(*duration)) : -1);
+    if (duration) context.report("running", std::min(1.0, to_seconds(played) / to_seconds(*duration)));
+    else context.report(fmt::format("running, {}", format_duration(played)), -1);
   }
   thread.join();
   const Duration played = std::max(MonotonicClock::now() - start, Duration::zero());

@@ -116,6 +116,8 @@ TEST(EdgeBoxAtHalfLoad, RunsEndToEnd) {
   EXPECT_LE(ours["miss_rate"].get<double>(), 0.25) << "half the load leaves room even on a noisy machine";
   EXPECT_LE(ours["accuracy_loss"].get<double>(), 0.05);
   EXPECT_TRUE(Json::accept(read_file(kWorkspace / "runs/rtmdl.trace.json")));
+  EXPECT_GT(fs::file_size(kWorkspace / "runs/rtmdl.pftrace"), 1000U);
+  EXPECT_EQ(ours["trace"]["records"].get<int>() + ours["trace"]["lost"].get<int>(), ours["released"].get<int>());
   EXPECT_THAT(read_file(kWorkspace / "runs/compare.html"), HasSubstr("</html>"));
   EXPECT_THAT(read_file(kWorkspace / "runs/rtmdl.csv"), HasSubstr("task,job,frame,variant,fate"));
 }

@@ -36,7 +36,7 @@ struct ComparedContent {
     p.notes = {"a note"};
     for (const RunOutcome& o : outcomes) {
       p.runs.push_back(o.report);
-      p.timelines.push_back({o.report.policy, timeline_svg(o, tasks), o.report.policy + ".trace.json"});
+      p.timelines.push_back({o.report.policy, timeline_svg(o, tasks), o.report.policy + ".pftrace"});
     }
     return p;
   }
@@ -60,9 +60,9 @@ TEST(ComparePageHtml, is_one_small_file_that_needs_nothing_else) {
   EXPECT_LT(html.size(), 1'000'000u);
   for (const char* outside : {"<script", "<link", "<img", "<iframe", "href=", "src=", "url(", "@import", "http"})
     EXPECT_THAT(html, Not(HasSubstr(outside)));
-  for (const char* text : {"default misses", "Who misses what", "How long a result takes", "What accuracy it costs",
-                           "How each run begins", "All figures", "What the planner chose", "ui.perfetto.dev",
-                           "rtmdl.trace.json", "a note", "prefers-color-scheme"})
+  for (const char* text :
+       {"default misses", "Who misses what", "How long a result takes", "What accuracy it costs", "How each run begins",
+        "All figures", "What the planner chose", "ui.perfetto.dev", "rtmdl.pftrace", "a note", "prefers-color-scheme"})
     EXPECT_THAT(html, HasSubstr(text));
 }
 

@@ -57,6 +57,13 @@ TEST(OrderedJson, of_a_run_carries_its_values) {
   EXPECT_EQ(json["machine_stalls"]["max_ms"], 12.5);
 }
 
+TEST(OrderedJson, of_a_real_run_says_what_its_trace_cost) {
+  RunReport r = report();
+  EXPECT_FALSE(OrderedJson::parse(run_json(r)).contains("trace"));
+  r.trace = {100, 3, 7.5};
+  EXPECT_EQ(OrderedJson::parse(run_json(r))["trace"].dump(), R"({"records":100,"lost":3,"collector_cpu_ms":7.5})");
+}
+
 TEST(OrderedJson, of_compare_is_a_run_per_policy) {
   EXPECT_EQ(shape(OrderedJson::parse(compare_json("edge-box", 1.0, {report(), report()}))),
             "{workload:string,source_load:real,policies:[" + kRunShape + "]}");

@@ -186,7 +186,8 @@ void expect_sound(const Read& read, const RunOutcome& outcome, const std::vector
     EXPECT_EQ(flows.at(flow), &r);
     ++steps[flow];
     EXPECT_TRUE(std::any_of(r.stage.begin(), r.stage.begin() + r.stages, [&](const JobRecord::Stage& stage) {
-      return s.start == ns(stage.start) && (s.notes.contains("clamped") || s.end == ns(std::max(stage.start, stage.end)));
+      return s.start == ns(stage.start) &&
+             (s.notes.contains("clamped") || s.end == ns(std::max(stage.start, stage.end)));
     }));
     EXPECT_EQ(s.notes.contains("late"), r.late);
   }
@@ -224,7 +225,8 @@ TEST_F(Perfetto, of_a_lifelike_run_has_everything_at_its_time) {
 
 TEST_F(Perfetto, of_any_run_nests_and_joins) {
   std::vector<TaskInfo> tasks(4);
-  for (std::size_t i = 0; i < tasks.size(); ++i) tasks[i] = {"t" + std::to_string(i), Duration(100), Duration(80), 0.01};
+  for (std::size_t i = 0; i < tasks.size(); ++i)
+    tasks[i] = {"t" + std::to_string(i), Duration(100), Duration(80), 0.01};
   for (std::uint32_t seed = 0; seed < 40; ++seed) {
     SCOPED_TRACE(seed);
     const RunOutcome out = sample::random_outcome(seed);
@@ -239,9 +241,9 @@ TEST_F(Perfetto, groups_tracks_below_the_run) {
   const Read read = written(out, sample::infos(loads));
   std::set<std::string> paths;
   for (const auto& [uuid, track] : read.tracks) paths.insert(read.path(uuid));
-  for (const char* path : {"rtmdl: dm-nmc", "rtmdl: dm-nmc/processors/cpu", "rtmdl: dm-nmc/processors/gpu",
-                           "rtmdl: dm-nmc/tasks/faces", "rtmdl: dm-nmc/stalls of core 1",
-                           "rtmdl: dm-nmc/jobs waiting or in progress", "rtmdl: dm-nmc/misses of text"})
+  for (const char* path :
+       {"rtmdl: dm-nmc", "rtmdl: dm-nmc/processors/cpu", "rtmdl: dm-nmc/processors/gpu", "rtmdl: dm-nmc/tasks/faces",
+        "rtmdl: dm-nmc/stalls of core 1", "rtmdl: dm-nmc/jobs waiting or in progress", "rtmdl: dm-nmc/misses of text"})
     EXPECT_TRUE(paths.contains(path)) << path;
 }
 

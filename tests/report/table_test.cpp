@@ -143,6 +143,10 @@ TEST(RunTable, fits_and_shows_failures_only_if_there_are_some) {
   r.tasks[0].failed = 3;
   EXPECT_THAT(run_table(r, tasks), HasSubstr("failed"));
   EXPECT_THAT(run_table(r, tasks), HasSubstr("machine stalls: 1, up to 12.5 ms; they explain 2 of the misses"));
+  EXPECT_THAT(run_table(r, tasks), Not(HasSubstr("records of jobs")));
+  r.trace = {1234, 3, 10 * r.seconds};
+  EXPECT_THAT(run_table(r, tasks), HasSubstr("records of jobs: 1 234, 3 lost; collecting and scoring them took "));
+  EXPECT_THAT(run_table(r, tasks), HasSubstr("1.0 % of a core"));
 }
 
 TEST(RunTable, survives_what_is_not_a_number_and_tasks_without_jobs) {

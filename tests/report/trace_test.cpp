@@ -154,6 +154,12 @@ TEST(Trace, says_what_its_limit_left_out) {
   EXPECT_EQ(Json::parse(text)["otherData"]["jobs_left_out"], summary.jobs_left_out);
 }
 
+TEST(Trace, says_how_many_records_were_lost) {
+  RunOutcome out;
+  out.report.trace = {100, 7, 1};
+  EXPECT_EQ(Json::parse(trace_json(out, {}))["otherData"]["records_lost"], 7);
+}
+
 TEST(Trace, is_written_whole_or_not_at_all) {
   const std::filesystem::path folder = testing::TempDir() + "/rtmdl_trace_test";
   std::filesystem::remove_all(folder);
