@@ -182,7 +182,7 @@ class PyRuntime {
   }
   [[nodiscard]] Future request(const TaskRef& task, const py::array& array, std::int64_t tag, bool restart) {
     const int i = index(task);
-    const TaskInfo info = box_->task(i);
+    const RunningTask info = box_->task(i);
     const Input in = input_of(array, tag, restart);
     const py::gil_scoped_release unlocked;
     return {info.name, info.variant, tag, box_->request(i, in)};
@@ -246,6 +246,9 @@ py::dict statistics_of(const PyRuntime& r) {
     d["missed"] = t.missed();
     d["pending"] = t.pending;
     d["refused"] = t.refused;
+    d["p50"] = to_seconds(t.p50);
+    d["p99"] = to_seconds(t.p99);
+    d["max"] = to_seconds(t.max);
     tasks[t.name.c_str()] = d;
   }
   py::dict all;
@@ -300,15 +303,15 @@ PYBIND11_MODULE(rtmdl, m) {
       .def("done", &Future::done)
       .def("result", &Future::result, py::arg("timeout") = py::none(), "Waits for it, at most `timeout` seconds.");
 
-  py::class_<TaskInfo>(m, "Task")
-      .def_readonly("name", &TaskInfo::name)
-      .def_readonly("variant", &TaskInfo::variant)
-      .def_readonly("processor", &TaskInfo::processor)
-      .def_readonly("priority", &TaskInfo::priority)
+  py::class_<RunningTask>(m, "Task")
+      .def_readonly("name", &RunningTask::name)
+      .def_readonly("variant", &RunningTask::variant)
+      .def_readonly("processor", &RunningTask::processor)
+      .def_readonly("priority", &RunningTask::priority)
       .def_property_readonly(
-          "period", [](const TaskInfo& t) { return to_seconds(t.period); }, "seconds")
+          "period", [](const RunningTask& t) { return to_seconds(t.period); }, "seconds")
       .def_property_readonly(
-          "deadline", [](const TaskInfo& t) { return to_seconds(t.deadline); }, "seconds");
+          "deadline", [](const RunningTask& t) { return to_seconds(t.deadline); }, "seconds");
 
   using Unlocked = py::call_guard<py::gil_scoped_release>;
   py::class_<PyRuntime>(m, "Runtime",
@@ -320,7 +323,7 @@ PYBIND11_MODULE(rtmdl, m) {
            py::arg("without") = std::vector<std::string>())
       .def_property_readonly("tasks",
                              [](const PyRuntime& r) {
-                               std::vector<TaskInfo> all;
+                               std::vector<RunningTask> all;
                                for (int t = 0; t < r.box().tasks(); ++t) all.push_back(r.box().task(t));
                                return all;
                              })
@@ -366,7 +369,8 @@ PYBIND11_MODULE(rtmdl, m) {
           },
           py::arg("task"))
       .def("statistics", &statistics_of,
-           "Counts of every task until now: released = completed + dropped + failed + pending.")
+           "Every task until now: released = completed + dropped + failed + pending; p50, p99 and max of response "
+           "times in seconds.")
       .def(
           "stop", [](const PyRuntime& r) { r.box().stop(); }, Unlocked(),
           "Drops what waits, finishes what is in progress, delivers every result.")

@@ -83,7 +83,7 @@ struct RuntimeOptions {
   std::vector<std::string> without;  ///< tasks that are not there until add()
 };
 
-struct TaskInfo {
+struct RunningTask {
   std::string name, variant, processor;
   int priority = 0;  ///< 1 the most urgent
   Duration period{}, deadline{};
@@ -93,7 +93,8 @@ struct TaskInfo {
 struct TaskStatistics {
   std::string name, variant;
   std::int64_t released = 0, completed = 0, late = 0, dropped = 0, failed = 0, pending = 0;
-  std::int64_t refused = 0;  ///< inputs that were not accepted: never released
+  std::int64_t refused = 0;      ///< inputs that were not accepted: never released
+  Duration p50{}, p99{}, max{};  ///< of completed jobs' response times, from time stamp to completion; within 2 %
   [[nodiscard]] std::int64_t missed() const noexcept { return late + dropped + failed; }
 };
 
@@ -116,7 +117,7 @@ class Runtime {
   Runtime& operator=(Runtime&&) noexcept;
 
   [[nodiscard]] int tasks() const noexcept;
-  [[nodiscard]] TaskInfo task(int index) const;  ///< throws Error(bad_input) if there is none
+  [[nodiscard]] RunningTask task(int index) const;  ///< throws Error(bad_input) if there is none
   /// Index of a task. Throws Error(bad_input) that lists the names.
   [[nodiscard]] int find(std::string_view name) const;
 

@@ -8,6 +8,7 @@
 #include "runtime/compiled_plan.h"
 #include "runtime/deadline_timer.h"
 #include "runtime/deployment.h"
+#include "runtime/live_statistics.h"
 #include "task/workspace.h"
 
 #include <rtmdl/error.h>
@@ -108,6 +109,7 @@ struct Runtime::Impl {
       else std::fprintf(stderr, "rtmdl: %s\n", text.c_str());
     };
     tasks = std::vector<Task>(plan.config.tasks.size());
+    live = std::make_unique<LiveStatistics>(tasks.size());
     box = std::make_unique<Deployment>(
         *engine, plan.config, [this](std::size_t i) { return open_feed(i); }, context, &published);
     for (std::size_t i = 0; i < tasks.size(); ++i) {
@@ -184,6 +186,7 @@ struct Runtime::Impl {
   }
 
   void deliver(const JobRecord& record) noexcept {
+    live->add(record);
     const RunTask& planned = plan.config.tasks[record.task];
     SubmittedFeed& feed = *tasks[record.task].feed;
     Ring<Result>& results = box->dispatcher().results(record.task);
@@ -287,6 +290,7 @@ struct Runtime::Impl {
   CompiledPlan plan;
   Semaphore published;
   std::vector<Task> tasks;
+  std::unique_ptr<LiveStatistics> live;
   std::unique_ptr<Deployment> box;
   std::unique_ptr<DeadlineTimer> deadlines;
   std::thread delivery;
@@ -303,7 +307,7 @@ Runtime& Runtime::operator=(Runtime&&) noexcept = default;
 
 int Runtime::tasks() const noexcept { return static_cast<int>(impl_->tasks.size()); }
 
-TaskInfo Runtime::task(int index) const {
+RunningTask Runtime::task(int index) const {
   const RunTask& t = impl_->plan.config.tasks[impl_->checked(index)];
   return {t.spec->name, t.variant,      impl_->plan.config.processors[static_cast<std::size_t>(t.processor)].name,
           t.priority,   t.spec->period, t.spec->deadline};
@@ -370,6 +374,10 @@ Statistics Runtime::statistics() const {
     t.failed = c.failed;
     t.pending = c.released - c.completed - c.dropped - c.failed;
     t.refused = impl_->tasks[i].refused.load(std::memory_order_relaxed);
+    const LiveSnapshot live = impl_->live->snapshot(i);
+    t.p50 = live.p50;
+    t.p99 = live.p99;
+    t.max = live.max;
     s.tasks.push_back(std::move(t));
   }
   s.thrown = impl_->thrown.load(std::memory_order_relaxed);

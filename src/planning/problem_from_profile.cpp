@@ -15,7 +15,7 @@ namespace {
 constexpr double kRounding = 1e-9;   // 95 of 100 inputs are 95 %, however the figures were rounded
 constexpr double kWorthwhile = 1.3;  // times faster than one thread, or the cores serve better one by one
 
-constexpr double kShorter = 1.1;     // times, of the longest segment, or fewer segments do as well
+constexpr double kShorter = 1.1;  // times, of the longest segment, or fewer segments do as well
 
 Duration median(const StageTimes& times) { return summary(times).p50; }
 

@@ -96,6 +96,10 @@ TEST_F(ApiTest, GivesWhatTheModelSaysOfWhatWasSubmitted) {
     ASSERT_EQ(box.submit(0, in), Submitted::accepted);
     ASSERT_TRUE(results.wait_for(static_cast<std::size_t>(i) + 1));
   }
+  const TaskStatistics s = box.statistics().tasks[0];
+  EXPECT_EQ(s.completed, 5);
+  EXPECT_GT(s.p50, Duration::zero());
+  EXPECT_LE(s.p50, s.max);
   const auto all = results.all();
   for (int i = 0; i < 5; ++i) {
     const auto& r = all[static_cast<std::size_t>(i)];
