@@ -14,6 +14,11 @@
 /// ones wait behind it; else they may use what is free until then. A stage joins more urgent ones only if these stay in
 /// time beside it, as far as their times are known. Of free slots those that have been free for longest are taken, so
 /// that the load is spread.
+///
+/// Modes: a task may have other stages to run instead (another variant, another processor). A job keeps the mode that
+/// it began with. After so many failed jobs in a row the next job begins in the next mode. A stage that runs for longer
+/// than its limit is cancelled and its job fails; if it has not ended by twice the limit it is given up: taken off its
+/// slots, and its mode is blocked until restore(), because a thread is stuck in it.
 
 #include <rtmdl/time.h>
 
@@ -33,6 +38,7 @@ inline constexpr int kMaxProcessors = 16;
 inline constexpr int kMaxSlots = 16;
 inline constexpr int kMaxStages = 24;
 inline constexpr int kMaxQueue = 16;
+inline constexpr int kMaxModes = 8;
 
 /// Order of the ready queues. The *_monotonic policies are fixed-priority with priorities by assign_priorities().
 enum class Policy : std::uint8_t {
@@ -59,6 +65,14 @@ struct StageTime {
   Duration beside{};  ///< beside other stages there
 };
 
+/// Stages that a task may run instead of its own.
+struct SchedulerMode {
+  std::vector<int> stage_processors;     ///< processor of each stage, in order; 1..kMaxStages
+  std::vector<int> stage_slots{};        ///< that it takes at once, up to its processor's; empty: one each
+  std::vector<StageTime> stage_times{};  ///< empty: not known, whatever is packed beside it
+  std::vector<Duration> stage_limits{};  ///< of what it runs, preemption left out; zero or empty: none
+};
+
 struct SchedulerTask {
   Duration period{};
   Duration deadline{};     ///< relative
@@ -66,9 +80,12 @@ struct SchedulerTask {
   double utilisation = 0;  ///< used by utilisation_monotonic: the largest first
   int queue = 1;           ///< released jobs that may be there without having begun, 1..kMaxQueue; the oldest gives way
   Late late = Late::finish;
-  std::vector<int> stage_processors;     ///< processor of each stage, in order; 1..kMaxStages
-  std::vector<int> stage_slots{};        ///< that it takes at once, up to its processor's; empty: one each
-  std::vector<StageTime> stage_times{};  ///< empty: not known, whatever is packed beside it
+  std::vector<int> stage_processors;  ///< of mode 0, as in SchedulerMode; so the next three
+  std::vector<int> stage_slots{};
+  std::vector<StageTime> stage_times{};
+  std::vector<Duration> stage_limits{};
+  std::vector<SchedulerMode> fallbacks{};  ///< modes 1, 2, …; up to kMaxModes in all
+  int failures_to_fall_back = 0;           ///< failed jobs in a row after which the next mode is taken; 0: never
 };
 
 struct SchedulerProcessor {
@@ -97,13 +114,17 @@ struct Decision {
     preempt,  ///< the stage in progress on the slot stands still from now
     resume,   ///< it goes on
     finish,   ///< the job is complete; `late` says whether after its deadline
-    fail,     ///< the job ended by a failed stage
+    fail,     ///< the job ended by a failed stage, or before it began (no slots): every mode of its task is blocked
     drop,     ///< the job ended before it began: overwritten by a newer release, or skipped
     cancel,   ///< the stage on the slot is asked to end soon, its job is to be given up; complete() follows
     abandon,  ///< the job in progress was given up: `late: abort`
+    give_up,  ///< the stage on the slot has not ended although it was asked to: it is off its slots, complete() must
+              ///< not follow, restore() when it ends; the job's fail does
+    change_mode,  ///< jobs that begin from now on do so in `mode`; no job, stage or slots are meant
   };
   Kind kind = Kind::start;
   bool late = false;
+  std::uint8_t mode = 0;  ///< of the job; of one that has not begun: of the next that begins
   std::uint8_t task = 0;
   std::uint8_t stage = 0;
   std::uint8_t processor = 0;
@@ -139,7 +160,7 @@ class Decisions {
 class Scheduler {
  public:
   /// Throws Error(bad_input) on more than kMax… of anything, unknown processors, equal priorities under fixed_priority,
-  /// queue < 1, stages that take more slots than there are.
+  /// queue < 1, stages that take more slots than there are, negative limits.
   explicit Scheduler(const SchedulerConfig& config);
   /// As a new Scheduler(config), in the memory of this one.
   void reset(const SchedulerConfig& config);
@@ -155,6 +176,17 @@ class Scheduler {
   /// completes all the same counts; the job ends with the last of them or before the next.
   void expire(int task, std::uint64_t job, Time now, Decisions& out) noexcept;
 
+  /// Looks at the clock: cancels the task's stage in progress if it has run for its limit, gives it up if it has run
+  /// for twice that. Then the task goes on in the next mode that is not blocked, from the first again after the last;
+  /// without one its jobs fail as they are released. Ignored (no decision) in every other case.
+  void overrun(int task, Time now, Decisions& out) noexcept;
+  /// The stage that was given up in that mode has ended. The task keeps the mode that it has, unless it had none.
+  void restore(int task, int mode, Time now, Decisions& out) noexcept;
+  /// The task's next job begins in that mode. Ignored if it is blocked or there is none such.
+  void set_mode(int task, int mode, Time now, Decisions& out) noexcept;
+  /// In which the task's next job begins, as things are.
+  [[nodiscard]] int mode(int task) const noexcept;
+
   /// Jobs released so far and not yet finished, failed or dropped.
   [[nodiscard]] int pending(int task) const noexcept;
   /// Ends what waits or runs at the end of a run: a drop decision for each waiting job (jobs in progress are left
@@ -162,7 +194,7 @@ class Scheduler {
   void drop_waiting(Time now, Decisions& out, int task) noexcept;
 
  private:
-  enum class State : std::uint8_t { idle, ready, running, preempted };
+  enum class State : std::uint8_t { idle, ready, running, preempted, stuck };  ///< stuck: every mode is blocked
   struct Job {
     Time release{};
     std::uint64_t number = 0;
@@ -173,7 +205,11 @@ class Scheduler {
     Job current;  ///< the job in progress; meaningful while begun
     State state = State::idle;
     bool begun = false;
-    bool cancelled = false;  ///< the stage in progress was asked to end
+    bool cancelled = false;    ///< the stage in progress was asked to end
+    bool overran = false;      ///< it ran for its limit
+    std::uint8_t mode = 0;     ///< of the job in progress; none: of the next
+    std::uint8_t blocked = 0;  ///< a bit for each mode that a thread is stuck in
+    bool settled = true;       ///< no mode was asked for, and the last job to end did not fail
     Late late = Late::finish;
     std::uint8_t stage = 0, stages = 0;
     std::uint8_t processor = 0, level = 0;
@@ -196,6 +232,32 @@ class Scheduler {
     std::array<std::array<std::uint8_t, kMaxTasks>, kMaxSlots> stack;  ///< tasks, outermost first
   };
 
+  /// Beside what TaskState holds of the mode that is in use.
+  struct Mode {
+    std::uint8_t stages = 0;
+    std::array<std::uint8_t, kMaxStages> processors{}, widths{};
+    std::vector<Duration> limits;  ///< empty: none
+    std::vector<StageTime> rest;   ///< alone from each stage to the end of the job, and that stage beside others;
+                                   ///< empty: not known
+  };
+  /// Of a task: what is seldom looked at.
+  struct Modes {
+    std::vector<Mode> all;
+    int next = -1;     ///< asked for while a job is in progress
+    int failures = 0;  ///< in a row, in this mode
+    int failures_to_fall_back = 0;
+    Duration patience{};  ///< of a stage that overran: what it may run before it is given up
+  };
+
+  template <typename From>
+  static void take_stages(const From& from, Mode& to);
+  [[nodiscard]] static bool is_blocked(const TaskState& t) noexcept { return (t.blocked >> t.mode & 1) != 0; }
+  void load_mode(int task, int mode) noexcept;
+  void change_mode(int task, int mode, Decisions& out) noexcept;
+  [[nodiscard]] int usable_after(int task, int mode, bool around) const noexcept;
+  void choose_mode(int task, Decision::Kind ended, Decisions& out) noexcept;
+  void fail_waiting(int task, Time now, Decisions& out) noexcept;
+  void dispatch_both(int left, int task, Time now, Decisions& out) noexcept;
   void enqueue(int task) noexcept;
   void drop_oldest(int task, Decisions& out) noexcept;
   void take_key(TaskState& t, const Job& job, bool keeps_place) noexcept;
@@ -216,8 +278,7 @@ class Scheduler {
   Policy policy_ = Policy::fixed_priority;
   JobOrder order_;
   std::vector<TaskState> tasks_;
-  std::vector<std::vector<StageTime>> rest_;  ///< of each task: alone from each stage to the end of the job, and
-                                              ///< that stage beside others; empty: not known
+  std::vector<Modes> modes_;  ///< of each task
   std::vector<ProcessorState> processors_;
   std::array<std::uint8_t, kMaxTasks> task_of_bit_{};
   std::int64_t line_ = 0;  ///< places given under FIFO

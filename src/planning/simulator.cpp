@@ -535,7 +535,9 @@ void Simulator::State::loop(std::uint64_t seed, bool collect,
         case Decision::Kind::cancel:
           t.cancelled = t.stages[d.stage].can_be_cut && cut_short<paced_>(d.task, slot, now);
           break;
-        case Decision::Kind::fail: break;  // nothing fails here
+        case Decision::Kind::fail:  // nothing fails here
+        case Decision::Kind::give_up:
+        case Decision::Kind::change_mode: break;
         case Decision::Kind::abandon: ++o.abandoned; [[fallthrough]];
         case Decision::Kind::drop:
           ++o.dropped;

@@ -8,16 +8,18 @@
 #include <numeric>
 #include <utility>
 
-// Why no event makes more decisions than Decisions holds: jobs that are skipped or dropped are those that wait, at most
-// kMaxTasks · kMaxQueue; one job ends; an event dispatches on two processors at most, and a dispatch starts, preempts
-// and resumes at most one stage per slot each. Where every stage takes one slot it is four decisions: between events a
-// free slot means an empty ready queue and no ready stage beats a running one, and an event makes at most one stage
-// ready and frees at most one slot.
+// Why no event makes more decisions than Decisions holds: jobs that are skipped, dropped or fail before they begin are
+// those that wait, at most kMaxTasks · kMaxQueue; one job ends, its stage may be given up and its task change its mode;
+// an event dispatches on two processors at most, and a dispatch starts, preempts and resumes at most one stage per slot
+// each. Where every stage takes one slot it is four decisions: between events a free slot means an empty ready queue
+// and no ready stage beats a running one, and an event makes at most one stage ready and frees at most one slot.
 
 namespace rtmdl {
 namespace {
 
 static_assert(kMaxTasks <= 64, "ready queues are 64-bit masks");
+
+static_assert(kMaxModes <= 8, "blocked modes are an 8-bit mask");
 
 bool has_ranks(Policy policy) noexcept {
   return policy != Policy::edf && policy != Policy::fifo && policy != Policy::custom;
@@ -27,6 +29,35 @@ void check_count(std::size_t count, int most, const char* what, std::size_t of =
   if (count < 1 || count > static_cast<std::size_t>(most)) {
     bad_input(fmt::format("{} {}: between 1 and {} are accepted", count, fmt::format(fmt::runtime(what), of), most));
   }
+}
+
+/// `Mode`: a SchedulerMode, or a task with what it runs in mode 0.
+template <typename Mode>
+void check_stages(const SchedulerConfig& config, std::size_t task, const Mode& mode) {
+  const std::size_t stages = mode.stage_processors.size();
+  check_count(stages, kMaxStages, "stages in task {}", task);
+  for (const int p : mode.stage_processors) {
+    if (p < 0 || static_cast<std::size_t>(p) >= config.processors.size()) {
+      bad_input(fmt::format("task {} has a stage on processor {}: there are {}", task, p, config.processors.size()));
+    }
+  }
+  const auto check_each = [&](std::size_t count, const char* what) {
+    if (count != 0 && count != stages)
+      bad_input(fmt::format("task {} has {} for {} of {} stages", task, what, count, stages));
+  };
+  check_each(mode.stage_slots.size(), "slots");
+  check_each(mode.stage_times.size(), "times");
+  check_each(mode.stage_limits.size(), "limits");
+  for (std::size_t s = 0; s < mode.stage_slots.size(); ++s) {
+    const int slots = config.processors[static_cast<std::size_t>(mode.stage_processors[s])].slots;
+    if (mode.stage_slots[s] < 1 || mode.stage_slots[s] > slots)
+      bad_input(fmt::format("task {} has a stage that takes {} slots: between 1 and {} are accepted", task,
+                            mode.stage_slots[s], slots));
+  }
+  for (const Duration limit : mode.stage_limits)
+    if (limit < Duration{})
+      bad_input(fmt::format("task {} has a stage with a limit of {} ns: a positive one is accepted, or 0 for none",
+                            task, limit.count()));
 }
 
 void check(const SchedulerConfig& config) {
@@ -39,24 +70,9 @@ void check(const SchedulerConfig& config) {
   if (config.policy == Policy::custom && !config.order.key) bad_input("a custom policy needs an order");
   for (std::size_t i = 0; i < config.tasks.size(); ++i) {
     const SchedulerTask& task = config.tasks[i];
-    check_count(task.stage_processors.size(), kMaxStages, "stages in task {}", i);
-    for (const int p : task.stage_processors) {
-      if (p < 0 || static_cast<std::size_t>(p) >= config.processors.size()) {
-        bad_input(fmt::format("task {} has a stage on processor {}: there are {}", i, p, config.processors.size()));
-      }
-    }
-    if (!task.stage_slots.empty() && task.stage_slots.size() != task.stage_processors.size())
-      bad_input(fmt::format("task {} has slots for {} of {} stages", i, task.stage_slots.size(),
-                            task.stage_processors.size()));
-    for (std::size_t s = 0; s < task.stage_slots.size(); ++s) {
-      const int slots = config.processors[static_cast<std::size_t>(task.stage_processors[s])].slots;
-      if (task.stage_slots[s] < 1 || task.stage_slots[s] > slots)
-        bad_input(fmt::format("task {} has a stage that takes {} slots: between 1 and {} are accepted", i,
-                              task.stage_slots[s], slots));
-    }
-    if (!task.stage_times.empty() && task.stage_times.size() != task.stage_processors.size())
-      bad_input(fmt::format("task {} has times for {} of {} stages", i, task.stage_times.size(),
-                            task.stage_processors.size()));
+    check_count(task.fallbacks.size() + 1, kMaxModes, "modes in task {}", i);
+    check_stages(config, i, task);
+    for (const SchedulerMode& mode : task.fallbacks) check_stages(config, i, mode);
     if (task.queue < 1 || task.queue > kMaxQueue) {
       bad_input(fmt::format("task {} has a queue of {}: between 1 and {} are accepted", i, task.queue, kMaxQueue));
     }
@@ -109,6 +125,20 @@ std::vector<int> assign_priorities(Policy policy, std::span<const SchedulerTask>
 
 Scheduler::Scheduler(const SchedulerConfig& config) { reset(config); }
 
+template <typename From>
+void Scheduler::take_stages(const From& from, Mode& to) {
+  to.stages = static_cast<std::uint8_t>(from.stage_processors.size());
+  for (std::size_t s = 0; s < from.stage_processors.size(); ++s) {
+    to.processors[s] = static_cast<std::uint8_t>(from.stage_processors[s]);
+    to.widths[s] = from.stage_slots.empty() ? std::uint8_t{1} : static_cast<std::uint8_t>(from.stage_slots[s]);
+  }
+  to.limits.assign(from.stage_limits.begin(), from.stage_limits.end());
+  to.rest.clear();
+  if (!from.stage_times.empty()) to.rest.resize(from.stage_times.size() + 1);
+  for (std::size_t s = from.stage_times.size(); s-- > 0;)
+    to.rest[s] = {to.rest[s + 1].alone + from.stage_times[s].alone, from.stage_times[s].beside};
+}
+
 void Scheduler::reset(const SchedulerConfig& config) {
   check(config);
   policy_ = config.policy;
@@ -124,7 +154,7 @@ void Scheduler::reset(const SchedulerConfig& config) {
     processors_[p].ended = 0;
   }
   tasks_.resize(config.tasks.size());
-  rest_.resize(config.tasks.size());
+  modes_.resize(config.tasks.size());
   const std::vector<int> priorities = assign_priorities(policy_, config.tasks);
   for (std::size_t i = 0; i < tasks_.size(); ++i) {
     const SchedulerTask& from = config.tasks[i];
@@ -133,16 +163,12 @@ void Scheduler::reset(const SchedulerConfig& config) {
     t.deadline = from.deadline;
     t.queue = static_cast<std::uint8_t>(from.queue);
     t.late = from.late;
-    t.stages = static_cast<std::uint8_t>(from.stage_processors.size());
-    for (std::size_t s = 0; s < from.stage_processors.size(); ++s) {
-      t.processors[s] = static_cast<std::uint8_t>(from.stage_processors[s]);
-      t.widths[s] = from.stage_slots.empty() ? std::uint8_t{1} : static_cast<std::uint8_t>(from.stage_slots[s]);
-    }
-    std::vector<StageTime>& rest = rest_[i];
-    rest.clear();
-    if (!from.stage_times.empty()) rest.resize(from.stage_times.size() + 1);
-    for (std::size_t s = from.stage_times.size(); s-- > 0;)
-      rest[s] = {rest[s + 1].alone + from.stage_times[s].alone, from.stage_times[s].beside};
+    modes_[i].failures_to_fall_back = from.failures_to_fall_back;
+    std::vector<Mode>& modes = modes_[i].all;
+    modes.resize(from.fallbacks.size() + 1);
+    take_stages(from, modes[0]);
+    for (std::size_t m = 1; m < modes.size(); ++m) take_stages(from.fallbacks[m - 1], modes[m]);
+    load_mode(static_cast<int>(i), 0);
     const auto rank =
         std::count_if(priorities.begin(), priorities.end(), [&](int other) { return other < priorities[i]; });
     t.bit = static_cast<std::uint8_t>(has_ranks(policy_) ? rank : static_cast<std::ptrdiff_t>(i));
@@ -206,6 +232,7 @@ void Scheduler::decide(Decision::Kind kind, int task, Decisions& out, bool late)
   const TaskState& t = tasks_[static_cast<std::size_t>(task)];
   out.push({.kind = kind,
             .late = late,
+            .mode = t.mode,
             .task = static_cast<std::uint8_t>(task),
             .stage = t.stage,
             .processor = t.processor,
@@ -260,7 +287,7 @@ bool Scheduler::keeps_in_time(int joining, const ProcessorState& p, Time now) co
     const int task = top(p, s);
     if (task < 0) continue;
     const TaskState& t = tasks_[static_cast<std::size_t>(task)];
-    const std::vector<StageTime>& times = rest_[static_cast<std::size_t>(task)];
+    const std::vector<StageTime>& times = modes_[static_cast<std::size_t>(task)].all[t.mode].rest;
     if (times.empty() || t.state != State::running || t.key > tasks_[static_cast<std::size_t>(joining)].key) continue;
     const Duration slack = t.current.release + t.deadline - now;
     const Duration after = times[t.stage + 1U].alone;
@@ -350,6 +377,7 @@ void Scheduler::drop_oldest(int task, Decisions& out) noexcept {
   TaskState& t = tasks_[static_cast<std::size_t>(task)];
   const Job& oldest = t.ring[t.head];
   out.push({.kind = Decision::Kind::drop,
+            .mode = t.mode,
             .task = static_cast<std::uint8_t>(task),
             .processor = t.processors[0],
             .job = oldest.number,
@@ -365,10 +393,56 @@ void Scheduler::release(int task, Time release, Time now, Decisions& out) noexce
   if (t.begun) return;
   if (t.state == State::idle) {
     enqueue(task);
+  } else if (t.state == State::stuck) {
+    return fail_waiting(task, now, out);
   } else {
     take_key(t, t.ring[t.head], true);
   }
   dispatch(t.processor, now, out);
+}
+
+void Scheduler::load_mode(int task, int mode) noexcept {
+  TaskState& t = tasks_[static_cast<std::size_t>(task)];
+  Modes& modes = modes_[static_cast<std::size_t>(task)];
+  const Mode& from = modes.all[static_cast<std::size_t>(mode)];
+  t.mode = static_cast<std::uint8_t>(mode);
+  t.settled = true;
+  modes.next = -1;
+  modes.failures = 0;
+  t.stages = from.stages;
+  t.processors = from.processors;
+  t.widths = from.widths;
+}
+
+/// No job of the task is in progress.
+void Scheduler::change_mode(int task, int mode, Decisions& out) noexcept {
+  load_mode(task, mode);
+  const TaskState& t = tasks_[static_cast<std::size_t>(task)];
+  out.push({.kind = Decision::Kind::change_mode, .mode = t.mode, .task = static_cast<std::uint8_t>(task)});
+}
+
+/// The next mode that is not blocked, if need be from the first again; −1: none.
+int Scheduler::usable_after(int task, int mode, bool around) const noexcept {
+  const int modes = static_cast<int>(modes_[static_cast<std::size_t>(task)].all.size());
+  const unsigned blocked = tasks_[static_cast<std::size_t>(task)].blocked;
+  for (int m = mode + 1; m < (around ? mode + modes : modes); ++m)
+    if ((blocked >> (m % modes) & 1) == 0) return m % modes;
+  return -1;
+}
+
+/// In which mode the task goes on after a job.
+void Scheduler::choose_mode(int task, Decision::Kind ended, Decisions& out) noexcept {
+  TaskState& t = tasks_[static_cast<std::size_t>(task)];
+  Modes& modes = modes_[static_cast<std::size_t>(task)];
+  if (ended == Decision::Kind::finish) modes.failures = 0;
+  if (ended == Decision::Kind::fail) ++modes.failures;
+  t.settled = modes.failures == 0;
+  int next = modes.next;
+  if (next < 0 && is_blocked(t)) next = usable_after(task, t.mode, true);
+  else if (next < 0 && modes.failures_to_fall_back > 0 && modes.failures >= modes.failures_to_fall_back)
+    next = usable_after(task, t.mode, false);
+  if (next >= 0) change_mode(task, next, out);
+  else if (is_blocked(t)) t.state = State::stuck;
 }
 
 /// The job in progress, whose stage is on no slot any more, is over; the task's next one becomes ready.
@@ -378,7 +452,34 @@ void Scheduler::end_job(int task, Decision::Kind kind, Time now, Decisions& out)
   t.begun = false;
   t.state = State::idle;
   t.stage = 0;
-  if (t.waiting > 0) enqueue(task);
+  if (kind != Decision::Kind::finish || !t.settled) choose_mode(task, kind, out);
+  if (t.waiting == 0) return;
+  if (t.state == State::stuck) fail_waiting(task, now, out);
+  else enqueue(task);
+}
+
+/// They have no mode to begin in.
+void Scheduler::fail_waiting(int task, Time now, Decisions& out) noexcept {
+  TaskState& t = tasks_[static_cast<std::size_t>(task)];
+  for (; t.waiting > 0; --t.waiting, t.head = static_cast<std::uint8_t>((t.head + 1) % kMaxQueue)) {
+    const Job& job = t.ring[t.head];
+    out.push({.kind = Decision::Kind::fail,
+              .late = now > job.release + t.deadline,
+              .mode = t.mode,
+              .task = static_cast<std::uint8_t>(task),
+              .processor = t.processors[0],
+              .job = job.number,
+              .release = job.release});
+  }
+}
+
+/// On the processor that the task has left and, if another, on the one where it is ready now.
+void Scheduler::dispatch_both(int left, int task, Time now, Decisions& out) noexcept {
+  const TaskState& t = tasks_[static_cast<std::size_t>(task)];
+  const int joined = t.processor;
+  const bool elsewhere = t.state == State::ready && joined != left;
+  dispatch(left, now, out);
+  if (elsewhere) dispatch(joined, now, out);
 }
 
 void Scheduler::complete(int task, Time now, bool ok, Decisions& out) noexcept {
@@ -396,12 +497,13 @@ void Scheduler::complete(int task, Time now, bool ok, Decisions& out) noexcept {
   }
   ++p.ended;
   const bool cancelled = std::exchange(t.cancelled, false);
+  const bool overran = cancelled && std::exchange(t.overran, false);
   const bool last = t.stage + 1 == t.stages;
   const bool too_late = t.late == Late::abort && now >= t.current.release + t.deadline;
   if (ok && last) {
     end_job(task, Decision::Kind::finish, now, out);
   } else if (cancelled || (ok && too_late)) {
-    end_job(task, Decision::Kind::abandon, now, out);
+    end_job(task, overran ? Decision::Kind::fail : Decision::Kind::abandon, now, out);
   } else if (!ok) {
     end_job(task, Decision::Kind::fail, now, out);
   } else {
@@ -412,6 +514,58 @@ void Scheduler::complete(int task, Time now, bool ok, Decisions& out) noexcept {
   const bool elsewhere = t.state == State::ready && joined != left;
   dispatch(left, now, out);
   if (elsewhere) dispatch(joined, now, out);
+}
+
+void Scheduler::overrun(int task, Time now, Decisions& out) noexcept {
+  TaskState& t = tasks_[static_cast<std::size_t>(task)];
+  Modes& modes = modes_[static_cast<std::size_t>(task)];
+  const std::vector<Duration>& limits = modes.all[t.mode].limits;
+  if (t.state != State::running || limits.empty() || limits[t.stage] == Duration{}) return;
+  const Duration spent = t.ran + (now - t.since);
+  if (!t.overran) {
+    if (spent < limits[t.stage]) return;
+    t.overran = t.cancelled = true;
+    modes.patience = spent + limits[t.stage];
+    return decide(Decision::Kind::cancel, task, out);
+  }
+  if (spent < modes.patience) return;
+  decide(Decision::Kind::give_up, task, out);
+  t.blocked = static_cast<std::uint8_t>(t.blocked | 1U << t.mode);
+  complete(task, now, false, out);
+}
+
+void Scheduler::restore(int task, int mode, Time, Decisions& out) noexcept {
+  TaskState& t = tasks_[static_cast<std::size_t>(task)];
+  t.blocked = static_cast<std::uint8_t>(t.blocked & ~(1U << mode));
+  if (t.state != State::stuck) return;
+  t.state = State::idle;
+  if (mode != t.mode) change_mode(task, mode, out);
+}
+
+void Scheduler::set_mode(int task, int mode, Time now, Decisions& out) noexcept {
+  TaskState& t = tasks_[static_cast<std::size_t>(task)];
+  Modes& modes = modes_[static_cast<std::size_t>(task)];
+  if (mode < 0 || static_cast<std::size_t>(mode) >= modes.all.size()) return;
+  if ((t.blocked >> mode & 1) != 0) return;
+  if (t.begun) {
+    modes.next = mode == t.mode ? -1 : mode;
+    t.settled = modes.next < 0 && modes.failures == 0;
+    return;
+  }
+  if (mode == t.mode) return;
+  change_mode(task, mode, out);
+  if (t.state != State::ready) return;
+  const std::uint64_t bit = std::uint64_t{1} << t.bit;
+  const int left = std::exchange(t.processor, t.processors[0]);
+  processors_[static_cast<std::size_t>(left)].ready &= ~bit;
+  processors_[t.processor].ready |= bit;
+  dispatch_both(left, task, now, out);
+}
+
+int Scheduler::mode(int task) const noexcept {
+  const TaskState& t = tasks_[static_cast<std::size_t>(task)];
+  const int next = modes_[static_cast<std::size_t>(task)].next;
+  return next < 0 ? t.mode : next;
 }
 
 void Scheduler::expire(int task, std::uint64_t job, Time now, Decisions& out) noexcept {
@@ -425,9 +579,7 @@ void Scheduler::expire(int task, std::uint64_t job, Time now, Decisions& out) no
   const int waited_on = t.processor;
   processors_[t.processor].ready &= ~(std::uint64_t{1} << t.bit);
   end_job(task, Decision::Kind::abandon, now, out);
-  const bool elsewhere = t.state == State::ready && t.processor != waited_on;
-  dispatch(waited_on, now, out);  // it may have kept others waiting
-  if (elsewhere) dispatch(t.processor, now, out);
+  dispatch_both(waited_on, task, now, out);  // it may have kept others waiting
 }
 
 int Scheduler::pending(int task) const noexcept {

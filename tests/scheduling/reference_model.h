@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <set>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 namespace rtmdl::test {
@@ -20,7 +22,9 @@ class ReferenceScheduler {
     Time release{};
     int stage = 0;
     State state = State::waiting;
-    bool begun = false, cancelled = false;
+    bool begun = false, cancelled = false, overran = false;
+    int mode = 0;         ///< once begun
+    Duration patience{};  ///< once it overran
     int processor = 0, level = 0;
     std::vector<int> slots{};  ///< ascending
     Duration ran{};            ///< before it was last preempted
@@ -30,7 +34,13 @@ class ReferenceScheduler {
   };
 
   explicit ReferenceScheduler(const SchedulerConfig& config)
-      : config_(config), priorities_(assign_priorities(config.policy, config.tasks)), released_(config.tasks.size()) {}
+      : config_(config), priorities_(assign_priorities(config.policy, config.tasks)), released_(config.tasks.size()) {
+    for (const SchedulerTask& t : config.tasks) {
+      std::vector<SchedulerMode> modes{{t.stage_processors, t.stage_slots, t.stage_times, t.stage_limits}};
+      modes.insert(modes.end(), t.fallbacks.begin(), t.fallbacks.end());
+      tasks_.push_back({std::move(modes), 0, {}, {}, 0});
+    }
+  }
 
   void release(int task, Time release, Time now, std::vector<Decision>& out) {
     std::vector<Job*> not_begun = jobs_of(task, [](const Job& j) { return !j.begun; });
@@ -44,8 +54,9 @@ class ReferenceScheduler {
     }
     jobs_.push_back({.task = task, .number = released_[at(task)]++, .release = release});
     if (busy) return;
+    if (has_no_mode(task)) return fail_waiting(task, now, out);
     make_ready(task, place);
-    dispatch(processor_of(task, 0), now, out);
+    dispatch(first_processor(task), now, out);
   }
 
   void expire(int task, std::uint64_t number, Time now, std::vector<Decision>& out) {
@@ -56,26 +67,65 @@ class ReferenceScheduler {
       out.push_back(decision(Decision::Kind::cancel, *job));
       return;
     }
-    const int waited_on = processor_of(task, job->stage);
+    job->processor = processor_of(*job);
+    const int waited_on = job->processor;
     end(Decision::Kind::abandon, *job, now, out);
-    out.back().processor = static_cast<std::uint8_t>(waited_on);
-    dispatch(waited_on, now, out);
-    if (processor_of(task, 0) != waited_on &&
-        !jobs_of(task, [](const Job& j) { return j.state == State::ready; }).empty())
-      dispatch(processor_of(task, 0), now, out);
+    dispatch_both(waited_on, task, now, out);
   }
+
+  void overrun(int task, Time now, std::vector<Decision>& out) {
+    Job* job = in_progress(task);
+    if (!job || job->state != State::running) return;
+    const auto& limits = mode_of(*job).stage_limits;
+    if (limits.empty() || limits[at(job->stage)] == Duration{}) return;
+    const Duration limit = limits[at(job->stage)], ran = job->ran + (now - job->since);
+    if (!job->overran && ran >= limit) {
+      job->overran = job->cancelled = true;
+      job->patience = ran + limit;
+      out.push_back(decision(Decision::Kind::cancel, *job));
+    } else if (job->overran && ran >= job->patience) {
+      const int left = job->processor;
+      out.push_back(decision(Decision::Kind::give_up, *job));
+      note_freed(*job);
+      tasks_[at(task)].blocked.insert(job->mode);
+      end(Decision::Kind::fail, *job, now, out);
+      dispatch_both(left, task, now, out);
+    }
+  }
+
+  void restore(int task, int mode, std::vector<Decision>& out) {
+    const bool had_none = has_no_mode(task);
+    tasks_[at(task)].blocked.erase(mode);
+    if (had_none && mode != tasks_[at(task)].mode) change_mode(task, mode, out);
+  }
+
+  void set_mode(int task, int mode, Time now, std::vector<Decision>& out) {
+    Task& t = tasks_[at(task)];
+    if (mode < 0 || mode >= static_cast<int>(t.modes.size()) || t.blocked.count(mode) != 0) return;
+    if (in_progress(task)) {
+      t.wanted = mode;
+      return;
+    }
+    if (mode == t.mode) return;
+    const int waited_on = first_processor(task);
+    change_mode(task, mode, out);
+    if (!jobs_of(task, [](const Job& j) { return j.state == State::ready; }).empty())
+      dispatch_both(waited_on, task, now, out);
+  }
+  const std::set<int>& blocked(int task) const { return tasks_[at(task)].blocked; }
 
   void complete(int task, Time now, bool ok, std::vector<Decision>& out) {
     Job* job = in_progress(task);
     if (!job || job->state == State::ready) return;
     const int left = job->processor;
-    ++ended_;
-    for (const int s : job->slots) freed_[{left, s}] = ended_;  // of those that are not free it is not asked
-    const bool last = job->stage + 1 == static_cast<int>(config_.tasks[at(task)].stage_processors.size());
+    note_freed(*job);
+    const bool last = job->stage + 1 == static_cast<int>(mode_of(*job).stage_processors.size());
     const bool too_late = config_.tasks[at(task)].late == Late::abort && expired(*job, now);
     const bool given_up = job->cancelled || (ok && too_late);
     if (ok && last) {
       end(Decision::Kind::finish, *job, now, out);
+    } else if (job->overran) {
+      end(Decision::Kind::fail, *job, now, out);
     } else if (given_up) {
       end(Decision::Kind::abandon, *job, now, out);
     } else if (!ok) {
@@ -86,10 +136,7 @@ class ReferenceScheduler {
       job->cancelled = false;
       job->place = line_++;
     }
-    const auto joined = jobs_of(task, [](const Job& j) { return j.state == State::ready; });
-    const int next = joined.empty() ? left : processor_of(task, joined.front()->stage);
-    dispatch(left, now, out);
-    if (next != left) dispatch(next, now, out);
+    dispatch_both(left, task, now, out);
   }
 
   int pending(int task) const {
@@ -107,7 +154,7 @@ class ReferenceScheduler {
   std::vector<const Job*> ready_on(int processor) const {
     std::vector<const Job*> result;
     for (const Job& j : jobs_) {
-      if (j.state == State::ready && processor_of(j.task, j.stage) == processor) result.push_back(&j);
+      if (j.state == State::ready && processor_of(j) == processor) result.push_back(&j);
     }
     return result;
   }
@@ -124,9 +171,71 @@ class ReferenceScheduler {
     return config_.policy != Policy::fifo && urgency(a) < urgency(b);
   }
 
+  int processor_of(const Job& j) const { return mode_of(j).stage_processors[at(j.stage)]; }
+  int width_of(const Job& j) const {
+    const auto& slots = mode_of(j).stage_slots;
+    return slots.empty() ? 1 : slots[at(j.stage)];
+  }
+
  private:
+  struct Task {
+    std::vector<SchedulerMode> modes;
+    int mode = 0;  ///< of the next job
+    std::optional<int> wanted;
+    std::set<int> blocked;
+    int failures = 0;
+  };
+
   static std::size_t at(int i) { return static_cast<std::size_t>(i); }
-  int processor_of(int task, int stage) const { return config_.tasks[at(task)].stage_processors[at(stage)]; }
+  const SchedulerMode& mode_of(const Job& j) const {
+    const Task& t = tasks_[at(j.task)];
+    return t.modes[at(j.begun ? j.mode : t.mode)];
+  }
+  int first_processor(int task) const {
+    return tasks_[at(task)].modes[at(tasks_[at(task)].mode)].stage_processors.front();
+  }
+  bool has_no_mode(int task) const { return tasks_[at(task)].blocked.size() == tasks_[at(task)].modes.size(); }
+  void change_mode(int task, int mode, std::vector<Decision>& out) {
+    tasks_[at(task)].mode = mode;
+    tasks_[at(task)].failures = 0;
+    out.push_back({.kind = Decision::Kind::change_mode,
+                   .mode = static_cast<std::uint8_t>(mode),
+                   .task = static_cast<std::uint8_t>(task)});
+  }
+  void choose_mode(int task, Decision::Kind ended, std::vector<Decision>& out) {
+    Task& t = tasks_[at(task)];
+    if (ended == Decision::Kind::finish) t.failures = 0;
+    if (ended == Decision::Kind::fail) ++t.failures;
+    const std::optional<int> wanted = std::exchange(t.wanted, std::nullopt);
+    if (wanted && *wanted != t.mode) return change_mode(task, *wanted, out);
+    const int modes = static_cast<int>(t.modes.size());
+    const int enough = config_.tasks[at(task)].failures_to_fall_back;
+    const bool failing = enough > 0 && t.failures >= enough;
+    const bool blocked = t.blocked.count(t.mode) != 0;
+    for (int k = 1; k < modes && (blocked || failing); ++k) {
+      if (!blocked && t.mode + k >= modes) return;
+      const int next = (t.mode + k) % modes;
+      if (t.blocked.count(next) == 0) return change_mode(task, next, out);
+    }
+  }
+  void fail_waiting(int task, Time now, std::vector<Decision>& out) {
+    for (const Job* j : jobs_of(task, [](const Job&) { return true; })) {
+      out.push_back(decision(Decision::Kind::fail, *j));
+      out.back().processor = static_cast<std::uint8_t>(first_processor(task));
+      out.back().late = now > j->release + config_.tasks[at(task)].deadline;
+    }
+    std::erase_if(jobs_, [&](const Job& j) { return j.task == task; });
+  }
+  void note_freed(const Job& job) {
+    ++ended_;
+    for (const int s : job.slots) freed_[{job.processor, s}] = ended_;  // of those that are not free it is not asked
+  }
+  void dispatch_both(int left, int task, Time now, std::vector<Decision>& out) {
+    const auto joined = jobs_of(task, [](const Job& j) { return j.state == State::ready; });
+    const int next = joined.empty() ? left : processor_of(*joined.front());
+    dispatch(left, now, out);
+    if (next != left) dispatch(next, now, out);
+  }
   std::int64_t urgency(const Job& j) const {
     if (config_.policy == Policy::edf)
       return (j.release + config_.tasks[at(j.task)].deadline).time_since_epoch().count();
@@ -140,7 +249,9 @@ class ReferenceScheduler {
     out.push_back(decision(kind, job));
     out.back().late = now > job.release + config_.tasks[at(task)].deadline;
     std::erase_if(jobs_, [&](const Job& j) { return j.task == task && j.begun; });
-    make_ready(task, {});
+    choose_mode(task, kind, out);
+    if (has_no_mode(task)) fail_waiting(task, now, out);
+    else make_ready(task, {});
   }
   Job* in_progress(int task) {
     for (Job& j : jobs_) {
@@ -167,9 +278,10 @@ class ReferenceScheduler {
     for (const int s : j.slots) slots = static_cast<std::uint16_t>(slots | 1U << s);
     return {
         .kind = kind,
+        .mode = static_cast<std::uint8_t>(j.begun ? j.mode : tasks_[at(j.task)].mode),
         .task = static_cast<std::uint8_t>(j.task),
         .stage = static_cast<std::uint8_t>(j.stage),
-        .processor = static_cast<std::uint8_t>(kind == Decision::Kind::drop ? processor_of(j.task, 0) : j.processor),
+        .processor = static_cast<std::uint8_t>(kind == Decision::Kind::drop ? first_processor(j.task) : j.processor),
         .level = static_cast<std::uint8_t>(j.level),
         .slots = slots,
         .job = j.number,
@@ -179,14 +291,15 @@ class ReferenceScheduler {
   Job* best(int processor, const Left& left) {
     Job* result = nullptr;
     for (Job& j : jobs_) {
-      if (j.state != State::ready || processor_of(j.task, j.stage) != processor) continue;
+      if (j.state != State::ready || processor_of(j) != processor) continue;
       if (std::find(left.begin(), left.end(), std::pair(j.task, j.number)) != left.end()) continue;
       if (!result || std::tuple(urgency(j), j.task) < std::tuple(urgency(*result), result->task)) result = &j;
     }
     return result;
   }
   void start(Job& j, std::vector<int> slots, Time now, std::vector<Decision>& out) {
-    const int processor = processor_of(j.task, j.stage);
+    const int processor = processor_of(j);
+    if (!j.begun) j.mode = tasks_[at(j.task)].mode;
     std::sort(slots.begin(), slots.end());
     j.level = 0;
     for (const int s : slots)
@@ -211,24 +324,20 @@ class ReferenceScheduler {
     }
     return nullptr;
   }
-  int width_of(const Job& j) const {
-    const auto& slots = config_.tasks[at(j.task)].stage_slots;
-    return slots.empty() ? 1 : slots[at(j.stage)];
-  }
   /// Every more urgent job that runs there and would be in time alone is so beside others.
   bool in_time_beside(const Job& joining, int processor, Time now) const {
     for (const Job& h : jobs_) {
-      const SchedulerTask& task = config_.tasks[at(h.task)];
-      if (h.state != State::running || h.processor != processor || task.stage_times.empty()) continue;
+      const std::vector<StageTime>& times = mode_of(h).stage_times;
+      if (h.state != State::running || h.processor != processor || times.empty()) continue;
       if (urgency(h) > urgency(joining)) continue;
       const Duration spent = h.ran + (now - h.since);
-      Duration alone = std::max(task.stage_times[at(h.stage)].alone - spent, Duration{});
-      Duration beside = std::max(task.stage_times[at(h.stage)].beside - spent, Duration{});
-      for (std::size_t s = at(h.stage) + 1; s < task.stage_times.size(); ++s) {
-        alone += task.stage_times[s].alone;
-        beside += task.stage_times[s].alone;
+      Duration alone = std::max(times[at(h.stage)].alone - spent, Duration{});
+      Duration beside = std::max(times[at(h.stage)].beside - spent, Duration{});
+      for (std::size_t s = at(h.stage) + 1; s < times.size(); ++s) {
+        alone += times[s].alone;
+        beside += times[s].alone;
       }
-      const Time deadline = h.release + task.deadline;
+      const Time deadline = h.release + config_.tasks[at(h.task)].deadline;
       if (now + alone <= deadline && now + beside > deadline) return false;
     }
     return true;
@@ -285,6 +394,7 @@ class ReferenceScheduler {
   const SchedulerConfig config_;
   std::vector<int> priorities_;
   std::vector<std::uint64_t> released_;
+  std::vector<Task> tasks_;
   std::vector<Job> jobs_;
   std::uint64_t line_ = 0, starts_ = 0, ended_ = 0;
   std::map<std::pair<int, int>, std::uint64_t> freed_;  ///< processor and slot -> when it was last left

@@ -19,8 +19,8 @@ using test::ReferenceScheduler;
 
 int between(Random& random, int low, int high) { return std::uniform_int_distribution<int>(low, high)(random); }
 
-/// With `packing`, stages of several slots and of known times.
-SchedulerConfig random_config(Random& random, bool packing = false) {
+/// With `packing`, stages of several slots and of known times; with `modes`, tasks that may fall back, and limits.
+SchedulerConfig random_config(Random& random, bool packing = false, bool modes = false) {
   SchedulerConfig config;
   config.policy = static_cast<Policy>(between(random, 0, 5));
   const int processors = between(random, 1, 3), tasks = between(random, 1, 7);
@@ -39,13 +39,24 @@ SchedulerConfig random_config(Random& random, bool packing = false) {
     task.utilisation = between(random, 1, 9) * 0.1;
     task.queue = between(random, 1, 3);
     task.late = static_cast<Late>(between(random, 0, 2));
-    for (int s = between(random, 1, 4); s > 0; --s) task.stage_processors.push_back(between(random, 0, processors - 1));
-    const bool timed = packing && between(random, 0, 1) == 0;
-    for (const int p : task.stage_processors) {
-      if (packing) task.stage_slots.push_back(between(random, 1, config.processors[static_cast<std::size_t>(p)].slots));
-      if (!timed) continue;
-      const Duration alone = between(random, 0, 6) * std::chrono::microseconds(500);
-      task.stage_times.push_back({alone, alone * between(random, 10, 25) / 10});
+    const auto fill = [&](auto& mode) {
+      for (int s = between(random, 1, 4); s > 0; --s)
+        mode.stage_processors.push_back(between(random, 0, processors - 1));
+      const bool timed = packing && between(random, 0, 1) == 0;
+      const bool limited = modes && between(random, 0, 3) > 0;
+      for (const int p : mode.stage_processors) {
+        if (packing)
+          mode.stage_slots.push_back(between(random, 1, config.processors[static_cast<std::size_t>(p)].slots));
+        if (limited) mode.stage_limits.push_back(between(random, 0, 6) * std::chrono::milliseconds(1));
+        if (!timed) continue;
+        const Duration alone = between(random, 0, 6) * std::chrono::microseconds(500);
+        mode.stage_times.push_back({alone, alone * between(random, 10, 25) / 10});
+      }
+    };
+    fill(task);
+    if (modes) {
+      task.failures_to_fall_back = between(random, 0, 3);
+      for (int m = between(random, 0, 2); m > 0; --m) fill(task.fallbacks.emplace_back());
     }
     config.tasks.push_back(task);
   }
@@ -53,11 +64,12 @@ SchedulerConfig random_config(Random& random, bool packing = false) {
 }
 
 std::string text(const Decision& d) {
-  static const char* kKinds[] = {"start", "preempt", "resume", "finish", "fail", "drop", "cancel", "abandon"};
-  return std::string(kKinds[static_cast<int>(d.kind)]) + (d.late ? " late" : "") + " t" + std::to_string(d.task) +
-         " j" + std::to_string(d.job) + " s" + std::to_string(d.stage) + " p" + std::to_string(d.processor) + "/" +
-         std::to_string(d.slot()) + "+" + std::to_string(d.slots) + " l" + std::to_string(d.level) + " r" +
-         std::to_string(d.release.time_since_epoch().count());
+  static const char* kKinds[] = {"start", "preempt", "resume",  "finish",  "fail",
+                                 "drop",  "cancel",  "abandon", "give up", "mode"};
+  return std::string(kKinds[static_cast<int>(d.kind)]) + (d.late ? " late" : "") + " m" + std::to_string(d.mode) +
+         " t" + std::to_string(d.task) + " j" + std::to_string(d.job) + " s" + std::to_string(d.stage) + " p" +
+         std::to_string(d.processor) + "/" + std::to_string(d.slot()) + "+" + std::to_string(d.slots) + " l" +
+         std::to_string(d.level) + " r" + std::to_string(d.release.time_since_epoch().count());
 }
 
 std::string text(std::span<const Decision> decisions) {
@@ -67,12 +79,13 @@ std::string text(std::span<const Decision> decisions) {
 }
 
 struct Event {
-  enum class Kind { release, complete, expire };
+  enum class Kind { release, complete, expire, overrun, restore, set_mode };
   Kind kind = Kind::release;
   int task = 0;
   Time now{};
   bool ok = true;
   std::uint64_t job = 0;  ///< of expire
+  int mode = 0;           ///< of restore, set_mode
 };
 
 void send(Scheduler& scheduler, const Event& e, Decisions& decisions) {
@@ -80,14 +93,19 @@ void send(Scheduler& scheduler, const Event& e, Decisions& decisions) {
     case Event::Kind::release: return scheduler.release(e.task, e.now, e.now, decisions);
     case Event::Kind::complete: return scheduler.complete(e.task, e.now, e.ok, decisions);
     case Event::Kind::expire: return scheduler.expire(e.task, e.job, e.now, decisions);
+    case Event::Kind::overrun: return scheduler.overrun(e.task, e.now, decisions);
+    case Event::Kind::restore: return scheduler.restore(e.task, e.mode, e.now, decisions);
+    case Event::Kind::set_mode: return scheduler.set_mode(e.task, e.mode, e.now, decisions);
   }
 }
 
-/// Events that a driver may send: any release, completions of stages that are on a slot, mostly of running ones, and
-/// the deadlines of jobs, mostly of those in progress.
+/// Events that a driver may send: any release, completions of stages that are on a slot, mostly of running ones, the
+/// deadlines of jobs, mostly of those in progress; with `faults` also looks at the clock, stages that were given up
+/// ending after all, and other modes asked for.
 std::vector<Event> play(
     const SchedulerConfig& config, Random& random, int count,
-    const std::function<void(const Event&, const ReferenceScheduler&, std::span<const Decision>)>& look) {
+    const std::function<void(const Event&, const ReferenceScheduler&, std::span<const Decision>)>& look,
+    bool faults = false) {
   Scheduler scheduler(config);
   ReferenceScheduler reference(config);
   std::vector<Event> events;
@@ -108,6 +126,13 @@ std::vector<Event> play(
       event.task = job.task;
       event.job = job.number + static_cast<std::uint64_t>(between(random, 0, 9) == 0);
     }
+    if (faults && between(random, 0, 2) == 0) {
+      const int what = between(random, 0, 9);
+      const auto& blocked = reference.blocked(event.task);
+      if (what < 6) event.kind = Event::Kind::overrun;
+      else if (what == 6) event.kind = Event::Kind::set_mode, event.mode = between(random, -1, 3);
+      else if (!blocked.empty()) event.kind = Event::Kind::restore, event.mode = *blocked.begin();
+    }
     decisions.clear();
     std::vector<Decision> expected;
     send(scheduler, event, decisions);
@@ -115,6 +140,9 @@ std::vector<Event> play(
       case Event::Kind::release: reference.release(event.task, now, now, expected); break;
       case Event::Kind::complete: reference.complete(event.task, now, event.ok, expected); break;
       case Event::Kind::expire: reference.expire(event.task, event.job, now, expected); break;
+      case Event::Kind::overrun: reference.overrun(event.task, now, expected); break;
+      case Event::Kind::restore: reference.restore(event.task, event.mode, expected); break;
+      case Event::Kind::set_mode: reference.set_mode(event.task, event.mode, now, expected); break;
     }
     EXPECT_EQ(text(decisions.items()), text(expected)) << policy_name(config.policy) << ", event " << k;
     for (std::size_t i = 0; i < config.tasks.size(); ++i) {
@@ -136,6 +164,58 @@ TEST(SchedulerProperties, DecidesAsTheReferenceModel) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     play(random_config(random, seed % 2 == 1), random, kEvents, [](auto&&...) {});
   }
+}
+
+TEST(SchedulerProperties, DecidesAsTheReferenceModelWhenStagesFailAndHang) {
+  std::map<Decision::Kind, int> seen;
+  int at_once = 0;
+  for (int seed = 0; seed < kConfigs && !HasFailure(); ++seed) {
+    Random random(static_cast<std::uint64_t>(seed) + 7000);
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    play(
+        random_config(random, seed % 2 == 1, true), random, kEvents,
+        [&](const Event&, const ReferenceScheduler&, std::span<const Decision> decisions) {
+          for (const Decision& d : decisions) ++seen[d.kind], at_once += d.kind == Decision::Kind::fail && d.slots == 0;
+        },
+        true);
+  }
+  EXPECT_GT(seen[Decision::Kind::give_up], 200);
+  EXPECT_GT(seen[Decision::Kind::change_mode], 1000);
+  EXPECT_GT(at_once, 300) << "every mode was blocked";
+}
+
+TEST(SchedulerProperties, AJobKeepsItsModeAndATaskChangesItAfterItsFailuresInARow) {
+  int fell_back = 0;
+  for (int seed = 0; seed < kConfigs && !HasFailure(); ++seed) {
+    Random random(static_cast<std::uint64_t>(seed) + 8000);
+    SchedulerConfig config = random_config(random, seed % 2 == 1, true);
+    for (SchedulerTask& task : config.tasks) {
+      task.stage_limits.clear();
+      for (SchedulerMode& mode : task.fallbacks) mode.stage_limits.clear();
+    }
+    std::vector<int> mode(config.tasks.size()), in_row(config.tasks.size());
+    // No limits and no modes asked for: only failures change the mode.
+    play(config, random, kEvents, [&](const Event&, const ReferenceScheduler&, std::span<const Decision> decisions) {
+      for (const Decision& d : decisions) {
+        const SchedulerTask& task = config.tasks[d.task];
+        if (d.kind == Decision::Kind::change_mode) {
+          EXPECT_EQ(d.mode, ++mode[d.task]);
+          EXPECT_EQ(std::exchange(in_row[d.task], 0), task.failures_to_fall_back);
+          EXPECT_GT(task.failures_to_fall_back, 0);
+          ++fell_back;
+          continue;
+        }
+        EXPECT_EQ(d.mode, mode[d.task]);
+        if (d.kind == Decision::Kind::fail) ++in_row[d.task];
+        if (d.kind == Decision::Kind::finish) in_row[d.task] = 0;
+        const bool could = mode[d.task] < static_cast<int>(task.fallbacks.size()) && task.failures_to_fall_back > 0;
+        if (could) {
+          EXPECT_LE(in_row[d.task], task.failures_to_fall_back);
+        }
+      }
+    });
+  }
+  EXPECT_GT(fell_back, 200);
 }
 
 TEST(SchedulerProperties, NeverIdlesASlotAndNeverLetsALessUrgentStageRunInstead) {
@@ -215,30 +295,32 @@ TEST(SchedulerProperties, AStageHasItsSlotsForItselfAndNoneIsLeftForAMoreUrgentO
 TEST(SchedulerProperties, CountsAddUpAndTheNewestReleasesSurvive) {
   for (int seed = 0; seed < kConfigs && !HasFailure(); ++seed) {
     Random random(static_cast<std::uint64_t>(seed) + 2000);
-    const SchedulerConfig config = random_config(random, seed % 2 == 1);
+    const SchedulerConfig config = random_config(random, seed % 2 == 1, seed % 4 > 1);
     std::vector<int> released(config.tasks.size()), ended(config.tasks.size());
     std::vector<std::uint64_t> last_start(config.tasks.size());
-    play(config, random, kEvents,
-         [&](const Event& event, const ReferenceScheduler& reference, std::span<const Decision> decisions) {
-           released[static_cast<std::size_t>(event.task)] += event.kind == Event::Kind::release;
-           for (const Decision& d : decisions) {
-             const bool ends = d.kind == Decision::Kind::finish || d.kind == Decision::Kind::fail ||
-                               d.kind == Decision::Kind::drop || d.kind == Decision::Kind::abandon;
-             ended[d.task] += ends;
-             if (d.kind == Decision::Kind::drop) {
-               for (const auto& j : reference.jobs())
-                 EXPECT_FALSE(j.task == d.task && !j.begun && j.number < d.job) << "not the oldest";
-             }
-             if (d.kind == Decision::Kind::start && d.stage == 0) {
-               EXPECT_GE(d.job, last_start[d.task]);
-               last_start[d.task] = d.job;
-             }
-           }
-           for (std::size_t i = 0; i < config.tasks.size(); ++i) {
-             EXPECT_EQ(released[i], ended[i] + reference.pending(static_cast<int>(i)));
-             EXPECT_LE(reference.pending(static_cast<int>(i)), config.tasks[i].queue + 1);
-           }
-         });
+    play(
+        config, random, kEvents,
+        [&](const Event& event, const ReferenceScheduler& reference, std::span<const Decision> decisions) {
+          released[static_cast<std::size_t>(event.task)] += event.kind == Event::Kind::release;
+          for (const Decision& d : decisions) {
+            const bool ends = d.kind == Decision::Kind::finish || d.kind == Decision::Kind::fail ||
+                              d.kind == Decision::Kind::drop || d.kind == Decision::Kind::abandon;
+            ended[d.task] += ends;
+            if (d.kind == Decision::Kind::drop) {
+              for (const auto& j : reference.jobs())
+                EXPECT_FALSE(j.task == d.task && !j.begun && j.number < d.job) << "not the oldest";
+            }
+            if (d.kind == Decision::Kind::start && d.stage == 0) {
+              EXPECT_GE(d.job, last_start[d.task]);
+              last_start[d.task] = d.job;
+            }
+          }
+          for (std::size_t i = 0; i < config.tasks.size(); ++i) {
+            EXPECT_EQ(released[i], ended[i] + reference.pending(static_cast<int>(i)));
+            EXPECT_LE(reference.pending(static_cast<int>(i)), config.tasks[i].queue + 1);
+          }
+        },
+        seed % 4 > 1);
   }
 }
 
@@ -294,10 +376,10 @@ TEST(SchedulerProperties, LevelsOnASlotFormAStackWithOneStageRunningOnTop) {
 TEST(SchedulerProperties, ReplaysFromItsEventLog) {
   for (int seed = 0; seed < 50; ++seed) {
     Random random(static_cast<std::uint64_t>(seed) + 4000);
-    const SchedulerConfig config = random_config(random, seed % 2 == 1);
+    const SchedulerConfig config = random_config(random, seed % 2 == 1, true);
     std::string first, second;
-    const auto events =
-        play(config, random, kEvents, [&](auto&, auto&, std::span<const Decision> d) { first += text(d); });
+    const auto events = play(
+        config, random, kEvents, [&](auto&, auto&, std::span<const Decision> d) { first += text(d); }, true);
     SchedulerConfig other = random_config(random);
     Scheduler scheduler(other);  // reset() must leave nothing of what it was
     Decisions decisions;
