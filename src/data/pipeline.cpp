@@ -53,16 +53,16 @@ Pipeline::Pipeline(Engine& engine, const TaskSpec& task, const LoadRequest& requ
   outputs_.resize(executable_->outputs().size());
 }
 
-bool Pipeline::pre(const Frame& frame) noexcept {
+bool Pipeline::pre(const Frame& frame) {
   if (frame.restart) executable_->reset_state();
   return pre_->run(frame, executable_->input(0), geometry_);
 }
 
-bool Pipeline::infer() noexcept { return executable_->run(); }
+bool Pipeline::infer() { return executable_->run(); }
 
-bool Pipeline::infer(int segment) noexcept { return executable_->run_segment(segment); }
+bool Pipeline::infer(int segment) { return executable_->run_segment(segment); }
 
-bool Pipeline::post(Result& result) noexcept {
+bool Pipeline::post(Result& result) {
   for (std::size_t i = 0; i < outputs_.size(); ++i) outputs_[i] = executable_->output(i);
   result.clear();
   return post_->run(outputs_, geometry_, result);

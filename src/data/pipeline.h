@@ -22,19 +22,19 @@ namespace rtmdl {
 [[nodiscard]] LoadRequest load_request(const TaskSpec& task, const std::filesystem::path& model,
                                        const std::map<std::string, std::vector<std::int64_t>>& shapes = {});
 
-/// Stages are noexcept and do not allocate after the first job (result vectors keep their capacity). One job at a time;
-/// stages may run on different threads, one after the other.
+/// Stages throw only what custom steps throw, and do not allocate after the first job (result vectors keep their
+/// capacity). One job at a time; stages may run on different threads, one after the other.
 class Pipeline {
  public:
   /// Throws Error: the model does not load, pre/post do not fit it.
   Pipeline(Engine& engine, const TaskSpec& task, const LoadRequest& request);
 
-  bool pre(const Frame& frame) noexcept;  ///< also resets a stateful model where the frame restarts a sequence
-  bool infer() noexcept;
+  bool pre(const Frame& frame);  ///< also resets a stateful model where the frame restarts a sequence
+  bool infer();
   /// Pieces that infer() has, and one of them: all in order are an infer().
   [[nodiscard]] int segments() const noexcept { return executable_->segments(); }
-  bool infer(int segment) noexcept;
-  bool post(Result& result) noexcept;
+  bool infer(int segment);
+  bool post(Result& result);
   void prepare(Result& result) const { post_->prepare(result); }
 
   /// All three, for set-up code. Throws Error(bad_input) naming the stage that failed.

@@ -30,7 +30,8 @@ class Classes final : public Postprocess {
     const std::size_t classes = values.size() / batch;
     const int k = std::min(k_, static_cast<int>(classes));
     result.k = k;
-    for (std::size_t b = 0; b < batch; ++b) add_best(values.subspan(b * classes, classes), k, result);
+    for (std::size_t b = 0; b < batch; ++b)
+      if (!add_best(values.subspan(b * classes, classes), k, result)) return false;
     return true;
   }
 
@@ -42,8 +43,9 @@ class Classes final : public Postprocess {
   }
 
  private:
-  /// Insertion into a short sorted list; of equal values the lower class comes first.
-  void add_best(std::span<const float> values, int k, Result& result) const noexcept {
+  /// Insertion into a short sorted list; of equal values the lower class comes first. False if the best is infinite:
+  /// something overflowed (−inf, for a class that cannot be, is fine).
+  bool add_best(std::span<const float> values, int k, Result& result) const noexcept {
     const std::size_t at = result.classes.size();
     for (std::size_t c = 0; c < values.size(); ++c) {
       const bool full = result.classes.size() - at == static_cast<std::size_t>(k);
@@ -57,11 +59,13 @@ class Classes final : public Postprocess {
       result.classes.insert(result.classes.begin() + static_cast<std::ptrdiff_t>(place), static_cast<std::int32_t>(c));
       result.scores.insert(result.scores.begin() + static_cast<std::ptrdiff_t>(place), values[c]);
     }
-    if (!softmax_) return;
     const float most = result.scores[at];
+    if (!std::isfinite(most)) return false;
+    if (!softmax_) return true;
     float sum = 0;
     for (const float v : values) sum += std::exp(v - most);
     for (std::size_t i = at; i < result.scores.size(); ++i) result.scores[i] = std::exp(result.scores[i] - most) / sum;
+    return true;
   }
 
   int k_ = 5;

@@ -171,7 +171,7 @@ class Detections final : public Postprocess {
       if (i >= outputs.size() || !holds_numbers(outputs[i])) return false;
     candidates_.clear();
     const bool fits = o_.decoder == Decoder::yolo ? decode_yolo(outputs[boxes_[0]]) : decode(outputs, geometry);
-    if (!fits) return false;
+    if (!fits || !std::all_of(candidates_.begin(), candidates_.end(), is_finite)) return false;
     std::erase_if(candidates_, [&](const Box& box) {  // in the padding, or nothing at all
       const Box seen = to_frame(geometry, box);
       return !(seen.x0 < seen.x1 && seen.y0 < seen.y1);
@@ -213,6 +213,10 @@ class Detections final : public Postprocess {
     }
   }
 
+  static bool is_finite(const Box& box) noexcept {
+    return std::isfinite(box.score) && std::isfinite(box.x0) && std::isfinite(box.y0) && std::isfinite(box.x1) &&
+           std::isfinite(box.y1);
+  }
   static float sigmoid(float raw) noexcept { return 1.0f / (1.0f + std::exp(-std::clamp(raw, -100.0f, 100.0f))); }
   float score_of(float raw) const noexcept { return o_.activation == Activation::sigmoid ? sigmoid(raw) : raw; }
 

@@ -63,7 +63,9 @@ class Lines final : public Postprocess {
         const auto fx = static_cast<float>(x), fy = static_cast<float>(y);
         LineSegment line{(fx + d[0]) * sx, (fy + d[plane]) * sy, (fx + d[2 * plane]) * sx, (fy + d[3 * plane]) * sy,
                          sigmoid_ ? 1 / (1 + std::exp(-score)) : score};
-        if (std::hypot(line.x1 - line.x0, line.y1 - line.y0) >= min_length_) found_.push_back(line);
+        const float length = std::hypot(line.x1 - line.x0, line.y1 - line.y0);
+        if (!std::isfinite(length + line.score)) return false;
+        if (length >= min_length_) found_.push_back(line);
       }
     std::sort(found_.begin(), found_.end(), [](const LineSegment& a, const LineSegment& b) {
       return std::tie(b.score, a.y0, a.x0, a.y1, a.x1) < std::tie(a.score, b.y0, b.x0, b.y1, b.x1);

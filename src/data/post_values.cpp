@@ -1,6 +1,7 @@
 #include "data/postprocess_kinds.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace rtmdl {
 namespace {
@@ -13,6 +14,7 @@ class Values final : public Postprocess {
     const bool scalar = post.present() && post["kind"].text() == "scalar";
     if (scalar) post.allow({"kind", "outputs", "threshold"});
     else if (post.present()) post.allow({"kind", "outputs"});
+    finite_ = scalar;
     places_ = find_outputs(post["outputs"], outputs);
     if (places_.empty() && scalar) places_ = {0};
     for (std::size_t i = 0; places_.size() < outputs.size() && !scalar && !post["outputs"].present(); ++i)
@@ -34,6 +36,8 @@ class Values final : public Postprocess {
       const std::size_t count = element_count(outputs[i].shape);
       for (std::size_t n = 0; n < count; ++n) result.scores.push_back(number_at(outputs[i], n));
     }
+    if (finite_ && !std::all_of(result.scores.begin(), result.scores.end(), [](float v) { return std::isfinite(v); }))
+      return false;
     if (!decides_) return true;
     result.k = 1;
     for (const float v : result.scores) result.classes.push_back(v >= threshold_);
@@ -47,6 +51,7 @@ class Values final : public Postprocess {
 
  private:
   std::vector<std::size_t> places_;
+  bool finite_ = false;  // a tensor may hold ±inf, as masks and logarithms do
   bool decides_ = false;
   float threshold_ = 0;
   std::size_t reserved_ = 0;

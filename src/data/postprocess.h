@@ -20,9 +20,9 @@ namespace rtmdl {
 class Postprocess {
  public:
   virtual ~Postprocess() = default;
-  /// `outputs` in the order of the model's outputs. Does not allocate after warm-up. False if shapes do not fit, or a
-  /// value is NaN.
-  virtual bool run(std::span<const TensorView> outputs, const Geometry& geometry, Result& result) noexcept = 0;
+  /// `outputs` in the order of the model's outputs. Does not allocate after warm-up. False if shapes do not fit, a
+  /// value is NaN, or one that the result rests on is infinite (in a raw tensor or a map it may be).
+  virtual bool run(std::span<const TensorView> outputs, const Geometry& geometry, Result& result) = 0;
   /// Classes that results can name: labels below it fit the model. 0 if there are none, or the outputs do not say.
   [[nodiscard]] virtual int classes() const noexcept { return 0; }
   /// Reserves what a result can need at most, so that the first job does not allocate.

@@ -44,11 +44,12 @@ class Executable {
   /// Bound memory: valid until the next run() (outputs) or for the object's life (inputs). No allocation.
   [[nodiscard]] virtual TensorView input(std::size_t i) noexcept = 0;
   [[nodiscard]] virtual TensorView output(std::size_t i) noexcept = 0;
-  /// Runs on the calling thread (and the pool). False if it failed or was cancelled; last_error() says why.
-  virtual bool run() noexcept = 0;
+  /// Runs on the calling thread (and the pool). False if it failed or was cancelled; last_error() says why. Back-ends
+  /// of ours do not throw.
+  virtual bool run() = 0;
   /// Pieces that run() runs one after the other, and one of them: all in order are a run().
   [[nodiscard]] virtual int segments() const noexcept { return 1; }
-  virtual bool run_segment(int /*k*/) noexcept { return run(); }
+  virtual bool run_segment(int /*k*/) { return run(); }
   /// Asks a running run() to stop soon (seen between nodes), and later ones not to begin, until rearm(). From any
   /// thread.
   virtual void cancel() noexcept = 0;

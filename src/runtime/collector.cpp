@@ -88,7 +88,7 @@ void Collector::drain() {
 void Collector::write(const JobRecord& r) {
   const auto ms = [&](Time t) { return to_ms(t - config_.start); };
   csv_ << fmt::format("{},{},{},{},{},{:.4f},{:.4f},{:.4f},", config_.task_names[r.task], r.job, r.frame,
-                      config_.variant_names[r.task], fate_name(r), ms(r.release),
+                      config_.variant_names[r.task][r.mode], fate_name(r), ms(r.release),
                       ms(r.release + config_.deadlines[r.task]), ms(r.finish));
   for (int s = 0; s < r.stages; ++s) {
     const auto& stage = r.stage[static_cast<std::size_t>(s)];

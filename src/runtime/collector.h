@@ -18,7 +18,8 @@
 namespace rtmdl {
 
 struct CollectorConfig {
-  std::vector<std::string> task_names, variant_names, processor_names;
+  std::vector<std::string> task_names, processor_names;
+  std::vector<std::vector<std::string>> variant_names;  ///< of each task in each mode
   std::vector<Duration> deadlines;
   Time start{};                          ///< of the run: times in the CSV count from it
   std::filesystem::path csv;             ///< job records; empty: none

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <exception>
 #include <mutex>
+#include <utility>
 
 #include <sched.h>
 #include <semaphore.h>
@@ -31,14 +32,68 @@ class Locked {
 
 constexpr std::size_t kMostStarts = 2 * kMaxSlots;  ///< of one event: it dispatches on two processors
 
+/// Of the watchdog's looks: a fraction of the shortest limit.
+constexpr Duration kWatchLeast = std::chrono::milliseconds(1), kWatchMost = std::chrono::milliseconds(10);
+
+/// What a task runs in a mode.
+const std::vector<int>& stages_of(const SchedulerTask& task, std::size_t mode) {
+  return mode == 0 ? task.stage_processors : task.fallbacks[mode - 1].stage_processors;
+}
+
+Duration watch_period(const SchedulerConfig& config) {
+  Duration least{};
+  const auto look = [&](const std::vector<Duration>& limits) {
+    for (const Duration limit : limits)
+      if (limit > Duration{} && (least == Duration{} || limit < least)) least = limit;
+  };
+  for (const SchedulerTask& task : config.tasks) {
+    look(task.stage_limits);
+    for (const SchedulerMode& mode : task.fallbacks) look(mode.stage_limits);
+  }
+  return least == Duration{} ? least : std::clamp(least / 8, kWatchLeast, kWatchMost);
+}
+
+std::vector<std::vector<JobBody*>> by_task(const SchedulerConfig& config, const std::vector<JobBody*>& bodies) {
+  std::vector<std::vector<JobBody*>> modes;
+  auto next = bodies.begin();
+  for (const SchedulerTask& task : config.tasks) {
+    const auto end = next + static_cast<std::ptrdiff_t>(task.fallbacks.size()) + 1;
+    modes.emplace_back(next, end);
+    next = end;
+  }
+  return modes;
+}
+
+/// Where what users wrote meets the runtime: nothing it throws goes further.
+bool run_stage(JobBody& body, int stage, std::uint64_t job, std::int64_t& frame) noexcept {
+  try {
+    if (stage == 0) frame = body.begin(job);
+    return body.stage(stage);
+  } catch (...) {
+    return false;
+  }
+}
+
 bool is_fixed_priority(Policy policy) {
   return policy != Policy::edf && policy != Policy::fifo && policy != Policy::custom;
 }
 
 }  // namespace
 
+void replay(const SchedulerEvent& e, Scheduler& scheduler, Decisions& out) noexcept {
+  switch (e.kind) {
+    case SchedulerEvent::Kind::release: return scheduler.release(e.task, e.release, e.now, out);
+    case SchedulerEvent::Kind::complete: return scheduler.complete(e.task, e.now, true, out);
+    case SchedulerEvent::Kind::failed: return scheduler.complete(e.task, e.now, false, out);
+    case SchedulerEvent::Kind::expire: return scheduler.expire(e.task, e.job, e.now, out);
+    case SchedulerEvent::Kind::overrun: return scheduler.overrun(e.task, e.now, out);
+    case SchedulerEvent::Kind::restore: return scheduler.restore(e.task, e.mode, e.now, out);
+    case SchedulerEvent::Kind::set_mode: return scheduler.set_mode(e.task, e.mode, e.now, out);
+  }
+}
+
 struct Dispatcher::Worker {
-  Worker(int t, int p) : task(t), processor(p) {
+  Worker(int t, int m, int p) : task(t), mode(m), processor(p) {
     sem_init(&signal, 0, 0);
     sem_init(&ready, 0, 0);
   }
@@ -49,8 +104,13 @@ struct Dispatcher::Worker {
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
-  const int task, processor;
-  int stage = 0;            ///< to run; written under the lock before `signal`
+  const int task, mode, processor;
+  int stage = 0;          ///< to run; written under the lock before `signal`
+  std::uint64_t job = 0;  ///< likewise
+  bool lost = false;      ///< its stage was given up and has not ended since; under the lock
+  /// A thread that is inside when the dispatcher ends is left to itself, with this object: it touches nothing else.
+  enum class Place : std::uint8_t { outside, inside, orphaned };
+  std::atomic<Place> place{Place::outside};
   int level = -1;           ///< that its kernel priority stands for (EDF, FIFO)
   std::uint16_t slots = 0;  ///< on whose cores it runs; 0: on all of its processor's
   ThreadPlacement placement;
@@ -61,8 +121,11 @@ struct Dispatcher::Worker {
   std::thread thread;
 };
 
-Dispatcher::Dispatcher(const DispatcherConfig& config, std::vector<JobBody*> bodies)
-    : config_(config), bodies_(std::move(bodies)), scheduler_(config.scheduler), records_(config.record_capacity) {
+Dispatcher::Dispatcher(const DispatcherConfig& config, const std::vector<JobBody*>& bodies)
+    : config_(config),
+      bodies_(by_task(config.scheduler, bodies)),
+      scheduler_(config.scheduler),
+      records_(config.record_capacity) {
   pthread_mutexattr_t attributes;
   pthread_mutexattr_init(&attributes);
   pthread_mutexattr_setprotocol(&attributes, PTHREAD_PRIO_INHERIT);
@@ -72,15 +135,19 @@ Dispatcher::Dispatcher(const DispatcherConfig& config, std::vector<JobBody*> bod
   const auto& tasks = config_.scheduler.tasks;
   current_.resize(tasks.size());
   counts_.resize(tasks.size());
-  worker_of_.assign(tasks.size(), std::vector<Worker*>(config_.processors.size(), nullptr));
+  modes_.resize(tasks.size());
+  worker_of_.resize(tasks.size());
   events_.reserve(config_.event_capacity);
+  changes_.reserve(kMostChanges);
   for (std::size_t t = 0; t < tasks.size(); ++t)
     results_.push_back(
         std::make_unique<Ring<Result>>(config_.result_capacity.empty() ? 16 : config_.result_capacity[t]));
   wake_.reserve(kMostStarts);
+  watch_period_ = watch_period(config_.scheduler);
   try {
     for (std::size_t t = 0; t < tasks.size(); ++t)
-      if (bodies_[t]) start_workers(t);
+      if (bodies_[t].front()) start_workers(t);
+    if (watch_period_ > Duration{}) watchdog_ = std::thread([this] { watch(); });
   } catch (...) {
     for (std::size_t t = 0; t < tasks.size(); ++t) end_workers(t);
     pthread_mutex_destroy(&lock_);
@@ -89,70 +156,101 @@ Dispatcher::Dispatcher(const DispatcherConfig& config, std::vector<JobBody*> bod
 }
 
 Dispatcher::~Dispatcher() {
-  for (std::size_t t = 0; t < bodies_.size(); ++t) end_workers(t);
+  static_cast<void>(stop());
   pthread_mutex_destroy(&lock_);
+}
+
+std::vector<JobBody*> Dispatcher::stop() {
+  stopping_ = true;
+  if (watchdog_.joinable()) watchdog_.join();
+  std::vector<JobBody*> stuck;
+  for (std::size_t t = 0; t < bodies_.size(); ++t)
+    for (JobBody* body : end_workers(t)) stuck.push_back(body);
+  return stuck;
 }
 
 void Dispatcher::start_workers(std::size_t task) {
   const auto& tasks = config_.scheduler.tasks;
   const int priority = assign_priorities(config_.scheduler.policy, tasks)[task];
   std::vector<std::unique_ptr<Worker>> started;
-  std::vector<Worker*> of(config_.processors.size(), nullptr);
-  for (const int p : tasks[task].stage_processors) {
-    Worker*& worker = of[static_cast<std::size_t>(p)];
-    if (worker) continue;
-    started.push_back(std::make_unique<Worker>(static_cast<int>(task), p));
-    worker = started.back().get();
-    worker->placement.cores = config_.processors[static_cast<std::size_t>(p)].cores;
-    if (config_.realtime)
-      worker->placement.fifo_priority = is_fixed_priority(config_.scheduler.policy)
-                                            ? kFifoBase + static_cast<int>(tasks.size()) - priority
-                                            : kFifoBase;
-  }
+  std::vector<std::vector<Worker*>> of(tasks[task].fallbacks.size() + 1,
+                                       std::vector<Worker*>(config_.processors.size(), nullptr));
+  for (std::size_t m = 0; m < of.size(); ++m)
+    for (const int p : stages_of(tasks[task], m)) {
+      Worker*& worker = of[m][static_cast<std::size_t>(p)];
+      if (worker) continue;
+      started.push_back(std::make_unique<Worker>(static_cast<int>(task), static_cast<int>(m), p));
+      worker = started.back().get();
+      worker->placement.cores = config_.processors[static_cast<std::size_t>(p)].cores;
+      if (config_.realtime)
+        worker->placement.fifo_priority = is_fixed_priority(config_.scheduler.policy)
+                                              ? kFifoBase + static_cast<int>(tasks.size()) - priority
+                                              : kFifoBase;
+    }
+  std::vector<Worker*> all;
   {
     const Locked locked(lock_);
     worker_of_[task] = std::move(of);
-    for (auto& worker : started) workers_.push_back(std::move(worker));
+    for (auto& worker : started) {
+      all.push_back(worker.get());
+      workers_.push_back(std::move(worker));
+    }
   }
   // One after the other: a warm-up is long, and its memory is locked as it is touched.
-  for (Worker* worker : worker_of_[task]) {
-    if (!worker) continue;
-    worker->thread = std::thread([this, worker, body = bodies_[task]] { work(*worker, *body); });
+  for (Worker* worker : all) {
+    JobBody* const body = bodies_[task][static_cast<std::size_t>(worker->mode)];
+    worker->thread = std::thread([this, worker, body] { work(*worker, *body); });
     while (sem_wait(&worker->ready) != 0) {
     }
     if (worker->failure) std::rethrow_exception(worker->failure);
   }
 }
 
-void Dispatcher::end_workers(std::size_t task) noexcept {
+std::vector<JobBody*> Dispatcher::end_workers(std::size_t task) {
   std::vector<std::unique_ptr<Worker>> ended;
   {
     const Locked locked(lock_);
     for (auto& worker : workers_)
       if (worker->task == static_cast<int>(task)) ended.push_back(std::move(worker));
     std::erase(workers_, nullptr);
-    std::fill(worker_of_[task].begin(), worker_of_[task].end(), nullptr);
+    worker_of_[task].clear();
   }
+  const auto is_lost = [&](const Worker& worker) {
+    const Locked locked(lock_);
+    return worker.lost;
+  };
+  std::vector<JobBody*> stuck;
+  const Time patience = MonotonicClock::now() + kStuckPatience;
   for (auto& worker : ended) {
     worker->stopping = true;
     sem_post(&worker->signal);
-    if (worker->thread.joinable()) worker->thread.join();
+    while (is_lost(*worker) && MonotonicClock::now() < patience)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    auto inside = Worker::Place::inside;
+    if (is_lost(*worker) && worker->place.compare_exchange_strong(inside, Worker::Place::orphaned)) {
+      worker->thread.detach();
+      stuck.push_back(bodies_[task][static_cast<std::size_t>(worker->mode)]);
+      static_cast<void>(worker.release());  // the thread's now
+    } else if (worker->thread.joinable()) {
+      worker->thread.join();
+    }
   }
+  return stuck;
 }
 
-void Dispatcher::attach(int task, JobBody& body) {
+void Dispatcher::attach(int task, const std::vector<JobBody*>& bodies) {
   const auto t = static_cast<std::size_t>(task);
-  bodies_[t] = &body;
+  bodies_[t] = bodies;
   try {
     start_workers(t);
   } catch (...) {
     end_workers(t);
-    bodies_[t] = nullptr;
+    std::ranges::fill(bodies_[t], nullptr);
     throw;
   }
 }
 
-void Dispatcher::detach(int task, Duration patience) {
+std::vector<JobBody*> Dispatcher::detach(int task, Duration patience) {
   constexpr auto kLook = std::chrono::milliseconds(1);
   const auto t = static_cast<std::size_t>(task);
   drop_waiting(task);
@@ -160,19 +258,23 @@ void Dispatcher::detach(int task, Duration patience) {
   while (pending(task) > 0) {
     if (MonotonicClock::now() > end) {
       const Locked locked(lock_);
-      bodies_[t]->cancel(current_[t].job);
+      bodies_[t][current_[t].mode]->cancel(current_[t].job);
     }
     std::this_thread::sleep_for(kLook);
   }
-  end_workers(t);
+  std::vector<JobBody*> stuck = end_workers(t);
+  for (std::size_t m = 0; m < bodies_[t].size(); ++m)  // the next body's threads are not stuck
+    take([&](Time now) { restore(task, static_cast<int>(m), now); });
   const Locked locked(lock_);
-  bodies_[t] = nullptr;
+  std::ranges::fill(bodies_[t], nullptr);
+  return stuck;
 }
 
 void Dispatcher::work(Worker& worker, JobBody& body) {
   place_current_thread(worker.placement);
   pthread_getcpuclockid(pthread_self(), &worker.clock);
-  const auto& processors = config_.scheduler.tasks[static_cast<std::size_t>(worker.task)].stage_processors;
+  const auto& processors =
+      stages_of(config_.scheduler.tasks[static_cast<std::size_t>(worker.task)], static_cast<std::size_t>(worker.mode));
   try {
     for (int s = 0; s < body.stages(); ++s)
       if (processors[static_cast<std::size_t>(s)] == worker.processor) body.warm_up(s);
@@ -188,13 +290,14 @@ void Dispatcher::work(Worker& worker, JobBody& body) {
     if (worker.stopping.load(std::memory_order_relaxed)) return;
     bool again = true;
     while (again) {
-      JobRecord& job = current_[static_cast<std::size_t>(worker.task)];
       const int stage = worker.stage;
-      JobRecord::Stage& record = job.stage[static_cast<std::size_t>(std::min(stage, kRecordedStages - 1))];
-      record.start = MonotonicClock::now();
-      if (stage == 0) job.frame = body.begin(job.job);
-      const bool ok = body.stage(stage);
-      record.end = MonotonicClock::now();
+      std::int64_t frame = -1;
+      worker.place.store(Worker::Place::inside, std::memory_order_relaxed);
+      const Time start = MonotonicClock::now();
+      const bool ok = run_stage(body, stage, worker.job, frame);
+      const Time end = MonotonicClock::now();
+      auto inside = Worker::Place::inside;
+      if (!worker.place.compare_exchange_strong(inside, Worker::Place::outside)) return;
 
       std::array<Worker*, kMostStarts> wake{};
       std::size_t count = 0;
@@ -203,9 +306,19 @@ void Dispatcher::work(Worker& worker, JobBody& body) {
         const Locked locked(lock_);
         const Time now = MonotonicClock::now();  // events come in the order of their times
         decisions_.clear();
-        log({ok ? SchedulerEvent::Kind::complete : SchedulerEvent::Kind::failed, static_cast<std::uint8_t>(worker.task),
-             job.release, now, job.job});
-        scheduler_.complete(worker.task, now, ok, decisions_);
+        if (worker.lost) {
+          come_back(worker, now);
+        } else {
+          JobRecord& job = current_[static_cast<std::size_t>(worker.task)];
+          JobRecord::Stage& record = job.stage[static_cast<std::size_t>(std::min(stage, kRecordedStages - 1))];
+          record.start = start;
+          record.end = end;
+          if (stage == 0) job.frame = frame;
+          log({ok ? SchedulerEvent::Kind::complete : SchedulerEvent::Kind::failed,
+               static_cast<std::uint8_t>(worker.task), 0, job.release, now, job.job});
+          cause_ = ModeChange::Cause::failures;
+          scheduler_.complete(worker.task, now, ok, decisions_);
+        }
         apply(decisions_, now);
         for (Worker* w : wake_) {
           if (w == &worker) again = true;  // the next stage, or the next job, is this thread's own: no hand-off
@@ -214,6 +327,35 @@ void Dispatcher::work(Worker& worker, JobBody& body) {
       }
       for (std::size_t i = 0; i < count; ++i) sem_post(&wake[i]->signal);
     }
+  }
+}
+
+/// From a stage that was given up, under the lock.
+void Dispatcher::come_back(Worker& worker, Time now) noexcept {
+  worker.lost = false;
+  if (config_.realtime) place_current_thread(worker.placement);
+  worker.level = -1;
+  worker.slots = 0;
+  restore(worker.task, worker.mode, now);
+}
+
+void Dispatcher::restore(int task, int mode, Time now) noexcept {
+  cause_ = ModeChange::Cause::returned;
+  log({SchedulerEvent::Kind::restore, static_cast<std::uint8_t>(task), static_cast<std::uint8_t>(mode), {}, now, 0});
+  scheduler_.restore(task, mode, now, decisions_);
+}
+
+void Dispatcher::watch() {
+  place_current_thread({{}, config_.realtime ? kFifoWatchdog : 0});
+  while (!stopping_.load(std::memory_order_relaxed)) {
+    std::this_thread::sleep_for(watch_period_);
+    for (std::size_t t = 0; t < modes_.size(); ++t)
+      take([&](Time now) {
+        cause_ = ModeChange::Cause::stuck;
+        scheduler_.overrun(static_cast<int>(t), now, decisions_);
+        if (!decisions_.items().empty())
+          log({SchedulerEvent::Kind::overrun, static_cast<std::uint8_t>(t), 0, {}, now, 0});
+      });
   }
 }
 
@@ -236,15 +378,24 @@ void Dispatcher::take(const Event& event) noexcept {
 void Dispatcher::release(int task, Time release) noexcept {
   take([&](Time now) {
     const auto job = static_cast<std::uint64_t>(counts_[static_cast<std::size_t>(task)].released++);
-    log({SchedulerEvent::Kind::release, static_cast<std::uint8_t>(task), release, now, job});
+    log({SchedulerEvent::Kind::release, static_cast<std::uint8_t>(task), 0, release, now, job});
     scheduler_.release(task, release, now, decisions_);
   });
 }
 
 void Dispatcher::expire(int task, std::uint64_t job) noexcept {
   take([&](Time now) {
-    log({SchedulerEvent::Kind::expire, static_cast<std::uint8_t>(task), {}, now, job});
+    cause_ = ModeChange::Cause::failures;
+    log({SchedulerEvent::Kind::expire, static_cast<std::uint8_t>(task), 0, {}, now, job});
     scheduler_.expire(task, job, now, decisions_);
+  });
+}
+
+void Dispatcher::set_mode(int task, int mode) noexcept {
+  take([&](Time now) {
+    cause_ = ModeChange::Cause::asked;
+    log({SchedulerEvent::Kind::set_mode, static_cast<std::uint8_t>(task), static_cast<std::uint8_t>(mode), {}, now, 0});
+    scheduler_.set_mode(task, mode, now, decisions_);
   });
 }
 
@@ -257,6 +408,7 @@ void Dispatcher::apply(const Decisions& decisions, Time now) noexcept {
         if (d.stage == 0) {
           record = JobRecord{};
           record.task = d.task;
+          record.mode = d.mode;
           record.job = d.job;
           record.release = d.release;
         }
@@ -264,8 +416,10 @@ void Dispatcher::apply(const Decisions& decisions, Time now) noexcept {
         record.stages = static_cast<std::uint8_t>(recorded + 1);
         record.stage[static_cast<std::size_t>(recorded)].processor = d.processor;
         record.stage[static_cast<std::size_t>(recorded)].slots = d.slots;
-        Worker* worker = worker_of_[d.task][d.processor];
+        record.stage[static_cast<std::size_t>(recorded)].start = now;  // until its worker says
+        Worker* worker = worker_of_[d.task][d.mode][d.processor];
         worker->stage = d.stage;
+        worker->job = d.job;
         set_level(*worker, d.level);
         set_slots(*worker, d.slots);
         wake_.push_back(worker);
@@ -273,13 +427,37 @@ void Dispatcher::apply(const Decisions& decisions, Time now) noexcept {
       }
       case Decision::Kind::preempt:
       case Decision::Kind::resume: break;  // the kernel's: the started thread has the higher priority
-      case Decision::Kind::cancel: bodies_[d.task]->cancel(d.job); break;
+      case Decision::Kind::cancel:
+        if (cause_ == ModeChange::Cause::stuck) ++counts_[d.task].overran;
+        bodies_[d.task][d.mode]->cancel(d.job);
+        break;
+      case Decision::Kind::give_up: give_up(d, now); break;
+      case Decision::Kind::change_mode: {
+        ++counts_[d.task].switches;
+        const int from = std::exchange(modes_[d.task], d.mode);
+        const JobRecord& last = current_[d.task];
+        if (changes_.size() < changes_.capacity())
+          changes_.push_back({now, cause_, d.task, static_cast<std::uint8_t>(from), d.mode,
+                              static_cast<std::uint8_t>(std::max<int>(last.stages, 1) - 1), last.job});
+        break;
+      }
       case Decision::Kind::finish:
       case Decision::Kind::fail:
       case Decision::Kind::drop:
       case Decision::Kind::abandon: over(d, now); break;
     }
   }
+}
+
+/// Its thread, wherever it is, shall not keep others from running.
+void Dispatcher::give_up(const Decision& d, Time now) noexcept {
+  ++counts_[d.task].stuck;
+  Worker& worker = *worker_of_[d.task][d.mode][d.processor];
+  worker.lost = true;
+  const sched_param none{};
+  if (config_.realtime) pthread_setschedparam(worker.thread.native_handle(), SCHED_OTHER, &none);
+  JobRecord& record = current_[d.task];
+  record.stage[static_cast<std::size_t>(std::min<int>(d.stage, kRecordedStages - 1))].end = now;
 }
 
 void Dispatcher::over(const Decision& d, Time now) noexcept {
@@ -296,12 +474,13 @@ void Dispatcher::over(const Decision& d, Time now) noexcept {
     lost_.fetch_add(1, std::memory_order_relaxed);
     return;
   }
-  if (d.kind == Decision::Kind::drop) {
+  if (d.slots == 0) {  // it had not begun
     *record = JobRecord{};
     record->task = d.task;
+    record->mode = d.mode;
     record->job = d.job;
     record->release = d.release;
-    record->fate = JobFate::dropped;
+    record->fate = d.kind == Decision::Kind::fail ? JobFate::failed : JobFate::dropped;
   } else {
     *record = current_[d.task];
     record->fate = d.kind == Decision::Kind::finish ? JobFate::completed
@@ -310,7 +489,7 @@ void Dispatcher::over(const Decision& d, Time now) noexcept {
     record->late = d.late && record->fate == JobFate::completed;
   }
   record->finish = now;
-  Result* result = record->fate == JobFate::completed ? bodies_[d.task]->result() : nullptr;
+  Result* result = record->fate == JobFate::completed ? bodies_[d.task][d.mode]->result() : nullptr;
   Result* place = result ? results_[d.task]->claim() : nullptr;
   if (place) {
     std::swap(*place, *result);
@@ -329,7 +508,7 @@ JobCounts Dispatcher::counts(int task) noexcept {
 void Dispatcher::cancel() noexcept {
   const Locked locked(lock_);
   for (std::size_t t = 0; t < bodies_.size(); ++t)
-    if (scheduler_.pending(static_cast<int>(t)) > 0) bodies_[t]->cancel(current_[t].job);
+    if (scheduler_.pending(static_cast<int>(t)) > 0) bodies_[t][current_[t].mode]->cancel(current_[t].job);
 }
 
 void Dispatcher::set_level(Worker& worker, int level) noexcept {

@@ -1,6 +1,9 @@
 #pragma once
-/// Drives the scheduler core with the real clock: one worker thread per task and processor, woken by the core's
+/// Drives the scheduler core with the real clock: one worker thread per task, mode and processor, woken by the core's
 /// decisions.
+///
+/// A watchdog thread looks at stages that have limits. One that is given up keeps its thread: it loses its real-time
+/// priority, what it still gives is ignored, and when it returns its mode may be used again.
 ///
 /// On a preemptive processor a worker runs under SCHED_FIFO and the kernel carries out what the core decides: a started
 /// job of higher priority displaces the one below it. Fixed priorities are given to the threads once; under EDF and
@@ -30,7 +33,8 @@ namespace rtmdl {
 
 inline constexpr int kFifoBase = 10;     ///< SCHED_FIFO priority of the least urgent worker
 inline constexpr int kFifoRelease = 90;  ///< of the release thread
-inline constexpr int kFifoProbe = 98;    ///< of the stall probes
+inline constexpr int kFifoWatchdog = 91;
+inline constexpr int kFifoProbe = 98;  ///< of the stall probes
 
 struct DispatcherProcessor {
   std::vector<int> cores;  ///< where its workers run; empty: anywhere
@@ -38,11 +42,29 @@ struct DispatcherProcessor {
 
 /// An event as the core saw it: enough to replay the run.
 struct SchedulerEvent {
-  enum class Kind : std::uint8_t { release, complete, failed, expire };
+  enum class Kind : std::uint8_t { release, complete, failed, expire, overrun, restore, set_mode };
   Kind kind = Kind::release;
   std::uint8_t task = 0;
+  std::uint8_t mode = 0;  ///< of restore, set_mode
   Time release{}, now{};  ///< release: of the job that was released, whose stage ended
   std::uint64_t job = 0;  ///< whose deadline came
+};
+/// Sends an event to a core again.
+void replay(const SchedulerEvent& event, Scheduler& scheduler, Decisions& out) noexcept;
+
+/// A task went over to another mode.
+struct ModeChange {
+  enum class Cause : std::uint8_t {
+    failures,  ///< jobs failed in a row
+    stuck,     ///< a stage was given up
+    returned,  ///< a stuck thread did, and no other mode was left
+    asked      ///< set_mode()
+  };
+  Time when{};
+  Cause cause = Cause::failures;
+  std::uint8_t task = 0, from = 0, to = 0;
+  std::uint8_t stage = 0;  ///< the last one of the job before it
+  std::uint64_t job = 0;   ///< that was in progress last
 };
 
 struct DispatcherConfig {
@@ -59,27 +81,41 @@ struct DispatcherConfig {
 struct JobCounts {
   std::int64_t released = 0, completed = 0, late = 0, dropped = 0, failed = 0;
   std::int64_t abandoned = 0;  ///< of the dropped: in progress at their deadline
+  std::int64_t overran = 0;    ///< stages that ran for their limit; their jobs failed, unless the last stage was done
+  std::int64_t stuck = 0;      ///< of them: given up
+  std::int64_t switches = 0;   ///< changes of mode
 };
+
+inline constexpr Duration kStuckPatience = std::chrono::seconds(2);
+inline constexpr std::size_t kMostChanges = 64;
 
 class Dispatcher {
  public:
-  /// `bodies[i]` for task i, null for one that is not there yet; they outlive the dispatcher. Throws Error as
-  /// Scheduler's constructor does, and whatever a body's warm-up throws.
-  Dispatcher(const DispatcherConfig& config, std::vector<JobBody*> bodies);
-  ~Dispatcher();
+  /// `bodies`: of each task in turn, one for each of its modes, null for a task that is not there yet; they outlive the
+  /// dispatcher. Throws Error as Scheduler's constructor does, and whatever a body's warm-up throws.
+  Dispatcher(const DispatcherConfig& config, const std::vector<JobBody*>& bodies);
+  ~Dispatcher();  ///< as stop()
   Dispatcher(const Dispatcher&) = delete;
   Dispatcher& operator=(const Dispatcher&) = delete;
 
-  /// The body of a task that has none: starts its threads, which warm it up. Others run on. Throws what that throws.
-  void attach(int task, JobBody& body);
+  /// The bodies of a task that has none, one for each of its modes: starts its threads, which warm them up. Others run
+  /// on. Throws what that throws.
+  void attach(int task, const std::vector<JobBody*>& bodies);
   /// Ends the threads of a task and forgets its body: what waits is dropped, the job in progress is waited for, and
-  /// asked to give up after `patience`. Others run on. No release() of the task from now on.
-  void detach(int task, Duration patience);
+  /// asked to give up after `patience`. Others run on. No release() of the task from now on. Returns as stop() does.
+  std::vector<JobBody*> detach(int task, Duration patience);
 
   /// From the release thread. No allocation; takes the core's lock for the length of one event.
   void release(int task, Time release) noexcept;
   /// From the release thread: the deadline of a job has come (Scheduler::expire).
   void expire(int task, std::uint64_t job) noexcept;
+
+  /// The task's next job begins in that mode (Scheduler::set_mode). From any thread.
+  void set_mode(int task, int mode) noexcept;
+  /// Ends all threads; nothing may be released any more. Blocks until stages in progress have ended, but for those that
+  /// were given up no longer than kStuckPatience: bodies that a thread is still in then are returned, and must never be
+  /// destroyed.
+  std::vector<JobBody*> stop();
 
   /// Jobs not over yet, of all tasks, or of one.
   [[nodiscard]] int pending() noexcept;
@@ -99,36 +135,48 @@ class Dispatcher {
   /// Processor time that workers of a processor have used so far.
   [[nodiscard]] Duration worked(int processor) noexcept;
   [[nodiscard]] const std::vector<SchedulerEvent>& events() const noexcept { return events_; }  ///< after the run
+  /// After the run; the first kMostChanges of them.
+  [[nodiscard]] const std::vector<ModeChange>& mode_changes() const noexcept { return changes_; }
 
  private:
   struct Worker;
 
   void start_workers(std::size_t task);
-  void end_workers(std::size_t task) noexcept;
+  std::vector<JobBody*> end_workers(std::size_t task);
   void work(Worker& worker, JobBody& body);
+  void watch();
   template <typename Event>
   void take(const Event& event) noexcept;
   /// Carries out decisions, under the lock; workers to wake are left in wake_.
   void apply(const Decisions& decisions, Time now) noexcept;
   void over(const Decision& decision, Time now) noexcept;
+  void give_up(const Decision& decision, Time now) noexcept;
+  void come_back(Worker& worker, Time now) noexcept;
+  void restore(int task, int mode, Time now) noexcept;
   void log(const SchedulerEvent& event) noexcept;
   void set_level(Worker& worker, int level) noexcept;
   void set_slots(Worker& worker, std::uint16_t slots) noexcept;
 
   DispatcherConfig config_;
-  std::vector<JobBody*> bodies_;
+  std::vector<std::vector<JobBody*>> bodies_;  ///< [task][mode]
   Scheduler scheduler_;
   pthread_mutex_t lock_{};
   Decisions decisions_;
-  std::vector<JobRecord> current_;               ///< per task: the job in progress, or the last one
-  std::vector<JobCounts> counts_;                ///< per task
-  std::vector<std::vector<Worker*>> worker_of_;  ///< [task][processor]
+  std::vector<JobRecord> current_;                            ///< per task: the job in progress, or the last one
+  std::vector<JobCounts> counts_;                             ///< per task
+  std::vector<int> modes_;                                    ///< per task
+  std::vector<std::vector<std::vector<Worker*>>> worker_of_;  ///< [task][mode][processor]
   std::vector<std::unique_ptr<Worker>> workers_;
   std::vector<Worker*> wake_;  ///< scratch, under the lock; copied out before unlocking
   Ring<JobRecord> records_;
   std::vector<std::unique_ptr<Ring<Result>>> results_;
   std::vector<SchedulerEvent> events_;
+  std::vector<ModeChange> changes_;
+  ModeChange::Cause cause_ = ModeChange::Cause::failures;  ///< of the event that is carried out
+  Duration watch_period_{};                                ///< zero: no stage has a limit
+  std::thread watchdog_;
   std::atomic<std::uint64_t> lost_{0};
+  std::atomic<bool> stopping_{false};
 };
 
 }  // namespace rtmdl

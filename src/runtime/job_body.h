@@ -12,16 +12,18 @@ class JobBody {
  public:
   virtual ~JobBody() = default;
   [[nodiscard]] virtual int stages() const noexcept = 0;
-  /// A new job begins; returns the index of its frame.
-  virtual std::int64_t begin(std::uint64_t job) noexcept = 0;
-  /// False: the job has failed. No allocation, no I/O.
-  virtual bool stage(int index) noexcept = 0;
+  /// A new job begins; returns the index of its frame. An exception fails the job.
+  virtual std::int64_t begin(std::uint64_t job) = 0;
+  /// False, or an exception: the job has failed. No allocation, no I/O.
+  virtual bool stage(int index) = 0;
   /// Of the job that has just completed; null if there is none. The collector swaps it against an empty one that keeps
   /// its capacity.
   virtual Result* result() noexcept { return nullptr; }
   /// Asks a job in progress to give up soon: its stage fails, or the next one does. From any thread; may come before
   /// begin(job) and after the job's end.
   virtual void cancel(std::uint64_t /*job*/) noexcept {}
+  /// Why the last stage failed; empty: not known. After the run.
+  [[nodiscard]] virtual const char* last_error() const noexcept { return ""; }
   /// Runs everything once before the clock starts, on the thread that will run `stage` later.
   virtual void warm_up(int stage) = 0;
 };

@@ -25,6 +25,7 @@ struct JobRecord {
   std::uint8_t task = 0;
   std::uint8_t stages = 0;  ///< that were begun; of a dropped job: 0, or it was given up
   JobFate fate = JobFate::completed;
+  std::uint8_t mode = 0;    ///< that it ran in (SchedulerTask); of one that had not begun: of the next
   bool late = false;        ///< completed after its deadline
   bool stalled = false;     ///< missed, and a stall of the machine explains it (set by the collector)
   bool has_result = false;  ///< the next one in the task's ring of results is this job's

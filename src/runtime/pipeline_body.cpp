@@ -28,12 +28,17 @@ void PipelineBody::cancel(std::uint64_t job) noexcept {
   pipeline_.executable().cancel();
 }
 
-bool PipelineBody::stage(int index) noexcept {
+bool PipelineBody::stage(int index) {
   pipeline_.executable().rearm();  // before the look: what is asked for after it stops the run
+  failed_ = "it was cancelled";
   if (cancelled_ == job_) return false;
+  const bool infers = index > 0 && index + 1 < stages();
+  failed_ = index == 0 ? "pre-processing failed" : infers ? "inference failed" : "post-processing found NaN";
   if (index == 0) return pipeline_.pre(*frame_);
-  return index + 1 < stages() ? pipeline_.infer(index - 1) : pipeline_.post(result_);
+  return infers ? pipeline_.infer(index - 1) : pipeline_.post(result_);
 }
+
+const char* PipelineBody::last_error() const noexcept { return failed_; }
 
 void PipelineBody::warm_up(int index) {
   std::set<std::pair<int, int>> sizes;  // each needs its own tables: none may be made while jobs run

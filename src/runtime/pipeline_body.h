@@ -17,9 +17,10 @@ class PipelineBody final : public JobBody {
 
   int stages() const noexcept override { return 2 + pipeline_.segments(); }
   std::int64_t begin(std::uint64_t job) noexcept override;
-  bool stage(int index) noexcept override;
+  bool stage(int index) override;
   Result* result() noexcept override { return &result_; }
   void cancel(std::uint64_t job) noexcept override;
+  const char* last_error() const noexcept override;
   void warm_up(int stage) override;
   void prepare(Result& result) const { pipeline_.prepare(result); }
 
@@ -30,6 +31,7 @@ class PipelineBody final : public JobBody {
   FrameFeed& feed_;
   std::uint64_t job_ = kNoJob - 1;
   std::atomic<std::uint64_t> cancelled_{kNoJob};  ///< the job that is to be given up, if it is still in progress
+  const char* failed_ = "";                       ///< where the last job failed
   const Frame* frame_ = nullptr;
   Result result_;
 };

@@ -152,7 +152,7 @@ RunOutcome run(Engine& engine, const RunConfig& config, std::uint64_t seed, cons
   for (const RunTask& task : config.tasks) {
     live_tasks.push_back({task.spec->name, task.spec->miss_rate});
     collecting.task_names.push_back(task.spec->name);
-    collecting.variant_names.push_back(task.variant);
+    collecting.variant_names.push_back({task.variant});
     collecting.deadlines.push_back(task.spec->deadline);
   }
   collecting.processor_names = outcome.processor_names;

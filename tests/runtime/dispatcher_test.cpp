@@ -91,9 +91,14 @@ TEST_P(DispatcherTest, CountersAddUpUnderOverloadAndFaults) {
   }
   Dispatcher dispatcher(d, pointers);
   std::map<int, JobCounts> seen;
-  Collector collector(
-      dispatcher,
-      {{"a", "b", "c", "d"}, {"v", "v", "v", "v"}, {"cpu", "gpu"}, std::vector<Duration>(4), {}, {}, 1'000'000, {}});
+  Collector collector(dispatcher, {{"a", "b", "c", "d"},
+                                   {"cpu", "gpu"},
+                                   {{"v"}, {"v"}, {"v"}, {"v"}},
+                                   std::vector<Duration>(4),
+                                   {},
+                                   {},
+                                   1'000'000,
+                                   {}});
   std::vector<ReleaseSpec> releases;
   for (const auto& t : d.scheduler.tasks) releases.push_back({t.period, {}, us(100)});
   const auto start = MonotonicClock::now() + std::chrono::milliseconds(5);
@@ -139,11 +144,7 @@ TEST_P(DispatcherTest, ARunReplaysFromItsLog) {
   std::map<int, JobCounts> counts;
   for (const SchedulerEvent& e : dispatcher.events()) {
     decisions.clear();
-    switch (e.kind) {
-      case SchedulerEvent::Kind::release: replayed.release(e.task, e.release, e.now, decisions); break;
-      case SchedulerEvent::Kind::expire: replayed.expire(e.task, e.job, e.now, decisions); break;
-      default: replayed.complete(e.task, e.now, e.kind == SchedulerEvent::Kind::complete, decisions);
-    }
+    replay(e, replayed, decisions);
     for (const Decision& x : decisions.items()) {
       counts[x.task].completed += x.kind == Decision::Kind::finish;
       counts[x.task].late += x.kind == Decision::Kind::finish && x.late;

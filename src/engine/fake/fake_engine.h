@@ -11,6 +11,7 @@
 #include <functional>
 #include <map>
 #include <mutex>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -23,12 +24,44 @@ enum class FakeTime {
   virtual_  ///< adds to FakeEngine::elapsed() and returns at once
 };
 
+enum class Fault : std::uint8_t {
+  none,
+  fails,   ///< run() gives false, as of a device that is lost
+  throws,  ///< run() throws std::runtime_error
+  nan,     ///< every float of the outputs is NaN
+  slow,    ///< takes kSlowFault times its time
+  hangs    ///< goes on until it is cancelled, or for `hang_at_most`
+};
+inline constexpr int kSlowFault = 10;
+
+/// Which runs go wrong, at random.
+struct FaultScript {
+  double rate = 0;  ///< share of the runs, 0..1
+  std::uint64_t seed = 1;
+  std::vector<Fault> kinds{Fault::throws, Fault::hangs, Fault::nan, Fault::slow};  ///< each as often
+  Duration hang_at_most = std::chrono::seconds(10);
+  bool deaf = false;  ///< what hangs does not hear cancel()
+};
+/// What happens to one run after the other.
+class FaultDice {
+ public:
+  explicit FaultDice(const FaultScript& script) : script_(script), random_(script.seed) {}
+  Fault roll() noexcept;
+
+ private:
+  FaultScript script_;
+  std::mt19937_64 random_;
+};
+/// Sets every float of the outputs to NaN.
+void fill_with_nan(Executable& executable) noexcept;
+
 struct FakeModel {
   std::vector<TensorSpec> inputs{{"input", ElementType::f32, {1}}};
   std::vector<TensorSpec> outputs{{"output", ElementType::f32, {1}}};
   std::vector<Duration> times;  ///< of successive runs, in a circle; segments share one evenly. Empty: no time
   FakeTime how = FakeTime::spin;
   int fail_every = 0;                                       ///< every n-th run fails; 0: none
+  FaultScript faults;                                       ///< besides
   std::function<void(Executable&, std::int64_t run)> fill;  ///< writes outputs; empty: zeros
 };
 
