@@ -60,6 +60,18 @@ struct ScaleSpec {
   TuningSpec tuning;
 };
 
+/// Which of the ways to run a task it falls back to.
+enum class FallbackTo : std::uint8_t {
+  any,       ///< from an accelerator: as `processor`, if there is one; else as `variant`, if there is one
+  variant,   ///< the fastest other variant on the same processor
+  processor  ///< the same variant on another processor
+};
+
+struct FallbackSpec {
+  int after = 3;  ///< failed jobs in a row; 0: never
+  FallbackTo to = FallbackTo::any;
+};
+
 struct TaskSpec {
   std::string name;
   std::filesystem::path model;  ///< the source model; of a task that brings its own variants, the first of them
@@ -74,6 +86,8 @@ struct TaskSpec {
   bool hard = false;
   int queue = 1;  ///< frames that may wait; the newest wins
   Late late = Late::finish;
+  double watchdog = 20;  ///< a stage may run for so many times the 99th percentile that was measured; 0: for ever
+  FallbackSpec fallback;
   AccuracySpec accuracy;
   ScaleSpec scale;
   ConfigNode where;  ///< for errors that name the line

@@ -14,7 +14,10 @@ namespace {
 Played play_choices(Session& session, const Choices& choices, Duration length, std::uint64_t seed) {
   const PlanProblem& problem = session.profiled_problem();
   TaskFile file = session.file();
-  for (TaskSpec& task : file.tasks) task.late = measured_with(task.late);
+  for (TaskSpec& task : file.tasks) {
+    task.late = measured_with(task.late);
+    task.fallback.after = 0;  // what is measured is the strategy
+  }
   RunConfig config = make_run_config(file, find_policy("rtmdl"), problem, choices, session.variants());
   config.duration = length;
   Context context = session.context();

@@ -51,6 +51,8 @@ Json task_json(const RunTask& task, const RunConfig& config, const fs::path& fol
   j["offset_ns"] = task.spec->offset.count();
   j["stage_times_ns"] = Json::array();
   for (const StageTime& t : task.stage_times) j["stage_times_ns"].push_back({t.alone.count(), t.beside.count()});
+  if (!task.stage_limits.empty()) j["stage_limits_ns"] = Json::array();
+  for (const Duration limit : task.stage_limits) j["stage_limits_ns"].push_back(limit.count());
   return j;
 }
 
@@ -105,6 +107,12 @@ RunTask task_from(const Json& j, TaskSpec& spec, const RunConfig& config, const 
   for (const Json& t : j.at("stage_times_ns"))
     task.stage_times.push_back({Duration(whole(t.at(0), 0, INT64_MAX / 4, "stage time")),
                                 Duration(whole(t.at(1), 0, INT64_MAX / 4, "stage time"))});
+  if (j.contains("stage_limits_ns"))
+    for (const Json& limit : j.at("stage_limits_ns"))
+      task.stage_limits.push_back(Duration(whole(limit, 0, INT64_MAX / 4, "stage limit")));
+  if (!task.stage_limits.empty() && task.stage_limits.size() != task.request.cuts.size() + 3)
+    bad_input(fmt::format("task '{}' has limits of {} stages, not of {}", spec.name, task.stage_limits.size(),
+                          task.request.cuts.size() + 3));
   if (!task.stage_times.empty() && task.stage_times.size() != task.request.cuts.size() + 3)
     bad_input(fmt::format("task '{}' has times of {} stages, not of {}", spec.name, task.stage_times.size(),
                           task.request.cuts.size() + 3));

@@ -22,6 +22,18 @@ constexpr std::size_t kMostResults = 2048, kLeastResults = 32;
 
 static_assert(kRecordedStages >= kMaxSegments + 2, "a record has room for pre, every segment and post");
 
+/// `Stages`: a SchedulerTask or a SchedulerMode.
+template <typename Stages>
+void set_stages(const RunMode& mode, int host, Stages& to) {
+  const std::size_t stages = mode.request.cuts.size() + 3;
+  to.stage_processors.assign(stages, mode.processor);
+  to.stage_processors.front() = to.stage_processors.back() = host;
+  to.stage_slots.assign(stages, mode.slots);
+  to.stage_slots.front() = to.stage_slots.back() = 1;
+  to.stage_times = mode.stage_times;
+  to.stage_limits = mode.stage_limits;
+}
+
 /// The scheduler's view of a run. With system_defaults each task has a processor of its own, so that the core decides
 /// nothing: the operating system does.
 DispatcherConfig dispatcher_config(const RunConfig& config, bool realtime) {
@@ -44,24 +56,21 @@ DispatcherConfig dispatcher_config(const RunConfig& config, bool realtime) {
     t.utilisation = task.utilisation;
     t.queue = task.spec->queue;
     if (!config.system_defaults) t.late = task.spec->late;
-    const std::size_t segments = task.request.cuts.size() + 1;
     if (config.system_defaults) {
       d.scheduler.processors.push_back({false, 1});
       d.processors.push_back({});
-      t.stage_processors.assign(segments + 2, static_cast<int>(i));
+      t.stage_processors.assign(task.request.cuts.size() + 3, static_cast<int>(i));
     } else {
-      t.stage_processors.assign(segments + 2, task.processor);
-      t.stage_processors.front() = t.stage_processors.back() = config.host_processor;
-      t.stage_slots.assign(segments + 2, task.slots);
-      t.stage_slots.front() = t.stage_slots.back() = 1;
-      t.stage_times = task.stage_times;
+      set_stages(task, config.host_processor, t);
+      for (const RunMode& mode : task.fallbacks) set_stages(mode, config.host_processor, t.fallbacks.emplace_back());
+      t.failures_to_fall_back = task.failures_to_fall_back;
     }
     d.scheduler.tasks.push_back(t);
   }
   return d;
 }
 
-LoadRequest placed_request(const RunConfig& config, const DispatcherConfig& d, const RunTask& task, std::size_t index) {
+LoadRequest placed_request(const RunConfig& config, const DispatcherConfig& d, const RunMode& task, std::size_t index) {
   LoadRequest request = task.request;
   if (config.system_defaults) {
     request.defaults = true;
@@ -119,12 +128,14 @@ Deployment::Deployment(Engine& engine, const RunConfig& config, const OpenFeed& 
   std::vector<JobBody*> bodies;
   for (std::size_t i = 0; i < config.tasks.size(); ++i) {
     feeds_.push_back(open_feed(i));
-    bodies_.push_back(config.tasks[i].present ? open(i) : nullptr);
-    bodies.push_back(bodies_.back().get());
+    bodies_.emplace_back();
+    if (config.tasks[i].present) bodies_.back() = open(i);
+    else bodies_.back().resize(dispatching_.scheduler.tasks[i].fallbacks.size() + 1);
+    for (const auto& body : bodies_.back()) bodies.push_back(body.get());
     dispatching_.result_capacity.push_back(kLeastResults);
-    if (bodies_.back()) {
+    if (loaded(i)) {
       Result sample;
-      bodies_.back()->prepare(sample);
+      bodies_.back().front()->prepare(sample);
       dispatching_.result_capacity.back() = std::clamp(kResultBytes / bytes_of(sample), kLeastResults, kMostResults);
     }
     context.report(fmt::format("loading {}", config.tasks[i].spec->name),
@@ -137,30 +148,53 @@ Deployment::Deployment(Engine& engine, const RunConfig& config, const OpenFeed& 
   if (realtime_ && !memory_->held())
     say("memory could not be locked (mlockall): page faults may cost time. Raise RLIMIT_MEMLOCK or give CAP_IPC_LOCK");
   dispatching_.published = published;
-  dispatcher_ = std::make_unique<Dispatcher>(dispatching_, std::move(bodies));
+  dispatcher_ = std::make_unique<Dispatcher>(dispatching_, bodies);
   for (std::size_t i = 0; i < bodies_.size(); ++i)
-    if (bodies_[i])
-      for (Result& place : dispatcher_->results(static_cast<int>(i)).places()) bodies_[i]->prepare(place);
+    for (const auto& body : bodies_[i])
+      if (body)
+        for (Result& place : dispatcher_->results(static_cast<int>(i)).places()) body->prepare(place);
 }
 
-std::unique_ptr<PipelineBody> Deployment::open(std::size_t task) {
+Deployment::Bodies Deployment::open(std::size_t task) {
   const RunTask& t = config_.tasks[task];
-  return std::make_unique<PipelineBody>(engine_, *t.spec, placed_request(config_, dispatching_, t, task),
-                                        *feeds_[task]);
+  Bodies bodies;
+  const auto add = [&](const RunMode& mode) {
+    bodies.push_back(std::make_unique<PipelineBody>(engine_, *t.spec, placed_request(config_, dispatching_, mode, task),
+                                                    *feeds_[task]));
+  };
+  add(t);
+  for (std::size_t m = 0; m < dispatching_.scheduler.tasks[task].fallbacks.size(); ++m) add(t.fallbacks[m]);
+  return bodies;
 }
 
 void Deployment::load(std::size_t task) {
-  auto body = open(task);
-  dispatcher_->attach(static_cast<int>(task), *body);
-  bodies_[task] = std::move(body);
+  Bodies bodies = open(task);
+  std::vector<JobBody*> modes;
+  for (const auto& body : bodies) modes.push_back(body.get());
+  dispatcher_->attach(static_cast<int>(task), modes);
+  bodies_[task] = std::move(bodies);
 }
 
 void Deployment::unload(std::size_t task, Duration patience) {
-  dispatcher_->detach(static_cast<int>(task), patience);
-  bodies_[task].reset();
+  forget(dispatcher_->detach(static_cast<int>(task), patience));
+  for (auto& body : bodies_[task]) body.reset();
 }
 
-Deployment::~Deployment() = default;
+/// A thread is in them, and in what they read: they are left to it.
+void Deployment::forget(const std::vector<JobBody*>& stuck) noexcept {
+  for (JobBody* const lost : stuck)
+    for (Bodies& bodies : bodies_)
+      for (auto& body : bodies)
+        if (body.get() == lost) {
+          static_cast<void>(body.release());
+          haunted_.push_back(static_cast<std::size_t>(&bodies - bodies_.data()));
+        }
+}
+
+Deployment::~Deployment() {
+  forget(dispatcher_->stop());
+  for (const std::size_t task : haunted_) static_cast<void>(feeds_[task].release());
+}
 
 std::string Deployment::preemption() const {
   return config_.system_defaults ? "none" : realtime_ ? "kernel" : "cooperative";

@@ -45,7 +45,11 @@ class Deployment {
   void load(std::size_t task);
   /// Ends its jobs (Dispatcher::detach) and gives back its threads and memory, while others run.
   void unload(std::size_t task, Duration patience);
-  [[nodiscard]] bool loaded(std::size_t task) const noexcept { return bodies_[task] != nullptr; }
+  [[nodiscard]] bool loaded(std::size_t task) const noexcept { return bodies_[task].front() != nullptr; }
+  /// Why the last stage that a loaded task ran in that mode failed.
+  [[nodiscard]] const char* last_error(std::size_t task, std::size_t mode) const noexcept {
+    return bodies_[task][mode]->last_error();
+  }
 
   [[nodiscard]] Dispatcher& dispatcher() noexcept { return *dispatcher_; }
   [[nodiscard]] FrameFeed& feed(std::size_t task) noexcept { return *feeds_[task]; }
@@ -63,7 +67,10 @@ class Deployment {
   [[nodiscard]] const std::vector<std::string>& notes() const noexcept { return notes_; }
 
  private:
-  [[nodiscard]] std::unique_ptr<PipelineBody> open(std::size_t task);
+  using Bodies = std::vector<std::unique_ptr<PipelineBody>>;  ///< by mode
+
+  [[nodiscard]] Bodies open(std::size_t task);
+  void forget(const std::vector<JobBody*>& stuck) noexcept;
 
   Engine& engine_;
   const RunConfig& config_;
@@ -72,7 +79,8 @@ class Deployment {
   DispatcherConfig dispatching_;
   std::vector<std::string> processor_names_;
   std::vector<std::unique_ptr<FrameFeed>> feeds_;
-  std::vector<std::unique_ptr<PipelineBody>> bodies_;
+  std::vector<Bodies> bodies_;
+  std::vector<std::size_t> haunted_;  ///< tasks whose feeds a stuck thread may still read
   std::unique_ptr<MemoryLock> memory_;
   std::unique_ptr<Dispatcher> dispatcher_;
 };

@@ -18,18 +18,25 @@
 
 namespace rtmdl {
 
-/// One task of a run, bound to a variant and a processor.
-struct RunTask {
-  const TaskSpec* spec = nullptr;
+/// A way to run a task: a variant on a processor.
+struct RunMode {
   std::string variant;
-  LoadRequest request;     ///< what to load; threads and placement are filled in by Deployment
-  int priority = 0;        ///< 1 the most urgent
-  double utilisation = 0;  ///< for utilisation-monotonic orders
-  int processor = 0;       ///< of the infer stage
+  LoadRequest request;  ///< what to load; threads and placement are filled in by Deployment
+  int processor = 0;    ///< of the infer stage
   int threads = 1;
   int slots = 1;                       ///< that the infer stage takes
   std::vector<StageTime> stage_times;  ///< for packing (SchedulerTask); may be empty
-  bool present = true;                 ///< false: it joins later (Deployment::load)
+  std::vector<Duration> stage_limits;  ///< for the watchdog (SchedulerMode); may be empty
+};
+
+/// One task of a run, with the mode that it begins in.
+struct RunTask : RunMode {
+  const TaskSpec* spec = nullptr;
+  int priority = 0;                ///< 1 the most urgent
+  double utilisation = 0;          ///< for utilisation-monotonic orders
+  std::vector<RunMode> fallbacks;  ///< loaded too
+  int failures_to_fall_back = 0;   ///< failed jobs in a row; 0: never
+  bool present = true;             ///< false: it joins later (Deployment::load)
   /// Scores results on a frame of the stream: filled for metrics. May be empty. Called from one thread.
   std::function<void(std::int64_t frame, const Result& result)> score;
   /// Accuracy of what was scored, and of the source model on the same frames. May be empty.
@@ -50,6 +57,7 @@ struct RunConfig {
   std::filesystem::path csv;         ///< job records; empty: none
   bool log_events = false;
   LiveStatistics* live = nullptr;  ///< to be looked at while it runs, one of `tasks.size()` tasks; null: nobody does
+  std::vector<std::string> notes;  ///< that the report begins with
 };
 
 }  // namespace rtmdl

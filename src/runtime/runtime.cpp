@@ -1,5 +1,6 @@
 #include "runtime/runtime.h"
 
+#include "base/units.h"
 #include "runtime/collector.h"
 #include "runtime/deployment.h"
 #include "runtime/live_progress.h"
@@ -102,6 +103,7 @@ void report_tasks(RunOutcome& outcome, const RunConfig& config, Dispatcher& disp
     t.dropped = c.dropped;
     t.abandoned = c.abandoned;
     t.failed = c.failed;
+    t.switches = c.switches;
     t.missed = c.late + c.dropped + c.failed;
     t.response = response_times(responses[i]);
     if (task.accuracy) {
@@ -115,6 +117,40 @@ void report_tasks(RunOutcome& outcome, const RunConfig& config, Dispatcher& disp
     weights.push_back(task.spec->accuracy.weight);
   }
   sum_up(outcome.report, weights);
+}
+
+/// "resnet, cpu": what the mode is of.
+std::string mode_name(const RunConfig& config, const RunTask& task, int mode) {
+  const RunMode& m = mode == 0 ? task : task.fallbacks[static_cast<std::size_t>(mode) - 1];
+  return fmt::format("{} on {}", m.variant, config.processors[static_cast<std::size_t>(m.processor)].name);
+}
+
+std::string change_note(const ModeChange& c, const RunConfig& config, const Deployment& box, Time start) {
+  const RunTask& task = config.tasks[c.task];
+  std::string why;
+  switch (c.cause) {
+    case ModeChange::Cause::failures:
+      why = fmt::format("{} jobs failed in a row, the last, job {}, because {}", task.failures_to_fall_back, c.job,
+                        box.last_error(c.task, c.from));
+      break;
+    case ModeChange::Cause::stuck: why = fmt::format("stage {} of job {} did not come back", c.stage, c.job); break;
+    case ModeChange::Cause::returned: why = "the thread that was stuck in it came back"; break;
+    case ModeChange::Cause::asked: why = "it was asked to"; break;
+  }
+  return fmt::format("{} went over from {} to {} after {}: {}", task.spec->name, mode_name(config, task, c.from),
+                     mode_name(config, task, c.to), format_duration(std::max(c.when - start, Duration{})), why);
+}
+
+void note_faults(RunOutcome& outcome, const RunConfig& config, Deployment& box, const Context& context) {
+  for (const ModeChange& c : box.dispatcher().mode_changes())
+    say(outcome.report, context, change_note(c, config, box, outcome.start));
+  for (std::size_t t = 0; t < config.tasks.size(); ++t) {
+    const JobCounts c = box.dispatcher().counts(static_cast<int>(t));
+    if (c.overran > 0)
+      say(outcome.report, context,
+          fmt::format("{}: {} stages ran beyond the watchdog's limit and were cancelled, {} of them did not come back",
+                      config.tasks[t].spec->name, c.overran, c.stuck));
+  }
 }
 
 }  // namespace
@@ -131,7 +167,8 @@ RunOutcome run(Engine& engine, const RunConfig& config, std::uint64_t seed, cons
       },
       context);
   report.preemption = box.preemption();
-  report.notes = box.notes();
+  for (const std::string& note : config.notes) say(report, context, note);
+  report.notes.insert(report.notes.end(), box.notes().begin(), box.notes().end());
   Dispatcher& dispatcher = box.dispatcher();
   std::vector<ReleaseSpec> releases;
   for (std::size_t i = 0; i < config.tasks.size(); ++i) {
@@ -153,6 +190,7 @@ RunOutcome run(Engine& engine, const RunConfig& config, std::uint64_t seed, cons
     live_tasks.push_back({task.spec->name, task.spec->miss_rate});
     collecting.task_names.push_back(task.spec->name);
     collecting.variant_names.push_back({task.variant});
+    for (const RunMode& mode : task.fallbacks) collecting.variant_names.back().push_back(mode.variant);
     collecting.deadlines.push_back(task.spec->deadline);
   }
   collecting.processor_names = outcome.processor_names;
@@ -191,6 +229,7 @@ RunOutcome run(Engine& engine, const RunConfig& config, std::uint64_t seed, cons
     report.processors.push_back({p.name, report.seconds > 0 ? to_seconds(used) / (report.seconds * p.slots) : 0});
   }
   report_tasks(outcome, config, dispatcher);
+  note_faults(outcome, config, box, context);
   mark_stalled(outcome, config.tasks);
   report.trace = {collector.collected(), static_cast<std::int64_t>(dispatcher.lost_records()),
                   to_ms(collector.worked())};

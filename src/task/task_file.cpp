@@ -226,10 +226,33 @@ void parse_timing(const ConfigNode& node, TaskSpec& task) {
   if (node["hard"].present()) task.hard = node["hard"].boolean();
 }
 
+bool is_off(const ConfigNode& node) { return node.is_scalar() && (node.text() == "off" || node.text() == "false"); }
+
+void parse_faults(const ConfigNode& node, TaskSpec& task) {
+  if (const ConfigNode watchdog = node["watchdog"]; watchdog.present())
+    task.watchdog = is_off(watchdog) ? 0 : watchdog.number(1, 1e6);
+  const ConfigNode fallback = node["fallback"];
+  if (!fallback.present()) return;
+  if (is_off(fallback)) {
+    task.fallback.after = 0;
+    return;
+  }
+  fallback.require_map("`off`, or a map such as {after: 3, to: variant}");
+  fallback.allow({"after", "to"});
+  if (fallback["after"].present()) task.fallback.after = static_cast<int>(fallback["after"].integer(1, 1'000'000));
+  if (const ConfigNode to = fallback["to"]; to.present()) {
+    const std::string text = to.one_of({"any", "variant", "processor"});
+    task.fallback.to = text == "variant"     ? FallbackTo::variant
+                       : text == "processor" ? FallbackTo::processor
+                                             : FallbackTo::any;
+  }
+}
+
 TaskSpec parse_task(const ConfigNode& node) {
   node.require_map("a task such as {name: faces, model: faces.onnx, period: 33 ms, …}");
-  node.allow({"name", "model", "variants", "data", "pre", "post", "shapes", "state", "inputs", "period", "deadline",
-              "jitter", "offset", "miss_rate", "hard", "queue", "late", "accuracy", "scale"});
+  node.allow({"name",  "model",  "variants", "data",     "pre",      "post",     "shapes",
+              "state", "inputs", "period",   "deadline", "jitter",   "offset",   "miss_rate",
+              "hard",  "queue",  "late",     "watchdog", "fallback", "accuracy", "scale"});
   TaskSpec task;
   task.where = node;
   if (!node["name"].present()) node.fail("has no name");
@@ -238,6 +261,7 @@ TaskSpec parse_task(const ConfigNode& node) {
   parse_model(node, task);
   parse_bindings(node, task);
   parse_timing(node, task);
+  parse_faults(node, task);
   if (!node["data"].present()) node.fail("has no data: write for instance `data: {source: images, path: pictures}`");
   task.data = node["data"];
   task.pre = node["pre"];

@@ -49,9 +49,13 @@ class Soak : public ::testing::Test {
     FakeModel model;
     model.inputs = {{"x", ElementType::f32, {1, 4, 8, 8}}};
     model.outputs = {{"y", ElementType::f32, {1, 4, 8, 8}}};
+    model.fill = [](Executable& executable, std::int64_t) {  // over what a fault has left there
+      for (float& value : executable.output(0).as<float>()) value = 0;
+    };
     for (const char* name : {"sound", "fallback", "faulty"}) fake_.script(name, model);
     spec_ = folder_.parse(
-        "tasks: [{name: t, model: sound.onnx, data: {source: synthetic, shape: [1, 4, 8, 8], frames: 4}, period: 1 ms}]");
+        "tasks: [{name: t, model: sound.onnx, data: {source: synthetic, shape: [1, 4, 8, 8], frames: 4}, period: 1 "
+        "ms}]");
   }
 
   struct Played {
@@ -75,6 +79,7 @@ class Soak : public ::testing::Test {
     if (deaf) script.hang_at_most = 5 * limit;
     FaultyEngine engine(real, {{"faulty", script}});
     DispatcherConfig d = config_;
+    std::vector<std::unique_ptr<StreamFeed>> feeds;
     std::vector<std::unique_ptr<PipelineBody>> bodies;
     std::vector<JobBody*> pointers;
     std::vector<ReleaseSpec> releases;
@@ -82,8 +87,9 @@ class Soak : public ::testing::Test {
     const auto load = [&](const char* model) {
       const TaskSpec& spec = spec_.tasks[0];
       const auto source = open_source(spec.data, 1);
+      feeds.push_back(std::make_unique<StreamFeed>(spec.data, *source, 4));
       bodies.push_back(
-          std::make_unique<PipelineBody>(engine, spec, load_request(spec, folder_.path() / model), *source, 4));
+          std::make_unique<PipelineBody>(engine, spec, load_request(spec, folder_.path() / model), *feeds.back()));
       pointers.push_back(bodies.back().get());
     };
     for (int t = 0; t < kTasks; ++t) {
@@ -112,9 +118,13 @@ class Soak : public ::testing::Test {
     const Duration length = from_seconds(static_cast<double>(jobs) / per_second);
     const Time start = MonotonicClock::now() + micros(5000);
     std::int64_t early = 0;
-    std::thread looking([&] {
-      std::this_thread::sleep_until(start + length / 10);
-      early = resident_bytes();
+    std::thread looking([&] {  // and keeps the faulty model in use
+      const Time look = start + length / 10, end = start + length;
+      for (Time now = MonotonicClock::now(); now < end; now = MonotonicClock::now()) {
+        if (early == 0 && now > look) early = resident_bytes();
+        dispatcher.set_mode(kFaulty, 0);
+        std::this_thread::sleep_for(micros(10'000));
+      }
     });
     play_releases(dispatcher, releases, start, length, 1,
                   {config_.processors[0].cores, config_.realtime ? kFifoRelease : 0}, {});

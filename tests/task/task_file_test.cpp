@@ -78,6 +78,9 @@ TEST_F(TaskFileTest, DefaultsAreSane) {
   EXPECT_EQ(file.tasks[0].deadline, file.tasks[0].period);
   EXPECT_EQ(file.tasks[0].queue, 1);
   EXPECT_EQ(file.tasks[0].late, Late::finish);
+  EXPECT_EQ(file.tasks[0].watchdog, 20);
+  EXPECT_EQ(file.tasks[0].fallback.after, 3);
+  EXPECT_EQ(file.tasks[0].fallback.to, FallbackTo::any);
   EXPECT_DOUBLE_EQ(file.tasks[0].miss_rate, 0.01);
   EXPECT_EQ(file.tasks[0].model, folder_ / "m.onnx");
   ASSERT_EQ(file.processors.size(), 1U);
@@ -88,6 +91,7 @@ TEST_F(TaskFileTest, DefaultsAreSane) {
 TEST_F(TaskFileTest, EverythingThatItDescribesArrives) {
   const TaskFile file = parse(
       "    period: 100 ms\n    deadline: 120 ms\n    jitter: 1 ms\n    offset: 2 ms\n    queue: 2\n    late: abort\n   "
+      " watchdog: off\n    fallback: {after: 5, to: processor}\n   "
       " miss_rate: 5 "
       "%\n    hard: true\n"
       "    shapes: {x: [1, 3, 320, 320]}\n    state: {out: in}\n    inputs: {sr: 16000}\n    accuracy: {metric: top1, "
@@ -108,6 +112,9 @@ TEST_F(TaskFileTest, EverythingThatItDescribesArrives) {
   EXPECT_EQ(t.deadline, std::chrono::milliseconds(120));
   EXPECT_TRUE(t.hard);
   EXPECT_EQ(t.late, Late::abort);
+  EXPECT_EQ(t.watchdog, 0);
+  EXPECT_EQ(t.fallback.after, 5);
+  EXPECT_EQ(t.fallback.to, FallbackTo::processor);
   EXPECT_EQ(t.shapes.at("x"), (std::vector<std::int64_t>{1, 3, 320, 320}));
   EXPECT_EQ(t.state.at("out"), "in");
   EXPECT_DOUBLE_EQ(t.inputs.at("sr"), 16000);
@@ -257,6 +264,10 @@ TEST_F(TaskFileTest, ValuesOutOfRangeAreRefusedWithWhatIsAccepted) {
       {"jitter: -1 ms", "'-1 ms' is out of range: 0 ms to 33 ms (the period) is accepted"},
       {"queue: 0", "0 is out of range: 1 to 16 is accepted"},
       {"late: never", "'never'"},
+      {"watchdog: 0", "0"},
+      {"fallback: {after: 0}", "0"},
+      {"fallback: {to: source}", "'source'"},
+      {"fallback: sometimes", "{after: 3, to: variant}"},
       {"queue: 99999999999999999999", "'99999999999999999999' is not a whole number"},
       {"miss_rate: 200 %", "200 % is out of range: 0 % to 100 % is accepted"},
       {"miss_rate: nan %", "'nan %' is not a percentage"},

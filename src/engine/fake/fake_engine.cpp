@@ -29,7 +29,9 @@ void spin_for(Duration time) noexcept {
 }
 
 Fault FaultDice::roll() noexcept {
-  if (script_.rate <= 0 || std::uniform_real_distribution<double>()(random_) >= script_.rate) return Fault::none;
+  if (rolled_++ < script_.sound || script_.rate <= 0 ||
+      std::uniform_real_distribution<double>()(random_) >= script_.rate)
+    return Fault::none;
   return script_.kinds[std::uniform_int_distribution<std::size_t>(0, script_.kinds.size() - 1)(random_)];
 }
 

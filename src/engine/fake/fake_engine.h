@@ -38,6 +38,7 @@ inline constexpr int kSlowFault = 10;
 struct FaultScript {
   double rate = 0;  ///< share of the runs, 0..1
   std::uint64_t seed = 1;
+  std::int64_t sound = 16;  ///< runs that go well at first: those of a warm-up
   std::vector<Fault> kinds{Fault::throws, Fault::hangs, Fault::nan, Fault::slow};  ///< each as often
   Duration hang_at_most = std::chrono::seconds(10);
   bool deaf = false;  ///< what hangs does not hear cancel()
@@ -51,6 +52,7 @@ class FaultDice {
  private:
   FaultScript script_;
   std::mt19937_64 random_;
+  std::int64_t rolled_ = 0;
 };
 /// Sets every float of the outputs to NaN.
 void fill_with_nan(Executable& executable) noexcept;
