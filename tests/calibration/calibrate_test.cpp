@@ -68,7 +68,7 @@ PlanProblem truth(double factor) {
   return p;
 }
 
-struct Box {
+struct MadeBox {
   PlanProblem problem;
   std::vector<Choices> played;
   std::vector<std::uint64_t> seeds;
@@ -109,7 +109,7 @@ PlanOptions plan_options(double margin = 0) {
   return o;
 }
 
-Calibration calibrated(Box& box, const CalibrateOptions& options = {}, const PlanOptions& plan = plan_options(),
+Calibration calibrated(MadeBox& box, const CalibrateOptions& options = {}, const PlanOptions& plan = plan_options(),
                        const ModelCorrection& known = {}, const Context& context = {}) {
   return calibrate(
       profiled(), known, plan, options, [&](const Choices& c, Duration d, std::uint64_t s) { return box(c, d, s); },
@@ -117,7 +117,7 @@ Calibration calibrated(Box& box, const CalibrateOptions& options = {}, const Pla
 }
 
 TEST(Calibrate, StopsAfterOneRoundWhereTheModelIsRight) {
-  Box box{profiled(), {}, {}};
+  MadeBox box{profiled(), {}, {}};
   const Calibration c = calibrated(box);
   EXPECT_TRUE(c.holds);
   EXPECT_TRUE(c.settled);
@@ -127,7 +127,7 @@ TEST(Calibrate, StopsAfterOneRoundWhereTheModelIsRight) {
 }
 
 TEST(Calibrate, ConvergesOnABoxThatIsSlowerWithHeavierTails) {
-  Box box{truth(1.3), {}, {}};
+  MadeBox box{truth(1.3), {}, {}};
   const Calibration c = calibrated(box);
   ASSERT_GE(c.rounds.size(), 2u);
   EXPECT_FALSE(c.rounds.front().strategies.front().holds());
@@ -149,7 +149,7 @@ TEST(Calibrate, ConvergesOnABoxThatIsSlowerWithHeavierTails) {
 }
 
 TEST(Calibrate, PredictsWhatItDidNotPlayByTheProcessorsFactor) {
-  Box box{truth(1.3), {}, {}};
+  MadeBox box{truth(1.3), {}, {}};
   const Calibration c = calibrated(box);
   PlanProblem model = profiled();
   apply(model, c.correction);
@@ -162,7 +162,7 @@ TEST(Calibrate, PredictsWhatItDidNotPlayByTheProcessorsFactor) {
 
 TEST(Calibrate, GivesUpAfterItsRoundsAndSaysSo) {
   // No model explains this box: tasks miss at random.
-  Box inner{profiled(), {}, {}};
+  MadeBox inner{profiled(), {}, {}};
   const Play play = [&](const Choices& c, Duration d, std::uint64_t s) {
     Played p = inner(c, d, s);
     p.tasks[0].missed = p.tasks[0].released / 2;
@@ -176,14 +176,14 @@ TEST(Calibrate, GivesUpAfterItsRoundsAndSaysSo) {
   EXPECT_FALSE(c.settled);
 }
 
-bool was_played(const Box& box, const Choices& choices) {
+bool was_played(const MadeBox& box, const Choices& choices) {
   return std::find(box.played.begin(), box.played.end(), choices) != box.played.end();
 }
 
 TEST(Calibrate, EndsWithTheStrategyThatWasPlayedIfThatHasItsMargin) {
   int played = 0;
   for (const double slower : {1.0, 1.05, 1.1, 1.2, 1.3, 1.4, 1.6}) {
-    Box box{truth(slower), {}, {}};
+    MadeBox box{truth(slower), {}, {}};
     const Calibration c = calibrated(box);
     if (!c.settled || !c.plan.feasible) continue;
     PlanProblem model = profiled();
@@ -198,7 +198,7 @@ TEST(Calibrate, EndsWithTheStrategyThatWasPlayedIfThatHasItsMargin) {
 
 TEST(Calibrate, WhereNothingIsFeasibleEndsWithTheNearestThatWasPlayed) {
   for (const double slower : {2.5, 4.0, 6.0}) {
-    Box box{truth(slower), {}, {}};
+    MadeBox box{truth(slower), {}, {}};
     const Calibration c = calibrated(box, {}, plan_options(0.1));
     ASSERT_FALSE(c.plan.feasible) << slower;
     EXPECT_TRUE(was_played(box, choices_of(c.plan))) << slower;
@@ -217,7 +217,7 @@ TEST(Calibrate, WhereNothingIsFeasibleEndsWithTheNearestThatWasPlayed) {
 }
 
 TEST(Calibrate, SetsMissesAsideThatStallsExplainButShowsThem) {
-  Box box{profiled(), {}, {}, 100};
+  MadeBox box{profiled(), {}, {}, 100};
   const Calibration c = calibrated(box);
   EXPECT_TRUE(c.holds);
   const CalibratedTask& a = c.rounds[0].strategies[0].tasks[0];
@@ -226,7 +226,7 @@ TEST(Calibrate, SetsMissesAsideThatStallsExplainButShowsThem) {
 }
 
 TEST(Calibrate, PredictsStallsOnceItHasSeenThemAndDoesNotPlanAroundThem) {
-  Box box{profiled(), {}, {}};
+  MadeBox box{profiled(), {}, {}};
   box.problem.stalls = {2, {{30ms, 30ms}}};
   const Calibration c = calibrated(box);
   EXPECT_TRUE(c.settled);
@@ -237,7 +237,7 @@ TEST(Calibrate, PredictsStallsOnceItHasSeenThemAndDoesNotPlanAroundThem) {
 }
 
 TEST(Calibrate, PlaysNeighboursOnlyWhereThePredictionFails) {
-  Box box{truth(1.3), {}, {}};
+  MadeBox box{truth(1.3), {}, {}};
   const Calibration c = calibrated(box, {}, plan_options(0.05));
   const auto& first = c.rounds.front().strategies;
   ASSERT_FALSE(first.front().holds());
@@ -248,7 +248,7 @@ TEST(Calibrate, PlaysNeighboursOnlyWhereThePredictionFails) {
 }
 
 TEST(Calibrate, GoesOnFromWhatIsKnown) {
-  Box box{truth(1.3), {}, {}};
+  MadeBox box{truth(1.3), {}, {}};
   const Calibration before = calibrated(box);
   box.played.clear();
   const Calibration after = calibrated(box, {}, plan_options(), before.correction);
@@ -257,7 +257,7 @@ TEST(Calibrate, GoesOnFromWhatIsKnown) {
 }
 
 TEST(Calibrate, KeepsWhatEachRoundTaught) {
-  Box box{truth(1.3), {}, {}};
+  MadeBox box{truth(1.3), {}, {}};
   std::vector<std::size_t> kept;
   const Calibration c = calibrate(
       profiled(), {}, plan_options(), {}, [&](const Choices& ch, Duration d, std::uint64_t s) { return box(ch, d, s); },
@@ -267,7 +267,7 @@ TEST(Calibrate, KeepsWhatEachRoundTaught) {
 }
 
 TEST(Calibrate, DiscardsAPlayThatWasStopped) {
-  Box box{truth(1.3), {}, {}};
+  MadeBox box{truth(1.3), {}, {}};
   std::atomic<bool> stop{false};
   Context context;
   context.stop = &stop;
@@ -285,7 +285,7 @@ TEST(Calibrate, DiscardsAPlayThatWasStopped) {
 }
 
 TEST(Calibrate, IsTheSameForTheSameSeed) {
-  Box one{truth(1.3), {}, {}}, two = one;
+  MadeBox one{truth(1.3), {}, {}}, two = one;
   const Calibration a = calibrated(one), b = calibrated(two);
   ASSERT_EQ(a.rounds.size(), b.rounds.size());
   for (std::size_t r = 0; r < a.rounds.size(); ++r)
