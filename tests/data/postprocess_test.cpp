@@ -7,6 +7,7 @@
 
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include <gmock/gmock.h>
 
@@ -555,6 +556,38 @@ TEST(Postprocess, EveryKindRefusesNan) {
     EXPECT_TRUE(step->run(c.outputs.views(), stretched(128), result)) << c.post;
     EXPECT_FALSE(step->run({}, stretched(128), result)) << c.post;
   }
+}
+
+TEST(Postprocess, AnInfinityThatTheResultRestsOnFailsTheJobAndOthersDoNot) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  const auto sound = [](const std::string& post, Outputs& outputs) {
+    bool ok = false;
+    run(post, outputs, stretched(64), &ok);
+    return ok;
+  };
+  Outputs logits;
+  const auto values = logits.add("y", {1, 3});
+  values[1] = -kInfinity;
+  EXPECT_TRUE(sound("{kind: classes}", logits)) << "a class that cannot be";
+  EXPECT_TRUE(sound("{kind: tensor}", logits));
+  EXPECT_FALSE(sound("{kind: scalar}", logits));
+  values[1] = kInfinity;
+  EXPECT_FALSE(sound("{kind: classes}", logits));
+  EXPECT_TRUE(sound("{kind: tensor}", logits));
+  Outputs rows;
+  const auto row = rows.add("y", {1, 1, 6});
+  for (const auto& [i, v] : {std::pair{2, 9.0f}, {3, 9.0f}, {4, 0.9f}}) row[static_cast<std::size_t>(i)] = v;
+  EXPECT_TRUE(sound("{kind: detections, decoder: boxes}", rows));
+  for (const std::size_t i : {2U, 4U}) {
+    const float before = std::exchange(row[i], kInfinity);
+    EXPECT_FALSE(sound("{kind: detections, decoder: boxes}", rows)) << i;
+    row[i] = before;
+  }
+  Outputs lines = line_maps();
+  put_line(lines, 5, 5, 0.9f, 15);
+  EXPECT_TRUE(sound("{kind: lines}", lines));
+  put_line(lines, 5, 5, 0.9f, kInfinity);
+  EXPECT_FALSE(sound("{kind: lines}", lines));
 }
 
 TEST(Postprocess, DoesNotAllocateAfterWarmUp) {

@@ -158,11 +158,12 @@ class Soak : public ::testing::Test {
   /// Faults of every kind, then hangs that do not hear; nothing is left over.
   void soak(Engine& engine, std::int64_t jobs, Duration period, std::int64_t room) {
     const std::array<Duration, kTasks> periods{period, period, period, period};
-    const Played heard = play(engine, jobs / 2, periods, micros(5000), 0.01, false, 0);
+    const double rate = jobs < 100'000 ? 0.05 : 0.01;  // some of each kind
+    const Played heard = play(engine, jobs / 2, periods, micros(5000), rate, false, 0);
     print("faults", heard);
     EXPECT_GT(heard.counts[kFaulty].failed, 0);
     EXPECT_LT(heard.grown, room);
-    const Played deaf = play(engine, jobs / 2, periods, micros(5000), 0.01, true, 3);
+    const Played deaf = play(engine, jobs / 2, periods, micros(5000), rate, true, 3);
     print("faults, deaf to cancel", deaf);
     EXPECT_LT(deaf.grown, room);
     EXPECT_GE(heard.released() + deaf.released(), jobs);
@@ -201,7 +202,7 @@ TEST_F(Soak, DISABLED_AMillionJobsOnTheFakeEngine) { soak(fake_, 1'000'000, micr
 
 TEST_F(Soak, DISABLED_AHundredThousandJobsOnOnnxRuntime) { soak(*onnxruntime_, 100'000, micros(2000), kRoom); }
 
-TEST_F(Soak, DISABLED_OtherTasksDoNotNotice) { EXPECT_LT(disturbance(*onnxruntime_, 30'000), 0.5); }
+TEST_F(Soak, DISABLED_OtherTasksDoNotNotice) { EXPECT_LT(disturbance(*onnxruntime_, 15'000), 0.5); }
 
 }  // namespace
 }  // namespace rtmdl
