@@ -245,6 +245,8 @@ py::dict statistics_of(const PyRuntime& r) {
     d["failed"] = t.failed;
     d["missed"] = t.missed();
     d["pending"] = t.pending;
+    d["overran"] = t.overran;
+    d["switches"] = t.switches;
     d["refused"] = t.refused;
     d["p50"] = to_seconds(t.p50);
     d["p99"] = to_seconds(t.p99);

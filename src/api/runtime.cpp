@@ -196,7 +196,7 @@ struct Runtime::Impl {
     job.tag = feed.tag(record.job);
     job.end = end_of(record.fate);
     job.late = record.late;
-    job.variant = planned.variant;
+    job.variant = record.mode == 0 ? planned.variant : planned.fallbacks[record.mode - 1u].variant;
     job.release = record.release;
     job.finish = record.finish;
     job.result = record.has_result ? results.front() : nullptr;
@@ -212,7 +212,7 @@ struct Runtime::Impl {
       thrown.fetch_add(1, std::memory_order_relaxed);
     }
     if (record.has_result) results.pop();
-    feed.release(record.job);
+    if (!record.given_up || record.stages > 1) feed.release(record.job);  // else a stuck thread may read the input
   }
 
   void attach(int index, std::function<bool(Input&)> next) {
@@ -373,6 +373,8 @@ Statistics Runtime::statistics() const {
     t.dropped = c.dropped;
     t.failed = c.failed;
     t.pending = c.released - c.completed - c.dropped - c.failed;
+    t.overran = c.overran;
+    t.switches = c.switches;
     t.refused = impl_->tasks[i].refused.load(std::memory_order_relaxed);
     const LiveSnapshot live = impl_->live->snapshot(i);
     t.p50 = live.p50;

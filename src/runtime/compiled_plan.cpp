@@ -23,6 +23,7 @@ using Json = nlohmann::ordered_json;
 namespace fs = std::filesystem;
 
 constexpr int kFormat = 1;
+constexpr std::int64_t kLongest = std::numeric_limits<std::int64_t>::max() / 4;  ///< nanoseconds
 
 /// Of the workspace if it is in there, else where it is.
 std::string portable(const fs::path& model, const fs::path& folder) {
@@ -31,28 +32,36 @@ std::string portable(const fs::path& model, const fs::path& folder) {
   return inside ? relative.string() : fs::absolute(model).string();
 }
 
+Json mode_json(const RunMode& mode, const RunConfig& config, const fs::path& folder) {
+  Json j;
+  j["variant"] = mode.variant;
+  j["model"] = portable(mode.request.model, folder);
+  j["model_sha256"] = sha256_of_file(mode.request.model);
+  j["shapes"] = Json::object();
+  for (const auto& [input, shape] : mode.request.shapes) j["shapes"][input] = shape;
+  j["cuts"] = mode.request.cuts;
+  j["processor"] = config.processors[static_cast<std::size_t>(mode.processor)].name;
+  j["threads"] = mode.threads;
+  j["slots"] = mode.slots;
+  j["stage_times_ns"] = Json::array();
+  for (const StageTime& t : mode.stage_times) j["stage_times_ns"].push_back({t.alone.count(), t.beside.count()});
+  j["stage_limits_ns"] = Json::array();
+  for (const Duration limit : mode.stage_limits) j["stage_limits_ns"].push_back(limit.count());
+  return j;
+}
+
 Json task_json(const RunTask& task, const RunConfig& config, const fs::path& folder) {
   Json j;
   j["name"] = task.spec->name;
-  j["variant"] = task.variant;
-  j["model"] = portable(task.request.model, folder);
-  j["model_sha256"] = sha256_of_file(task.request.model);
-  j["shapes"] = Json::object();
-  for (const auto& [input, shape] : task.request.shapes) j["shapes"][input] = shape;
-  j["cuts"] = task.request.cuts;
-  j["processor"] = config.processors[static_cast<std::size_t>(task.processor)].name;
-  j["threads"] = task.threads;
-  j["slots"] = task.slots;
   j["priority"] = task.priority;
   j["utilisation"] = task.utilisation;
   j["period_ns"] = task.spec->period.count();
   j["deadline_ns"] = task.spec->deadline.count();
   j["jitter_ns"] = task.spec->jitter.count();
   j["offset_ns"] = task.spec->offset.count();
-  j["stage_times_ns"] = Json::array();
-  for (const StageTime& t : task.stage_times) j["stage_times_ns"].push_back({t.alone.count(), t.beside.count()});
-  if (!task.stage_limits.empty()) j["stage_limits_ns"] = Json::array();
-  for (const Duration limit : task.stage_limits) j["stage_limits_ns"].push_back(limit.count());
+  j["failures_to_fall_back"] = task.failures_to_fall_back;
+  j["modes"] = {mode_json(task, config, folder)};
+  for (const RunMode& mode : task.fallbacks) j["modes"].push_back(mode_json(mode, config, folder));
   return j;
 }
 
@@ -68,7 +77,7 @@ int small(const Json& j, const char* key, int least, int most) {
 }
 
 Duration time_of(const Json& j, const char* key, Duration least) {
-  return Duration(whole(j.at(key), least.count(), std::numeric_limits<std::int64_t>::max() / 4, key));
+  return Duration(whole(j.at(key), least.count(), kLongest, key));
 }
 
 /// The bytes that were planned with: another model under the same name is another plan.
@@ -81,6 +90,33 @@ fs::path model_of(const Json& j, const fs::path& folder, const std::string& task
   return model;
 }
 
+RunMode mode_from(const Json& j, const TaskSpec& spec, const RunConfig& config, const fs::path& folder) {
+  RunMode mode;
+  mode.variant = j.at("variant");
+  std::map<std::string, std::vector<std::int64_t>> shapes;
+  for (const auto& [input, shape] : j.at("shapes").items()) shapes[input] = shape.get<std::vector<std::int64_t>>();
+  mode.request = load_request(spec, model_of(j, folder, spec.name), shapes);
+  mode.request.cuts = j.at("cuts").get<std::vector<int>>();
+  if (mode.request.cuts.size() >= kMaxSegments) bad_input(fmt::format("task '{}' has too many segments", spec.name));
+  const std::string processor = j.at("processor");
+  mode.processor = -1;
+  for (std::size_t p = 0; p < config.processors.size(); ++p)
+    if (config.processors[p].name == processor) mode.processor = static_cast<int>(p);
+  if (mode.processor < 0) bad_input(fmt::format("it names the processor '{}', which is not there", excerpt(processor)));
+  mode.threads = small(j, "threads", 1, 1024);
+  mode.slots = small(j, "slots", 1, config.processors[static_cast<std::size_t>(mode.processor)].slots);
+  for (const Json& t : j.at("stage_times_ns"))
+    mode.stage_times.push_back(
+        {Duration(whole(t.at(0), 0, kLongest, "stage time")), Duration(whole(t.at(1), 0, kLongest, "stage time"))});
+  for (const Json& limit : j.at("stage_limits_ns"))
+    mode.stage_limits.push_back(Duration(whole(limit, 0, kLongest, "stage limit")));
+  const std::size_t stages = mode.request.cuts.size() + 3;
+  for (const std::size_t given : {mode.stage_times.size(), mode.stage_limits.size()})
+    if (given != 0 && given != stages)
+      bad_input(fmt::format("task '{}' has times of {} stages, not of {}", spec.name, given, stages));
+  return mode;
+}
+
 RunTask task_from(const Json& j, TaskSpec& spec, const RunConfig& config, const fs::path& folder) {
   if (j.at("name") != spec.name) bad_input(fmt::format("it is of other tasks than '{}'", spec.name));
   spec.period = time_of(j, "period_ns", Duration(1));
@@ -89,33 +125,14 @@ RunTask task_from(const Json& j, TaskSpec& spec, const RunConfig& config, const 
   spec.offset = time_of(j, "offset_ns", Duration(0));
   RunTask task;
   task.spec = &spec;
-  task.variant = j.at("variant");
-  std::map<std::string, std::vector<std::int64_t>> shapes;
-  for (const auto& [input, shape] : j.at("shapes").items()) shapes[input] = shape.get<std::vector<std::int64_t>>();
-  task.request = load_request(spec, model_of(j, folder, spec.name), shapes);
-  task.request.cuts = j.at("cuts").get<std::vector<int>>();
-  if (task.request.cuts.size() >= kMaxSegments) bad_input(fmt::format("task '{}' has too many segments", spec.name));
-  const std::string processor = j.at("processor");
-  task.processor = -1;
-  for (std::size_t p = 0; p < config.processors.size(); ++p)
-    if (config.processors[p].name == processor) task.processor = static_cast<int>(p);
-  if (task.processor < 0) bad_input(fmt::format("it names the processor '{}', which is not there", excerpt(processor)));
-  task.threads = small(j, "threads", 1, 1024);
-  task.slots = small(j, "slots", 1, config.processors[static_cast<std::size_t>(task.processor)].slots);
   task.priority = small(j, "priority", 1, kMaxTasks);
   task.utilisation = j.at("utilisation");
-  for (const Json& t : j.at("stage_times_ns"))
-    task.stage_times.push_back({Duration(whole(t.at(0), 0, INT64_MAX / 4, "stage time")),
-                                Duration(whole(t.at(1), 0, INT64_MAX / 4, "stage time"))});
-  if (j.contains("stage_limits_ns"))
-    for (const Json& limit : j.at("stage_limits_ns"))
-      task.stage_limits.push_back(Duration(whole(limit, 0, INT64_MAX / 4, "stage limit")));
-  if (!task.stage_limits.empty() && task.stage_limits.size() != task.request.cuts.size() + 3)
-    bad_input(fmt::format("task '{}' has limits of {} stages, not of {}", spec.name, task.stage_limits.size(),
-                          task.request.cuts.size() + 3));
-  if (!task.stage_times.empty() && task.stage_times.size() != task.request.cuts.size() + 3)
-    bad_input(fmt::format("task '{}' has times of {} stages, not of {}", spec.name, task.stage_times.size(),
-                          task.request.cuts.size() + 3));
+  task.failures_to_fall_back = small(j, "failures_to_fall_back", 0, std::numeric_limits<int>::max());
+  const Json& modes = j.at("modes");
+  if (!modes.is_array() || modes.empty() || modes.size() > kMaxModes)
+    bad_input(fmt::format("task '{}' does not have 1 to {} modes", spec.name, kMaxModes));
+  static_cast<RunMode&>(task) = mode_from(modes[0], spec, config, folder);
+  for (std::size_t m = 1; m < modes.size(); ++m) task.fallbacks.push_back(mode_from(modes[m], spec, config, folder));
   return task;
 }
 

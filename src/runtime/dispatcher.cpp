@@ -457,6 +457,7 @@ void Dispatcher::give_up(const Decision& d, Time now) noexcept {
   const sched_param none{};
   if (config_.realtime) pthread_setschedparam(worker.thread.native_handle(), SCHED_OTHER, &none);
   JobRecord& record = current_[d.task];
+  record.given_up = true;
   record.stage[static_cast<std::size_t>(std::min<int>(d.stage, kRecordedStages - 1))].end = now;
 }
 

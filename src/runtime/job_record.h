@@ -28,6 +28,7 @@ struct JobRecord {
   std::uint8_t mode = 0;    ///< that it ran in (SchedulerTask); of one that had not begun: of the next
   bool late = false;        ///< completed after its deadline
   bool stalled = false;     ///< missed, and a stall of the machine explains it (set by the collector)
+  bool given_up = false;    ///< a thread is still in its last stage
   bool has_result = false;  ///< the next one in the task's ring of results is this job's
   std::uint64_t job = 0;
   std::int64_t frame = -1;  ///< index in the stream

@@ -27,7 +27,8 @@ struct PlannedFolder : TaskFolder {
     plan();
   }
 
-  void plan() const {
+  /// With `fall_back_after`, to the same model called "other".
+  void plan(int fall_back_after = 0) const {
     const TaskFile file = TaskFile::load(tasks());
     RunConfig config;
     config.processors = file.processors;
@@ -37,6 +38,11 @@ struct PlannedFolder : TaskFolder {
       task.variant = "source";
       task.request = load_request(file.tasks[t], file.tasks[t].model);
       task.priority = static_cast<int>(t) + 1;
+      if (fall_back_after > 0) {
+        task.failures_to_fall_back = fall_back_after;
+        task.fallbacks.push_back(task);
+        task.fallbacks[0].variant = "other";
+      }
       config.tasks.push_back(std::move(task));
     }
     save_compiled_plan(compiled(), file, config);

@@ -279,6 +279,25 @@ TEST_F(ApiTest, AJobIsGivenUpAtItsDeadlineWhereTheTaskSaysSo) {
   EXPECT_EQ(box.request(0, input_of(picture(0))).get().end, JobEnd::completed);
 }
 
+TEST_F(ApiTest, SaysWhichVariantATaskFellBackTo) {
+  const PlannedFolder folder;
+  folder.plan(2);
+  Runtime box(folder.tasks(), options());
+  const std::array<std::int64_t, 1> shape{1};
+  const float value = 0;
+  EXPECT_EQ(box.request(0, input_of(picture(0))).get().end, JobEnd::completed);
+  for (int i = 0; i < 2; ++i)
+    EXPECT_EQ(box.request(0, Input::tensor(&value, ElementType::f32, shape)).get().end, JobEnd::failed);
+  EXPECT_EQ(box.request(0, input_of(picture(0))).get().end, JobEnd::completed);
+  box.stop();
+  const auto all = results.all();
+  ASSERT_EQ(all.size(), 4u);
+  EXPECT_EQ(all[0].variant, "source");
+  EXPECT_EQ(all[3].variant, "other");
+  EXPECT_EQ(all[3].result.classes, all[0].result.classes);
+  EXPECT_EQ(box.statistics().tasks[0].switches, 1);
+}
+
 TEST_F(ApiTest, WhatACallbackThrowsStopsNothing) {
   const PlannedFolder folder;
   RuntimeOptions o = options();

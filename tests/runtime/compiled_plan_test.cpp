@@ -44,6 +44,13 @@ TEST_F(CompiledPlanTest, ComesBackAsItWas) {
     task.threads = 3;
     task.utilisation = 0.25;
     task.stage_times.assign(5, {Duration(10), Duration(20)});
+    task.stage_limits.assign(5, Duration(30));
+    task.failures_to_fall_back = 3;
+    task.fallbacks.push_back(task);
+    task.fallbacks[0].variant = "source";
+    task.fallbacks[0].request.cuts = {};
+    task.fallbacks[0].stage_times = {};
+    task.fallbacks[0].stage_limits = {};
     config.tasks.push_back(task);
   }
   save_compiled_plan(folder.compiled(), file, config);
@@ -63,6 +70,12 @@ TEST_F(CompiledPlanTest, ComesBackAsItWas) {
     EXPECT_EQ(b.utilisation, a.utilisation);
     ASSERT_EQ(b.stage_times.size(), 5u);
     EXPECT_EQ(b.stage_times[4].beside, Duration(20));
+    EXPECT_EQ(b.stage_limits, a.stage_limits);
+    EXPECT_EQ(b.failures_to_fall_back, 3);
+    ASSERT_EQ(b.fallbacks.size(), 1u);
+    EXPECT_EQ(b.fallbacks[0].variant, "source");
+    EXPECT_TRUE(b.fallbacks[0].request.cuts.empty());
+    EXPECT_EQ(b.fallbacks[0].threads, 3);
   }
 }
 
@@ -106,6 +119,8 @@ TEST_F(CompiledPlanTest, SaysWhatIsWrongInOneLine) {
   EXPECT_THAT(after("\"model\": \"", "\"model\": \"/none"), HasSubstr("is gone"));
   EXPECT_THAT(after("\"cuts\": []", "\"cuts\": [1,2,3,4,5,6,7,8]"), HasSubstr("too many segments"));
   EXPECT_THAT(after("\"stage_times_ns\": []", "\"stage_times_ns\": [[1,2]]"), HasSubstr("times of 1 stages"));
+  EXPECT_THAT(after("\"stage_limits_ns\": []", "\"stage_limits_ns\": [1]"), HasSubstr("times of 1 stages"));
+  EXPECT_THAT(after("\"modes\": [", "\"modes\": 7, \"x\": ["), HasSubstr("1 to 8 modes"));
   EXPECT_THAT(after("\"compiled_plan\": 1", "\"compiled_plan\": 2"), HasSubstr("another version of rtmdl"));
   EXPECT_THAT(after("\"tasks\": [", "\"tasks\": 3, \"x\": ["), HasSubstr("2 tasks"));
   EXPECT_THAT(after("{", ""), HasSubstr("not a compiled plan"));
