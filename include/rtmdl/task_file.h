@@ -86,11 +86,15 @@ struct TaskSpec {
   bool hard = false;
   int queue = 1;  ///< frames that may wait; the newest wins
   Late late = Late::finish;
+  std::vector<std::string> processors;  ///< that inference may run on; empty: any
   double watchdog = 20;  ///< a stage may run for so many times the 99th percentile that was measured; 0: for ever
   FallbackSpec fallback;
   AccuracySpec accuracy;
   ScaleSpec scale;
   ConfigNode where;  ///< for errors that name the line
+
+  /// Whether inference may run on the processor of this name.
+  [[nodiscard]] bool may_run_on(const std::string& processor) const;
 };
 
 struct TaskFile {

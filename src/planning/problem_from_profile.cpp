@@ -134,7 +134,8 @@ PlanTask plan_task(const TaskFile& file, const TaskSpec& task, const TaskProfile
   out.accuracy_min = task.accuracy.min;
   for (const VariantProfile& v : profile.variants) {
     const int processor = file.processor_index(v.processor);
-    if (processor < 0 || !worthwhile(v, profile) || !shorter_than_fewer(v, profile)) continue;
+    if (processor < 0 || !task.may_run_on(v.processor) || !worthwhile(v, profile) || !shorter_than_fewer(v, profile))
+      continue;
     const bool accurate = v.source || v.accuracy >= task.accuracy.min - kRounding;
     std::vector<TaskOption>& options = accurate ? out.options : out.refused;
     options.push_back(option(v, processor, file.host_processor()));

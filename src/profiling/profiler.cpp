@@ -139,6 +139,7 @@ class Profiling {
       for (std::size_t v = 0; v < variants_[t].variants.size(); ++v)
         for (std::size_t p = 0; p < file_.processors.size(); ++p) {
           const ProcessorSpec& spec = file_.processors[p];
+          if (!file_.tasks[t].may_run_on(spec.name)) continue;
           int most = spec.device == "cpu" ? static_cast<int>(spec.cores.size()) : 1;
           if (options_.max_threads > 0) most = std::min(most, options_.max_threads);
           for (int threads = 1; threads <= most; ++threads) {

@@ -35,6 +35,8 @@ Duration duration_up_to(const ConfigNode& node, Duration most, std::string_view 
 }
 
 bool is_cpu(const std::string& device) { return device == "cpu"; }
+/// All of a process is one device, which one thread at a time may use (engine/onnxruntime/exclusive.h).
+bool is_webgpu(const std::string& device) { return device == "webgpu" || device.starts_with("webgpu:"); }
 
 /// Names end up in tables, file names and traces.
 void require_plain_name(const std::string& name, const ConfigNode& at) {
@@ -65,7 +67,11 @@ ProcessorSpec parse_processor(const std::string& name, const ConfigNode& node) {
   } else if (is_cpu(p.device)) {
     p.cores = available;
   }
-  if (node["slots"].present()) p.slots = static_cast<int>(node["slots"].integer(1, kMaxSlots));
+  if (const ConfigNode slots = node["slots"]; slots.present()) {
+    p.slots = static_cast<int>(slots.integer(1, kMaxSlots));
+    if (p.slots > 1 && is_webgpu(p.device))
+      slots.fail(fmt::format("{} slots; a webgpu device runs one model at a time, accepted is 1", p.slots));
+  }
   if (node["segments"].present()) p.segments = static_cast<int>(node["segments"].integer(1, kMaxSegments));
   p.preemptive = is_cpu(p.device);
   if (const ConfigNode preemptive = node["preemptive"]; preemptive.present()) {
@@ -99,6 +105,12 @@ std::vector<ProcessorSpec> parse_processors(const ConfigNode& node) {
         if (std::find(processors[b].cores.begin(), processors[b].cores.end(), core) != processors[b].cores.end())
           processors[a].where.fail(
               fmt::format("core {} belongs to '{}' already; a core serves one processor", core, processors[b].name));
+  const ProcessorSpec* webgpu = nullptr;
+  for (const ProcessorSpec& p : processors) {
+    if (!is_webgpu(p.device)) continue;
+    if (webgpu) p.where.fail(fmt::format("'{}' is the webgpu device already; it serves one processor", webgpu->name));
+    webgpu = &p;
+  }
   if (std::none_of(processors.begin(), processors.end(), [](const ProcessorSpec& p) { return is_cpu(p.device); }))
     node.fail("no processor is a cpu device; pre- and post-processing need one");
   return processors;
@@ -252,7 +264,7 @@ TaskSpec parse_task(const ConfigNode& node) {
   node.require_map("a task such as {name: faces, model: faces.onnx, period: 33 ms, …}");
   node.allow({"name",  "model",  "variants", "data",     "pre",      "post",     "shapes",
               "state", "inputs", "period",   "deadline", "jitter",   "offset",   "miss_rate",
-              "hard",  "queue",  "late",     "watchdog", "fallback", "accuracy", "scale"});
+              "hard",  "queue",  "late",     "watchdog", "fallback", "accuracy", "scale", "processors"});
   TaskSpec task;
   task.where = node;
   if (!node["name"].present()) node.fail("has no name");
@@ -275,6 +287,18 @@ TaskSpec parse_task(const ConfigNode& node) {
   return task;
 }
 
+void parse_task_processors(const ConfigNode& node, const TaskFile& file, TaskSpec& task) {
+  if (!node.present()) return;
+  std::vector<std::string> names;
+  for (const ProcessorSpec& p : file.processors) names.push_back(p.name);
+  for (const ConfigNode& item : node.items()) {
+    task.processors.push_back(item.text());
+    if (file.processor_index(item.text()) < 0)
+      item.fail(fmt::format("'{}' is no processor; accepted are {}", excerpt(item.text()), fmt::join(names, ", ")));
+  }
+  if (task.processors.empty()) node.fail("an empty list; name at least one processor");
+}
+
 TaskFile parse_document(const ConfigNode& root, const std::filesystem::path& path) {
   TaskFile file;
   file.path = path;
@@ -287,6 +311,7 @@ TaskFile parse_document(const ConfigNode& root, const std::filesystem::path& pat
   if (!tasks.present()) root.fail("has no tasks: write `tasks:` and a list");
   for (const ConfigNode& node : tasks.items()) {
     TaskSpec task = parse_task(node);
+    parse_task_processors(node["processors"], file, task);
     // What the file gives all tasks together is theirs to share: the standard bound of each is for files that give
     // none.
     if (file.storage && !node["scale"]["storage"].present()) task.scale.storage = kFamilyStorageMost;
@@ -302,6 +327,10 @@ TaskFile parse_document(const ConfigNode& root, const std::filesystem::path& pat
 }
 
 }  // namespace
+
+bool TaskSpec::may_run_on(const std::string& processor) const {
+  return processors.empty() || std::find(processors.begin(), processors.end(), processor) != processors.end();
+}
 
 TaskFile TaskFile::load(const std::filesystem::path& path, const std::vector<Setting>& settings) {
   return parse_document(with_settings(ConfigNode::load(path), settings), path);

@@ -14,7 +14,7 @@ using namespace std::chrono_literals;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-TaskFile task_file(const std::string& processors = "{cpu: {cores: [0]}, gpu: {device: webgpu}}") {
+TaskFile task_file(const std::string& processors = "{cpu: {cores: [0]}, gpu: {device: tensorrt}}") {
   return TaskFile::parse(
       "processors: " + processors +
           "\ntasks:\n  - {name: faces, model: CMakeLists.txt, data: {source: synthetic}, period: 50 ms}\n",
@@ -90,7 +90,7 @@ TEST_F(CorrectionStore, KnowsNothingOfAnotherMachineEngineLayoutOrModel) {
   };
   EXPECT_TRUE(nothing({"another", "engine 1"}, task_file(), profile()));
   EXPECT_TRUE(nothing({"this machine", "engine 2"}, task_file(), profile()));
-  EXPECT_TRUE(nothing(box, task_file("{cpu: {cores: [0]}, gpu: {device: webgpu, slots: 2}}"), profile()));
+  EXPECT_TRUE(nothing(box, task_file("{cpu: {cores: [0]}, gpu: {device: tensorrt, slots: 2}}"), profile()));
   std::vector<TaskProfile> other = profile();
   for (VariantProfile& v : other[0].variants) v.key += " of another model";
   EXPECT_TRUE(load_correction(store, box, task_file(), other, context).options.empty());

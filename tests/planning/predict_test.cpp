@@ -29,7 +29,7 @@ VariantProfile profiled(const std::string& id, int threads, std::initializer_lis
 
 TEST(SourceLoad, IsTheShareOfAllSlotsThatTheSourceModelsNeed) {
   const TaskFile file = TaskFile::parse(
-      "processors: {cpu: {cores: [0]}, gpu: {device: webgpu, slots: 3}}\ntasks:\n"
+      "processors: {cpu: {cores: [0]}, gpu: {device: tensorrt, slots: 3}}\ntasks:\n"
       "  - {name: a, model: CMakeLists.txt, data: {source: synthetic}, period: 50 ms}\n"
       "  - {name: b, model: CMakeLists.txt, data: {source: synthetic}, period: 20 ms}\n",
       std::string(RTMDL_SOURCE_DIR) + "/tasks.yaml");

@@ -16,7 +16,7 @@ using std::chrono::milliseconds;
 using ::testing::HasSubstr;
 
 constexpr const char* kFile =
-    "processors: {cpu: {cores: [0]}, gpu: {device: webgpu}}\n"
+    "processors: {cpu: {cores: [0]}, gpu: {device: tensorrt}}\n"
     "tasks:\n"
     "  - name: faces\n"
     "    model: CMakeLists.txt\n"

@@ -99,12 +99,13 @@ TEST_F(TaskFileTest, EverythingThatItDescribesArrives) {
       "    scale: {precision: [int8], resolution: [0.5], width: [0.5, 0.25, 0.5], depth: [0.75], shared: 40 %, "
       "storage: "
       "200 %, tuning: {epochs: 2, learn_from: source, limit: 5 min, rate: 0.1, batch: 64, shift: 2, mirror: true}}\n",
-      "storage: 60 MB\nmemory: 1 GB\nprocessors:\n  cpu: {cores: [0]}\n  gpu: {device: webgpu, slots: 2, options: {a: "
+      "storage: 60 MB\nmemory: 1 GB\nprocessors:\n  cpu: {cores: [0]}\n  gpu: {device: tensorrt, slots: 2, options: "
+      "{a: "
       "b}}\n");
   const TaskSpec& t = file.tasks[0];
   EXPECT_EQ(file.storage, 60'000'000);
   EXPECT_EQ(file.memory, 1'000'000'000);
-  EXPECT_EQ(file.processors[1].device, "webgpu");
+  EXPECT_EQ(file.processors[1].device, "tensorrt");
   EXPECT_FALSE(file.processors[1].preemptive);
   EXPECT_EQ(file.processors[1].slots, 2);
   EXPECT_EQ(file.processors[1].options.at("a"), "b");
@@ -240,6 +241,26 @@ TEST_F(TaskFileTest, ProcessorsHavePlainNamesAndACpuTakesNoOptions) {
             "tasks.yaml:1: processors.a b: 'a b' is not accepted: a name is 1 to 64 letters, digits, '-' and '_'");
   EXPECT_EQ(complaint("    period: 33 ms\n", "processors: {cpu: {options: {a: b}}}\n"),
             "tasks.yaml:1: processors.cpu.options: options are for accelerators; a cpu device takes none");
+}
+
+TEST_F(TaskFileTest, WebGpuIsOneProcessorOfOneSlot) {
+  EXPECT_EQ(complaint("    period: 33 ms\n", "processors: {cpu: {cores: [0]}, gpu: {device: webgpu, slots: 2}}\n"),
+            "tasks.yaml:1: processors.gpu.slots: 2 slots; a webgpu device runs one model at a time, accepted is 1");
+  EXPECT_EQ(complaint("    period: 33 ms\n",
+                      "processors: {cpu: {cores: [0]}, gpu: {device: webgpu, slots: 1}, other: {device: webgpu}}\n"),
+            "tasks.yaml:1: processors.other: 'gpu' is the webgpu device already; it serves one processor");
+}
+
+TEST_F(TaskFileTest, ATaskMayBeKeptToSomeProcessors) {
+  const std::string processors = "processors: {cpu: {cores: [0]}, gpu: {device: webgpu}}\n";
+  const TaskFile file = parse("    period: 33 ms\n    processors: [gpu]\n", processors);
+  EXPECT_TRUE(file.tasks[0].may_run_on("gpu"));
+  EXPECT_FALSE(file.tasks[0].may_run_on("cpu"));
+  EXPECT_TRUE(parse("    period: 33 ms\n", processors).tasks[0].may_run_on("cpu"));
+  EXPECT_EQ(complaint("    period: 33 ms\n    processors: [gpv]\n", processors),
+            "tasks.yaml:7: tasks[0].processors[0]: 'gpv' is no processor; accepted are cpu, gpu");
+  EXPECT_EQ(complaint("    period: 33 ms\n    processors: []\n", processors),
+            "tasks.yaml:7: tasks[0].processors: an empty list; name at least one processor");
 }
 
 TEST_F(TaskFileTest, AMissingKeyNamesTheOneThatWasMeant) {
