@@ -21,6 +21,7 @@ struct LoadRequest {
   std::filesystem::path model;
   std::string device = "cpu";  ///< "cpu", "webgpu", "cuda:0", "tensorrt:0"
   std::map<std::string, std::string> provider_options;
+  double urgency = 0;    ///< 0 (least) to 1 (most) of those that share the device: the priority of its CUDA stream
   int threads = 1;       ///< intra-op, the calling thread included; 0: the back-end's own default
   ThreadPlacement pool;  ///< for the back-end's own threads (threads > 1)
   bool defaults =

@@ -81,10 +81,11 @@ LoadRequest placed_request(const RunConfig& config, const DispatcherConfig& d, c
   request.provider_options = p.options;
   request.threads = task.threads;
   request.pool.cores = p.cores;
-  if (d.realtime) {
-    const std::vector<int> priorities = assign_priorities(d.scheduler.policy, d.scheduler.tasks);
-    request.pool.fifo_priority = kFifoBase + static_cast<int>(config.tasks.size()) - priorities[index];
-  }
+  const int above = static_cast<int>(config.tasks.size()) -
+                    assign_priorities(d.scheduler.policy, d.scheduler.tasks)[index];  // tasks that are less urgent
+  if (d.realtime) request.pool.fifo_priority = kFifoBase + above;
+  if (is_fixed_priority(d.scheduler.policy))
+    request.urgency = std::clamp(above / std::max(1.0, static_cast<double>(config.tasks.size()) - 1), 0.0, 1.0);
   return request;
 }
 

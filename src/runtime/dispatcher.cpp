@@ -74,10 +74,6 @@ bool run_stage(JobBody& body, int stage, std::uint64_t job, std::int64_t& frame)
   }
 }
 
-bool is_fixed_priority(Policy policy) {
-  return policy != Policy::edf && policy != Policy::fifo && policy != Policy::custom;
-}
-
 }  // namespace
 
 void replay(const SchedulerEvent& e, Scheduler& scheduler, Decisions& out) noexcept {

@@ -36,6 +36,11 @@ inline constexpr int kFifoRelease = 90;  ///< of the release thread
 inline constexpr int kFifoWatchdog = 91;
 inline constexpr int kFifoProbe = 98;  ///< of the stall probes
 
+/// Whether a task's priority is the same for all its jobs.
+[[nodiscard]] constexpr bool is_fixed_priority(Policy policy) noexcept {
+  return policy != Policy::edf && policy != Policy::fifo && policy != Policy::custom;
+}
+
 struct DispatcherProcessor {
   std::vector<int> cores;  ///< where its workers run; empty: anywhere
 };

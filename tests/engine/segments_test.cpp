@@ -1,15 +1,13 @@
 #include "architectures.h"
 #include "engine/engine.h"
 #include "engine/fake/fake_engine.h"
+#include "engine/same_outputs.h"
 #include "model/models.h"
 #include "model/split.h"
 
 #include <rtmdl/error.h>
 
-#include <algorithm>
-#include <cmath>
 #include <filesystem>
-#include <random>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -19,54 +17,10 @@
 namespace rtmdl {
 namespace {
 
+using test::fill;
+using test::some_cuts;
 using testing::HasSubstr;
 namespace fs = std::filesystem;
-
-void fill(Executable& model, std::uint32_t seed) {
-  std::mt19937 random(seed);
-  for (std::size_t i = 0; i < model.inputs().size(); ++i) {
-    const TensorView view = model.input(i);
-    if (view.type == ElementType::f32)
-      for (float& x : view.as<float>()) x = static_cast<float>(random()) / 4294967296.0F;
-    if (view.type == ElementType::i64)
-      for (std::int64_t& x : view.as<std::int64_t>()) x = static_cast<std::int64_t>(random() % 5);
-    if (view.type == ElementType::i32)
-      for (std::int32_t& x : view.as<std::int32_t>()) x = static_cast<std::int32_t>(random() % 5);
-  }
-}
-
-void expect_equal_outputs(Executable& whole, Executable& cut, const std::string& what) {
-  ASSERT_EQ(whole.inputs().size(), cut.inputs().size()) << what;
-  ASSERT_EQ(whole.outputs().size(), cut.outputs().size()) << what;
-  for (std::size_t i = 0; i < whole.inputs().size(); ++i) EXPECT_EQ(whole.inputs()[i].name, cut.inputs()[i].name);
-  for (std::size_t o = 0; o < whole.outputs().size(); ++o) {
-    EXPECT_EQ(whole.outputs()[o].name, cut.outputs()[o].name) << what;
-    const TensorView a = whole.output(o), b = cut.output(o);
-    ASSERT_TRUE(std::equal(a.shape.begin(), a.shape.end(), b.shape.begin(), b.shape.end())) << what;
-    ASSERT_EQ(a.bytes.size(), b.bytes.size()) << what;
-    if (a.type != ElementType::f32) {
-      EXPECT_TRUE(std::equal(a.bytes.begin(), a.bytes.end(), b.bytes.begin())) << what;
-      continue;
-    }
-    float largest = 0;
-    for (const float x : a.as<float>()) largest = std::max(largest, std::abs(x));
-    float worst = 0;
-    for (std::size_t i = 0; i < a.as<float>().size(); ++i)
-      worst = std::max(worst, std::abs(a.as<float>()[i] - b.as<float>()[i]));
-    EXPECT_LE(worst, 5e-4F * std::max(1.0F, largest)) << what << " " << whole.outputs()[o].name;
-  }
-}
-
-/// Up to `n` places, spread over all there are.
-std::vector<int> some_cuts(const Model& model, std::size_t n) {
-  const std::vector<Seam> seams = find_seams(model, 4);
-  std::vector<int> cuts;
-  for (std::size_t k = 1; k <= n; ++k) {
-    const std::size_t at = k * seams.size() / (n + 1);
-    if (at < seams.size() && (cuts.empty() || seams[at].node > cuts.back())) cuts.push_back(seams[at].node);
-  }
-  return cuts;
-}
 
 class Segments : public testing::Test {
  protected:
@@ -86,7 +40,7 @@ class Segments : public testing::Test {
       fill(*cut, seed);
       ASSERT_TRUE(whole->run()) << what << ": " << whole->last_error();
       for (int k = 0; k < cut->segments(); ++k) ASSERT_TRUE(cut->run_segment(k)) << what << ": " << cut->last_error();
-      expect_equal_outputs(*whole, *cut, what);
+      test::expect_equal_outputs(*whole, *cut, what);
     }
   }
 
@@ -134,7 +88,7 @@ TEST_F(Segments, KeepTheStateOfTheWhole) {
       fill(*cut, step);
       ASSERT_TRUE(whole->run());
       ASSERT_TRUE(cut->run()) << cut->last_error();
-      expect_equal_outputs(*whole, *cut, "step " + std::to_string(step));
+      test::expect_equal_outputs(*whole, *cut, "step " + std::to_string(step));
     }
     whole->reset_state();
     cut->reset_state();
@@ -161,7 +115,7 @@ TEST_F(Segments, StateGoesFromTheLastSegmentToTheFirst) {
     fill(*cut, step);
     ASSERT_TRUE(whole->run());
     ASSERT_TRUE(cut->run()) << cut->last_error();
-    expect_equal_outputs(*whole, *cut, "step " + std::to_string(step));
+    test::expect_equal_outputs(*whole, *cut, "step " + std::to_string(step));
   }
 }
 

@@ -1,5 +1,7 @@
 #include "engine/engine.h"
 
+#include "engine/onnxruntime/accelerator.h"
+#include "engine/onnxruntime/provider.h"
 #include "engine/onnxruntime/segments.h"
 #include "engine/onnxruntime/session.h"
 
@@ -57,9 +59,15 @@ class OnnxRuntimeEngine final : public Engine {
     if (!std::filesystem::is_regular_file(request.model, ec))
       bad_input(fmt::format("{}: cannot read the model: {}", request.model.string(),
                             std::filesystem::exists(request.model, ec) ? "it is not a file" : "no such file"));
+    require_provider(request.device);
+    Accelerator accelerator = accelerator_for(request);
+    const auto turn = take_turn(accelerator.turn);
     try {
-      if (!request.cuts.empty()) return std::make_unique<SegmentedSession>(env_, request);
-      return std::make_unique<OnnxRuntimeSession>(env_, request);
+      if (request.device == "cpu") return open(request);
+      LoadRequest placed = request;
+      if (accelerator.stream) placed.provider_options.emplace("user_compute_stream", accelerator.stream->option());
+      std::unique_ptr<Executable> model = open(placed);
+      return std::make_unique<AcceleratedExecutable>(std::move(accelerator), std::move(model));
     } catch (const Ort::Exception& e) {
       bad_input(fmt::format("{}: ONNX Runtime refuses this model: {}", request.model.string(), one_line(e.what())));
     } catch (const std::bad_alloc&) {
@@ -75,6 +83,11 @@ class OnnxRuntimeEngine final : public Engine {
   std::vector<std::string> devices() const override { return Ort::GetAvailableProviders(); }
 
  private:
+  std::unique_ptr<Executable> open(const LoadRequest& request) const {
+    if (!request.cuts.empty()) return std::make_unique<SegmentedSession>(env_, request);
+    return std::make_unique<OnnxRuntimeSession>(env_, request);
+  }
+
   Ort::Env env_;
 };
 

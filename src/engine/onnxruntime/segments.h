@@ -1,5 +1,6 @@
 #pragma once
-/// A model that runs in segments: a session each, bound to one another's memory.
+/// A model that runs in segments: a session each, bound to one another's values. What crosses a cut stays in the
+/// accelerator's memory, if its provider has an allocator for that; outputs of the whole model are in the host's.
 
 #include "engine/onnxruntime/session.h"
 
@@ -31,14 +32,6 @@ class SegmentedSession final : public Executable {
   struct Place {
     std::size_t part = 0, output = 0;
   };
-  struct Crossing {
-    std::size_t output = 0;
-    TensorView to;  ///< memory that later parts read: the output's own
-  };
-  struct Part {
-    std::unique_ptr<OnnxRuntimeSession> session;
-    std::vector<Crossing> crossing;
-  };
   struct Feedback {
     Place from;
     TensorView to;
@@ -48,8 +41,12 @@ class SegmentedSession final : public Executable {
   void collect(const LoadRequest& request);
   bool feed_back() noexcept;
 
-  std::vector<Part> parts_;
-  BoundTensors tensors_;  ///< by name: the model's inputs and what crosses
+  std::vector<std::unique_ptr<OnnxRuntimeSession>> parts_;
+  /// A model of one addition. Its result comes to the host when all that was submitted before is done: a segment has to
+  /// end when the device is free, or others would wait behind it unseen. Nullptr where runs wait by themselves.
+  std::unique_ptr<OnnxRuntimeSession> fence_;
+  BoundTensors tensors_;                      ///< by name: the model's inputs and what crosses
+  std::map<std::string, TensorView> filled_;  ///< by name: the model's inputs, constants left out
   std::vector<std::string> input_names_, output_names_;
   std::vector<TensorSpec> input_specs_, output_specs_;
   std::vector<TensorView> inputs_;

@@ -126,17 +126,17 @@ OnnxRuntimeSession::OnnxRuntimeSession(const Ort::Env& env, const LoadRequest& r
   session_ = open(env, request.model, options_);
   require_known_inputs(request);
   bind_inputs(request, {});
-  learn_outputs();
+  learn_outputs(request.device, {});
   link_state(request);
 }
 
 OnnxRuntimeSession::OnnxRuntimeSession(const Ort::Env& env, const LoadRequest& request, const std::string& part,
-                                       const BoundTensors& bound)
+                                       const BoundTensors& bound, const CrossingOutputs& crossing)
     : pool_(request.pool) {
   configure(request);
   session_ = Ort::Session(env, part.data(), part.size(), options_);
   bind_inputs(request, bound);
-  learn_outputs();
+  learn_outputs(request.device, crossing);
 }
 
 void OnnxRuntimeSession::configure(const LoadRequest& request) {
@@ -167,25 +167,22 @@ void OnnxRuntimeSession::require_known_inputs(const LoadRequest& request) const 
 
 void OnnxRuntimeSession::bind_inputs(const LoadRequest& request, const BoundTensors& bound) {
   Ort::AllocatorWithDefaultOptions allocator;
-  binding_ = Ort::IoBinding(session_);
   inputs_.resize(session_.GetInputCount());
   for (std::size_t i = 0; i < inputs_.size(); ++i) {
     Binding& in = inputs_[i];
-    const std::string name = session_.GetInputNameAllocated(i, allocator).get();
-    in.spec = spec_of(name, session_.GetInputTypeInfo(i));
+    in.spec = spec_of(session_.GetInputNameAllocated(i, allocator).get(), session_.GetInputTypeInfo(i));
+    const std::string& name = in.spec.name;
+    input_names_.push_back(name.c_str());
     if (const auto given = bound.find(name); given != bound.end()) {
-      const TensorView& view = given->second;
-      in.spec.shape.assign(view.shape.begin(), view.shape.end());
-      in.value = Ort::Value::CreateTensor(memory_, view.bytes.data(), view.bytes.size(), in.spec.shape.data(),
-                                          in.spec.shape.size(), runtime_type(in.spec.type));
-      binding_.BindInput(name.c_str(), in.value);
+      in.spec.shape = given->second->GetTensorTypeAndShapeInfo().GetShape();
+      input_values_.push_back(*given->second);
       continue;
     }
     in.spec.shape = fixed_shape(in.spec, request);
     in.memory = AlignedBytes(element_count(in.spec.shape) * element_size(in.spec.type));
     in.value = Ort::Value::CreateTensor(memory_, in.memory.span().data(), in.memory.span().size(), in.spec.shape.data(),
                                         in.spec.shape.size(), runtime_type(in.spec.type));
-    binding_.BindInput(name.c_str(), in.value);
+    input_values_.push_back(in.value);
     const bool is_state =
         std::any_of(request.state.begin(), request.state.end(), [&](const auto& s) { return s.second == name; });
     if (const auto constant = request.constants.find(name); constant != request.constants.end()) {
@@ -199,11 +196,15 @@ void OnnxRuntimeSession::bind_inputs(const LoadRequest& request, const BoundTens
 
 /// Output shapes are taken from a run: what a model declares is often free or missing. A second run, on other data,
 /// tells whether the shapes depend on the data.
-void OnnxRuntimeSession::learn_outputs() {
+void OnnxRuntimeSession::learn_outputs(const std::string& device, const CrossingOutputs& crossing) {
   Ort::AllocatorWithDefaultOptions allocator;
   outputs_.resize(session_.GetOutputCount());
-  for (std::size_t i = 0; i < outputs_.size(); ++i)
+  output_values_.resize(outputs_.size());
+  for (std::size_t i = 0; i < outputs_.size(); ++i) {
     outputs_[i].spec.name = session_.GetOutputNameAllocated(i, allocator).get();
+    output_names_.push_back(outputs_[i].spec.name.c_str());
+    free_values_.emplace_back(nullptr);
+  }
   for (std::size_t i = 0; i < outputs_.size(); ++i)  // ONNX Runtime would crash
     for (std::size_t k = 0; k < i; ++k)
       if (outputs_[k].spec.name == outputs_[i].spec.name)
@@ -211,12 +212,13 @@ void OnnxRuntimeSession::learn_outputs() {
   std::mt19937 random(1);
   for (int round = 0; round < 2; ++round) {
     free_outputs();
-    session_.Run(run_options_, binding_);
-    const std::vector<Ort::Value> values = binding_.GetOutputValues();
+    Ort::ThrowOnError(call());
+    adopt_outputs();
     for (std::size_t i = 0; i < outputs_.size(); ++i) {
-      const TensorSpec spec = spec_of(outputs_[i].spec.name, values[i].GetTypeInfo());
+      TensorSpec spec = spec_of(outputs_[i].spec.name, free_values_[i].GetTypeInfo());
       if (round == 1 && spec.shape != outputs_[i].spec.shape) dynamic_outputs_ = true;
-      outputs_[i].spec = spec;
+      outputs_[i].spec.type = spec.type;
+      outputs_[i].spec.shape = std::move(spec.shape);
     }
     for (const std::size_t i : caller_indices_) {
       if (inputs_[i].spec.type != ElementType::f32) continue;
@@ -224,15 +226,29 @@ void OnnxRuntimeSession::learn_outputs() {
         x = round == 0 ? static_cast<float>(random()) / 4294967296.0F : 0.0F;
     }
   }
+  if (!crossing.names.empty() && !dynamic_outputs_) device_memory_ = device_allocator(session_, device);
   for (Binding& out : outputs_) {
     output_specs_.push_back(out.spec);
     if (dynamic_outputs_) continue;
+    out.crosses = crossing.names.contains(out.spec.name);
+    const bool in_device = out.crosses && !crossing.shown.contains(out.spec.name);
+    bind_output(out, in_device ? static_cast<OrtAllocator*>(device_memory_) : nullptr);
+  }
+}
+
+/// To the memory of the device, if there is some, else to the host's.
+void OnnxRuntimeSession::bind_output(Binding& out, OrtAllocator* device_memory) {
+  const std::size_t rank = out.spec.shape.size();
+  if (device_memory) {
+    out.value = Ort::Value::CreateTensor(device_memory, out.spec.shape.data(), rank, runtime_type(out.spec.type));
+  } else {
     out.memory = AlignedBytes(element_count(out.spec.shape) * element_size(out.spec.type));
     out.value = Ort::Value::CreateTensor(memory_, out.memory.span().data(), out.memory.span().size(),
-                                         out.spec.shape.data(), out.spec.shape.size(), runtime_type(out.spec.type));
-    binding_.BindOutput(out.spec.name.c_str(), out.value);
+                                         out.spec.shape.data(), rank, runtime_type(out.spec.type));
   }
-  if (dynamic_outputs_) adopt_dynamic_outputs();
+  const auto i = static_cast<std::size_t>(&out - outputs_.data());
+  output_values_[i] = out.value;
+  free_values_[i] = Ort::Value(nullptr);
 }
 
 void OnnxRuntimeSession::link_state(const LoadRequest& request) {
@@ -257,20 +273,34 @@ TensorView OnnxRuntimeSession::input(std::size_t i) noexcept {
 
 TensorView OnnxRuntimeSession::output(std::size_t i) noexcept {
   const Binding& out = outputs_[i];
-  if (!dynamic_outputs_) return {out.spec.type, out.spec.shape, out.memory.span()};
-  auto* data = static_cast<std::byte*>(dynamic_values_[i].GetTensorMutableRawData());
+  if (!dynamic_outputs_ || out.crosses) return {out.spec.type, out.spec.shape, out.memory.span()};
+  auto* data = static_cast<std::byte*>(free_values_[i].GetTensorMutableRawData());
   return {out.spec.type, out.spec.shape, {data, element_count(out.spec.shape) * element_size(out.spec.type)}};
 }
 
-void OnnxRuntimeSession::adopt_dynamic_outputs() {
-  dynamic_values_ = binding_.GetOutputValues();
+/// ONNX Runtime is to allocate them, in host memory; not what crosses, which later parts have bound.
+void OnnxRuntimeSession::free_outputs() noexcept {
+  for (std::size_t i = 0; i < outputs_.size(); ++i) {
+    if (outputs_[i].crosses) continue;
+    free_values_[i] = Ort::Value(nullptr);
+    output_values_[i] = nullptr;
+  }
+}
+
+/// What ONNX Runtime has allocated is ours from now on.
+void OnnxRuntimeSession::adopt_outputs() {
   for (std::size_t i = 0; i < outputs_.size(); ++i)
-    outputs_[i].spec.shape = dynamic_values_[i].GetTensorTypeAndShapeInfo().GetShape();
+    if (!outputs_[i].crosses) free_values_[i] = Ort::Value(output_values_[i]);
+}
+
+/// The C call: the C++ wrapper would allocate and throw an exception on the hot path.
+OrtStatus* OnnxRuntimeSession::call() noexcept {
+  return Ort::GetApi().Run(session_, run_options_, input_names_.data(), input_values_.data(), input_values_.size(),
+                           output_names_.data(), output_values_.size(), output_values_.data());
 }
 
 bool OnnxRuntimeSession::run_bound() noexcept {
-  // The C call: the C++ wrapper would allocate and throw an exception on the hot path.
-  OrtStatus* status = Ort::GetApi().RunWithBinding(session_, run_options_, binding_);
+  OrtStatus* status = call();
   if (status == nullptr) return true;
   try {
     last_error_ = Ort::GetApi().GetErrorMessage(status);
@@ -280,16 +310,13 @@ bool OnnxRuntimeSession::run_bound() noexcept {
   return false;
 }
 
-/// ONNX Runtime is to allocate them. Needed before every run: it would take those of the run before as given.
-void OnnxRuntimeSession::free_outputs() {
-  for (const Binding& out : outputs_) binding_.BindOutput(out.spec.name.c_str(), memory_);
-}
-
 bool OnnxRuntimeSession::run_free() noexcept {
   try {
     free_outputs();
     if (!run_bound()) return false;
-    adopt_dynamic_outputs();
+    adopt_outputs();
+    for (std::size_t i = 0; i < outputs_.size(); ++i)
+      if (!outputs_[i].crosses) outputs_[i].spec.shape = free_values_[i].GetTensorTypeAndShapeInfo().GetShape();
     return true;
   } catch (...) {
     return false;
@@ -301,10 +328,7 @@ bool OnnxRuntimeSession::run_free() noexcept {
 bool OnnxRuntimeSession::turn_dynamic() noexcept {
   dynamic_outputs_ = run_free();
   if (dynamic_outputs_) return true;
-  try {  // it failed for another reason
-    for (const Binding& out : outputs_) binding_.BindOutput(out.spec.name.c_str(), out.value);
-  } catch (...) {
-  }
+  for (std::size_t i = 0; i < outputs_.size(); ++i) output_values_[i] = outputs_[i].value;  // it failed otherwise
   return false;
 }
 
