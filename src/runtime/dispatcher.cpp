@@ -104,7 +104,7 @@ struct Dispatcher::Worker {
   int stage = 0;          ///< to run; written under the lock before `signal`
   std::uint64_t job = 0;  ///< likewise
   bool lost = false;      ///< its stage was given up and has not ended since; under the lock
-  /// A thread that is inside when the dispatcher ends is left to itself, with this object: it touches nothing else.
+  /// A thread that is inside when the dispatcher ends is left to itself, and owns this object: it touches nothing else.
   enum class Place : std::uint8_t { outside, inside, orphaned };
   std::atomic<Place> place{Place::outside};
   int level = -1;           ///< that its kernel priority stands for (EDF, FIFO)
@@ -222,13 +222,15 @@ std::vector<JobBody*> Dispatcher::end_workers(std::size_t task) {
     sem_post(&worker->signal);
     while (is_lost(*worker) && MonotonicClock::now() < patience)
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    const auto mode = static_cast<std::size_t>(worker->mode);
+    std::thread thread = std::move(worker->thread);
     auto inside = Worker::Place::inside;
     if (is_lost(*worker) && worker->place.compare_exchange_strong(inside, Worker::Place::orphaned)) {
-      worker->thread.detach();
-      stuck.push_back(bodies_[task][static_cast<std::size_t>(worker->mode)]);
       static_cast<void>(worker.release());  // the thread's now
-    } else if (worker->thread.joinable()) {
-      worker->thread.join();
+      thread.detach();
+      stuck.push_back(bodies_[task][mode]);
+    } else if (thread.joinable()) {
+      thread.join();
     }
   }
   return stuck;
@@ -293,7 +295,10 @@ void Dispatcher::work(Worker& worker, JobBody& body) {
       const bool ok = run_stage(body, stage, worker.job, frame);
       const Time end = MonotonicClock::now();
       auto inside = Worker::Place::inside;
-      if (!worker.place.compare_exchange_strong(inside, Worker::Place::outside)) return;
+      if (!worker.place.compare_exchange_strong(inside, Worker::Place::outside)) {
+        delete &worker;
+        return;
+      }
 
       std::array<Worker*, kMostStarts> wake{};
       std::size_t count = 0;
