@@ -21,6 +21,7 @@ using namespace rtmdl;
 
 std::vector<int> even_cuts(const Model& model, std::size_t segments) {
   const std::vector<Seam> seams = find_seams(model, 4);
+  if (seams.empty()) bad_input("the model has no place to be cut");
   std::vector<int> cuts;
   for (std::size_t k = 1; k < segments; ++k) {
     const int node = seams.at(k * seams.size() / segments).node;
@@ -78,7 +79,8 @@ int main(int count, char** arguments) {
     measure(request, std::max(1, count > 3 ? std::atoi(arguments[3]) : 50));
   } catch (const Error& e) {
     fmt::print(stderr, "bench_accelerator: {}\n", e.what());
-    return static_cast<int>(e.code());
+    const bool asked = count > 1;
+    return !asked && e.code() == ErrorCode::missing_device ? 0 : static_cast<int>(e.code());
   }
   return 0;
 }

@@ -14,6 +14,7 @@
 #include <chrono>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <variant>
@@ -60,7 +61,8 @@ std::optional<ElementType> type_of(const py::dtype& type) {
 /// uint8 arrays of 2 or 3 dimensions are pictures (rows may be apart), all others tensors.
 Input input_of(const py::array& array, std::int64_t tag, bool restart) {
   const auto type = type_of(array.dtype());
-  if (!type) throw py::type_error("an array of numbers is needed");
+  if (!type || array.dtype().byteorder() == '>')
+    throw py::type_error("an array of numbers in this machine's byte order is needed");
   Input in;
   if (*type == ElementType::u8 && (array.ndim() == 2 || array.ndim() == 3)) {
     const auto channels = array.ndim() == 3 ? array.shape(2) : 1;
@@ -123,26 +125,26 @@ struct Output {
 
 class Future {
  public:
-  Future(std::string task, std::string variant, std::int64_t tag, std::future<JobOutput> answer)
-      : task_(std::move(task)), variant_(std::move(variant)), tag_(tag), answer_(std::move(answer)) {}
-  [[nodiscard]] bool done() const {
-    return kept_ || answer_.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
-  }
-  Output result(std::optional<double> timeout) {
-    if (!kept_) {
+  Future(std::string task, std::int64_t tag, std::future<JobOutput> answer)
+      : task_(std::move(task)), tag_(tag), answer_(answer.share()) {}
+  [[nodiscard]] bool done() const { return answer_.wait_for(std::chrono::seconds(0)) == std::future_status::ready; }
+  [[nodiscard]] Output result(std::optional<double> timeout) const {
+    {
       const py::gil_scoped_release unlocked;
-      if (timeout && answer_.wait_for(std::chrono::duration<double>(*timeout)) != std::future_status::ready)
-        throw std::runtime_error("timeout");
-      kept_ = Output{task_, variant_, 0, tag_, answer_.get()};
+      if (!timeout) answer_.wait();
+      else static_cast<void>(answer_.wait_for(std::chrono::duration<double>(*timeout)));
     }
-    return *kept_;
+    if (!done()) {
+      PyErr_SetString(PyExc_TimeoutError, "the job is not over");
+      throw py::error_already_set();
+    }
+    return {task_, answer_.get().variant, answer_.get().job, tag_, answer_.get()};
   }
 
  private:
-  std::string task_, variant_;
+  std::string task_;
   std::int64_t tag_;
-  std::future<JobOutput> answer_;
-  std::optional<Output> kept_;
+  std::shared_future<JobOutput> answer_;
 };
 
 class PyRuntime {
@@ -164,10 +166,20 @@ class PyRuntime {
     const py::gil_scoped_release unlocked;
     box_ = std::make_unique<Runtime>(tasks, o);
     for (int t = 0; t < box_->tasks(); ++t) names_.push_back(box_->task(t).name);
+    const py::gil_scoped_acquire lock;
+    live().insert(this);
   }
   ~PyRuntime() {
+    live().erase(this);
     const py::gil_scoped_release unlocked;
     box_.reset();
+  }
+  /// Before the interpreter ends: later its lock is not to be had, and results are delivered under it.
+  static void stop_all() {
+    for (PyRuntime* r : std::vector<PyRuntime*>(live().begin(), live().end())) {
+      const py::gil_scoped_release unlocked;
+      r->box().stop();
+    }
   }
   PyRuntime(const PyRuntime&) = delete;
   PyRuntime& operator=(const PyRuntime&) = delete;
@@ -185,7 +197,7 @@ class PyRuntime {
     const RunningTask info = box_->task(i);
     const Input in = input_of(array, tag, restart);
     const py::gil_scoped_release unlocked;
-    return {info.name, info.variant, tag, box_->request(i, in)};
+    return {info.name, tag, box_->request(i, in)};
   }
   void attach(const TaskRef& task, const py::object& source) {
     const int i = index(task);
@@ -193,28 +205,43 @@ class PyRuntime {
       const py::gil_scoped_release unlocked;
       return box_->attach(i);
     }
-    auto iterator = std::shared_ptr<py::iterator>(new py::iterator(py::iter(source)), [](py::iterator* held) {
+    const auto iterator = std::shared_ptr<py::object>(new py::object(py::iter(source)), [](py::object* held) {
       const py::gil_scoped_acquire lock;
       delete held;
     });
     const py::gil_scoped_release unlocked;
     box_->attach(i, [iterator](Input& in) {
       const py::gil_scoped_acquire lock;
-      if (*iterator == py::iterator::sentinel()) return false;
-      in = input_of(py::cast<py::array>(**iterator), 0, false);
-      ++*iterator;
-      return true;
+      try {
+        const py::object item = py::reinterpret_steal<py::object>(PyIter_Next(iterator->ptr()));
+        if (!item && PyErr_Occurred()) throw py::error_already_set();
+        if (item) in = input_of(py::cast<py::array>(item), 0, false);
+        return static_cast<bool>(item);
+      } catch (py::error_already_set& e) {
+        e.discard_as_unraisable("rtmdl: source");
+      } catch (const std::exception& e) {
+        PyErr_WarnEx(PyExc_RuntimeWarning, e.what(), 1);
+        PyErr_Clear();
+      }
+      return false;
     });
   }
 
  private:
+  /// Under the interpreter's lock.
+  static std::set<PyRuntime*>& live() {
+    static std::set<PyRuntime*> all;
+    return all;
+  }
+
   void deliver(const JobResult& job) {
     const py::gil_scoped_acquire lock;
     Output out{names_[static_cast<std::size_t>(job.task)],
                std::string(job.variant),
                job.job,
                job.tag,
-               {job.end, job.late, job.release, job.finish, job.result ? *job.result : Result{}}};
+               {job.job, std::string(job.variant), job.end, job.late, job.release, job.finish,
+                job.result ? *job.result : Result{}}};
     try {
       on_result_(std::move(out));
     } catch (py::error_already_set& e) {
@@ -275,6 +302,8 @@ PYBIND11_MODULE(rtmdl, m) {
       PyErr_SetObject(error.ptr(), value.ptr());
     }
   });
+
+  py::module_::import("atexit").attr("register")(py::cpp_function(&PyRuntime::stop_all));
 
   py::class_<Output>(m, "Output", "A job that is over.")
       .def_readonly("task", &Output::task)

@@ -33,6 +33,8 @@ struct TaskReport {
 struct ProcessorReport {
   std::string name;
   double busy = 0;  ///< share of time
+  std::optional<double> at_once,
+      gain;  ///< of a real run on several slots: stages side by side while any ran, and what that gained
 };
 
 struct MachineStalls {

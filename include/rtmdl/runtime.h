@@ -45,6 +45,8 @@ struct JobResult {
 
 /// As JobResult, to keep.
 struct JobOutput {
+  std::uint64_t job = 0;
+  std::string variant;
   JobEnd end = JobEnd::completed;
   bool late = false;
   Time release{}, finish{};
@@ -95,7 +97,7 @@ struct TaskStatistics {
   std::int64_t released = 0, completed = 0, late = 0, dropped = 0, failed = 0, pending = 0;
   std::int64_t overran = 0;      ///< stages that the watchdog stopped; most of their jobs are among the failed
   std::int64_t switches = 0;     ///< changes of variant: `fallback`
-  std::int64_t refused = 0;      ///< inputs that were not accepted: never released
+  std::int64_t refused = 0;      ///< inputs that were `busy`: never released
   Duration p50{}, p99{}, max{};  ///< of completed jobs' response times, from time stamp to completion; within 2 %
   [[nodiscard]] std::int64_t missed() const noexcept { return late + dropped + failed; }
 };
@@ -106,7 +108,7 @@ struct Statistics {
   std::int64_t thrown = 0;  ///< exceptions that on_result let out
 };
 
-/// All members may be called from any thread, but not from on_result unless they say so.
+/// All members may be called from any thread, but not from on_result or a source unless they say so.
 class Runtime {
  public:
   static constexpr std::uint64_t kMaxPending = 32;
@@ -124,8 +126,9 @@ class Runtime {
   [[nodiscard]] int find(std::string_view name) const;
 
   /// Releases a job at once; its deadline counts from `stamp`, when the input came to be. Does not allocate or block
-  /// but for another submit() of the same task. May be called from on_result. Tasks may be submitted at any time; the
-  /// plan's promises hold as long as a task's inputs are at least its period apart.
+  /// but for another submit() of the same task. A thread that submits should be real-time (SCHED_FIFO) where tasks fill
+  /// the cores: else it may not get to wake what it has released. May be called from on_result and sources. Tasks may
+  /// be submitted at any time; the plan's promises hold as long as a task's inputs are at least its period apart.
   Submitted submit(int task, const Input& input, Time stamp = MonotonicClock::now()) noexcept;
   /// The same with an answer to wait for (which allocates). An input that is not accepted throws Error(bad_input).
   [[nodiscard]] std::future<JobOutput> request(int task, const Input& input, Time stamp = MonotonicClock::now());

@@ -99,6 +99,7 @@ struct TaskSpec {
 
 struct TaskFile {
   std::filesystem::path path;
+  std::string sha256;                     ///< of the text
   std::optional<std::int64_t> storage;    ///< bytes, over all variants of all tasks
   std::optional<std::int64_t> memory;     ///< bytes, of what is loaded
   std::vector<ProcessorSpec> processors;  ///< in the order written; "cpu" is where pre and post run

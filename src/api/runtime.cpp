@@ -16,6 +16,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
+#include <exception>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -48,7 +49,7 @@ class OwnData {
       : source_(open_source(task.data, kSamples)), feed_(task.data, *source_, kStreamFrames) {}
 
   bool operator()(Input& input) {
-    const Frame& frame = feed_.frame(job_++);
+    const Frame& frame = *feed_.take(job_++);
     if (frame.image.empty()) {
       const TensorView t = frame.values();
       input = Input::tensor(t.bytes.data(), t.type, t.shape);
@@ -104,10 +105,9 @@ struct Runtime::Impl {
     for (const std::string& name : options.without) plan.config.tasks[index_of(name)].present = false;
     Context context;
     context.log = [this](LogLevel level, const std::string& text) {
-      if (level != LogLevel::warning) return;
-      if (options.on_message) options.on_message(text);
-      else std::fprintf(stderr, "rtmdl: %s\n", text.c_str());
+      if (level == LogLevel::warning) say(text);
     };
+    for (const std::string& note : plan.config.notes) say(note);
     tasks = std::vector<Task>(plan.config.tasks.size());
     live = std::make_unique<LiveStatistics>(tasks.size());
     box = std::make_unique<Deployment>(
@@ -138,6 +138,14 @@ struct Runtime::Impl {
     return feed;
   }
 
+  void say(const std::string& text) noexcept {
+    try {
+      if (options.on_message) options.on_message(text);
+      else std::fprintf(stderr, "rtmdl: %s\n", text.c_str());
+    } catch (...) {  // it was said as well as can be
+    }
+  }
+
   [[nodiscard]] std::size_t index_of(std::string_view name) const {
     std::vector<std::string> names;
     for (std::size_t i = 0; i < plan.config.tasks.size(); ++i) {
@@ -157,19 +165,16 @@ struct Runtime::Impl {
     if (index < 0 || static_cast<std::size_t>(index) >= tasks.size()) return Submitted::unknown_task;
     Task& task = tasks[static_cast<std::size_t>(index)];
     if (!SubmittedFeed::usable(input)) return Submitted::unusable;
-    std::uint64_t job = 0;
-    {
-      const std::lock_guard<PriorityMutex> guard(task.lock);
-      if (!task.open) return Submitted::stopped;
-      if (!task.feed->put(task.next, input, answer)) {
-        task.refused.fetch_add(1, std::memory_order_relaxed);
-        return Submitted::busy;
-      }
-      job = task.next++;
-      box->dispatcher().release(index, stamp);
+    const std::lock_guard<PriorityMutex> guard(task.lock);
+    if (!task.open) return Submitted::stopped;
+    if (!task.feed->put(task.next, input, answer)) {
+      task.refused.fetch_add(1, std::memory_order_relaxed);
+      return Submitted::busy;
     }
-    if (task.aborts)
-      deadlines->watch(index, job, stamp + plan.config.tasks[static_cast<std::size_t>(index)].spec->deadline);
+    // A deadline that comes before the release is seen by the core when the job would begin.
+    if (task.aborts) deadlines->watch(index, task.next, stamp + spec_of(index).deadline);
+    ++task.next;
+    box->dispatcher().release(index, stamp);
     return Submitted::accepted;
   }
 
@@ -207,17 +212,20 @@ struct Runtime::Impl {
     }
     try {
       if (const auto answer = feed.take_answer(record.job))
-        answer->set_value({job.end, job.late, job.release, job.finish, job.result ? *job.result : Result{}});
+        answer->set_value({job.job, std::string(job.variant), job.end, job.late, job.release, job.finish,
+                           job.result ? *job.result : Result{}});
     } catch (...) {  // out of memory: its future breaks
       thrown.fetch_add(1, std::memory_order_relaxed);
     }
     if (record.has_result) results.pop();
-    if (!record.given_up || record.stages > 1) feed.release(record.job);  // else a stuck thread may read the input
+    if (tasks[record.task].aborts) deadlines->forget(record.task, record.job);
+    feed.release(record.job);
   }
 
   void attach(int index, std::function<bool(Input&)> next) {
     Task& task = tasks[checked(index)];
     const std::lock_guard<std::mutex> guard(control);
+    if (stopping) bad_input("the runtime was stopped");
     if (task.source.joinable() && !task.source_ended)
       bad_input(fmt::format("task '{}' has a source", spec_of(index).name));
     end_source(task);
@@ -241,9 +249,10 @@ struct Runtime::Impl {
       Input input;
       try {
         if (!next(input)) return;
+      } catch (const std::exception& e) {
+        return say(fmt::format("the source of task '{}' ended: {}", spec.name, e.what()));
       } catch (...) {
-        thrown.fetch_add(1, std::memory_order_relaxed);
-        return;
+        return say(fmt::format("the source of task '{}' ended by an exception", spec.name));
       }
       // A source that is a period behind has missed its turn: the grid stays where it is.
       const Duration behind = MonotonicClock::now() - release;
@@ -332,7 +341,11 @@ void Runtime::attach(int task, std::function<bool(Input&)> next) { impl_->attach
 
 void Runtime::attach(int task) {
   const TaskSpec& spec = *impl_->plan.config.tasks[impl_->checked(task)].spec;
-  impl_->attach(task, [data = std::make_shared<OwnData>(spec)](Input& input) { return (*data)(input); });
+  impl_->attach(task, [data = std::make_shared<OwnData>(spec)](Input& input) {
+    const bool more = (*data)(input);
+    input.owner = data;  // its frames, until the last job is over
+    return more;
+  });
 }
 
 void Runtime::detach(int task) {

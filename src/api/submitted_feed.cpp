@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <mutex>
 #include <utility>
 
 namespace rtmdl {
@@ -33,13 +34,22 @@ bool SubmittedFeed::usable(const Input& input) noexcept {
   return input.pixels ? usable_picture(input) : usable_tensor(input);
 }
 
+SubmittedFeed::Place* SubmittedFeed::find(std::uint64_t job) noexcept {
+  for (Place& place : places_)
+    if (place.holders > 0 && place.job == job) return &place;
+  return nullptr;
+}
+
 bool SubmittedFeed::put(std::uint64_t job, const Input& input, std::promise<JobOutput>* answer) noexcept {
-  Place& to = place(job);
-  if (to.taken.load(std::memory_order_acquire)) return false;
-  to.input = input;
-  to.answer.reset(answer);
-  const Input& in = to.input;
-  Frame& frame = to.frame;
+  const std::lock_guard<PriorityMutex> guard(lock_);
+  const auto free = std::find_if(places_.begin(), places_.end(), [](const Place& place) { return place.holders == 0; });
+  if (free == places_.end()) return false;
+  free->job = job;
+  free->holders = 1;
+  free->input = input;
+  free->answer.reset(answer);
+  const Input& in = free->input;
+  Frame& frame = free->frame;
   frame.index = static_cast<std::int64_t>(job);
   frame.restart = in.restart;
   frame.batch = in.batch;
@@ -53,18 +63,39 @@ bool SubmittedFeed::put(std::uint64_t job, const Input& input, std::promise<JobO
     frame.image = cv::Mat();
     frame.borrowed = {in.type, shape, {bytes, element_count(shape) * element_size(in.type)}};
   }
-  to.taken.store(true, std::memory_order_release);
   return true;
 }
 
-std::unique_ptr<std::promise<JobOutput>> SubmittedFeed::take_answer(std::uint64_t job) noexcept {
-  return std::move(place(job).answer);
+std::int64_t SubmittedFeed::tag(std::uint64_t job) noexcept {
+  const std::lock_guard<PriorityMutex> guard(lock_);
+  const Place* place = find(job);
+  return place ? place->input.tag : 0;
 }
 
-void SubmittedFeed::release(std::uint64_t job) noexcept {
-  Place& from = place(job);
-  from.input.owner.reset();
-  from.taken.store(false, std::memory_order_release);
+std::unique_ptr<std::promise<JobOutput>> SubmittedFeed::take_answer(std::uint64_t job) noexcept {
+  const std::lock_guard<PriorityMutex> guard(lock_);
+  Place* place = find(job);
+  return place ? std::move(place->answer) : nullptr;
+}
+
+void SubmittedFeed::release(std::uint64_t job) noexcept { leave(job); }
+
+const Frame* SubmittedFeed::take(std::uint64_t job) noexcept {
+  const std::lock_guard<PriorityMutex> guard(lock_);
+  Place* place = find(job);
+  if (!place) return nullptr;
+  ++place->holders;
+  return &place->frame;
+}
+
+void SubmittedFeed::give_back(std::uint64_t job) noexcept { leave(job); }
+
+void SubmittedFeed::leave(std::uint64_t job) noexcept {
+  std::shared_ptr<const void> owner;  // let go without the lock
+  const std::lock_guard<PriorityMutex> guard(lock_);
+  Place* place = find(job);
+  if (!place || --place->holders > 0) return;
+  owner = std::move(place->input.owner);
 }
 
 }  // namespace rtmdl

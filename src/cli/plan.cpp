@@ -49,6 +49,7 @@ int plan_and_print(const Options& options, Exchange* exchange) {
   const Plan& plan = session.plan_with_relaxations();
   if (session.context().stopping())
     session.context().warn("the search was interrupted: this is the best strategy until then, and it is not kept");
+  session.compile_plan();
   const std::string name = session.what_if() ? "what-if" : "plan";
   const std::filesystem::path page = session.workspace().folder() / (name + ".html");
   const std::filesystem::path drawing = session.workspace().folder() / (name + ".svg");

@@ -201,7 +201,6 @@ const Plan& Session::best_plan() {
   plan_ = load_plan(plan_path(), problem(), plan_key(problem(), o));
   if (plan_ && options_.log.empty() && (!exchange_ || plan_->ranks == exchange_->ranks())) {
     context_.debug("the plan in the workspace is up to date");
-    compile_plan();
     return *plan_;
   }
   plan_ = exchange_              ? plan_with_ranks(*exchange_, problem(), o, context_)
@@ -260,17 +259,17 @@ std::filesystem::path Session::plan_path() const {
 }
 
 void Session::keep_plan() {
-  if (context_.stopping()) return;
-  save_plan(plan_path(), *plan_, problem(), plan_key(problem(), plan_options()));
-  compile_plan();
+  if (!context_.stopping()) save_plan(plan_path(), *plan_, problem(), plan_key(problem(), plan_options()));
 }
 
-/// What a program opens (include/rtmdl/runtime.h).
 void Session::compile_plan() {
-  if (what_if()) return;
+  if (what_if() || context_.stopping()) return;
   const PolicyInfo& policy = find_policy("rtmdl");
-  save_compiled_plan(workspace_->folder() / kCompiledPlanFile, file_,
-                     make_run_config(file_, policy, problem(), choices_for(policy, problem(), *plan_), variants()));
+  RunConfig config = make_run_config(file_, policy, problem(), choices_for(policy, problem(), *plan_), variants());
+  if (!plan_->feasible)
+    config.notes.insert(config.notes.begin(),
+                        fmt::format("no strategy is feasible ({}); running the nearest", plan_->reason));
+  save_compiled_plan(workspace_->folder() / kCompiledPlanFile, file_, config);
 }
 
 void Session::print(const std::string& text) const {

@@ -65,6 +65,8 @@ class Session {
   const Plan& best_plan();
   /// What would make it feasible, in the plan if that is not feasible: best_plan() is called first.
   const Plan& plan_with_relaxations();
+  /// Leaves plan() as programs open it (include/rtmdl/runtime.h), unless that is a what-if.
+  void compile_plan();
   /// --set, --weights, --cores: what is planned is not what the file says, and plan.json is left as it is.
   [[nodiscard]] bool what_if() const { return !options_.settings.empty() || options_.cores; }
 
@@ -87,7 +89,6 @@ class Session {
   Plan plan_and_log(PlanOptions options);
   /// Keeps the plan, if ctrl-c did not end what made it.
   void keep_plan();
-  void compile_plan();
   /// The file whose variants are made and measured: as written, unless settings change those.
   [[nodiscard]] const TaskFile& profiled_file() const { return written_ ? *written_ : file_; }
 

@@ -46,12 +46,10 @@ auto made(const ConfigNode& step, const Make& make) {
 }
 
 Input input_of(const Frame& frame) {
-  if (frame.image.empty()) {
-    const TensorView t = frame.values();
-    return Input::tensor(t.bytes.data(), t.type, t.shape);
-  }
-  Input in =
-      Input::picture(frame.image.data, frame.image.cols, frame.image.rows, frame.image.channels(), frame.image.step[0]);
+  const TensorView tensor = frame.values();
+  Input in = frame.image.empty() ? Input::tensor(tensor.bytes.data(), tensor.type, tensor.shape)
+                                 : Input::picture(frame.image.data, frame.image.cols, frame.image.rows,
+                                                  frame.image.channels(), frame.image.step[0]);
   in.batch = frame.batch;
   in.restart = frame.restart;
   return in;

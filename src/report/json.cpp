@@ -209,8 +209,11 @@ Json run_object(const RunReport& r) {
   json["tasks"] = Json::array();
   for (const TaskReport& t : r.tasks) json["tasks"].push_back(task_json(t));
   json["processors"] = Json::array();
-  for (const ProcessorReport& p : r.processors)
-    json["processors"].push_back({{"name", p.name}, {"busy", json_number(p.busy)}});
+  for (const ProcessorReport& p : r.processors) {
+    Json processor{{"name", p.name}, {"busy", json_number(p.busy)}};
+    if (p.at_once) processor["packing"] = {{"at_once", json_number(*p.at_once)}, {"gain", json_number(*p.gain)}};
+    json["processors"].push_back(std::move(processor));
+  }
   if (r.trace)
     json["trace"] = {{"records", r.trace->records},
                      {"lost", r.trace->lost},

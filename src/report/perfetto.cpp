@@ -127,16 +127,25 @@ class PerfettoWriter {
   }
 
  private:
+  template <typename Tasks>
+  [[nodiscard]] static auto& of_mode(Tasks& all, const JobRecord& r) {
+    auto& modes = all[r.task];
+    return modes[std::min<std::size_t>(r.mode, modes.size() - 1)];
+  }
+
   /// What packets refer to by number, and the clock.
   void write_head() {
     stages_.resize(slices_.tasks());
     for (std::size_t i = 0; i < slices_.tasks(); ++i) {
       task_names_.push_back(names_(task_name(tasks_, i)));
-      variants_.push_back(i < outcome_.report.tasks.size() ? values_(outcome_.report.tasks[i].variant) : 0);
+      variants_.emplace_back();
+      for (const std::string& variant : variant_names(outcome_, i))
+        variants_.back().push_back(variant.empty() ? 0 : values_(variant));
+      stages_[i].resize(variants_.back().size());
     }
     for (const JobRecord* r : jobs_)
-      for (int s = static_cast<int>(stages_[r->task].size()); s < recorded_stages(*r); ++s)
-        stages_[r->task].push_back(values_(stage_name(outcome_, *r, s)));
+      for (int s = static_cast<int>(of_mode(stages_, *r).size()); s < recorded_stages(*r); ++s)
+        of_mode(stages_, *r).push_back(values_(stage_name(outcome_, *r, s)));
 
     TracePacket& first = file_.next();
     first.set_first_packet_on_sequence(true);
@@ -209,7 +218,7 @@ class PerfettoWriter {
         if (s.stage + 1 < recorded_stages(r)) event.add_flow_ids(s.job + std::uint64_t{1});
         else event.add_terminating_flow_ids(s.job + std::uint64_t{1});
         describe(event, r);
-        note(event, stage_key_).set_string_value_iid(stages_[r.task][s.stage]);
+        note(event, stage_key_).set_string_value_iid(of_mode(stages_, r)[s.stage]);
         if (r.late) note(event, late_key_).set_bool_value(true);
         if (s.clamped) note(event, clamped_key_).set_bool_value(true);
       });
@@ -298,7 +307,7 @@ class PerfettoWriter {
   }
   void describe(TrackEvent& event, const JobRecord& r) const {
     note(event, job_key_).set_uint_value(r.job);
-    if (variants_[r.task]) note(event, variant_key_).set_string_value_iid(variants_[r.task]);
+    if (const Iid variant = of_mode(variants_, r)) note(event, variant_key_).set_string_value_iid(variant);
   }
 
   [[nodiscard]] Iid outcome_of(const JobRecord& r) const {
@@ -319,8 +328,9 @@ class PerfettoWriter {
   PacketFile file_;
   Uuid last_uuid_ = kRun;
   Interned categories_, names_, keys_, values_;
-  std::vector<Iid> task_names_, variants_;  // per task
-  std::vector<std::vector<Iid>> stages_;    // per task, as far as its jobs came
+  std::vector<Iid> task_names_;                        // per task
+  std::vector<std::vector<Iid>> variants_;             // and in each mode
+  std::vector<std::vector<std::vector<Iid>>> stages_;  // and each stage, as far as jobs came
   const Kind run_ = kind("run", "run"), job_ = kind("job", ""), stage_ = kind("stage", ""),
              stall_ = kind("stall", "stall"), deadline_ = kind("deadline", "deadline"), late_ = kind("miss", "late"),
              dropped_ = kind("miss", "dropped"), failed_ = kind("miss", "failed");

@@ -220,6 +220,12 @@ std::string run_table(const RunReport& report, const std::vector<TaskInfo>& task
   for (const ProcessorReport& p : report.processors)
     busy += fmt::format("{}{} {}", busy.empty() ? "busy: " : ", ", p.name, percent(p.busy));
   if (!busy.empty()) text += busy + "\n";
+  for (const ProcessorReport& p : report.processors)
+    if (p.at_once)
+      text += fmt::format(
+          "packing: {} ran {:.2f} stages at once while it was busy, {:.2f} times what one after the other would have "
+          "done\n",
+          p.name, *p.at_once, *p.gain);
   if (report.stalls.count > 0)
     text += fmt::format("machine stalls: {}; they explain {} of the misses\n", stalls_text(report.stalls),
                         grouped(report.stalls.missed));

@@ -89,8 +89,14 @@ class TraceWriter {
   void name_tasks() {
     for (std::size_t i = 0; i < slices_.tasks(); ++i) {
       names_.push_back(quoted(task_name(tasks_, i)));
-      variants_.push_back(quoted(i < outcome_.report.tasks.size() ? outcome_.report.tasks[i].variant : ""));
+      variants_.emplace_back();
+      for (const std::string& variant : variant_names(outcome_, i)) variants_.back().push_back(quoted(variant));
     }
+  }
+
+  [[nodiscard]] const std::string& variant_of(const JobRecord& r) const {
+    const auto& modes = variants_[r.task];
+    return modes[std::min<std::size_t>(r.mode, modes.size() - 1)];
   }
 
   static std::size_t lane_id(std::size_t task, std::size_t lane) {
@@ -115,8 +121,8 @@ class TraceWriter {
     event(
         R"("ph":"X","pid":{},"tid":{},"ts":{},"dur":{},"cat":"job","name":{},"cname":"{}","args":{{"job":{},"variant":{},"frame":{},"outcome":"{}",)"
         R"("ms_after_release":{:.6f},"stalled":{}}})",
-        kTasks, lane, at(span.start), length(span.start, span.end), name, colour_of(r), r.job, variants_[r.task],
-        r.frame, fate_of(r), to_ms(span.end - span.start), r.stalled);
+        kTasks, lane, at(span.start), length(span.start, span.end), name, colour_of(r), r.job, variant_of(r), r.frame,
+        fate_of(r), to_ms(span.end - span.start), r.stalled);
     if (begun)
       event(R"("ph":"s","pid":{},"tid":{},"ts":{},"cat":"job","name":"job","id":{})", kTasks, lane, at(span.start),
             j + 1);
@@ -154,7 +160,7 @@ class TraceWriter {
     const JobRecord& r = *jobs_[s.job];
     event(
         R"("ph":"X","pid":{},"tid":{},"ts":{},"dur":{},"cat":"stage","name":{},"args":{{"job":{},"variant":{},"stage":"{}","frame":{},"late":{}{}}})",
-        kProcessors, tid, at(s.start), length(s.start, s.end), names_[r.task], r.job, variants_[r.task],
+        kProcessors, tid, at(s.start), length(s.start, s.end), names_[r.task], r.job, variant_of(r),
         stage_name(outcome_, r, s.stage), r.frame, r.late, s.clamped ? R"(,"clamped":true)" : "");
     event(R"("ph":"t","pid":{},"tid":{},"ts":{},"cat":"job","name":"job","id":{})", kProcessors, tid, at(s.start),
           s.job + 1);
@@ -184,7 +190,8 @@ class TraceWriter {
   RunSlices slices_;
   const std::vector<const JobRecord*>& jobs_;  // by release
   TraceSummary summary_;
-  std::vector<std::string> names_, variants_;  // per task, quoted
+  std::vector<std::string> names_;                  // per task, quoted
+  std::vector<std::vector<std::string>> variants_;  // and in each mode
   std::string out_;
 };
 

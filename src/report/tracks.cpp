@@ -28,8 +28,12 @@ ProcessorTracks::ProcessorTracks(const RunOutcome& outcome) {
 
 std::string stage_name(const RunOutcome& outcome, const JobRecord& record, int stage) {
   std::size_t stages = 3;
-  if (record.task < outcome.scheduler.tasks.size())
-    stages = std::max<std::size_t>(1, outcome.scheduler.tasks[record.task].stage_processors.size());
+  if (record.task < outcome.scheduler.tasks.size()) {
+    const SchedulerTask& task = outcome.scheduler.tasks[record.task];
+    const bool fell_back = record.mode > 0 && record.mode <= task.fallbacks.size();
+    const auto& on = fell_back ? task.fallbacks[record.mode - 1u].stage_processors : task.stage_processors;
+    stages = std::max<std::size_t>(1, on.size());
+  }
   const auto s = static_cast<std::size_t>(stage);
   if (stages == 1) return "infer";
   if (s == 0) return "pre";
@@ -39,6 +43,11 @@ std::string stage_name(const RunOutcome& outcome, const JobRecord& record, int s
 
 std::string task_name(const std::vector<TaskInfo>& tasks, std::size_t task) {
   return task < tasks.size() ? tasks[task].name : fmt::format("task {}", task);
+}
+
+std::vector<std::string> variant_names(const RunOutcome& outcome, std::size_t task) {
+  if (task < outcome.variant_names.size()) return outcome.variant_names[task];
+  return {task < outcome.report.tasks.size() ? outcome.report.tasks[task].variant : ""};
 }
 
 int recorded_stages(const JobRecord& record) { return std::min<int>(record.stages, kRecordedStages); }

@@ -28,6 +28,8 @@ class ProcessorTracks {
 
 /// "pre", "infer" ("infer 2" of several segments), "post".
 [[nodiscard]] std::string stage_name(const RunOutcome& outcome, const JobRecord& record, int stage);
+/// Of each mode of a task; one at least.
+[[nodiscard]] std::vector<std::string> variant_names(const RunOutcome& outcome, std::size_t task);
 /// "task 7" where the run has more tasks than are described.
 [[nodiscard]] std::string task_name(const std::vector<TaskInfo>& tasks, std::size_t task);
 /// Stages of a record that carry times.

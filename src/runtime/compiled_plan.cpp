@@ -141,6 +141,7 @@ RunConfig config_from(const Json& j, TaskFile& file, const fs::path& folder) {
   config.name = "rtmdl";
   config.processors = file.processors;
   config.host_processor = file.host_processor();
+  config.notes = j.at("notes").get<std::vector<std::string>>();
   const Json& tasks = j.at("tasks");
   if (!tasks.is_array() || tasks.size() != file.tasks.size())
     bad_input(fmt::format("it does not have the {} tasks of the task file", file.tasks.size()));
@@ -157,7 +158,8 @@ RunConfig config_from(const Json& j, TaskFile& file, const fs::path& folder) {
 void save_compiled_plan(const fs::path& path, const TaskFile& file, const RunConfig& config) {
   Json j;
   j["compiled_plan"] = kFormat;
-  j["task_file_sha256"] = sha256_of_file(file.path);
+  j["task_file_sha256"] = file.sha256;
+  j["notes"] = config.notes;
   j["tasks"] = Json::array();
   for (const RunTask& task : config.tasks) j["tasks"].push_back(task_json(task, config, path.parent_path()));
   const std::string text = j.dump(2) + "\n";
@@ -175,7 +177,7 @@ CompiledPlan load_compiled_plan(const fs::path& path, const fs::path& tasks) {
   try {
     const Json j = Json::parse(read_file(path));
     if (j.at("compiled_plan") != kFormat) bad_input("it was written by another version of rtmdl");
-    if (j.at("task_file_sha256") != sha256_of_file(tasks)) bad_input("the task file has changed since");
+    if (j.at("task_file_sha256") != plan.file->sha256) bad_input("the task file has changed since");
     plan.config = config_from(j, *plan.file, path.parent_path());
   } catch (const nlohmann::json::exception&) {
     bad_input(fmt::format("{}: not a compiled plan: {}", path.string(), again));

@@ -36,6 +36,16 @@ void DeadlineTimer::watch(int task, std::uint64_t job, Time deadline) noexcept {
   if (heap_.front().job == job && heap_.front().task == task) pthread_cond_signal(&changed_);
 }
 
+void DeadlineTimer::forget(int task, std::uint64_t job) noexcept {
+  const std::lock_guard<PriorityMutex> guard(lock_);
+  const auto found =
+      std::find_if(heap_.begin(), heap_.end(), [&](const Watched& w) { return w.task == task && w.job == job; });
+  if (found == heap_.end()) return;
+  *found = heap_.back();
+  heap_.pop_back();
+  std::make_heap(heap_.begin(), heap_.end());
+}
+
 void DeadlineTimer::run(const ThreadPlacement& placement) noexcept {
   place_current_thread(placement);
   std::unique_lock<PriorityMutex> guard(lock_);

@@ -13,7 +13,7 @@
 
 namespace rtmdl {
 
-/// A thread of its own. Calls Dispatcher::expire() for what was watched; a job that is over by then is none to it.
+/// A thread of its own. Calls Dispatcher::expire() for what is watched.
 class DeadlineTimer {
  public:
   /// At most `capacity` deadlines at a time; more are forgotten.
@@ -24,6 +24,8 @@ class DeadlineTimer {
 
   /// From any thread. No allocation.
   void watch(int task, std::uint64_t job, Time deadline) noexcept;
+  /// The job is over. Nothing if its deadline came.
+  void forget(int task, std::uint64_t job) noexcept;
 
  private:
   struct Watched {

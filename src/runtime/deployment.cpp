@@ -81,11 +81,17 @@ LoadRequest placed_request(const RunConfig& config, const DispatcherConfig& d, c
   request.provider_options = p.options;
   request.threads = task.threads;
   request.pool.cores = p.cores;
-  const int above = static_cast<int>(config.tasks.size()) -
-                    assign_priorities(d.scheduler.policy, d.scheduler.tasks)[index];  // tasks that are less urgent
-  if (d.realtime) request.pool.fifo_priority = kFifoBase + above;
-  if (is_fixed_priority(d.scheduler.policy))
-    request.urgency = std::clamp(above / std::max(1.0, static_cast<double>(config.tasks.size()) - 1), 0.0, 1.0);
+  const std::vector<int> priorities = assign_priorities(d.scheduler.policy, d.scheduler.tasks);
+  if (d.realtime) request.pool.fifo_priority = kFifoBase + static_cast<int>(config.tasks.size()) - priorities[index];
+  if (!is_fixed_priority(d.scheduler.policy)) return request;
+  int others = 0, less_urgent = 0;  // that share the device
+  for (std::size_t i = 0; i < config.tasks.size(); ++i) {
+    if (i == index || config.processors[static_cast<std::size_t>(config.tasks[i].processor)].device != p.device)
+      continue;
+    ++others;
+    if (priorities[i] > priorities[index]) ++less_urgent;
+  }
+  request.urgency = others > 0 ? static_cast<double>(less_urgent) / others : 1;
   return request;
 }
 
@@ -150,10 +156,17 @@ Deployment::Deployment(Engine& engine, const RunConfig& config, const OpenFeed& 
     say("memory could not be locked (mlockall): page faults may cost time. Raise RLIMIT_MEMLOCK or give CAP_IPC_LOCK");
   dispatching_.published = published;
   dispatcher_ = std::make_unique<Dispatcher>(dispatching_, bodies);
+  prepared_.assign(bodies_.size(), false);
   for (std::size_t i = 0; i < bodies_.size(); ++i)
-    for (const auto& body : bodies_[i])
-      if (body)
-        for (Result& place : dispatcher_->results(static_cast<int>(i)).places()) body->prepare(place);
+    if (loaded(i)) prepare_results(i);
+}
+
+/// Before the first job of the task: later its places are in use.
+void Deployment::prepare_results(std::size_t task) {
+  if (prepared_[task]) return;
+  prepared_[task] = true;
+  for (const auto& body : bodies_[task])
+    for (Result& place : dispatcher_->results(static_cast<int>(task)).places()) body->prepare(place);
 }
 
 Deployment::Bodies Deployment::open(std::size_t task) {
@@ -172,8 +185,14 @@ void Deployment::load(std::size_t task) {
   Bodies bodies = open(task);
   std::vector<JobBody*> modes;
   for (const auto& body : bodies) modes.push_back(body.get());
-  dispatcher_->attach(static_cast<int>(task), modes);
   bodies_[task] = std::move(bodies);
+  try {
+    prepare_results(task);
+    dispatcher_->attach(static_cast<int>(task), modes);
+  } catch (...) {
+    for (auto& body : bodies_[task]) body.reset();
+    throw;
+  }
 }
 
 void Deployment::unload(std::size_t task, Duration patience) {

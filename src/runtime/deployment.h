@@ -70,6 +70,7 @@ class Deployment {
   using Bodies = std::vector<std::unique_ptr<PipelineBody>>;  ///< by mode
 
   [[nodiscard]] Bodies open(std::size_t task);
+  void prepare_results(std::size_t task);
   void forget(const std::vector<JobBody*>& stuck) noexcept;
 
   Engine& engine_;
@@ -80,6 +81,7 @@ class Deployment {
   std::vector<std::string> processor_names_;
   std::vector<std::unique_ptr<FrameFeed>> feeds_;
   std::vector<Bodies> bodies_;
+  std::vector<bool> prepared_;        ///< of each task: places for its results have their memory
   std::vector<std::size_t> haunted_;  ///< tasks whose feeds a stuck thread may still read
   std::unique_ptr<MemoryLock> memory_;
   std::unique_ptr<Dispatcher> dispatcher_;

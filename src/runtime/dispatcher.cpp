@@ -246,6 +246,7 @@ void Dispatcher::attach(int task, const std::vector<JobBody*>& bodies) {
     std::ranges::fill(bodies_[t], nullptr);
     throw;
   }
+  set_mode(task, 0);
 }
 
 std::vector<JobBody*> Dispatcher::detach(int task, Duration patience) {
@@ -269,7 +270,7 @@ std::vector<JobBody*> Dispatcher::detach(int task, Duration patience) {
 }
 
 void Dispatcher::work(Worker& worker, JobBody& body) {
-  place_current_thread(worker.placement);
+  place_current_thread({worker.placement.cores, 0});  // a warm-up is not to delay other tasks' jobs
   pthread_getcpuclockid(pthread_self(), &worker.clock);
   const auto& processors =
       stages_of(config_.scheduler.tasks[static_cast<std::size_t>(worker.task)], static_cast<std::size_t>(worker.mode));
@@ -279,6 +280,7 @@ void Dispatcher::work(Worker& worker, JobBody& body) {
   } catch (...) {
     worker.failure = std::current_exception();
   }
+  if (!worker.failure) place_current_thread(worker.placement);
   sem_post(&worker.ready);
   if (worker.failure) return;
 
@@ -302,6 +304,7 @@ void Dispatcher::work(Worker& worker, JobBody& body) {
 
       std::array<Worker*, kMostStarts> wake{};
       std::size_t count = 0;
+      bool published = false;
       again = false;
       {
         const Locked locked(lock_);
@@ -325,8 +328,10 @@ void Dispatcher::work(Worker& worker, JobBody& body) {
           if (w == &worker) again = true;  // the next stage, or the next job, is this thread's own: no hand-off
           else wake[count++] = w;
         }
+        published = std::exchange(published_, false);
       }
       for (std::size_t i = 0; i < count; ++i) sem_post(&wake[i]->signal);
+      tell_collector(published);
     }
   }
 }
@@ -365,6 +370,7 @@ template <typename Event>
 void Dispatcher::take(const Event& event) noexcept {
   std::array<Worker*, kMostStarts> wake{};
   std::size_t count = 0;
+  bool published = false;
   {
     const Locked locked(lock_);
     const Time now = MonotonicClock::now();
@@ -372,8 +378,10 @@ void Dispatcher::take(const Event& event) noexcept {
     event(now);
     apply(decisions_, now);
     for (Worker* w : wake_) wake[count++] = w;
+    published = std::exchange(published_, false);
   }
   for (std::size_t i = 0; i < count; ++i) sem_post(&wake[i]->signal);
+  tell_collector(published);
 }
 
 void Dispatcher::release(int task, Time release) noexcept {
@@ -499,7 +507,7 @@ void Dispatcher::over(const Decision& d, Time now) noexcept {
     record->has_result = true;
   }
   records_.publish();
-  if (config_.published) config_.published->post();
+  published_ = true;
 }
 
 JobCounts Dispatcher::counts(int task) noexcept {
@@ -553,11 +561,7 @@ void Dispatcher::drop_waiting() noexcept {
 }
 
 void Dispatcher::drop_waiting(int task) noexcept {
-  const Locked locked(lock_);
-  const Time now = MonotonicClock::now();
-  decisions_.clear();
-  scheduler_.drop_waiting(now, decisions_, task);
-  apply(decisions_, now);
+  take([&](Time now) { scheduler_.drop_waiting(now, decisions_, task); });
 }
 
 Duration Dispatcher::worked(int processor) noexcept {

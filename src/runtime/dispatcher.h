@@ -159,6 +159,10 @@ class Dispatcher {
   void come_back(Worker& worker, Time now) noexcept;
   void restore(int task, int mode, Time now) noexcept;
   void log(const SchedulerEvent& event) noexcept;
+  /// After unlocking: who is woken may be more urgent than whoever held the lock.
+  void tell_collector(bool published) noexcept {
+    if (published && config_.published) config_.published->post();
+  }
   void set_level(Worker& worker, int level) noexcept;
   void set_slots(Worker& worker, std::uint16_t slots) noexcept;
 
@@ -173,6 +177,7 @@ class Dispatcher {
   std::vector<std::vector<std::vector<Worker*>>> worker_of_;  ///< [task][mode][processor]
   std::vector<std::unique_ptr<Worker>> workers_;
   std::vector<Worker*> wake_;  ///< scratch, under the lock; copied out before unlocking
+  bool published_ = false;     ///< likewise: a record waits for the collector to be told
   Ring<JobRecord> records_;
   std::vector<std::unique_ptr<Ring<Result>>> results_;
   std::vector<SchedulerEvent> events_;

@@ -14,8 +14,10 @@ namespace rtmdl {
 class FrameFeed {
  public:
   virtual ~FrameFeed() = default;
-  /// Of a job that begins; stays as it is until the job is over. No allocation, no I/O.
-  [[nodiscard]] virtual const Frame& frame(std::uint64_t job) noexcept = 0;
+  /// Of a job that begins; stays as it is until it is given back. Null: the job is over already, and its frame gone.
+  /// No allocation, no I/O.
+  [[nodiscard]] virtual const Frame* take(std::uint64_t job) noexcept = 0;
+  virtual void give_back(std::uint64_t /*job*/) noexcept {}
   /// To warm up with: one of each size that will come, if that is known. Not empty.
   [[nodiscard]] virtual std::span<const Frame> samples() const noexcept = 0;
 };
@@ -29,7 +31,7 @@ class StreamFeed final : public FrameFeed {
   /// `where` is the task's `data`, for the error of a source without frames. Throws Error.
   StreamFeed(const ConfigNode& where, Source& source, std::size_t frame_limit);
 
-  const Frame& frame(std::uint64_t job) noexcept override { return frames_[job % frames_.size()]; }
+  const Frame* take(std::uint64_t job) noexcept override { return &frames_[job % frames_.size()]; }
   std::span<const Frame> samples() const noexcept override { return frames_; }
 
  private:

@@ -19,8 +19,8 @@ PipelineBody::PipelineBody(Engine& engine, const TaskSpec& task, const LoadReque
 
 std::int64_t PipelineBody::begin(std::uint64_t job) noexcept {
   job_ = job;
-  frame_ = &feed_.frame(job);
-  return frame_->index;
+  frame_ = feed_.take(job);
+  return frame_ ? frame_->index : -1;
 }
 
 void PipelineBody::cancel(std::uint64_t job) noexcept {
@@ -30,12 +30,23 @@ void PipelineBody::cancel(std::uint64_t job) noexcept {
 
 bool PipelineBody::stage(int index) {
   pipeline_.executable().rearm();  // before the look: what is asked for after it stops the run
+  if (index == 0) {
+    const bool done = prepare_input();
+    feed_.give_back(job_);
+    return done;
+  }
   failed_ = "it was cancelled";
   if (cancelled_ == job_) return false;
-  const bool infers = index > 0 && index + 1 < stages();
-  failed_ = index == 0 ? "pre-processing failed" : infers ? "inference failed" : "post-processing found NaN";
-  if (index == 0) return pipeline_.pre(*frame_);
+  const bool infers = index + 1 < stages();
+  failed_ = infers ? "inference failed" : "post-processing found NaN";
   return infers ? pipeline_.infer(index - 1) : pipeline_.post(result_);
+}
+
+bool PipelineBody::prepare_input() noexcept {
+  failed_ = "it was cancelled";
+  if (cancelled_ == job_) return false;
+  failed_ = "pre-processing failed";
+  return frame_ && pipeline_.pre(*frame_);
 }
 
 const char* PipelineBody::last_error() const noexcept { return failed_; }

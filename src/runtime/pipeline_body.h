@@ -25,6 +25,8 @@ class PipelineBody final : public JobBody {
   void prepare(Result& result) const { pipeline_.prepare(result); }
 
  private:
+  [[nodiscard]] bool prepare_input() noexcept;
+
   static constexpr std::uint64_t kNoJob = ~std::uint64_t{0};
 
   Pipeline pipeline_;

@@ -4,6 +4,7 @@
 #include "runtime/collector.h"
 #include "runtime/deployment.h"
 #include "runtime/live_progress.h"
+#include "runtime/packing.h"
 #include "runtime/releases.h"
 
 #include <rtmdl/error.h>
@@ -189,11 +190,12 @@ RunOutcome run(Engine& engine, const RunConfig& config, std::uint64_t seed, cons
   for (const RunTask& task : config.tasks) {
     live_tasks.push_back({task.spec->name, task.spec->miss_rate});
     collecting.task_names.push_back(task.spec->name);
-    collecting.variant_names.push_back({task.variant});
-    for (const RunMode& mode : task.fallbacks) collecting.variant_names.back().push_back(mode.variant);
+    outcome.variant_names.push_back({task.variant});
+    for (const RunMode& mode : task.fallbacks) outcome.variant_names.back().push_back(mode.variant);
     collecting.deadlines.push_back(task.spec->deadline);
   }
   collecting.processor_names = outcome.processor_names;
+  collecting.variant_names = outcome.variant_names;
   collecting.start = outcome.start;
   collecting.csv = config.csv;
   collecting.score = [&](const JobRecord& record, const Result& result) {
@@ -215,18 +217,26 @@ RunOutcome run(Engine& engine, const RunConfig& config, std::uint64_t seed, cons
   outcome.events = dispatcher.events();
   outcome.scheduler = box.scheduler();
   report.seconds = to_seconds(played);
-  for (const ProcessorSpec& p : config.processors) {
+  for (std::size_t i = 0; i < config.processors.size(); ++i) {
+    const ProcessorSpec& p = config.processors[i];
+    ProcessorReport out{p.name, 0, {}, {}};
     if (p.device == "cpu") {
-      report.processors.push_back({p.name, CoreTicks::busy_share(before, after, p.cores)});
-      continue;
+      out.busy = CoreTicks::busy_share(before, after, p.cores);
+    } else {
+      Duration used{};
+      for (const JobRecord& r : outcome.records)
+        for (int s = 0; s < r.stages; ++s) {
+          const auto& stage = r.stage[static_cast<std::size_t>(s)];
+          if (outcome.processor_names[stage.processor] == p.name) used += (stage.end - stage.start) * stage.width();
+        }
+      out.busy = report.seconds > 0 ? to_seconds(used) / (report.seconds * p.slots) : 0;
     }
-    Duration used{};
-    for (const JobRecord& r : outcome.records)
-      for (int s = 0; s < r.stages; ++s) {
-        const auto& stage = r.stage[static_cast<std::size_t>(s)];
-        if (outcome.processor_names[stage.processor] == p.name) used += (stage.end - stage.start) * stage.width();
+    if (p.slots > 1 && !config.system_defaults)
+      if (const Packing packing = packing_of(outcome.records, static_cast<int>(i)); packing.at_once > 0) {
+        out.at_once = packing.at_once;
+        out.gain = packing.gain;
       }
-    report.processors.push_back({p.name, report.seconds > 0 ? to_seconds(used) / (report.seconds * p.slots) : 0});
+    report.processors.push_back(std::move(out));
   }
   report_tasks(outcome, config, dispatcher);
   note_faults(outcome, config, box, context);

@@ -23,8 +23,9 @@ struct RunOutcome {
   std::vector<JobRecord> records;
   std::vector<Stall> stalls;
   std::vector<SchedulerEvent> events;
-  SchedulerConfig scheduler;                 ///< the core's configuration: with `events`, a replay
-  std::vector<std::string> processor_names;  ///< as in `records`
+  SchedulerConfig scheduler;                            ///< the core's configuration: with `events`, a replay
+  std::vector<std::string> processor_names;             ///< as in `records`
+  std::vector<std::vector<std::string>> variant_names;  ///< of each task in each mode
   Time start{};
 };
 

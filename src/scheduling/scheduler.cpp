@@ -587,12 +587,13 @@ int Scheduler::pending(int task) const noexcept {
   return t.waiting + (t.begun ? 1 : 0);
 }
 
-void Scheduler::drop_waiting(Time, Decisions& out, int task) noexcept {
+void Scheduler::drop_waiting(Time now, Decisions& out, int task) noexcept {
   TaskState& t = tasks_[static_cast<std::size_t>(task)];
   while (t.waiting > 0) drop_oldest(task, out);
   if (t.begun || t.state != State::ready) return;
   processors_[t.processor].ready &= ~(std::uint64_t{1} << t.bit);
   t.state = State::idle;
+  dispatch(t.processor, now, out);  // what waited behind it
 }
 
 }  // namespace rtmdl

@@ -1,6 +1,7 @@
 #include <rtmdl/task_file.h>
 
 #include "base/excerpt.h"
+#include "base/hash.h"
 #include "base/thread_placement.h"
 #include "base/units.h"
 
@@ -35,7 +36,7 @@ Duration duration_up_to(const ConfigNode& node, Duration most, std::string_view 
 }
 
 bool is_cpu(const std::string& device) { return device == "cpu"; }
-/// All of a process is one device, which one thread at a time may use (engine/onnxruntime/exclusive.h).
+/// All of a process is one device, which one thread at a time may use (engine/onnxruntime/accelerator.h).
 bool is_webgpu(const std::string& device) { return device == "webgpu" || device.starts_with("webgpu:"); }
 
 /// Names end up in tables, file names and traces.
@@ -262,9 +263,9 @@ void parse_faults(const ConfigNode& node, TaskSpec& task) {
 
 TaskSpec parse_task(const ConfigNode& node) {
   node.require_map("a task such as {name: faces, model: faces.onnx, period: 33 ms, …}");
-  node.allow({"name",  "model",  "variants", "data",     "pre",      "post",     "shapes",
-              "state", "inputs", "period",   "deadline", "jitter",   "offset",   "miss_rate",
-              "hard",  "queue",  "late",     "watchdog", "fallback", "accuracy", "scale", "processors"});
+  node.allow({"name",   "model",    "variants", "data",     "pre",    "post",      "shapes", "state",
+              "inputs", "period",   "deadline", "jitter",   "offset", "miss_rate", "hard",   "queue",
+              "late",   "watchdog", "fallback", "accuracy", "scale",  "processors"});
   TaskSpec task;
   task.where = node;
   if (!node["name"].present()) node.fail("has no name");
@@ -333,11 +334,15 @@ bool TaskSpec::may_run_on(const std::string& processor) const {
 }
 
 TaskFile TaskFile::load(const std::filesystem::path& path, const std::vector<Setting>& settings) {
-  return parse_document(with_settings(ConfigNode::load(path), settings), path);
+  TaskFile file = parse_document(with_settings(ConfigNode::load(path), settings), path);
+  file.sha256 = sha256_of_file(path);
+  return file;
 }
 TaskFile TaskFile::parse(const std::string& text, const std::filesystem::path& path,
                          const std::vector<Setting>& settings) {
-  return parse_document(with_settings(ConfigNode::parse(text, path), settings), path);
+  TaskFile file = parse_document(with_settings(ConfigNode::parse(text, path), settings), path);
+  file.sha256 = rtmdl::sha256(text);
+  return file;
 }
 
 void TaskFile::stretch(double factor) {

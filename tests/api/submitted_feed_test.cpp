@@ -19,17 +19,19 @@ TEST_F(SubmittedFeedTest, FramesLookIntoTheCallersMemory) {
   Input picture = Input::picture(pixels.data(), 3, 4, 3, 18);
   picture.restart = true;
   ASSERT_TRUE(feed.put(7, picture, nullptr));
-  const Frame& frame = feed.frame(7);
+  const Frame& frame = *feed.take(7);
   EXPECT_EQ(frame.image.data, pixels.data());
   EXPECT_EQ(frame.image.size(), cv::Size(3, 4));
   EXPECT_EQ(frame.image.step[0], 18u);
   EXPECT_TRUE(frame.restart);
   EXPECT_TRUE(frame.values().bytes.empty());
+  feed.give_back(7);
   feed.release(7);
+  EXPECT_EQ(feed.take(7), nullptr);
 
   ASSERT_TRUE(feed.put(7 + Runtime::kMaxPending, Input::tensor(values.data(), ElementType::f32, shape), nullptr));
-  EXPECT_TRUE(feed.frame(7 + Runtime::kMaxPending).image.empty());
-  const TensorView tensor = feed.frame(7 + Runtime::kMaxPending).values();
+  EXPECT_TRUE(feed.take(7 + Runtime::kMaxPending)->image.empty());
+  const TensorView tensor = feed.take(7 + Runtime::kMaxPending)->values();
   EXPECT_EQ(static_cast<const void*>(tensor.bytes.data()), values.data());
   EXPECT_EQ(tensor.bytes.size(), sizeof values);
   EXPECT_EQ(std::vector<std::int64_t>(tensor.shape.begin(), tensor.shape.end()), (std::vector<std::int64_t>{2, 3}));
@@ -40,9 +42,19 @@ TEST_F(SubmittedFeedTest, APlaceIsTakenUntilItsJobIsOver) {
   for (std::uint64_t job = 0; job < Runtime::kMaxPending; ++job) EXPECT_TRUE(feed.put(job, input, nullptr));
   EXPECT_FALSE(feed.put(Runtime::kMaxPending, input, nullptr));
   feed.release(3);
-  EXPECT_FALSE(feed.put(Runtime::kMaxPending, input, nullptr)) << "job 0 is not over";
-  feed.release(0);
-  EXPECT_TRUE(feed.put(Runtime::kMaxPending, input, nullptr));
+  EXPECT_TRUE(feed.put(Runtime::kMaxPending, input, nullptr)) << "whichever is free";
+  EXPECT_FALSE(feed.put(Runtime::kMaxPending + 1, input, nullptr));
+}
+
+TEST_F(SubmittedFeedTest, AFrameThatIsReadStaysAfterItsJob) {
+  const auto owner = std::make_shared<int>();
+  ASSERT_TRUE(feed.put(1, Input::tensor(values.data(), ElementType::f32, shape, owner), nullptr));
+  ASSERT_NE(feed.take(1), nullptr);
+  feed.release(1);  // given up: a thread is still in it
+  EXPECT_EQ(owner.use_count(), 2);
+  feed.give_back(1);
+  EXPECT_EQ(owner.use_count(), 1);
+  EXPECT_EQ(feed.take(1), nullptr) << "of a job that is over before its thread came to it";
 }
 
 TEST_F(SubmittedFeedTest, DoesNotAllocate) {
@@ -53,7 +65,8 @@ TEST_F(SubmittedFeedTest, DoesNotAllocate) {
                          job % 2 ? Input::picture(pixels.data(), 6, 4, 3, 0, owner)
                                  : Input::tensor(values.data(), ElementType::f32, shape, owner),
                          nullptr));
-    static_cast<void>(feed.frame(job));
+    ASSERT_NE(feed.take(job), nullptr);
+    feed.give_back(job);
     feed.release(job);
   }
   EXPECT_EQ(test::allocations() - before, 0);

@@ -25,6 +25,8 @@ class WebGpuCommand : public ::testing::Test {
  protected:
   void SetUp() override {
     if (!std::getenv("VK_DRIVER_FILES")) GTEST_SKIP() << "VK_DRIVER_FILES names no driver: scripts/setup --tests";
+    setenv("LP_NUM_THREADS", "1", 0);  // tests run side by side
+    setenv("MESA_SHADER_CACHE_DIR", RTMDL_BINARY_DIR "/shaders", 0);
   }
   void TearDown() override { fs::remove_all(folder_); }
 

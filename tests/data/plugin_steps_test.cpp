@@ -45,7 +45,11 @@ TEST_F(PluginSteps, ReplaceOursAndSeeWhatTheyWouldSee) {
   std::copy(values.begin(), values.end(), frame.tensor.as<float>().begin());
   Tensor in(ElementType::f32, {4});
   Geometry geometry;
+  frame.restart = true;
+  frame.batch = 3;
   ASSERT_TRUE(before->run(frame, in.view(), geometry));
+  EXPECT_EQ(geometry.offset_x, 1) << "restart";
+  EXPECT_EQ(geometry.offset_y, 3) << "batch";
   EXPECT_THAT(in.as<float>(), ElementsAre(2.5f, 5, 10, 7.5f));
   Result result;
   after->prepare(result);

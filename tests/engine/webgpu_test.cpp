@@ -40,6 +40,8 @@ class WebGpu : public testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
     if (!std::getenv("VK_DRIVER_FILES")) GTEST_SKIP() << "VK_DRIVER_FILES names no driver: scripts/setup --tests";
+    setenv("LP_NUM_THREADS", "1", 0);  // tests run side by side
+    setenv("MESA_SHADER_CACHE_DIR", RTMDL_BINARY_DIR "/shaders", 0);
     fs::create_directories(folder_);
   }
   void TearDown() override { fs::remove_all(folder_); }

@@ -1,5 +1,6 @@
 """The Python module as a program uses it. Argument: a planned task file with `clothes` and `faces`."""
 import gc
+import subprocess
 import sys
 import threading
 import time
@@ -107,6 +108,47 @@ class Module(unittest.TestCase):
             with self.assertRaises(TypeError):
                 box.submit("clothes", np.array(["text"]))
             self.assertEqual(box.request("clothes", np.zeros((3, 3), np.float32)).result(timeout=20).end, "failed")
+
+    def test_futures(self):
+        with rtmdl.Runtime(TASKS, on_message=lambda text: None) as box:
+            future = box.request("clothes", garment(1))
+            first, second = future.result(timeout=20), future.result()
+            self.assertTrue(future.done())
+            np.testing.assert_array_equal(first.classes, second.classes)
+            self.assertEqual(first.job + 1, box.request("clothes", garment(1)).result().job)
+            self.assertEqual(first.variant, box.tasks[0].variant)
+            with self.assertRaises(TypeError):
+                box.request("clothes", np.zeros((1, 1, 28, 28), ">f4"))
+            with self.assertRaises(TimeoutError):
+                box.request("faces", photo()).result(timeout=0)
+
+    def test_a_source_that_raises_ends(self):
+        def source():
+            yield garment(1)
+            raise ValueError("mine")
+
+        raised, ends = [], []
+        old, sys.unraisablehook = sys.unraisablehook, lambda u: raised.append(u.exc_value)
+        try:
+            with rtmdl.Runtime(TASKS, on_result=lambda o: ends.append(o.end), on_message=lambda text: None) as box:
+                box.attach("clothes", source())
+                deadline = time.monotonic() + 20
+                while not (raised and ends) and time.monotonic() < deadline:
+                    time.sleep(0.01)
+        finally:
+            sys.unraisablehook = old
+        self.assertEqual(str(raised[0]), "mine")
+        self.assertEqual(len(ends), 1)
+
+    def test_a_script_may_end_without_stopping(self):
+        script = (
+            "import rtmdl, sys, time\n"
+            "box = rtmdl.Runtime(sys.argv[1], on_result=lambda o: None, on_message=lambda t: None)\n"
+            "box.attach('clothes'); box.attach('faces'); time.sleep(0.3); print('end')\n"
+        )
+        for _ in range(3):
+            done = subprocess.run([sys.executable, "-c", script, TASKS], capture_output=True, text=True, timeout=60)
+            self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "end\n", ""))
 
     def test_a_callback_that_raises_stops_nothing(self):
         def on_result(out):

@@ -88,7 +88,8 @@ TEST_F(FallbackRun, SoIsOneThatGivesNaNOrThrows) {
 }
 
 TEST_F(FallbackRun, WhatHangsIsCancelledAndCounted) {
-  config.tasks[0].stage_limits.assign(3, std::chrono::milliseconds(30));
+  config.tasks[0].stage_limits.assign(3, std::chrono::milliseconds(300));
+  config.duration = std::chrono::seconds(2);
   const RunOutcome outcome = play(Fault::hangs);
   EXPECT_EQ(outcome.report.tasks[0].failed, 3);
   EXPECT_EQ(outcome.report.tasks[0].switches, 1);

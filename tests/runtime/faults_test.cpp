@@ -128,7 +128,7 @@ TEST_P(FaultsTest, AnExceptionFailsTheJobAndAfterThreeTheTaskFallsBack) {
 }
 
 TEST_P(FaultsTest, WhatHangsIsCancelledAndFails) {
-  fall_back(0, millis(20));
+  fall_back(0, millis(300));
   Told hung(Told::To::hang), spare, other;
   Dispatcher dispatcher(config, {&hung, &spare, &other});
   dispatcher.release(0, MonotonicClock::now());
@@ -209,7 +209,7 @@ TEST_P(FaultsTest, AModeCanBeAskedForWhileJobsRun) {
 }
 
 TEST_P(FaultsTest, WatchingAndFallingBackDoNotAllocate) {
-  fall_back(2, millis(5));
+  fall_back(2, millis(200));
   Told bad(Told::To::fail), good, other;
   Dispatcher dispatcher(config, {&bad, &good, &other});
   const std::int64_t before = test::allocations();

@@ -2,18 +2,22 @@
 
 #include "engine/onnxruntime/provider.h"
 
+#include <chrono>
 #include <string_view>
 
 namespace rtmdl {
 namespace {
+
+constexpr Duration kLook = std::chrono::milliseconds(5);  ///< of who waits, whether it was cancelled
+constexpr Duration kPatience = std::chrono::seconds(5);   ///< for a thread that has the device to come back
 
 bool is_kind(const std::string& device, std::string_view kind) {
   return std::string_view(device).substr(0, device.find(':')) == kind;
 }
 
 /// Of the process, as ONNX Runtime's context is.
-std::mutex& webgpu_turn() {
-  static std::mutex turn;
+PriorityMutex& webgpu_turn() {
+  static PriorityMutex turn;
   return turn;
 }
 
@@ -28,8 +32,13 @@ Accelerator accelerator_for(const LoadRequest& request) {
 }
 
 AcceleratedExecutable::~AcceleratedExecutable() {
-  const auto turn = take_turn(accelerator_.turn);
+  if (!accelerator_.turn) return;
+  if (!accelerator_.turn->try_lock_for(kPatience)) {
+    static_cast<void>(model_.release());
+    return;
+  }
   model_.reset();
+  accelerator_.turn->unlock();
 }
 
 bool AcceleratedExecutable::run() noexcept {
@@ -39,7 +48,10 @@ bool AcceleratedExecutable::run() noexcept {
 }
 
 bool AcceleratedExecutable::run_segment(int k) noexcept {
-  const auto turn = take_turn(accelerator_.turn);
+  if (!accelerator_.turn) return model_->run_segment(k);
+  while (!accelerator_.turn->try_lock_for(kLook))
+    if (cancelled_) return false;
+  const std::lock_guard<PriorityMutex> turn(*accelerator_.turn, std::adopt_lock);
   return model_->run_segment(k);
 }
 

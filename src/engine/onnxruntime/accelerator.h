@@ -1,9 +1,11 @@
 #pragma once
 /// What a model on an accelerator needs beside its session.
 
+#include "base/priority_mutex.h"
 #include "engine/engine.h"
 #include "engine/onnxruntime/cuda_stream.h"
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -16,7 +18,7 @@ struct Accelerator {
   /// ONNX Runtime has one WebGPU context (device, queue, commands, buffers) per process, which all sessions of all
   /// environments share and which nothing guards: two runs at once, a run beside a load and two loads at once end in a
   /// segmentation fault (1.30, tried on Mesa's software driver). One after the other from several threads is safe.
-  std::mutex* turn = nullptr;
+  PriorityMutex* turn = nullptr;
   /// What the session's provider option `user_compute_stream` points to; it outlives the session.
   std::optional<CudaStream> stream;
 };
@@ -26,7 +28,8 @@ struct Accelerator {
 [[nodiscard]] Accelerator accelerator_for(const LoadRequest& request);
 
 /// A model with its accelerator. Each call that reaches a device that has turns waits for those of others; segments are
-/// calls of their own, so that a more urgent model gets in between. cancel() and rearm() never wait.
+/// calls of their own, so that a more urgent model gets in between. cancel() and rearm() never wait, and a wait ends
+/// when it is cancelled. Where a thread is stuck in the device, models are not let go.
 class AcceleratedExecutable final : public Executable {
  public:
   AcceleratedExecutable(Accelerator accelerator, std::unique_ptr<Executable> model)
@@ -42,8 +45,14 @@ class AcceleratedExecutable final : public Executable {
   int segments() const noexcept override { return model_->segments(); }
   bool run() noexcept override;
   bool run_segment(int k) noexcept override;
-  void cancel() noexcept override { model_->cancel(); }
-  void rearm() noexcept override { model_->rearm(); }
+  void cancel() noexcept override {
+    cancelled_ = true;
+    model_->cancel();
+  }
+  void rearm() noexcept override {
+    cancelled_ = false;
+    model_->rearm();
+  }
   void reset_state() noexcept override { model_->reset_state(); }
   const char* last_error() const noexcept override { return model_->last_error(); }
   std::filesystem::path finish_profile() override;
@@ -51,11 +60,12 @@ class AcceleratedExecutable final : public Executable {
  private:
   Accelerator accelerator_;
   std::unique_ptr<Executable> model_;
+  std::atomic<bool> cancelled_{false};
 };
 
 /// A lock on it, or of nothing.
-[[nodiscard]] inline std::unique_lock<std::mutex> take_turn(std::mutex* turn) {
-  return turn ? std::unique_lock(*turn) : std::unique_lock<std::mutex>();
+[[nodiscard]] inline std::unique_lock<PriorityMutex> take_turn(PriorityMutex* turn) {
+  return turn ? std::unique_lock(*turn) : std::unique_lock<PriorityMutex>();
 }
 
 }  // namespace rtmdl

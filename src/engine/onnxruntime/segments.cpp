@@ -161,6 +161,7 @@ bool SegmentedSession::run_segment(int k) noexcept {
   OnnxRuntimeSession& part = *parts_[static_cast<std::size_t>(k)];
   if (!part.run()) {
     last_error_ = part.last_error();
+    if (fence_) static_cast<void>(fence_->run());  // what it had begun on the device is over as well
     return false;
   }
   if (k + 1 == segments()) return feed_back();

@@ -19,6 +19,8 @@ class Gain final : public rtmdl::PreStep {
     const auto* from = static_cast<const float*>(in.values);
     for (float& v : to.as<float>()) v = gain_ * *from++;
     geometry.scale_x = gain_;
+    geometry.offset_x = in.restart ? 1 : 0;
+    geometry.offset_y = static_cast<float>(in.batch);
     return true;
   }
 
