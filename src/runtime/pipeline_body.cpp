@@ -38,7 +38,7 @@ bool PipelineBody::stage(int index) {
   failed_ = "it was cancelled";
   if (cancelled_ == job_) return false;
   const bool infers = index + 1 < stages();
-  failed_ = infers ? "inference failed" : "post-processing found NaN";
+  failed_ = infers ? "inference failed" : "post-processing refused the outputs (NaN, or a step of your own)";
   return infers ? pipeline_.infer(index - 1) : pipeline_.post(result_);
 }
 
