@@ -20,7 +20,7 @@ JobRecord over(int task, Duration response, bool late = false, JobFate fate = Jo
   r.task = static_cast<std::uint8_t>(task);
   r.fate = fate;
   r.late = late;
-  r.release = Time(std::chrono::seconds(7));
+  r.release = Time{};
   r.finish = r.release + response;
   return r;
 }
