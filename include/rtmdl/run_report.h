@@ -32,9 +32,9 @@ struct TaskReport {
 
 struct ProcessorReport {
   std::string name;
-  double busy = 0;  ///< share of time
-  std::optional<double> at_once,
-      gain;  ///< of a real run on several slots: stages side by side while any ran, and what that gained
+  double busy = 0;                  ///< share of time
+  std::optional<double> at_once{};  ///< of a real run on several slots: stages in progress while any was
+  std::optional<double> gain{};     ///< likewise: what that gained over one after the other
 };
 
 struct MachineStalls {
