@@ -18,17 +18,7 @@
 namespace rtmdl {
 namespace {
 
-/// A lock that lends its holder the priority of whoever waits for it.
-class Locked {
- public:
-  explicit Locked(pthread_mutex_t& mutex) noexcept : mutex_(mutex) { pthread_mutex_lock(&mutex_); }
-  ~Locked() { pthread_mutex_unlock(&mutex_); }
-  Locked(const Locked&) = delete;
-  Locked& operator=(const Locked&) = delete;
-
- private:
-  pthread_mutex_t& mutex_;
-};
+using Locked = std::lock_guard<PriorityMutex>;
 
 constexpr std::size_t kMostStarts = 2 * kMaxSlots;  ///< of one event: it dispatches on two processors
 
@@ -122,12 +112,6 @@ Dispatcher::Dispatcher(const DispatcherConfig& config, const std::vector<JobBody
       bodies_(by_task(config.scheduler, bodies)),
       scheduler_(config.scheduler),
       records_(config.record_capacity) {
-  pthread_mutexattr_t attributes;
-  pthread_mutexattr_init(&attributes);
-  pthread_mutexattr_setprotocol(&attributes, PTHREAD_PRIO_INHERIT);
-  pthread_mutex_init(&lock_, &attributes);
-  pthread_mutexattr_destroy(&attributes);
-
   const auto& tasks = config_.scheduler.tasks;
   current_.resize(tasks.size());
   counts_.resize(tasks.size());
@@ -146,15 +130,11 @@ Dispatcher::Dispatcher(const DispatcherConfig& config, const std::vector<JobBody
     if (watch_period_ > Duration{}) watchdog_ = std::thread([this] { watch(); });
   } catch (...) {
     for (std::size_t t = 0; t < tasks.size(); ++t) end_workers(t);
-    pthread_mutex_destroy(&lock_);
     throw;
   }
 }
 
-Dispatcher::~Dispatcher() {
-  static_cast<void>(stop());
-  pthread_mutex_destroy(&lock_);
-}
+Dispatcher::~Dispatcher() { static_cast<void>(stop()); }
 
 std::vector<JobBody*> Dispatcher::stop() {
   stopping_ = true;

@@ -12,6 +12,7 @@
 /// cores of the slots that its stage takes: left to itself the kernel may wake it on a core whose real-time threads are
 /// throttled, while another is free.
 
+#include "base/priority_mutex.h"
 #include "base/semaphore.h"
 #include "base/thread_placement.h"
 #include "runtime/job_body.h"
@@ -26,8 +27,6 @@
 #include <string>
 #include <thread>
 #include <vector>
-
-#include <pthread.h>
 
 namespace rtmdl {
 
@@ -169,7 +168,7 @@ class Dispatcher {
   DispatcherConfig config_;
   std::vector<std::vector<JobBody*>> bodies_;  ///< [task][mode]
   Scheduler scheduler_;
-  pthread_mutex_t lock_{};
+  PriorityMutex lock_;
   Decisions decisions_;
   std::vector<JobRecord> current_;                            ///< per task: the job in progress, or the last one
   std::vector<JobCounts> counts_;                             ///< per task
