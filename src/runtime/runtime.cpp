@@ -88,7 +88,6 @@ void say(RunReport& report, const Context& context, const std::string& note) {
 
 void report_tasks(RunOutcome& outcome, const RunConfig& config, Dispatcher& dispatcher) {
   std::vector<std::vector<float>> responses(config.tasks.size());
-  std::vector<std::int64_t> in_time(config.tasks.size());
   for (const JobRecord& r : outcome.records)
     if (r.fate == JobFate::completed) responses[r.task].push_back(static_cast<float>(to_ms(r.finish - r.release)));
   std::vector<double> weights;
