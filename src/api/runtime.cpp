@@ -4,6 +4,8 @@
 #include "base/priority_mutex.h"
 #include "base/semaphore.h"
 #include "base/thread_placement.h"
+#include "base/timespec.h"
+#include "data/frame_input.h"
 #include "data/source.h"
 #include "runtime/compiled_plan.h"
 #include "runtime/deadline_timer.h"
@@ -25,7 +27,6 @@
 #include <fmt/ranges.h>
 
 #include <pthread.h>
-#include <time.h>
 
 namespace rtmdl {
 namespace {
@@ -35,32 +36,13 @@ constexpr Duration kHeadStart = std::chrono::milliseconds(10);
 constexpr int kFifoResults = kFifoRelease - 1;  ///< above all tasks
 constexpr std::uint64_t kSamples = 1;           ///< seed of the frame to warm up with
 
-void sleep_to(Time when) noexcept {
-  const auto ns = when.time_since_epoch().count();
-  const timespec until{static_cast<time_t>(ns / 1'000'000'000), static_cast<long>(ns % 1'000'000'000)};
-  while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr) != 0) {
-  }
-}
-
 /// A task's own data as inputs, played in a loop.
 class OwnData {
  public:
   explicit OwnData(const TaskSpec& task)
       : source_(open_source(task.data, kSamples)), feed_(task.data, *source_, kStreamFrames) {}
 
-  bool operator()(Input& input) {
-    const Frame& frame = *feed_.take(job_++);
-    if (frame.image.empty()) {
-      const TensorView t = frame.values();
-      input = Input::tensor(t.bytes.data(), t.type, t.shape);
-    } else {
-      input = Input::picture(frame.image.data, frame.image.cols, frame.image.rows, frame.image.channels(),
-                             frame.image.step[0]);
-      input.batch = frame.batch;
-    }
-    input.restart = frame.restart;
-    return true;
-  }
+  [[nodiscard]] Input next() noexcept { return input_of(*feed_.take(job_++)); }
 
  private:
   std::unique_ptr<Source> source_;
@@ -78,6 +60,8 @@ JobEnd end_of(JobFate fate) noexcept {
 }
 
 }  // namespace
+
+static_assert(Runtime::kMaxPending <= kLeastResults, "every job that is pending has a place for its result");
 
 struct Runtime::Impl {
   struct Task {
@@ -259,7 +243,7 @@ struct Runtime::Impl {
       if (behind > spec.period) release += behind / spec.period * spec.period;
       urgent(true);
       while (!task.source_ends && MonotonicClock::now() < release)
-        sleep_to(std::min(release, MonotonicClock::now() + Duration(std::chrono::milliseconds(100))));
+        sleep_until(std::min(release, MonotonicClock::now() + Duration(std::chrono::milliseconds(100))));
       if (!task.source_ends) submit(index, input, nullptr, release);
       urgent(false);
       release += spec.period;
@@ -342,9 +326,9 @@ void Runtime::attach(int task, std::function<bool(Input&)> next) { impl_->attach
 void Runtime::attach(int task) {
   const TaskSpec& spec = *impl_->plan.config.tasks[impl_->checked(task)].spec;
   impl_->attach(task, [data = std::make_shared<OwnData>(spec)](Input& input) {
-    const bool more = (*data)(input);
+    input = data->next();
     input.owner = data;  // its frames, until the last job is over
-    return more;
+    return true;
   });
 }
 

@@ -1,6 +1,7 @@
 #include "data/plugin_steps.h"
 
 #include "base/hash.h"
+#include "data/frame_input.h"
 
 #include <rtmdl/error.h>
 #include <rtmdl/step.h>
@@ -43,16 +44,6 @@ auto made(const ConfigNode& step, const Make& make) {
   } catch (const std::exception& e) {
     step.fail(fmt::format("the plugin refuses this model: {}", e.what()));
   }
-}
-
-Input input_of(const Frame& frame) {
-  const TensorView tensor = frame.values();
-  Input in = frame.image.empty() ? Input::tensor(tensor.bytes.data(), tensor.type, tensor.shape)
-                                 : Input::picture(frame.image.data, frame.image.cols, frame.image.rows,
-                                                  frame.image.channels(), frame.image.step[0]);
-  in.batch = frame.batch;
-  in.restart = frame.restart;
-  return in;
 }
 
 class PluginPreprocess final : public Preprocess {

@@ -1,5 +1,7 @@
 #include "runtime/deadline_timer.h"
 
+#include "base/timespec.h"
+
 #include <algorithm>
 #include <mutex>
 
@@ -56,8 +58,7 @@ void DeadlineTimer::run(const ThreadPlacement& placement) noexcept {
     }
     const Watched first = heap_.front();
     if (first.deadline > MonotonicClock::now()) {
-      const auto ns = first.deadline.time_since_epoch().count();
-      const timespec until{static_cast<time_t>(ns / 1'000'000'000), static_cast<long>(ns % 1'000'000'000)};
+      const timespec until = to_timespec(first.deadline);
       pthread_cond_timedwait(&changed_, lock_.native_handle(), &until);
       continue;
     }

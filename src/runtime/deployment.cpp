@@ -18,7 +18,7 @@ namespace rtmdl {
 namespace {
 
 constexpr std::size_t kResultBytes = 32'000'000;  ///< of results of one task that wait to be scored
-constexpr std::size_t kMostResults = 2048, kLeastResults = 32;
+constexpr std::size_t kMostResults = 2048;
 
 static_assert(kRecordedStages >= kMaxSegments + 2, "a record has room for pre, every segment and post");
 
@@ -55,12 +55,12 @@ DispatcherConfig dispatcher_config(const RunConfig& config, bool realtime) {
     t.priority = task.priority;
     t.utilisation = task.utilisation;
     t.queue = task.spec->queue;
-    if (!config.system_defaults) t.late = task.spec->late;
     if (config.system_defaults) {
       d.scheduler.processors.push_back({false, 1});
       d.processors.push_back({});
       t.stage_processors.assign(task.request.cuts.size() + 3, static_cast<int>(i));
     } else {
+      t.late = task.spec->late;
       set_stages(task, config.host_processor, t);
       for (const RunMode& mode : task.fallbacks) set_stages(mode, config.host_processor, t.fallbacks.emplace_back());
       t.failures_to_fall_back = task.failures_to_fall_back;

@@ -9,12 +9,16 @@
 #include "runtime/pipeline_body.h"
 #include "runtime/run_config.h"
 
+#include <cstddef>
 #include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 namespace rtmdl {
+
+/// Results of a task that may wait, at least.
+inline constexpr std::size_t kLeastResults = 32;
 
 /// Locks memory for its life, pages as they are touched.
 class MemoryLock {

@@ -1,6 +1,7 @@
 #include "runtime/releases.h"
 
 #include "base/thread_placement.h"
+#include "base/timespec.h"
 #include "base/units.h"
 #include "scheduling/arrivals.h"
 
@@ -9,19 +10,10 @@
 
 #include <fmt/format.h>
 
-#include <time.h>
-
 namespace rtmdl {
 namespace {
 
 constexpr Duration kNap = std::chrono::milliseconds(100);  ///< between looks at the stop flag
-
-void sleep_until(Time when) noexcept {
-  const auto ns = when.time_since_epoch().count();
-  const timespec until{static_cast<time_t>(ns / 1'000'000'000), static_cast<long>(ns % 1'000'000'000)};
-  while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr) != 0) {
-  }
-}
 
 /// A task's releases, or the deadlines of its jobs.
 struct Grid {
