@@ -1,5 +1,6 @@
 #include "engine/same_outputs.h"
 
+#include "model/models.h"
 #include "model/split.h"
 
 #include <algorithm>
@@ -55,6 +56,21 @@ std::vector<int> some_cuts(const Model& model, std::size_t n) {
     if (at < seams.size() && (cuts.empty() || seams[at].node > cuts.back())) cuts.push_back(seams[at].node);
   }
   return cuts;
+}
+
+LoadRequest model_with_state(const std::filesystem::path& folder) {
+  ModelMaker m;
+  const std::string x = m.input("x", {1, 64}), before = m.input("before", {1, 64});
+  std::string y = m.node("Tanh", {m.node("Add", {x, before})});
+  m.output(m.node("Sin", {y}));
+  y = m.node("Cos", {y});
+  m.last().set_output(0, "after");
+  m.output("after");
+  LoadRequest request;
+  request.model = folder / "state.onnx";
+  save_model(m.model(), request.model);
+  request.state = {{"after", "before"}};
+  return request;
 }
 
 }  // namespace rtmdl::test

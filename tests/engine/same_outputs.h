@@ -5,6 +5,7 @@
 #include "model/model.h"
 
 #include <cstdint>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,10 @@ void fill(Executable& model, std::uint32_t seed);
 /// Expects that names, shapes and values are the same, f32 within `tolerance` of the output's largest value (of 1 if
 /// that is smaller).
 void expect_equal_outputs(Executable& whole, Executable& other, const std::string& what, float tolerance = 5e-4F);
+
+/// A small model with recurrent state, one node after the other, written into `folder`; it can be cut before each of
+/// its nodes.
+[[nodiscard]] LoadRequest model_with_state(const std::filesystem::path& folder);
 
 /// Up to `n` places to cut at, spread over all there are.
 [[nodiscard]] std::vector<int> some_cuts(const Model& model, std::size_t n);

@@ -96,17 +96,7 @@ TEST_F(Segments, KeepTheStateOfTheWhole) {
 }
 
 TEST_F(Segments, StateGoesFromTheLastSegmentToTheFirst) {
-  test::ModelMaker m;
-  const std::string x = m.input("x", {1, 4}), before = m.input("before", {1, 4});
-  std::string y = m.node("Tanh", {m.node("Add", {x, before})});
-  m.output(m.node("Sin", {y}));
-  y = m.node("Cos", {y});
-  m.last().set_output(0, "after");
-  m.output("after");
-  save_model(m.model(), folder_ / "state.onnx");
-  LoadRequest request;
-  request.model = folder_ / "state.onnx";
-  request.state = {{"after", "before"}};
+  LoadRequest request = test::model_with_state(folder_);
   const auto whole = engine_->load(request);
   request.cuts = {1, 2, 3};
   const auto cut = engine_->load(request);

@@ -3,7 +3,6 @@
 #include "architectures.h"
 #include "engine/engine.h"
 #include "engine/same_outputs.h"
-#include "model/models.h"
 
 #include <rtmdl/error.h>
 
@@ -142,17 +141,7 @@ TEST_F(WebGpu, KeepsTheStateOfARecurrentModel) {
 }
 
 TEST_F(WebGpu, KeepsStateAcrossSegments) {
-  test::ModelMaker m;
-  const std::string x = m.input("x", {1, 64}), before = m.input("before", {1, 64});
-  std::string y = m.node("Tanh", {m.node("Add", {x, before})});
-  m.output(m.node("Sin", {y}));
-  y = m.node("Cos", {y});
-  m.last().set_output(0, "after");
-  m.output("after");
-  save_model(m.model(), folder_ / "state.onnx");
-  LoadRequest request;
-  request.model = folder_ / "state.onnx";
-  request.state = {{"after", "before"}};
+  LoadRequest request = test::model_with_state(folder_);
   const auto cpu = engine_->load(request);
   request.cuts = {1, 2, 3};
   const auto gpu = engine_->load(on_gpu(request));
