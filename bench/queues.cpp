@@ -10,7 +10,7 @@
 #include "data/source.h"
 #include "runtime/runtime.h"
 
-#include <rtmdl/task_file.h>
+#include "task/task_file.h"
 
 #include <algorithm>
 #include <array>

@@ -19,10 +19,7 @@ target_compile_features(rtmdl_shared INTERFACE cxx_std_20)
 
 install(TARGETS rtmdl_shared EXPORT rtmdl LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(EXPORT rtmdl NAMESPACE rtmdl:: FILE rtmdl-targets.cmake DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/rtmdl)
-# Not those that the library itself is written with: scheduler.h, task_file.h, run_report.h.
-foreach(header error input result runtime step tensor time)
-  install(FILES ${PROJECT_SOURCE_DIR}/include/rtmdl/${header}.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/rtmdl)
-endforeach()
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/rtmdl DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 # The one that the library was built with: no system has it.
 file(REAL_PATH ${ONNXRUNTIME_LIBRARY} onnxruntime_file)
 install(FILES ${onnxruntime_file} DESTINATION ${CMAKE_INSTALL_LIBDIR} RENAME libonnxruntime.so.1)

@@ -7,7 +7,7 @@
 #include "profiling/profiler.h"
 #include "profiling/store.h"
 
-#include <rtmdl/task_file.h>
+#include "task/task_file.h"
 
 #include <string>
 #include <vector>

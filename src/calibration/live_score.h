@@ -5,7 +5,7 @@
 #include "profiling/accuracy.h"
 #include "runtime/frame_feed.h"
 
-#include <rtmdl/task_file.h>
+#include "task/task_file.h"
 
 #include <cstdint>
 #include <memory>

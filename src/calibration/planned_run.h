@@ -6,7 +6,7 @@
 #include "profiling/scale_tasks.h"
 #include "runtime/run_config.h"
 
-#include <rtmdl/task_file.h>
+#include "task/task_file.h"
 
 #include <vector>
 

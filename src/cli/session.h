@@ -13,7 +13,7 @@
 #include "profiling/scale_tasks.h"
 #include "task/workspace.h"
 
-#include <rtmdl/task_file.h>
+#include "task/task_file.h"
 
 #include <filesystem>
 #include <memory>

@@ -6,7 +6,7 @@
 #include "data/preprocess.h"
 #include "engine/engine.h"
 
-#include <rtmdl/task_file.h>
+#include "task/task_file.h"
 
 #include <memory>
 #include <vector>

@@ -4,7 +4,7 @@
 #include "networks/networks.h"
 #include "networks/train.h"
 
-#include <rtmdl/task_file.h>
+#include "task/task_file.h"
 
 #include <cstdint>
 #include <string>

@@ -3,7 +3,7 @@
 
 #include "planning/problem.h"
 
-#include <rtmdl/task_file.h>
+#include "task/task_file.h"
 
 #include <vector>
 

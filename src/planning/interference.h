@@ -2,7 +2,7 @@
 /// What more urgent work may take from the processors while a stage, or a whole job, is on its way: the inner sum of
 /// every response-time equation, and the least fixed points of those equations. See response_time.h.
 
-#include <rtmdl/scheduler.h>
+#include "scheduling/scheduler.h"
 
 #include <array>
 #include <cstdint>

@@ -4,7 +4,7 @@
 #include "planning/planner.h"
 #include "planning/problem.h"
 
-#include <rtmdl/scheduler.h>
+#include "scheduling/scheduler.h"
 
 #include <string>
 #include <string_view>

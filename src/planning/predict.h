@@ -4,7 +4,7 @@
 #include "planning/policies.h"
 #include "planning/problem.h"
 
-#include <rtmdl/run_report.h>
+#include "scheduling/run_report.h"
 
 #include <cstdint>
 #include <vector>

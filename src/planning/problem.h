@@ -2,8 +2,8 @@
 /// What the planner and the simulator work on: plain values, made from the task file and the profile store (see
 /// problem_from_profile.h), or by a test. No files, no engines.
 
-#include <rtmdl/scheduler.h>
 #include <rtmdl/time.h>
+#include "scheduling/scheduler.h"
 
 #include <array>
 #include <cstddef>

@@ -4,7 +4,7 @@
 #include "planning/problem.h"
 #include "profiling/profiler.h"
 
-#include <rtmdl/task_file.h>
+#include "task/task_file.h"
 
 #include <vector>
 

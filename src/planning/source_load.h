@@ -3,7 +3,7 @@
 
 #include "profiling/profiler.h"
 
-#include <rtmdl/task_file.h>
+#include "task/task_file.h"
 
 #include <vector>
 

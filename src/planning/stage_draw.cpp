@@ -1,6 +1,6 @@
 #include "planning/stage_draw.h"
 
-#include <rtmdl/scheduler.h>
+#include "scheduling/scheduler.h"
 
 #include <algorithm>
 #include <cmath>

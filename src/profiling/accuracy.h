@@ -7,7 +7,7 @@
 #include "engine/engine.h"
 #include "scaling/scale.h"
 
-#include <rtmdl/task_file.h>
+#include "task/task_file.h"
 
 #include <array>
 #include <cstdint>

@@ -3,7 +3,7 @@
 
 #include "engine/engine.h"
 
-#include <rtmdl/task_file.h>
+#include "task/task_file.h"
 
 #include <filesystem>
 #include <map>

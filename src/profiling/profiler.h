@@ -8,7 +8,7 @@
 #include "profiling/store.h"
 #include "task/workspace.h"
 
-#include <rtmdl/task_file.h>
+#include "task/task_file.h"
 
 #include <cstdint>
 #include <string>

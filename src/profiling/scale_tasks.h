@@ -7,7 +7,7 @@
 #include "scaling/scale.h"
 #include "task/workspace.h"
 
-#include <rtmdl/task_file.h>
+#include "task/task_file.h"
 
 #include <cstdint>
 #include <functional>

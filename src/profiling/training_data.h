@@ -4,7 +4,7 @@
 
 #include "scaling/fine_tuner.h"
 
-#include <rtmdl/task_file.h>
+#include "task/task_file.h"
 
 #include <cstdint>
 #include <memory>

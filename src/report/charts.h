@@ -4,7 +4,7 @@
 #include "planning/planner.h"
 #include "report/task_info.h"
 
-#include <rtmdl/run_report.h>
+#include "scheduling/run_report.h"
 
 #include <string>
 #include <string_view>

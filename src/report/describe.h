@@ -4,7 +4,7 @@
 #include "planning/planner.h"
 #include "profiling/profiler.h"
 
-#include <rtmdl/run_report.h>
+#include "scheduling/run_report.h"
 
 #include <algorithm>
 #include <cstdint>

@@ -5,7 +5,7 @@
 #include "report/task_info.h"
 #include "runtime/runtime.h"
 
-#include <rtmdl/run_report.h>
+#include "scheduling/run_report.h"
 
 #include <string>
 #include <string_view>

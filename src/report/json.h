@@ -9,7 +9,7 @@
 #include "profiling/profiler.h"
 #include "report/front.h"
 
-#include <rtmdl/run_report.h>
+#include "scheduling/run_report.h"
 
 #include <cstdint>
 #include <optional>

@@ -6,7 +6,7 @@
 #include "profiling/scale_tasks.h"
 #include "report/task_info.h"
 
-#include <rtmdl/run_report.h>
+#include "scheduling/run_report.h"
 
 #include <cstddef>
 #include <cstdint>

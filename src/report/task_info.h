@@ -1,8 +1,8 @@
 #pragma once
 /// What reports need to know of a task besides what a run measured.
 
-#include <rtmdl/task_file.h>
 #include <rtmdl/time.h>
+#include "task/task_file.h"
 
 #include <string>
 #include <vector>

@@ -5,7 +5,7 @@
 
 #include "runtime/run_config.h"
 
-#include <rtmdl/task_file.h>
+#include "task/task_file.h"
 
 #include <filesystem>
 #include <memory>

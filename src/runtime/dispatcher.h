@@ -19,7 +19,7 @@
 #include "runtime/job_record.h"
 #include "runtime/ring.h"
 
-#include <rtmdl/scheduler.h>
+#include "scheduling/scheduler.h"
 
 #include <atomic>
 #include <cstdint>

@@ -5,8 +5,8 @@
 #include "runtime/live_statistics.h"
 
 #include <rtmdl/result.h>
-#include <rtmdl/scheduler.h>
-#include <rtmdl/task_file.h>
+#include "scheduling/scheduler.h"
+#include "task/task_file.h"
 
 #include <cstdint>
 #include <filesystem>

@@ -9,7 +9,7 @@
 #include "runtime/run_config.h"
 #include "runtime/stall_probe.h"
 
-#include <rtmdl/run_report.h>
+#include "scheduling/run_report.h"
 
 #include <cstdint>
 #include <string>

@@ -1,4 +1,4 @@
-#include <rtmdl/run_report.h>
+#include "scheduling/run_report.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,5 +1,5 @@
+#include "scheduling/scheduler.h"
 #include <rtmdl/error.h>
-#include <rtmdl/scheduler.h>
 
 #include <fmt/format.h>
 

@@ -1,11 +1,11 @@
-#include <rtmdl/task_file.h>
+#include "task/task_file.h"
 
 #include "base/excerpt.h"
 #include "base/hash.h"
 #include "base/thread_placement.h"
 #include "base/units.h"
 
-#include <rtmdl/scheduler.h>
+#include "scheduling/scheduler.h"
 
 #include <algorithm>
 #include <cmath>

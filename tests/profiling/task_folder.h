@@ -5,7 +5,7 @@
 #include "task/workspace.h"
 
 #include <rtmdl/error.h>
-#include <rtmdl/task_file.h>
+#include "task/task_file.h"
 
 #include <filesystem>
 #include <functional>

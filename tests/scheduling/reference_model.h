@@ -1,7 +1,7 @@
 #pragma once
 /// The scheduler's rules written the slow and obvious way: a list of jobs that is searched anew for every question.
 
-#include <rtmdl/scheduler.h>
+#include "scheduling/scheduler.h"
 
 #include <algorithm>
 #include <map>

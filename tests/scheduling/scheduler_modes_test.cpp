@@ -1,7 +1,7 @@
 // Fallback, watchdog and modes, by script.
 
 #include <rtmdl/error.h>
-#include <rtmdl/scheduler.h>
+#include "scheduling/scheduler.h"
 
 #include <string>
 

@@ -1,5 +1,5 @@
 #include <rtmdl/error.h>
-#include <rtmdl/task_file.h>
+#include "task/task_file.h"
 
 #include <filesystem>
 #include <string>

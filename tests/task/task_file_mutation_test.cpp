@@ -4,7 +4,7 @@
 #include "mutation.h"
 
 #include <rtmdl/error.h>
-#include <rtmdl/task_file.h>
+#include "task/task_file.h"
 
 #include <filesystem>
 #include <string>

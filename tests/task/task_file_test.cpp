@@ -1,5 +1,5 @@
+#include "task/task_file.h"
 #include <rtmdl/error.h>
-#include <rtmdl/task_file.h>
 
 #include "base/atomic_file.h"
 #include "task/workspace.h"

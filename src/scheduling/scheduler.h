@@ -20,6 +20,8 @@
 /// than its limit is cancelled and its job fails; if it has not ended by twice the limit it is given up: taken off its
 /// slots, and its mode is blocked until restore(), because a thread is stuck in it.
 
+#include "task/limits.h"
+
 #include <rtmdl/time.h>
 
 #include <array>
@@ -33,11 +35,7 @@
 
 namespace rtmdl {
 
-inline constexpr int kMaxTasks = 64;
-inline constexpr int kMaxProcessors = 16;
-inline constexpr int kMaxSlots = 16;
 inline constexpr int kMaxStages = 24;
-inline constexpr int kMaxQueue = 16;
 inline constexpr int kMaxModes = 8;
 
 /// Order of the ready queues. The *_monotonic policies are fixed-priority with priorities by assign_priorities().
@@ -51,13 +49,6 @@ enum class Policy : std::uint8_t {
   custom,  ///< by JobOrder
 };
 [[nodiscard]] std::string_view policy_name(Policy policy) noexcept;
-
-/// What becomes of a job that cannot be in time any more.
-enum class Late : std::uint8_t {
-  finish,  ///< it is run to its end all the same
-  skip,    ///< dropped, if it has not begun by its deadline
-  abort,   ///< that, and given up if it is in progress at its deadline
-};
 
 /// What a stage is expected to take at most.
 struct StageTime {

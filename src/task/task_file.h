@@ -3,9 +3,9 @@
 /// checked by the verbs that open them.
 
 #include "task/config_node.h"
+#include "task/limits.h"
 #include "task/setting.h"
 
-#include <rtmdl/scheduler.h>
 #include <rtmdl/time.h>
 
 #include <cstdint>
