@@ -1,6 +1,7 @@
 #include "calibration/planned_run.h"
 
 #include "base/units.h"
+#include "planning/lighter.h"
 #include "data/pipeline.h"
 
 #include <rtmdl/error.h>
@@ -54,7 +55,7 @@ const TaskOption* fallback_of(const TaskFile& file, const PlanTask& task, const 
 }
 
 void set_mode(RunMode& mode, const TaskFile& file, std::size_t t, const TaskOption& option, const PlanProblem& problem,
-              const TaskVariants& variants) {
+              const TaskVariants& variants, bool adapts) {
   const Variant& variant = find_variant(variants, option.variant);
   mode.variant = variant.id;
   mode.request = load_request(file.tasks[t], variant.path, variant.shapes);
@@ -65,6 +66,7 @@ void set_mode(RunMode& mode, const TaskFile& file, std::size_t t, const TaskOpti
   for (const StageOption& stage : option.stages) {
     const Duration dispatch = dispatch_cost(problem, stage.processor);
     mode.stage_times.push_back(expected_time(stage, dispatch));
+    if (adapts) mode.stage_loads.push_back(expected_load(stage, dispatch));
     if (file.tasks[t].watchdog > 0)
       mode.stage_limits.push_back(std::max(
           kShortestLimit, from_seconds(file.tasks[t].watchdog * to_seconds(stage.times.quantile(0.99) + dispatch))));
@@ -73,7 +75,7 @@ void set_mode(RunMode& mode, const TaskFile& file, std::size_t t, const TaskOpti
 
 /// What a task falls back to, as far as the bound on memory allows.
 void add_fallback(RunConfig& config, RunTask& task, const TaskFile& file, const PlanProblem& problem, std::size_t t,
-                  const TaskOption& planned, const TaskVariants& variants, std::int64_t& memory) {
+                  const TaskOption& planned, const TaskVariants& variants, bool adapts, std::int64_t& memory) {
   const FallbackSpec& spec = file.tasks[t].fallback;
   if (spec.after == 0 || config.system_defaults) return;
   const TaskOption* option = fallback_of(file, problem.tasks[t], planned, spec.to);
@@ -85,7 +87,7 @@ void add_fallback(RunConfig& config, RunTask& task, const TaskFile& file, const 
     return;
   }
   memory += option->memory;
-  set_mode(task.fallbacks.emplace_back(), file, t, *option, problem, variants);
+  set_mode(task.fallbacks.emplace_back(), file, t, *option, problem, variants, adapts);
   task.failures_to_fall_back = spec.after;
 }
 
@@ -102,15 +104,27 @@ RunConfig make_run_config(const TaskFile& file, const PolicyInfo& policy, const 
   const auto chosen = [&](std::size_t t) -> const TaskOption& {
     return problem.tasks[t].options[static_cast<std::size_t>(choices[t].option)];
   };
+  std::vector<std::vector<int>> lighter;
+  if (policy.adapts) lighter = lighter_options(problem, choices);
   std::int64_t memory = 0;
-  for (std::size_t t = 0; t < file.tasks.size(); ++t) memory += chosen(t).memory;
+  for (std::size_t t = 0; t < file.tasks.size(); ++t) {
+    memory += chosen(t).memory;
+    for (std::size_t k = 0; policy.adapts && k < lighter[t].size(); ++k)
+      memory += problem.tasks[t].options[index(lighter[t][k])].memory;
+  }
   for (std::size_t t = 0; t < file.tasks.size(); ++t) {
     RunTask task;
-    set_mode(task, file, t, chosen(t), problem, variants[t]);
+    set_mode(task, file, t, chosen(t), problem, variants[t], policy.adapts);
     task.spec = &file.tasks[t];
     task.priority = choices[t].priority;
     task.utilisation = utilisation(problem.tasks[t], chosen(t));
-    add_fallback(config, task, file, problem, t, chosen(t), variants[t], memory);
+    add_fallback(config, task, file, problem, t, chosen(t), variants[t], policy.adapts, memory);
+    for (std::size_t k = 0; policy.adapts && k < lighter[t].size(); ++k) {
+      const TaskOption& option = problem.tasks[t].options[index(lighter[t][k])];
+      set_mode(task.fallbacks.emplace_back(), file, t, option, problem, variants[t], true);
+      task.fallbacks.back().loss =
+          problem.tasks[t].weight * std::max(0.0, option.accuracy_loss - chosen(t).accuracy_loss);
+    }
     config.tasks.push_back(std::move(task));
   }
   return config;

@@ -163,7 +163,8 @@ int run_main(int argc, char** argv) {
       verb("simulate", "Predict what a policy would do, with measured times and a virtual clock", simulate_verb,
            "Example:\n  rtmdl simulate tasks.yaml --policy dm-nmc --duration 10min\n\n" + policies_help());
   add_duration(*simulate, options, "Simulated time [60s]");
-  simulate->add_option("--policy", options.policy, "Which policy")->capture_default_str()->type_name("NAME");
+  add_policy(*simulate, options);
+  add_slowdown(*simulate, options);
   add_plan_options(*simulate, options);
   add_load(*simulate, options);
   add_settings(*simulate, options);
@@ -177,7 +178,8 @@ int run_main(int argc, char** argv) {
                        "percentile of its response times: faces 0.4/1 % 12.3 ms. Elsewhere -v says so every 10 s.\n\n" +
                            policies_help());
   add_duration(*run, options, "How long, such as 30s [until ctrl-C]");
-  run->add_option("--policy", options.policy, "Which policy")->capture_default_str()->type_name("NAME");
+  add_policy(*run, options);
+  add_slowdown(*run, options);
   add_plan_options(*run, options);
   add_load(*run, options);
   add_settings(*run, options);
@@ -190,6 +192,7 @@ int run_main(int argc, char** argv) {
   compare->add_option("--policies", options.policies, "Which, separated by commas; --strict judges the last")
       ->capture_default_str()
       ->type_name("NAMES");
+  add_slowdown(*compare, options);
   add_plan_options(*compare, options);
   add_load(*compare, options);
   add_settings(*compare, options);

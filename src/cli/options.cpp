@@ -4,6 +4,7 @@
 #include "base/units.h"
 #include "calibration/calibrate.h"
 #include "planning/planner.h"
+#include "planning/policies.h"
 
 #include <rtmdl/error.h>
 
@@ -84,6 +85,24 @@ void add_tasks(CLI::App& app, Options& o) {
 }
 
 void add_duration(CLI::App& app, Options& o, const std::string& what) { add_time(app, "--duration", what, o.duration); }
+
+void add_policy(CLI::App& app, Options& o) {
+  add_parsed(app, "--policy", "Which policy",
+             [&o](const std::string& text) {
+               static_cast<void>(find_policy(text));
+               o.policy = text;
+             })
+      ->type_name("NAME")
+      ->default_str("rtmdl; adaptive if the task file has `adapt: true`");
+}
+
+void add_slowdown(CLI::App& app, Options& o) {
+  add_parsed(app, "--slowdown",
+             "Every stage takes longer for a while, as on a hotter or busier machine, such as 1.5x@10s-20s: half as long "
+             "again in the second ten seconds; several with commas. On the box the processor is kept busy meanwhile",
+             [&o](const std::string& text) { o.slowdowns = parse_slowdowns(text); })
+      ->type_name("FACTOR@FROM-TO");
+}
 
 void add_budget(CLI::App& app, Options& o, const std::string& standard) {
   add_time(app, "--budget",

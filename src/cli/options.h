@@ -3,6 +3,7 @@
 
 #include "planning/execution_bound.h"
 #include "task/setting.h"
+#include "task/slowdown.h"
 
 #include <rtmdl/time.h>
 
@@ -29,7 +30,9 @@ struct Options {
   std::uint64_t seed = 1;
   std::optional<Duration> duration, budget;
   std::string method = "auto";
-  std::string policy = "rtmdl", policies = "default,dm-nmc,rtmdl";
+  std::vector<Slowdown> slowdowns;
+  std::string policy;  ///< empty: as the task file says (Session::policy)
+  std::string policies = "default,dm-nmc,rtmdl";
   ExecutionBound execution_bound;
   std::string explain;            ///< plan: the task whose bound is explained
   std::vector<Setting> settings;  ///< --set, --weights
@@ -49,6 +52,8 @@ struct Options {
 void add_tasks(CLI::App& app, Options& o);
 void add_seed(CLI::App& app, std::uint64_t& seed, const std::string& what);
 void add_duration(CLI::App& app, Options& o, const std::string& what);
+void add_policy(CLI::App& app, Options& o);
+void add_slowdown(CLI::App& app, Options& o);
 void add_budget(CLI::App& app, Options& o, const std::string& standard);
 void add_plan_options(CLI::App& app, Options& o);
 void add_mpi(CLI::App& app, Options& o);

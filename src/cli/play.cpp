@@ -38,6 +38,7 @@ RunOutcome play(Session& session, const PolicyInfo& policy, std::optional<Durati
   const Choices choices = choices_for(policy, problem, plan);
   RunConfig config = make_run_config(session.file(), policy, problem, choices, session.variants());
   config.duration = duration;
+  config.slowdowns = session.options().slowdowns;
   const std::string name(policy.name);
   config.csv = session.workspace().runs() / (name + ".csv");
   std::vector<std::unique_ptr<LiveScore>> scores;
@@ -52,7 +53,7 @@ RunOutcome play(Session& session, const PolicyInfo& policy, std::optional<Durati
     const Duration played = from_seconds(outcome.report.seconds);
     const auto runs = static_cast<int>(std::clamp<std::int64_t>(kSimulatedRuns / std::max(played, Duration(1)), 1, 16));
     const std::vector<ExpectedMisses> expected =
-        expected_misses(policy.order, problem, choices, played, session.options().seed, runs);
+        expected_misses(policy, problem, choices, played, session.options().seed, runs, session.options().slowdowns);
     for (std::size_t t = 0; t < expected.size(); ++t) outcome.report.tasks[t].predicted_miss_rate = expected[t].mean;
   }
   const std::vector<TaskInfo> infos = task_infos(session.file());

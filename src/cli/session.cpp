@@ -258,13 +258,19 @@ std::filesystem::path Session::plan_path() const {
   return what_if() ? workspace_->folder() / "what-if.json" : workspace_->plan();
 }
 
+const PolicyInfo& Session::own_policy() const { return find_policy(file_.adapt ? "adaptive" : "rtmdl"); }
+
+const PolicyInfo& Session::policy() const {
+  return options_.policy.empty() ? own_policy() : find_policy(options_.policy);
+}
+
 void Session::keep_plan() {
   if (!context_.stopping()) save_plan(plan_path(), *plan_, problem(), plan_key(problem(), plan_options()));
 }
 
 void Session::compile_plan() {
   if (what_if() || context_.stopping()) return;
-  const PolicyInfo& policy = find_policy("rtmdl");
+  const PolicyInfo& policy = own_policy();
   RunConfig config = make_run_config(file_, policy, problem(), choices_for(policy, problem(), *plan_), variants());
   if (!plan_->feasible)
     config.notes.insert(config.notes.begin(),

@@ -85,6 +85,7 @@ class Session {
   Console console_;
   Context context_;
   [[nodiscard]] std::filesystem::path plan_path() const;
+  [[nodiscard]] const PolicyInfo& own_policy() const;
   void check_cores() const;
   Plan plan_and_log(PlanOptions options);
   /// Keeps the plan, if ctrl-c did not end what made it.

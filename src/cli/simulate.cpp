@@ -26,19 +26,19 @@ std::string replications_text(const RunReport& report) {
 }  // namespace
 
 int simulate_verb(const Options& options) {
-  const PolicyInfo& policy = find_policy(options.policy);
+  Session session(options);
+  const PolicyInfo& policy = session.policy();
   if (policy.system_defaults)
     bad_input(
         "--policy default cannot be simulated: it leaves every decision to the operating system; `rtmdl run --policy "
         "default` measures it");
-  Session session(options);
   const PlanProblem& problem = session.problem();
   const Plan no_plan;
   const Plan& plan = policy.variants == VariantChoice::planned ? session.plan() : no_plan;
   const Choices choices = choices_for(policy, problem, plan);
   const Duration length = options.duration.value_or(std::chrono::seconds(60));
-  RunReport report = predict(policy, problem, choices, length, options.seed);
-  const auto expected = expected_misses(policy.order, problem, choices, length, options.seed, kReplications);
+  RunReport report = predict(policy, problem, choices, length, options.seed, options.slowdowns);
+  const auto expected = expected_misses(policy, problem, choices, length, options.seed, kReplications, options.slowdowns);
   for (std::size_t t = 0; t < report.tasks.size(); ++t) {
     report.tasks[t].mean_miss_rate = expected[t].mean;
     report.tasks[t].mean_miss_rate_95 = expected[t].half_width;

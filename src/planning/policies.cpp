@@ -17,6 +17,8 @@ const std::vector<PolicyInfo>& policies() {
   static const std::vector<PolicyInfo> all{
       {"rtmdl", "the plan: one variant and one priority per task, chosen jointly", Policy::fixed_priority,
        VariantChoice::planned},
+      {"adaptive", "the plan, and lighter variants job by job while the box cannot keep up with it",
+       Policy::fixed_priority, VariantChoice::planned, false, true},
       {"default",
        "what people do today: source models, a session per task with ONNX Runtime's defaults, a thread per task, no "
        "priorities",
@@ -30,6 +32,8 @@ const std::vector<PolicyInfo>& policies() {
       {"fifo-nmc", "source models, first come first served", Policy::fifo, VariantChoice::source},
       {"dm-mc", "every model at its fastest acceptable variant, deadline-monotonic (the paper's DM-MC)",
        Policy::deadline_monotonic, VariantChoice::compressed},
+      {"edf-adaptive", "source models, earliest deadline first, lighter variants when a miss is predicted (Pantheon's rule)",
+       Policy::edf, VariantChoice::source, false, true},
       {"edf", "the plan's variants, earliest deadline first", Policy::edf, VariantChoice::planned},
       {"fifo", "the plan's variants, first come first served", Policy::fifo, VariantChoice::planned},
   };

@@ -24,6 +24,7 @@ struct PolicyInfo {
   Policy order = Policy::fixed_priority;
   VariantChoice variants = VariantChoice::source;
   bool system_defaults = false;
+  bool adapts = false;  ///< jobs may be given lighter variants as load changes (planning/lighter.h)
 };
 
 [[nodiscard]] const std::vector<PolicyInfo>& policies();

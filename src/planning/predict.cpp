@@ -1,5 +1,6 @@
 #include "planning/predict.h"
 
+#include "planning/lighter.h"
 #include "planning/simulator.h"
 
 #include <algorithm>
@@ -19,16 +20,39 @@ double student_t(double degrees) {
   return z + g1 / degrees + g2 / (degrees * degrees) + g3 / (degrees * degrees * degrees);
 }
 
+/// Of the variants that its jobs ran.
+void set_accuracy(const PlanTask& task, int planned, std::vector<int> modes, const TaskOutcome& from, TaskReport& to) {
+  modes.insert(modes.begin(), planned);
+  double accuracy = 0, loss = 0, in_time = 0;
+  for (std::size_t m = 0; m < modes.size(); ++m) {
+    const TaskOption& option = task.options[index(modes[m])];
+    const auto jobs = static_cast<double>(from.completed_in[m]);
+    accuracy += jobs * option.accuracy;
+    loss += jobs * option.accuracy_loss;
+    in_time += static_cast<double>(from.in_time_in[m]) * option.accuracy;
+    if (modes.size() > 1 && from.completed_in[m] > 0) to.variants.push_back({option.variant, from.completed_in[m]});
+  }
+  const auto completed = static_cast<double>(from.completed);
+  const TaskOption& option = task.options[index(planned)];
+  to.accuracy = completed > 0 ? accuracy / completed : option.accuracy;
+  to.accuracy_loss = completed > 0 ? loss / completed : option.accuracy_loss;
+  to.effective_accuracy = from.released > 0 ? in_time / static_cast<double>(from.released) : 0;
+}
+
 }  // namespace
 
 RunReport predict(const PolicyInfo& policy, const PlanProblem& problem, const Choices& choices, Duration length,
-                  std::uint64_t seed) {
+                  std::uint64_t seed, std::span<const Slowdown> slowdowns) {
   Simulator simulator(problem);
+  std::vector<std::vector<int>> lighter;
+  if (policy.adapts) lighter = lighter_options(problem, choices);
   SimulationOptions o;
   o.policy = policy.order;
   o.length = length;
   o.seed = seed;
   o.collect_responses = true;
+  o.lighter = lighter;
+  o.slowdowns = slowdowns;
   SimulationOutcome outcome = simulator.run(choices, o);
   RunReport report;
   report.policy = policy.name;
@@ -49,11 +73,8 @@ RunReport predict(const PolicyInfo& policy, const PlanProblem& problem, const Ch
     to.dropped = from.dropped;
     to.abandoned = from.abandoned;
     to.failed = from.failed;
-    to.accuracy = option.accuracy;
-    to.accuracy_loss = option.accuracy_loss;
-    to.effective_accuracy = from.released ? option.accuracy * static_cast<double>(from.released - from.missed) /
-                                                static_cast<double>(from.released)
-                                          : 0;
+    to.switches = from.switches;
+    set_accuracy(task, choices[t].option, lighter.empty() ? std::vector<int>{} : lighter[t], from, to);
     to.response = response_times(from.responses_ms);
     report.tasks.push_back(to);
     weights.push_back(task.weight);
@@ -66,12 +87,24 @@ RunReport predict(const PolicyInfo& policy, const PlanProblem& problem, const Ch
 
 std::vector<ExpectedMisses> expected_misses(Policy policy, const PlanProblem& problem, const Choices& choices,
                                             Duration length, std::uint64_t seed, int runs) {
+  PolicyInfo info;
+  info.order = policy;
+  return expected_misses(info, problem, choices, length, seed, runs, {});
+}
+
+std::vector<ExpectedMisses> expected_misses(const PolicyInfo& policy, const PlanProblem& problem,
+                                            const Choices& choices, Duration length, std::uint64_t seed, int runs,
+                                            std::span<const Slowdown> slowdowns) {
   std::vector<ExpectedMisses> expected(problem.tasks.size());
   std::vector<double> squares(problem.tasks.size());
   Simulator simulator(problem);
   SimulationOptions o;
-  o.policy = policy;
+  std::vector<std::vector<int>> lighter;
+  if (policy.adapts) lighter = lighter_options(problem, choices);
+  o.policy = policy.order;
   o.length = length;
+  o.lighter = lighter;
+  o.slowdowns = slowdowns;
   for (int r = 0; r < runs; ++r) {
     o.seed = seed + static_cast<std::uint64_t>(r);
     const SimulationOutcome& outcome = simulator.run(choices, o);

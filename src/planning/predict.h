@@ -5,8 +5,10 @@
 #include "planning/problem.h"
 
 #include "scheduling/run_report.h"
+#include "task/slowdown.h"
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 namespace rtmdl {
@@ -14,7 +16,7 @@ namespace rtmdl {
 /// The report that a run of this length and seed should give. Not for policies with `system_defaults`: what the
 /// operating system decides is not simulated.
 [[nodiscard]] RunReport predict(const PolicyInfo& policy, const PlanProblem& problem, const Choices& choices,
-                                Duration length, std::uint64_t seed);
+                                Duration length, std::uint64_t seed, std::span<const Slowdown> slowdowns = {});
 
 /// What a task is expected to miss in one run of a given length, over many seeds.
 struct ExpectedMisses {
@@ -27,5 +29,8 @@ struct ExpectedMisses {
 [[nodiscard]] std::vector<ExpectedMisses> expected_misses(Policy policy, const PlanProblem& problem,
                                                           const Choices& choices, Duration length, std::uint64_t seed,
                                                           int runs = 16);
+[[nodiscard]] std::vector<ExpectedMisses> expected_misses(const PolicyInfo& policy, const PlanProblem& problem,
+                                                          const Choices& choices, Duration length, std::uint64_t seed,
+                                                          int runs, std::span<const Slowdown> slowdowns);
 
 }  // namespace rtmdl

@@ -25,6 +25,11 @@ StageTime expected_time(const StageOption& stage, Duration dispatch) {
   return {alone + dispatch, beside + dispatch};
 }
 
+StageLoad expected_load(const StageOption& stage, Duration dispatch) {
+  constexpr double kMost = 0.9;
+  return {stage.times.mean() + dispatch, stage.times.quantile(kMost) + dispatch};
+}
+
 int slots_of_threads(int threads, int slots, std::size_t cores) {
   const auto shared = static_cast<int>(cores);
   if (shared < 1) return 1;

@@ -43,6 +43,9 @@ struct StageOption {
 /// What the scheduler is told to expect of a stage, dispatch included: nearly all are shorter.
 [[nodiscard]] StageTime expected_time(const StageOption& stage, Duration dispatch);
 
+/// What it is told to expect of it where jobs may change their variants.
+[[nodiscard]] StageLoad expected_load(const StageOption& stage, Duration dispatch);
+
 /// Slots that a stage of so many threads takes where `slots` share `cores`.
 [[nodiscard]] int slots_of_threads(int threads, int slots, std::size_t cores);
 /// Time of a stage as a load on its processor: on all slots that it takes.

@@ -56,6 +56,10 @@ class EventTimes {
   std::int64_t next_ = kNever;
 };
 
+std::int64_t slowed(std::int64_t time, double factor) noexcept {
+  return factor == 1 ? time : static_cast<std::int64_t>(static_cast<double>(time) * factor);
+}
+
 struct StageRun {
   const Duration* sorted = nullptr;
   std::uint64_t last = 0;           ///< index of the largest sample
@@ -77,7 +81,7 @@ struct TaskRun {
   std::int64_t expiries = 0;   ///< deadlines to come at which a job is given up
   std::uint64_t expiring = 0;  ///< the job whose deadline comes next
   bool cancelled = false;      ///< the stage in progress ends before its time
-  std::array<StageRun, kMaxStages> stages{};
+  std::vector<std::array<StageRun, kMaxStages>> modes = std::vector<std::array<StageRun, kMaxStages>>(1);
 };
 
 /// What is on a slot; of a stage that takes several, on the first of them.
@@ -166,10 +170,15 @@ struct Simulator::State {
   std::int64_t counted = 0;     ///< budgets are used up to then
   bool paced = false;           ///< the machine counts, or a chosen option knows its times alone
   bool packs = false;           ///< a processor has several slots
+  std::span<const Slowdown> slowdowns;
   SimulationOutcome outcome;
 
   explicit State(SchedulerConfig c) : config(std::move(c)), scheduler(config) {}
   void prepare(const PlanProblem& problem, const Choices& choices, const SimulationOptions& options);
+  /// `Stages`: a SchedulerTask or a SchedulerMode.
+  template <typename Stages>
+  void set_mode(const PlanProblem& problem, std::size_t task, std::size_t mode, const TaskOption& option, bool adapts,
+                Stages& scheduled);
   template <bool paced_, bool observed>
   void loop(std::uint64_t seed, bool collect, const std::function<void(const SimulatedEvent&)>& observer);
   template <bool paced_>
@@ -229,11 +238,40 @@ Simulator::Simulator(const PlanProblem& problem) : problem_(problem) {
 
 Simulator::~Simulator() = default;
 
+template <typename Stages>
+void Simulator::State::set_mode(const PlanProblem& problem, std::size_t task, std::size_t mode,
+                                const TaskOption& option, bool adapts, Stages& scheduled) {
+  scheduled.stage_processors.clear();
+  scheduled.stage_slots.clear();
+  scheduled.stage_times.clear();
+  scheduled.stage_loads.clear();
+  for (std::size_t k = 0; k < option.stages.size(); ++k) {
+    const StageOption& from = option.stages[k];
+    const Duration cost(dispatch[static_cast<std::size_t>(from.processor)]);
+    scheduled.stage_processors.push_back(from.processor);
+    scheduled.stage_slots.push_back(from.slots);
+    if (packs) scheduled.stage_times.push_back(expected_time(from, cost));
+    if (adapts) scheduled.stage_loads.push_back(expected_load(from, cost));
+    if (k >= kMaxStages) continue;  // the scheduler refuses it
+    static const Duration kNone{};
+    StageRun& to = tasks[task].modes[mode][k];
+    to = {.sorted = &kNone, .draw = {problem, static_cast<int>(task), option, static_cast<int>(k)}};
+    to.can_be_cut = option.stages.size() < 3 || (k > 0 && k + 1 < option.stages.size());
+    if (!from.times.sorted.empty()) to.sorted = from.times.sorted.data(), to.last = from.times.sorted.size() - 1;
+    if (!from.alone.sorted.empty() && slots.size() > 1) {
+      to.alone = from.alone.sorted.data();
+      to.last_alone = from.alone.sorted.size() - 1;
+      paced = true;
+    }
+  }
+}
+
 void Simulator::State::prepare(const PlanProblem& problem, const Choices& choices, const SimulationOptions& options) {
   if (choices.size() != problem.tasks.size()) {
     bad_input(fmt::format("{} choices for {} tasks", choices.size(), problem.tasks.size()));
   }
   config.policy = options.policy;
+  slowdowns = options.slowdowns;
   const bool stalling = options.machine && problem.stalls.per_second > 0 && !problem.stalls.lasting.empty();
   machine = (limited && options.machine) || stalling;
   paced = machine;
@@ -248,32 +286,21 @@ void Simulator::State::prepare(const PlanProblem& problem, const Choices& choice
     const TaskOption& option = task.options.at(static_cast<std::size_t>(choices[i].option));
     SchedulerTask& scheduled = config.tasks[i];
     scheduled.priority = choices[i].priority;
-    scheduled.stage_processors.clear();
-    scheduled.stage_slots.clear();
-    scheduled.stage_times.clear();
     TaskRun& t = tasks[i];
     const int index = static_cast<int>(i);
-    double mean = 0;
-    for (std::size_t k = 0; k < option.stages.size(); ++k) {
-      const auto& sorted = option.stages[k].times.sorted;
-      const int processor = option.stages[k].processor;
-      scheduled.stage_processors.push_back(processor);
-      scheduled.stage_slots.push_back(option.stages[k].slots);
-      if (packs)
-        scheduled.stage_times.push_back(
-            expected_time(option.stages[k], Duration(dispatch[static_cast<std::size_t>(processor)])));
-      if (k >= t.stages.size()) continue;  // the scheduler refuses it below
-      static const Duration kNone{};
-      t.stages[k] = {.sorted = &kNone, .draw = {problem, index, option, static_cast<int>(k)}};
-      t.stages[k].can_be_cut = option.stages.size() < 3 || (k > 0 && k + 1 < option.stages.size());
-      if (!sorted.empty()) t.stages[k].sorted = sorted.data(), t.stages[k].last = sorted.size() - 1;
-      if (const auto& alone = option.stages[k].alone.sorted; !alone.empty() && slots.size() > 1) {
-        t.stages[k].alone = alone.data();
-        t.stages[k].last_alone = alone.size() - 1;
-        paced = true;
-      }
-      if (options.policy == Policy::utilisation_monotonic) mean += to_ms(option.stages[k].times.mean());
+    const std::span<const int> lighter =
+        options.lighter.empty() ? std::span<const int>{} : std::span<const int>(options.lighter[i]);
+    t.modes.resize(lighter.size() + 1);
+    set_mode(problem, i, 0, option, !options.lighter.empty(), scheduled);
+    scheduled.fallbacks.resize(lighter.size());
+    for (std::size_t m = 0; m < lighter.size(); ++m) {
+      const TaskOption& other = task.options.at(static_cast<std::size_t>(lighter[m]));
+      set_mode(problem, i, m + 1, other, true, scheduled.fallbacks[m]);
+      scheduled.fallbacks[m].loss = task.weight * std::max(0.0, other.accuracy_loss - option.accuracy_loss);
     }
+    double mean = 0;
+    if (options.policy == Policy::utilisation_monotonic)
+      for (const StageOption& stage : option.stages) mean += to_ms(stage.times.mean());
     scheduled.utilisation = mean / to_ms(task.period);
     t.period = task.period.count();
     t.jitter = task.jitter;
@@ -290,6 +317,9 @@ void Simulator::State::prepare(const PlanProblem& problem, const Choices& choice
     if (t.left > 0) releases.set(index, t.actual);
     TaskOutcome& o = outcome.tasks[i];
     o.released = o.completed = o.missed = o.dropped = o.failed = o.abandoned = 0;
+    o.completed_in.fill(0);
+    o.in_time_in.fill(0);
+    o.switches = 0;
     o.worst_response = {};
     o.responses_ms.clear();
     if (options.collect_responses) o.responses_ms.reserve(static_cast<std::size_t>(t.left));
@@ -479,9 +509,10 @@ void Simulator::State::loop(std::uint64_t seed, bool collect,
       TaskOutcome& o = outcome.tasks[d.task];
       switch (d.kind) {
         case Decision::Kind::start: {
-          const StageRun& stage = t.stages[d.stage];
+          const StageRun& stage = t.modes[d.mode][d.stage];
           const std::uint64_t u = stage.draw.quantile(seed, d.job, d.release.time_since_epoch());
-          const std::int64_t time = interpolated(stage.sorted, stage.last, u) + dispatch[d.processor];
+          const double slower = slowdowns.empty() ? 1 : slowdown_at(slowdowns, Duration(now));
+          const std::int64_t time = slowed(interpolated(stage.sorted, stage.last, u) + dispatch[d.processor], slower);
           finish[slot] = now + time;
           slots[slot] = {.since = now,
                          .task = d.task,
@@ -492,7 +523,8 @@ void Simulator::State::loop(std::uint64_t seed, bool collect,
             t.work = static_cast<double>(time);
             t.gain = 0;
             if (stage.alone != nullptr) {
-              const std::int64_t alone = interpolated(stage.alone, stage.last_alone, u) + dispatch[d.processor];
+              const std::int64_t alone =
+                  slowed(interpolated(stage.alone, stage.last_alone, u) + dispatch[d.processor], slower);
               if (alone > 0 && alone < time) t.gain = t.work / static_cast<double>(alone) - 1;
             }
             join(slot, in_use);
@@ -527,17 +559,19 @@ void Simulator::State::loop(std::uint64_t seed, bool collect,
           const Duration response = Duration(now) - d.release.time_since_epoch();
           ++o.completed;
           o.missed += d.late;
+          ++o.completed_in[d.mode];
+          o.in_time_in[d.mode] += !d.late;
           o.worst_response = std::max(o.worst_response, response);
           if (collect) o.responses_ms.push_back(static_cast<float>(to_ms(response)));
           outcome.given_up |= o.missed > t.most_misses;
           break;
         }
         case Decision::Kind::cancel:
-          t.cancelled = t.stages[d.stage].can_be_cut && cut_short<paced_>(d.task, slot, now);
+          t.cancelled = t.modes[d.mode][d.stage].can_be_cut && cut_short<paced_>(d.task, slot, now);
           break;
         case Decision::Kind::fail:  // nothing fails here
-        case Decision::Kind::give_up:
-        case Decision::Kind::change_mode: break;
+        case Decision::Kind::give_up: break;
+        case Decision::Kind::change_mode: ++o.switches; break;
         case Decision::Kind::abandon: ++o.abandoned; [[fallthrough]];
         case Decision::Kind::drop:
           ++o.dropped;

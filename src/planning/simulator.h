@@ -11,7 +11,9 @@
 /// At one instant completions come before deadlines, these before releases; then lower slots and lower tasks first.
 
 #include "planning/problem.h"
+#include "task/slowdown.h"
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -33,6 +35,10 @@ struct SimulationOptions {
   std::uint64_t active = ~std::uint64_t{0};  ///< a bit per task: the others release nothing
   std::span<const std::int64_t> most_misses =
       {};  ///< per task; the simulation is given up when a task misses more. Empty: never
+  /// Per task: options that its jobs may be given instead of the chosen one as load changes, modes 1, 2, … of the
+  /// scheduler (planning/lighter.h). Empty: none.
+  std::span<const std::vector<int>> lighter = {};
+  std::span<const Slowdown> slowdowns = {};
 };
 
 struct TaskOutcome {
@@ -40,6 +46,8 @@ struct TaskOutcome {
                failed =
                    0;  ///< released = completed + dropped + failed; jobs in progress at the end are run to their end
   std::int64_t abandoned = 0;  ///< of the dropped: in progress at their deadline
+  std::array<std::int64_t, kMaxModes> completed_in{}, in_time_in{};  ///< of the completed: by mode; in time
+  std::int64_t switches = 0;                                         ///< changes of mode
   Duration worst_response{};
   std::vector<float> responses_ms;  ///< of completed jobs, if asked for
   [[nodiscard]] double miss_rate() const {

@@ -189,6 +189,11 @@ Json task_json(const TaskReport& t) {
   json["effective_accuracy"] = json_number(t.effective_accuracy);
   json["accuracy_loss"] = json_number(t.accuracy_loss);
   json["switches"] = t.switches;
+  if (!t.variants.empty()) {
+    json["variants"] = Json::array();
+    for (const VariantShare& v : t.variants)
+      json["variants"].push_back({{"variant", v.variant}, {"completed", v.completed}});
+  }
   json["response_ms"] = {{"p50", json_number(t.response.p50_ms)},
                          {"p99", json_number(t.response.p99_ms)},
                          {"max", json_number(t.response.max_ms)}};

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 namespace rtmdl {
 namespace {
@@ -149,6 +150,20 @@ std::string notes_text(const std::vector<RunReport>& policies) {
   return text;
 }
 
+/// "faces: 91.2 % source, 8.8 % int8 (14 switches)", of tasks whose jobs did not all run the same.
+std::string variants_text(const RunReport& report) {
+  std::string text;
+  for (const TaskReport& t : report.tasks) {
+    if (t.variants.empty() || (t.variants.size() == 1 && t.switches == 0)) continue;
+    std::vector<std::string> shares;
+    for (const VariantShare& v : t.variants)
+      shares.push_back(fmt::format("{} {}", percent(static_cast<double>(v.completed) / static_cast<double>(t.completed)),
+                                   v.variant));
+    text += fmt::format("{}: {} ran {} ({} switches)\n", report.policy, t.name, fmt::join(shares, ", "), grouped(t.switches));
+  }
+  return text;
+}
+
 }  // namespace
 
 std::string headline(const std::vector<RunReport>& policies) {
@@ -184,6 +199,7 @@ std::string compare_table(const std::vector<RunReport>& policies, const std::vec
         "\n! more missed than the task's limit. (In brackets: predicted.) A late, dropped or failed job is a miss; "
         "loss is "
         "against the source model.\n";
+  for (const RunReport& r : policies) text += variants_text(r);
   return text + notes_text(policies);
 }
 
@@ -216,6 +232,7 @@ std::string run_table(const RunReport& report, const std::vector<TaskInfo>& task
   text += fmt::format("\n{}: {} of {} jobs missed ({}) in {} s, accuracy loss {} (summed), preemption: {}\n",
                       report.policy, grouped(report.missed), grouped(report.released), percent(report.miss_rate),
                       short_number(report.seconds), percent(report.accuracy_loss), report.preemption);
+  text += variants_text(report);
   std::string busy;
   for (const ProcessorReport& p : report.processors)
     busy += fmt::format("{}{} {}", busy.empty() ? "busy: " : ", ", p.name, percent(p.busy));

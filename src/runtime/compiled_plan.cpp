@@ -22,7 +22,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 namespace fs = std::filesystem;
 
-constexpr int kFormat = 1;
+constexpr int kFormat = 2;
 constexpr std::int64_t kLongest = std::numeric_limits<std::int64_t>::max() / 4;  ///< nanoseconds
 
 /// Of the workspace if it is in there, else where it is.
@@ -47,6 +47,10 @@ Json mode_json(const RunMode& mode, const RunConfig& config, const fs::path& fol
   for (const StageTime& t : mode.stage_times) j["stage_times_ns"].push_back({t.alone.count(), t.beside.count()});
   j["stage_limits_ns"] = Json::array();
   for (const Duration limit : mode.stage_limits) j["stage_limits_ns"].push_back(limit.count());
+  j["stage_loads_ns"] = Json::array();
+  for (const StageLoad& load : mode.stage_loads)
+    j["stage_loads_ns"].push_back({load.mean.count(), load.likely.count()});
+  if (mode.loss) j["loss"] = *mode.loss;
   return j;
 }
 
@@ -110,8 +114,12 @@ RunMode mode_from(const Json& j, const TaskSpec& spec, const RunConfig& config, 
         {Duration(whole(t.at(0), 0, kLongest, "stage time")), Duration(whole(t.at(1), 0, kLongest, "stage time"))});
   for (const Json& limit : j.at("stage_limits_ns"))
     mode.stage_limits.push_back(Duration(whole(limit, 0, kLongest, "stage limit")));
+  for (const Json& load : j.at("stage_loads_ns"))
+    mode.stage_loads.push_back({Duration(whole(load.at(0), 0, kLongest, "stage load")),
+                                Duration(whole(load.at(1), 0, kLongest, "stage load"))});
+  if (j.contains("loss")) mode.loss = j["loss"].get<double>();
   const std::size_t stages = mode.request.cuts.size() + 3;
-  for (const std::size_t given : {mode.stage_times.size(), mode.stage_limits.size()})
+  for (const std::size_t given : {mode.stage_times.size(), mode.stage_limits.size(), mode.stage_loads.size()})
     if (given != 0 && given != stages)
       bad_input(fmt::format("task '{}' has times of {} stages, not of {}", spec.name, given, stages));
   return mode;

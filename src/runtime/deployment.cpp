@@ -32,6 +32,7 @@ void set_stages(const RunMode& mode, int host, Stages& to) {
   to.stage_slots.front() = to.stage_slots.back() = 1;
   to.stage_times = mode.stage_times;
   to.stage_limits = mode.stage_limits;
+  to.stage_loads = mode.stage_loads;
 }
 
 /// The scheduler's view of a run. With system_defaults each task has a processor of its own, so that the core decides
@@ -62,7 +63,10 @@ DispatcherConfig dispatcher_config(const RunConfig& config, bool realtime) {
     } else {
       t.late = task.spec->late;
       set_stages(task, config.host_processor, t);
-      for (const RunMode& mode : task.fallbacks) set_stages(mode, config.host_processor, t.fallbacks.emplace_back());
+      for (const RunMode& mode : task.fallbacks) {
+        set_stages(mode, config.host_processor, t.fallbacks.emplace_back());
+        t.fallbacks.back().loss = mode.loss;
+      }
       t.failures_to_fall_back = task.failures_to_fall_back;
     }
     d.scheduler.tasks.push_back(t);
@@ -117,7 +121,8 @@ Deployment::Deployment(Engine& engine, const RunConfig& config, const OpenFeed& 
     : engine_(engine),
       config_(config),
       realtime_(config.realtime && realtime_permitted()),
-      dispatching_(dispatcher_config(config, realtime_)) {
+      dispatching_(dispatcher_config(config, realtime_)),
+      load_(config.slowdowns) {
   const auto say = [&](std::string note) {
     context.warn(note);
     notes_.push_back(std::move(note));
@@ -174,7 +179,7 @@ Deployment::Bodies Deployment::open(std::size_t task) {
   Bodies bodies;
   const auto add = [&](const RunMode& mode) {
     bodies.push_back(std::make_unique<PipelineBody>(engine_, *t.spec, placed_request(config_, dispatching_, mode, task),
-                                                    *feeds_[task]));
+                                                    *feeds_[task], config_.slowdowns.empty() ? nullptr : &load_));
   };
   add(t);
   for (std::size_t m = 0; m < dispatching_.scheduler.tasks[task].fallbacks.size(); ++m) add(t.fallbacks[m]);

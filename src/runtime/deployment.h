@@ -7,6 +7,7 @@
 #include "runtime/dispatcher.h"
 #include "runtime/frame_feed.h"
 #include "runtime/pipeline_body.h"
+#include "runtime/played_load.h"
 #include "runtime/run_config.h"
 
 #include <cstddef>
@@ -67,6 +68,8 @@ class Deployment {
   /// Of the thread that releases jobs: on the core of the first stages waking them is a switch and not an interrupt to
   /// another core.
   [[nodiscard]] ThreadPlacement releaser() const;
+  /// RunConfig::slowdowns count from then.
+  void begin(Time start) noexcept { load_.begin(start); }
   /// What its user should know, said already: missing privileges, the kernel's throttling.
   [[nodiscard]] const std::vector<std::string>& notes() const noexcept { return notes_; }
 
@@ -82,6 +85,7 @@ class Deployment {
   bool realtime_;
   std::vector<std::string> notes_;
   DispatcherConfig dispatching_;
+  PlayedLoad load_;
   std::vector<std::string> processor_names_;
   std::vector<std::unique_ptr<FrameFeed>> feeds_;
   std::vector<Bodies> bodies_;

@@ -368,6 +368,7 @@ void Dispatcher::release(int task, Time release) noexcept {
   take([&](Time now) {
     const auto job = static_cast<std::uint64_t>(counts_[static_cast<std::size_t>(task)].released++);
     log({SchedulerEvent::Kind::release, static_cast<std::uint8_t>(task), 0, release, now, job});
+    cause_ = ModeChange::Cause::load;
     scheduler_.release(task, release, now, decisions_);
   });
 }
@@ -425,7 +426,9 @@ void Dispatcher::apply(const Decisions& decisions, Time now) noexcept {
         ++counts_[d.task].switches;
         const int from = std::exchange(modes_[d.task], d.mode);
         const JobRecord& last = current_[d.task];
-        if (changes_.size() < changes_.capacity())
+        // One that was asked for during a job is carried out at its end.
+        const bool listed = d.failing || cause_ == ModeChange::Cause::asked;
+        if (listed && changes_.size() < changes_.capacity())
           changes_.push_back({now, cause_, d.task, static_cast<std::uint8_t>(from), d.mode,
                               static_cast<std::uint8_t>(std::max<int>(last.stages, 1) - 1), last.job});
         break;

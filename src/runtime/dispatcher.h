@@ -35,11 +35,6 @@ inline constexpr int kFifoRelease = 90;  ///< of the release thread
 inline constexpr int kFifoWatchdog = 91;
 inline constexpr int kFifoProbe = 98;  ///< of the stall probes
 
-/// Whether a task's priority is the same for all its jobs.
-[[nodiscard]] constexpr bool is_fixed_priority(Policy policy) noexcept {
-  return policy != Policy::edf && policy != Policy::fifo && policy != Policy::custom;
-}
-
 struct DispatcherProcessor {
   std::vector<int> cores;  ///< where its workers run; empty: anywhere
 };
@@ -62,7 +57,8 @@ struct ModeChange {
     failures,  ///< jobs failed in a row
     stuck,     ///< a stage was given up
     returned,  ///< a stuck thread did, and no other mode was left
-    asked      ///< set_mode()
+    asked,     ///< set_mode()
+    load       ///< so that jobs are in time; not listed
   };
   Time when{};
   Cause cause = Cause::failures;

@@ -12,8 +12,13 @@ namespace {
 constexpr int kWarmUps = 3;
 }  // namespace
 
-PipelineBody::PipelineBody(Engine& engine, const TaskSpec& task, const LoadRequest& request, FrameFeed& feed)
-    : pipeline_(engine, task, request), feed_(feed), frame_(&feed.samples().front()) {
+PipelineBody::PipelineBody(Engine& engine, const TaskSpec& task, const LoadRequest& request, FrameFeed& feed,
+                           const PlayedLoad* load)
+    : pipeline_(engine, task, request),
+      feed_(feed),
+      load_(load),
+      on_cpu_(request.device == "cpu"),
+      frame_(&feed.samples().front()) {
   pipeline_.prepare(result_);
 }
 
@@ -29,6 +34,12 @@ void PipelineBody::cancel(std::uint64_t job) noexcept {
 }
 
 bool PipelineBody::stage(int index) {
+  if (!load_) return work(index);
+  const bool infers = index > 0 && index + 1 < stages();
+  return load_->stretch(on_cpu_ || !infers, [&] { return work(index); });
+}
+
+bool PipelineBody::work(int index) {
   pipeline_.executable().rearm();  // before the look: what is asked for after it stops the run
   if (index == 0) {
     const bool done = prepare_input();

@@ -4,6 +4,7 @@
 #include "data/pipeline.h"
 #include "runtime/frame_feed.h"
 #include "runtime/job_body.h"
+#include "runtime/played_load.h"
 
 #include <atomic>
 #include <cstdint>
@@ -12,8 +13,9 @@ namespace rtmdl {
 
 class PipelineBody final : public JobBody {
  public:
-  /// `feed` outlives it. Throws Error.
-  PipelineBody(Engine& engine, const TaskSpec& task, const LoadRequest& request, FrameFeed& feed);
+  /// `feed` and `load`, if there is one, outlive it. Throws Error.
+  PipelineBody(Engine& engine, const TaskSpec& task, const LoadRequest& request, FrameFeed& feed,
+               const PlayedLoad* load = nullptr);
 
   int stages() const noexcept override { return 2 + pipeline_.segments(); }
   std::int64_t begin(std::uint64_t job) noexcept override;
@@ -25,12 +27,15 @@ class PipelineBody final : public JobBody {
   void prepare(Result& result) const { pipeline_.prepare(result); }
 
  private:
+  [[nodiscard]] bool work(int index);
   [[nodiscard]] bool prepare_input() noexcept;
 
   static constexpr std::uint64_t kNoJob = ~std::uint64_t{0};
 
   Pipeline pipeline_;
   FrameFeed& feed_;
+  const PlayedLoad* load_;
+  bool on_cpu_;  ///< inference
   std::uint64_t job_ = kNoJob - 1;
   std::atomic<std::uint64_t> cancelled_{kNoJob};  ///< the job that is to be given up, if it is still in progress
   const char* failed_ = "";                       ///< where the last job failed

@@ -6,6 +6,7 @@
 
 #include <rtmdl/result.h>
 #include "scheduling/scheduler.h"
+#include "task/slowdown.h"
 #include "task/task_file.h"
 
 #include <cstdint>
@@ -27,6 +28,8 @@ struct RunMode {
   int slots = 1;                       ///< that the infer stage takes
   std::vector<StageTime> stage_times;  ///< for packing (SchedulerTask); may be empty
   std::vector<Duration> stage_limits;  ///< for the watchdog (SchedulerMode); may be empty
+  std::vector<StageLoad> stage_loads;  ///< for adaptation (SchedulerMode); may be empty
+  std::optional<double> loss;          ///< likewise, of other modes than the first
 };
 
 /// One task of a run, with the mode that it begins in.
@@ -56,6 +59,7 @@ struct RunConfig {
   std::optional<Duration> duration;  ///< absent: until Context::stop
   std::filesystem::path csv;         ///< job records; empty: none
   bool log_events = false;
+  std::vector<Slowdown> slowdowns;  ///< loads that are played besides
   LiveStatistics* live = nullptr;  ///< to be looked at while it runs, one of `tasks.size()` tasks; null: nobody does
   std::vector<std::string> notes;  ///< that the report begins with
 };

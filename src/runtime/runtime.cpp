@@ -88,8 +88,13 @@ void say(RunReport& report, const Context& context, const std::string& note) {
 
 void report_tasks(RunOutcome& outcome, const RunConfig& config, Dispatcher& dispatcher) {
   std::vector<std::vector<float>> responses(config.tasks.size());
-  for (const JobRecord& r : outcome.records)
-    if (r.fate == JobFate::completed) responses[r.task].push_back(static_cast<float>(to_ms(r.finish - r.release)));
+  std::vector<std::vector<std::int64_t>> completed_in;  // each mode
+  for (const RunTask& task : config.tasks) completed_in.emplace_back(task.fallbacks.size() + 1);
+  for (const JobRecord& r : outcome.records) {
+    if (r.fate != JobFate::completed) continue;
+    responses[r.task].push_back(static_cast<float>(to_ms(r.finish - r.release)));
+    ++completed_in[r.task][r.mode];
+  }
   std::vector<double> weights;
   for (std::size_t i = 0; i < config.tasks.size(); ++i) {
     const RunTask& task = config.tasks[i];
@@ -106,6 +111,8 @@ void report_tasks(RunOutcome& outcome, const RunConfig& config, Dispatcher& disp
     t.switches = c.switches;
     t.missed = c.late + c.dropped + c.failed;
     t.response = response_times(responses[i]);
+    for (std::size_t m = 0; m < completed_in[i].size() && task.fallbacks.size() > 0; ++m)
+      if (completed_in[i][m] > 0) t.variants.push_back({outcome.variant_names[i][m], completed_in[i][m]});
     if (task.accuracy) {
       const auto [accuracy, source] = task.accuracy();
       t.accuracy = accuracy;
@@ -136,6 +143,7 @@ std::string change_note(const ModeChange& c, const RunConfig& config, const Depl
     case ModeChange::Cause::stuck: why = fmt::format("stage {} of job {} did not come back", c.stage, c.job); break;
     case ModeChange::Cause::returned: why = "the thread that was stuck in it came back"; break;
     case ModeChange::Cause::asked: why = "it was asked to"; break;
+    case ModeChange::Cause::load: why = "of load"; break;
   }
   return fmt::format("{} went over from {} to {} after {}: {}", task.spec->name, mode_name(config, task, c.from),
                      mode_name(config, task, c.to), format_duration(std::max(c.when - start, Duration{})), why);
@@ -180,6 +188,7 @@ RunOutcome run(Engine& engine, const RunConfig& config, std::uint64_t seed, cons
   std::vector<int> cores;
   for (const ProcessorSpec& p : config.processors) cores.insert(cores.end(), p.cores.begin(), p.cores.end());
   outcome.start = MonotonicClock::now() + kLead;
+  box.begin(outcome.start);
   outcome.processor_names = box.processor_names();
 
   CollectorConfig collecting;

@@ -12,6 +12,12 @@ struct ResponseTimes {
   double p50_ms = 0, p99_ms = 0, max_ms = 0;  ///< of completed jobs, from nominal release to completion
 };
 
+/// Of a task whose jobs may be given lighter variants.
+struct VariantShare {
+  std::string variant;
+  std::int64_t completed = 0;  ///< jobs that ran it
+};
+
 struct TaskReport {
   std::string name, variant;
   int priority = 0;
@@ -27,6 +33,7 @@ struct TaskReport {
   double effective_accuracy = 0;              ///< a missed job counts 0
   double accuracy_loss = 0;                   ///< against the source model on the same inputs
   std::int64_t switches = 0;                  ///< changes of variant during the run
+  std::vector<VariantShare> variants;         ///< that its jobs ran, the planned first; empty: one for all
   ResponseTimes response;
 };
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <numeric>
 #include <utility>
 
@@ -19,11 +20,7 @@ namespace {
 
 static_assert(kMaxTasks <= 64, "ready queues are 64-bit masks");
 
-static_assert(kMaxModes <= 8, "blocked modes are an 8-bit mask");
-
-bool has_ranks(Policy policy) noexcept {
-  return policy != Policy::edf && policy != Policy::fifo && policy != Policy::custom;
-}
+static_assert(kMaxModes <= 16, "blocked modes are a 16-bit mask");
 
 void check_count(std::size_t count, int most, const char* what, std::size_t of = 0) {
   if (count < 1 || count > static_cast<std::size_t>(most)) {
@@ -48,6 +45,7 @@ void check_stages(const SchedulerConfig& config, std::size_t task, const Mode& m
   check_each(mode.stage_slots.size(), "slots");
   check_each(mode.stage_times.size(), "times");
   check_each(mode.stage_limits.size(), "limits");
+  check_each(mode.stage_loads.size(), "loads");
   for (std::size_t s = 0; s < mode.stage_slots.size(); ++s) {
     const int slots = config.processors[static_cast<std::size_t>(mode.stage_processors[s])].slots;
     if (mode.stage_slots[s] < 1 || mode.stage_slots[s] > slots)
@@ -58,6 +56,15 @@ void check_stages(const SchedulerConfig& config, std::size_t task, const Mode& m
     if (limit < Duration{})
       bad_input(fmt::format("task {} has a stage with a limit of {} ns: a positive one is accepted, or 0 for none",
                             task, limit.count()));
+}
+
+void check_lighter(std::size_t i, const SchedulerTask& task, const SchedulerMode& mode) {
+  if (!(*mode.loss >= 0 && std::isfinite(*mode.loss)))
+    bad_input(fmt::format("task {} has a mode that loses {}: 0 or more is accepted", i, *mode.loss));
+  if (mode.stage_loads.empty() || task.stage_loads.empty())
+    bad_input(fmt::format("task {} is to change its mode with the load: its modes must say what they take", i));
+  if (mode.stage_processors.front() != task.stage_processors.front())
+    bad_input(fmt::format("task {} is to change its mode with the load: all begin on the same processor", i));
 }
 
 void check(const SchedulerConfig& config) {
@@ -72,7 +79,10 @@ void check(const SchedulerConfig& config) {
     const SchedulerTask& task = config.tasks[i];
     check_count(task.fallbacks.size() + 1, kMaxModes, "modes in task {}", i);
     check_stages(config, i, task);
-    for (const SchedulerMode& mode : task.fallbacks) check_stages(config, i, mode);
+    for (const SchedulerMode& mode : task.fallbacks) {
+      check_stages(config, i, mode);
+      if (mode.loss) check_lighter(i, task, mode);
+    }
     if (task.queue < 1 || task.queue > kMaxQueue) {
       bad_input(fmt::format("task {} has a queue of {}: between 1 and {} are accepted", i, task.queue, kMaxQueue));
     }
@@ -164,6 +174,7 @@ void Scheduler::reset(const SchedulerConfig& config) {
     t.queue = static_cast<std::uint8_t>(from.queue);
     t.late = from.late;
     modes_[i].failures_to_fall_back = from.failures_to_fall_back;
+    modes_[i].failed = 0;
     std::vector<Mode>& modes = modes_[i].all;
     modes.resize(from.fallbacks.size() + 1);
     take_stages(from, modes[0]);
@@ -171,10 +182,11 @@ void Scheduler::reset(const SchedulerConfig& config) {
     load_mode(static_cast<int>(i), 0);
     const auto rank =
         std::count_if(priorities.begin(), priorities.end(), [&](int other) { return other < priorities[i]; });
-    t.bit = static_cast<std::uint8_t>(has_ranks(policy_) ? rank : static_cast<std::ptrdiff_t>(i));
+    t.bit = static_cast<std::uint8_t>(is_fixed_priority(policy_) ? rank : static_cast<std::ptrdiff_t>(i));
     t.key = t.bit;
     task_of_bit_[t.bit] = static_cast<std::uint8_t>(i);
   }
+  adaptation_.reset(config);
 }
 
 void Scheduler::take_key(TaskState& t, const Job& job, bool keeps_place) noexcept {
@@ -197,7 +209,7 @@ void Scheduler::enqueue(int task) noexcept {
 int Scheduler::best_ready(std::uint64_t ready) const noexcept {
   if (ready == 0) return -1;
   int best = task_of_bit_[static_cast<std::size_t>(std::countr_zero(ready))];
-  if (has_ranks(policy_)) return best;
+  if (is_fixed_priority(policy_)) return best;
   for (std::uint64_t rest = ready & (ready - 1); rest != 0; rest &= rest - 1) {
     const int task = std::countr_zero(rest);
     if (tasks_[static_cast<std::size_t>(task)].key < tasks_[static_cast<std::size_t>(best)].key) best = task;
@@ -291,8 +303,8 @@ bool Scheduler::keeps_in_time(int joining, const ProcessorState& p, Time now) co
     if (times.empty() || t.state != State::running || t.key > tasks_[static_cast<std::size_t>(joining)].key) continue;
     const Duration slack = t.current.release + t.deadline - now;
     const Duration after = times[t.stage + 1U].alone;
-    const Duration spent = t.ran + (now - t.since);
-    const auto rest = [&](Duration stage) { return std::max(stage - spent, Duration{}) + after; };
+    const Duration ran = spent(t, now);
+    const auto rest = [&](Duration stage) { return std::max(stage - ran, Duration{}) + after; };
     if (rest(times[t.stage].alone - after) <= slack && rest(times[t.stage].beside) > slack) return false;
   }
   return true;
@@ -390,6 +402,7 @@ void Scheduler::release(int task, Time release, Time now, Decisions& out) noexce
   TaskState& t = tasks_[static_cast<std::size_t>(task)];
   if (t.waiting == t.queue) drop_oldest(task, out);
   t.ring[(t.head + t.waiting++) % kMaxQueue] = {release, t.released++};
+  if (adaptation_.active()) adapt(task, release, now, out);
   if (t.begun) return;
   if (t.state == State::idle) {
     enqueue(task);
@@ -415,10 +428,13 @@ void Scheduler::load_mode(int task, int mode) noexcept {
 }
 
 /// No job of the task is in progress.
-void Scheduler::change_mode(int task, int mode, Decisions& out) noexcept {
+void Scheduler::change_mode(int task, int mode, Decisions& out, bool failing) noexcept {
   load_mode(task, mode);
   const TaskState& t = tasks_[static_cast<std::size_t>(task)];
-  out.push({.kind = Decision::Kind::change_mode, .mode = t.mode, .task = static_cast<std::uint8_t>(task)});
+  out.push({.kind = Decision::Kind::change_mode,
+            .failing = failing,
+            .mode = t.mode,
+            .task = static_cast<std::uint8_t>(task)});
 }
 
 /// The next mode that is not blocked, if need be from the first again; −1: none.
@@ -438,10 +454,13 @@ void Scheduler::choose_mode(int task, Decision::Kind ended, Decisions& out) noex
   if (ended == Decision::Kind::fail) ++modes.failures;
   t.settled = modes.failures == 0;
   int next = modes.next;
+  const bool failing = next < 0;
   if (next < 0 && is_blocked(t)) next = usable_after(task, t.mode, true);
-  else if (next < 0 && modes.failures_to_fall_back > 0 && modes.failures >= modes.failures_to_fall_back)
+  else if (next < 0 && modes.failures_to_fall_back > 0 && modes.failures >= modes.failures_to_fall_back) {
     next = usable_after(task, t.mode, false);
-  if (next >= 0) change_mode(task, next, out);
+    if (next >= 0) modes.failed = static_cast<std::uint16_t>(modes.failed | 1U << t.mode);
+  }
+  if (next >= 0) change_mode(task, next, out, failing);
   else if (is_blocked(t)) t.state = State::stuck;
 }
 
@@ -486,6 +505,7 @@ void Scheduler::complete(int task, Time now, bool ok, Decisions& out) noexcept {
   TaskState& t = tasks_[static_cast<std::size_t>(task)];
   if (t.state != State::running && t.state != State::preempted) return;
   const int left = t.processor;
+  if (ok && adaptation_.active()) adaptation_.observe(task, t.mode, t.stage, spent(t, now));
   ProcessorState& p = processors_[t.processor];
   for (unsigned rest = t.slots; rest != 0; rest &= rest - 1) {
     const auto slot = static_cast<std::size_t>(std::countr_zero(rest));
@@ -521,45 +541,80 @@ void Scheduler::overrun(int task, Time now, Decisions& out) noexcept {
   Modes& modes = modes_[static_cast<std::size_t>(task)];
   const std::vector<Duration>& limits = modes.all[t.mode].limits;
   if (t.state != State::running || limits.empty() || limits[t.stage] == Duration{}) return;
-  const Duration spent = t.ran + (now - t.since);
+  const Duration ran = spent(t, now);
   if (!t.overran) {
-    if (spent < limits[t.stage]) return;
+    if (ran < limits[t.stage]) return;
     t.overran = t.cancelled = true;
-    modes.patience = spent + limits[t.stage];
+    modes.patience = ran + limits[t.stage];
     return decide(Decision::Kind::cancel, task, out);
   }
-  if (spent < modes.patience) return;
+  if (ran < modes.patience) return;
   decide(Decision::Kind::give_up, task, out);
-  t.blocked = static_cast<std::uint8_t>(t.blocked | 1U << t.mode);
+  t.blocked = static_cast<std::uint16_t>(t.blocked | 1U << t.mode);
   complete(task, now, false, out);
 }
 
 void Scheduler::restore(int task, int mode, Time, Decisions& out) noexcept {
   TaskState& t = tasks_[static_cast<std::size_t>(task)];
-  t.blocked = static_cast<std::uint8_t>(t.blocked & ~(1U << mode));
+  t.blocked = static_cast<std::uint16_t>(t.blocked & ~(1U << mode));
   if (t.state != State::stuck) return;
   t.state = State::idle;
-  if (mode != t.mode) change_mode(task, mode, out);
+  if (mode != t.mode) change_mode(task, mode, out, true);
+}
+
+/// The next job that begins is to be in that mode.
+void Scheduler::ask_mode(int task, int mode, Decisions& out) noexcept {
+  TaskState& t = tasks_[static_cast<std::size_t>(task)];
+  Modes& modes = modes_[static_cast<std::size_t>(task)];
+  if (t.begun) {
+    modes.next = mode == t.mode ? -1 : mode;
+    t.settled = modes.next < 0 && modes.failures == 0;
+  } else if (mode != t.mode) {
+    change_mode(task, mode, out);
+  }
 }
 
 void Scheduler::set_mode(int task, int mode, Time now, Decisions& out) noexcept {
   TaskState& t = tasks_[static_cast<std::size_t>(task)];
-  Modes& modes = modes_[static_cast<std::size_t>(task)];
-  if (mode < 0 || static_cast<std::size_t>(mode) >= modes.all.size()) return;
+  if (mode < 0 || static_cast<std::size_t>(mode) >= modes_[static_cast<std::size_t>(task)].all.size()) return;
   if ((t.blocked >> mode & 1) != 0) return;
-  if (t.begun) {
-    modes.next = mode == t.mode ? -1 : mode;
-    t.settled = modes.next < 0 && modes.failures == 0;
-    return;
-  }
-  if (mode == t.mode) return;
-  change_mode(task, mode, out);
-  if (t.state != State::ready) return;
+  const int before = t.mode;
+  ask_mode(task, mode, out);
+  if (t.begun || t.mode == before || t.state != State::ready) return;
   const std::uint64_t bit = std::uint64_t{1} << t.bit;
   const int left = std::exchange(t.processor, t.processors[0]);
   processors_[static_cast<std::size_t>(left)].ready &= ~bit;
   processors_[t.processor].ready |= bit;
   dispatch_both(left, task, now, out);
+}
+
+/// A job of `task`, which waits, was released: which variant each job that has not begun is to run. They all begin on
+/// the processor that they wait for now.
+void Scheduler::adapt(int task, Time release, Time now, Decisions& out) noexcept {
+  std::array<PendingTask, kMaxTasks> pending;
+  std::array<std::uint8_t, kMaxTasks> wanted;
+  std::array<std::uint16_t, kMaxTasks> blocked;
+  std::size_t count = 0;
+  for (std::size_t i = 0; i < tasks_.size(); ++i) {
+    const TaskState& t = tasks_[i];
+    wanted[i] = static_cast<std::uint8_t>(mode(static_cast<int>(i)));
+    blocked[i] = static_cast<std::uint16_t>(t.blocked | modes_[i].failed);
+    if (!t.begun && t.waiting == 0) continue;
+    PendingTask& p = pending[count++];
+    p = {.task = static_cast<int>(i), .key = t.key, .waiting = t.waiting, .begun = t.begun};
+    if (t.waiting > 0) p.release = t.ring[t.head].release;
+    if (!t.begun) continue;
+    p.mode = t.mode;
+    p.stage = t.stage;
+    p.running = t.state == State::running || t.state == State::preempted;
+    if (p.running) p.spent = spent(t, now);
+    p.begun_release = t.current.release;
+  }
+  const std::array<std::uint8_t, kMaxTasks> before = wanted;
+  adaptation_.choose(task, release, now, {pending.data(), count}, {wanted.data(), tasks_.size()},
+                     {blocked.data(), tasks_.size()});
+  for (std::size_t i = 0; i < tasks_.size(); ++i)
+    if (wanted[i] != before[i]) ask_mode(static_cast<int>(i), wanted[i], out);
 }
 
 int Scheduler::mode(int task) const noexcept {

@@ -18,8 +18,10 @@
 /// Modes: a task may have other stages to run instead (another variant, another processor). A job keeps the mode that
 /// it began with. After so many failed jobs in a row the next job begins in the next mode. A stage that runs for longer
 /// than its limit is cancelled and its job fails; if it has not ended by twice the limit it is given up: taken off its
-/// slots, and its mode is blocked until restore(), because a thread is stuck in it.
+/// slots, and its mode is blocked until restore(), because a thread is stuck in it. Modes that say what they cost are
+/// also chosen from at every release, so that jobs are in time (adaptation.h).
 
+#include "scheduling/adaptation.h"
 #include "task/limits.h"
 
 #include <rtmdl/time.h>
@@ -28,6 +30,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -36,7 +39,7 @@
 namespace rtmdl {
 
 inline constexpr int kMaxStages = 24;
-inline constexpr int kMaxModes = 8;
+inline constexpr int kMaxModes = 16;
 
 /// Order of the ready queues. The *_monotonic policies are fixed-priority with priorities by assign_priorities().
 enum class Policy : std::uint8_t {
@@ -49,11 +52,21 @@ enum class Policy : std::uint8_t {
   custom,  ///< by JobOrder
 };
 [[nodiscard]] std::string_view policy_name(Policy policy) noexcept;
+/// Whether a task's priority is the same for all its jobs.
+[[nodiscard]] constexpr bool is_fixed_priority(Policy policy) noexcept {
+  return policy != Policy::edf && policy != Policy::fifo && policy != Policy::custom;
+}
 
 /// What a stage is expected to take at most.
 struct StageTime {
   Duration alone{};   ///< with nothing else on its processor
   Duration beside{};  ///< beside other stages there
+};
+
+/// What a stage takes beside busy neighbours, dispatch included.
+struct StageLoad {
+  Duration mean{};
+  Duration likely{};  ///< most are shorter
 };
 
 /// Stages that a task may run instead of its own.
@@ -62,6 +75,10 @@ struct SchedulerMode {
   std::vector<int> stage_slots{};        ///< that it takes at once, up to its processor's; empty: one each
   std::vector<StageTime> stage_times{};  ///< empty: not known, whatever is packed beside it
   std::vector<Duration> stage_limits{};  ///< of what it runs, preemption left out; zero or empty: none
+  std::vector<StageLoad> stage_loads{};  ///< empty: not known; then nobody gives way to what it delays
+  /// Jobs may be given this mode, or another one from it, as load changes (adaptation.h): weighted accuracy that a job
+  /// in it loses against mode 0, whose processor its first stage must have too. Absent: only after failures.
+  std::optional<double> loss{};
 };
 
 struct SchedulerTask {
@@ -71,10 +88,11 @@ struct SchedulerTask {
   double utilisation = 0;  ///< used by utilisation_monotonic: the largest first
   int queue = 1;           ///< released jobs that may be there without having begun, 1..kMaxQueue; the oldest gives way
   Late late = Late::finish;
-  std::vector<int> stage_processors;  ///< of mode 0, as in SchedulerMode; so the next three
+  std::vector<int> stage_processors;  ///< of mode 0, as in SchedulerMode; so the next four
   std::vector<int> stage_slots{};
   std::vector<StageTime> stage_times{};
   std::vector<Duration> stage_limits{};
+  std::vector<StageLoad> stage_loads{};
   std::vector<SchedulerMode> fallbacks{};  ///< modes 1, 2, …; up to kMaxModes in all
   int failures_to_fall_back = 0;           ///< failed jobs in a row after which the next mode is taken; 0: never
 };
@@ -115,6 +133,7 @@ struct Decision {
   };
   Kind kind = Kind::start;
   bool late = false;
+  bool failing = false;   ///< of change_mode: because jobs failed, or a thread is stuck
   std::uint8_t mode = 0;  ///< of the job; of one that has not begun: of the next that begins
   std::uint8_t task = 0;
   std::uint8_t stage = 0;
@@ -138,7 +157,7 @@ class Decisions {
   [[nodiscard]] std::span<const Decision> items() const noexcept { return {items_.data(), size_}; }
 
  private:
-  std::array<Decision, kMaxTasks * kMaxQueue + 6 * kMaxSlots + 8> items_;
+  std::array<Decision, kMaxTasks * (kMaxQueue + 1) + 6 * kMaxSlots + 8> items_;
   std::size_t size_ = 0;
 };
 
@@ -178,6 +197,9 @@ class Scheduler {
   /// In which the task's next job begins, as things are.
   [[nodiscard]] int mode(int task) const noexcept;
 
+  /// How much longer stages take on a processor than was expected; known if jobs may change their modes.
+  [[nodiscard]] double slowdown(int processor) const noexcept { return adaptation_.factor(processor); }
+
   /// Jobs released so far and not yet finished, failed or dropped.
   [[nodiscard]] int pending(int task) const noexcept;
   /// Ends what waits or runs at the end of a run: a drop decision for each waiting job (jobs in progress are left
@@ -199,7 +221,7 @@ class Scheduler {
     bool cancelled = false;    ///< the stage in progress was asked to end
     bool overran = false;      ///< it ran for its limit
     std::uint8_t mode = 0;     ///< of the job in progress; none: of the next
-    std::uint8_t blocked = 0;  ///< a bit for each mode that a thread is stuck in
+    std::uint16_t blocked = 0;  ///< a bit for each mode that a thread is stuck in
     bool settled = true;       ///< no mode was asked for, and the last job to end did not fail
     Late late = Late::finish;
     std::uint8_t stage = 0, stages = 0;
@@ -237,16 +259,23 @@ class Scheduler {
     int next = -1;     ///< asked for while a job is in progress
     int failures = 0;  ///< in a row, in this mode
     int failures_to_fall_back = 0;
+    std::uint16_t failed = 0;  ///< a bit for each mode that was left for its failures
     Duration patience{};  ///< of a stage that overran: what it may run before it is given up
   };
 
   template <typename From>
   static void take_stages(const From& from, Mode& to);
   [[nodiscard]] static bool is_blocked(const TaskState& t) noexcept { return (t.blocked >> t.mode & 1) != 0; }
+  /// On the stage in progress, until now.
+  [[nodiscard]] static Duration spent(const TaskState& t, Time now) noexcept {
+    return t.state == State::running ? t.ran + (now - t.since) : t.ran;
+  }
   void load_mode(int task, int mode) noexcept;
-  void change_mode(int task, int mode, Decisions& out) noexcept;
+  void change_mode(int task, int mode, Decisions& out, bool failing = false) noexcept;
   [[nodiscard]] int usable_after(int task, int mode, bool around) const noexcept;
   void choose_mode(int task, Decision::Kind ended, Decisions& out) noexcept;
+  void ask_mode(int task, int mode, Decisions& out) noexcept;
+  void adapt(int task, Time release, Time now, Decisions& out) noexcept;
   void fail_waiting(int task, Time now, Decisions& out) noexcept;
   void dispatch_both(int left, int task, Time now, Decisions& out) noexcept;
   void enqueue(int task) noexcept;
@@ -273,6 +302,7 @@ class Scheduler {
   std::vector<ProcessorState> processors_;
   std::array<std::uint8_t, kMaxTasks> task_of_bit_{};
   std::int64_t line_ = 0;  ///< places given under FIFO
+  Adaptation adaptation_;
 };
 
 }  // namespace rtmdl

@@ -304,9 +304,10 @@ TaskFile parse_document(const ConfigNode& root, const std::filesystem::path& pat
   TaskFile file;
   file.path = path;
   root.require_map("a task file: a map with `tasks`");
-  root.allow({"storage", "memory", "processors", "tasks"});
+  root.allow({"storage", "memory", "adapt", "processors", "tasks"});
   if (root["storage"].present()) file.storage = root["storage"].bytes();
   if (root["memory"].present()) file.memory = root["memory"].bytes();
+  if (root["adapt"].present()) file.adapt = root["adapt"].boolean();
   file.processors = parse_processors(root["processors"]);
   const ConfigNode tasks = root["tasks"];
   if (!tasks.present()) root.fail("has no tasks: write `tasks:` and a list");

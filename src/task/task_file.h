@@ -102,6 +102,7 @@ struct TaskFile {
   std::string sha256;                     ///< of the text
   std::optional<std::int64_t> storage;    ///< bytes, over all variants of all tasks
   std::optional<std::int64_t> memory;     ///< bytes, of what is loaded
+  bool adapt = false;                     ///< jobs may run lighter variants while load is higher than planned
   std::vector<ProcessorSpec> processors;  ///< in the order written; "cpu" is where pre and post run
   std::vector<TaskSpec> tasks;
 

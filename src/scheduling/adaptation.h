@@ -1,0 +1,131 @@
+#pragma once
+/// Which variant each job runs, so that few are late and little accuracy is lost: how the scheduler core reacts to load.
+///
+/// At every release the finish of every pending job is predicted from what waits, what is expected to be released until
+/// then, and what stages take today (the profile's times × a factor per processor that follows them). If one would be
+/// late, a job that has not begun gets a lighter variant: of those that suffice the one that costs least weighted
+/// accuracy; while none does, the one that gains most for its cost. A job that cannot be saved costs others nothing and
+/// takes its lightest variant. A task goes back to a heavier one at a release of its own, not sooner than a while after
+/// it was made lighter (longer if it had only just gone back), if every pending job stays in time with a margin and its
+/// processors can keep that up.
+///
+/// To lower job by job what costs least when a miss is predicted is Pantheon's idea (MobiSys 2024), there with exits of
+/// one network and in EDF order. Here it starts from a joint plan and goes back to it.
+
+#include "task/limits.h"
+
+#include <rtmdl/time.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace rtmdl {
+
+struct SchedulerConfig;
+
+/// A task with jobs that are not over.
+struct PendingTask {
+  int task = 0;
+  std::int64_t key = 0;  ///< of its first job, the smaller the more urgent; under EDF deadlines count
+  int waiting = 0;       ///< jobs that have not begun
+  Time release{};        ///< nominal, of the first of them
+  bool begun = false;    ///< a job is in progress; the rest is about it
+  int mode = 0, stage = 0;
+  bool running = false;  ///< its stage is on a slot
+  Duration spent{};      ///< on that stage
+  Time begun_release{};
+};
+
+/// Not thread-safe; noexcept and without allocation after reset().
+class Adaptation {
+ public:
+  /// Takes what it needs of `config`, which was checked.
+  void reset(const SchedulerConfig& config);
+  /// Some task may change its variant.
+  [[nodiscard]] bool active() const noexcept { return active_; }
+
+  /// A stage has ended and had run for so long.
+  void observe(int task, int mode, int stage, Duration took) noexcept;
+  /// How much longer stages take on a processor than in the profile, as of late.
+  [[nodiscard]] double factor(int processor) const noexcept { return factors_[static_cast<std::size_t>(processor)]; }
+
+  /// The job of `task` with that nominal release, which is among the pending ones, was released. `modes[i]`, what the
+  /// next job of task i would run, is changed where need be; modes with a bit in `blocked[i]` are not taken.
+  /// O(jobs · tasks · stages), again for every change that it makes.
+  void choose(int task, Time release, Time now, std::span<const PendingTask> pending, std::span<std::uint8_t> modes,
+              std::span<const std::uint16_t> blocked) noexcept;
+
+ private:
+  static constexpr std::int64_t kNone = INT64_MIN;
+  // Times in nanoseconds, of the profile where not said otherwise; moments from now.
+  struct Stage {
+    int processor = 0;
+    double mean = 0, likely = 0;
+    double share = 1;  ///< of its processor's slots, that it takes
+  };
+  struct Mode {
+    std::vector<Stage> stages;
+    std::array<double, kMaxProcessors> load{};  ///< of a job: mean × share
+    double loss = 0;
+    bool allowed = false;
+  };
+  struct Task {
+    double period = 0, deadline = 0;
+    double rank = 0;
+    bool adapts = false;
+    std::vector<Mode> modes;
+    double next = 0;  ///< release that is expected
+    double patience = 0;  ///< how long a lighter variant is kept
+    std::int64_t released = kNone, not_before = kNone, raised = kNone;  ///< on the clock
+  };
+  struct Job {
+    int task = 0, stage = 0;
+    bool begun = false;
+    std::uint8_t mode = 0;  ///< of one that has begun
+    bool running = false;
+    int waiting = 0;
+    double spent = 0, deadline = 0;
+    double key = 0;
+    bool lost = false;  ///< whatever is done
+  };
+  struct Late {
+    bool any = false;
+    std::size_t job = 0;
+    double excess = 0;
+  };
+  void look(Time now, std::span<const PendingTask> pending) noexcept;
+  void weigh() noexcept;
+  bool lighten(Time now) noexcept;
+  bool relieve(std::size_t k, double excess) noexcept;
+  void take_lightest(const Job& job) noexcept;
+  void recover(int task, Time now) noexcept;
+  [[nodiscard]] Late first_late(std::size_t k, double margin) const noexcept;
+  [[nodiscard]] double finish(std::size_t k) const noexcept;
+  [[nodiscard]] double blocking(std::size_t k, std::size_t processor) const noexcept;
+  [[nodiscard]] double expected_ahead(std::size_t other, const Job& job, double end) const noexcept;
+  [[nodiscard]] double expected_work(const Job& job, std::size_t processor, double end) const noexcept;
+  [[nodiscard]] double likely_of(const Mode& mode) const noexcept;
+  [[nodiscard]] bool sustained(std::size_t task, std::size_t mode) const noexcept;
+  [[nodiscard]] bool may_take(std::size_t task, std::size_t mode) const noexcept;
+  [[nodiscard]] const Mode& mode_of(const Job& job) const noexcept {
+    const auto task = static_cast<std::size_t>(job.task);
+    return tasks_[task].modes[job.begun ? job.mode : modes_[task]];
+  }
+
+  bool active_ = false, ranked_ = false, by_deadline_ = false;
+  std::size_t processors_ = 0;
+  std::array<bool, kMaxProcessors> preemptive_{};
+  std::array<double, kMaxProcessors> factors_{};
+  std::array<double, kMaxProcessors> planned_{};  ///< load in mode 0, at the profile's speed
+  std::vector<Task> tasks_;
+  // Of one look:
+  std::vector<Job> jobs_;  ///< the most urgent first; jobs of a task that wait are one
+  std::vector<std::array<double, kMaxProcessors>> ahead_;  ///< of each job: work of those before it
+  std::span<std::uint8_t> modes_;
+  std::span<const std::uint16_t> blocked_;
+};
+
+}  // namespace rtmdl
