@@ -73,13 +73,20 @@ void set_mode(RunMode& mode, const TaskFile& file, std::size_t t, const TaskOpti
   }
 }
 
-/// What a task falls back to, as far as the bound on memory allows.
+/// What a task falls back to, as far as the bound on memory allows; where that is one of the lighter variants, these
+/// one after the other.
 void add_fallback(RunConfig& config, RunTask& task, const TaskFile& file, const PlanProblem& problem, std::size_t t,
-                  const TaskOption& planned, const TaskVariants& variants, bool adapts, std::int64_t& memory) {
+                  const TaskOption& planned, const TaskVariants& variants, bool adapts, const std::vector<int>& lighter,
+                  std::int64_t& memory) {
   const FallbackSpec& spec = file.tasks[t].fallback;
   if (spec.after == 0 || config.system_defaults) return;
   const TaskOption* option = fallback_of(file, problem.tasks[t], planned, spec.to);
   if (!option) return;
+  const auto is_loaded = [&](int o) { return &problem.tasks[t].options[index(o)] == option; };
+  if (std::any_of(lighter.begin(), lighter.end(), is_loaded)) {
+    task.failures_to_fall_back = spec.after;
+    return;
+  }
   if (problem.memory && memory + option->memory > *problem.memory) {
     config.notes.push_back(fmt::format(
         "{} has nothing to fall back to: {} would take {} beyond the {} of `memory`", task.spec->name, option->variant,
@@ -104,13 +111,12 @@ RunConfig make_run_config(const TaskFile& file, const PolicyInfo& policy, const 
   const auto chosen = [&](std::size_t t) -> const TaskOption& {
     return problem.tasks[t].options[static_cast<std::size_t>(choices[t].option)];
   };
-  std::vector<std::vector<int>> lighter;
+  std::vector<std::vector<int>> lighter(file.tasks.size());
   if (policy.adapts) lighter = lighter_options(problem, choices);
   std::int64_t memory = 0;
   for (std::size_t t = 0; t < file.tasks.size(); ++t) {
     memory += chosen(t).memory;
-    for (std::size_t k = 0; policy.adapts && k < lighter[t].size(); ++k)
-      memory += problem.tasks[t].options[index(lighter[t][k])].memory;
+    for (const int o : lighter[t]) memory += problem.tasks[t].options[index(o)].memory;
   }
   for (std::size_t t = 0; t < file.tasks.size(); ++t) {
     RunTask task;
@@ -118,9 +124,9 @@ RunConfig make_run_config(const TaskFile& file, const PolicyInfo& policy, const 
     task.spec = &file.tasks[t];
     task.priority = choices[t].priority;
     task.utilisation = utilisation(problem.tasks[t], chosen(t));
-    add_fallback(config, task, file, problem, t, chosen(t), variants[t], policy.adapts, memory);
-    for (std::size_t k = 0; policy.adapts && k < lighter[t].size(); ++k) {
-      const TaskOption& option = problem.tasks[t].options[index(lighter[t][k])];
+    add_fallback(config, task, file, problem, t, chosen(t), variants[t], policy.adapts, lighter[t], memory);
+    for (const int o : lighter[t]) {
+      const TaskOption& option = problem.tasks[t].options[index(o)];
       set_mode(task.fallbacks.emplace_back(), file, t, option, problem, variants[t], true);
       task.fallbacks.back().loss =
           problem.tasks[t].weight * std::max(0.0, option.accuracy_loss - chosen(t).accuracy_loss);

@@ -21,7 +21,7 @@ bool stands_in(const TaskOption& option, const TaskOption& planned) {
     const bool inner = s > 0 && s + 1 < option.stages.size();  // pre and post are the same work, measured twice
     if (inner && longest(o) > longest(p)) return false;
   }
-  return option.threads == planned.threads && mean_time(option) < mean_time(planned);
+  return option.processor == planned.processor && option.threads == planned.threads && mean_time(option) < mean_time(planned);
 }
 
 std::vector<int> of_task(const PlanTask& task, const TaskOption& planned, std::size_t most) {

@@ -2,6 +2,7 @@
 
 #include "profiling/task_folder.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -63,6 +64,29 @@ TEST_F(PlannedRun, FallsBackToTheSameElsewhereFromAnAcceleratorAndToTheFastestOt
   EXPECT_EQ(config.tasks[0].failures_to_fall_back, 7);
   EXPECT_EQ(fallback(1, ", fallback: {to: processor}"), "source@gpu");
   EXPECT_EQ(fallback(0, ", fallback: off"), "");
+}
+
+TEST_F(PlannedRun, WithAdaptationLighterVariantsAreLoadedAndSayWhatTheyCost) {
+  problem.tasks[0].weight = 2;
+  problem.tasks[0].options[2].accuracy_loss = 0.01;
+  problem.tasks[0].options[3].accuracy_loss = 0.03;
+  const auto modes = [&](int chosen, const std::string& keys) {
+    fallback(chosen, keys);
+    config = make_run_config(file, find_policy("adaptive"), problem, {{chosen, 1}}, variants);
+    std::string text;
+    for (const RunMode& mode : config.tasks[0].fallbacks)
+      text += fmt::format("{}{}@{} {}", text.empty() ? "" : ", ", mode.variant,
+                          config.processors[static_cast<std::size_t>(mode.processor)].name, mode.loss.value_or(-1));
+    return text;
+  };
+  EXPECT_EQ(modes(0, ""), "source@cpu -1, half@gpu 0.02, quarter@gpu 0.06");
+  EXPECT_EQ(config.tasks[0].stage_loads.size(), 3u);
+  EXPECT_EQ(modes(0, ", fallback: {to: variant}"), "half@gpu 0.02, quarter@gpu 0.06") << "the lighter ones, in turn";
+  EXPECT_EQ(config.tasks[0].failures_to_fall_back, 3);
+  EXPECT_EQ(modes(2, ", fallback: off"), "quarter@gpu 0.04") << "against the planned one";
+  EXPECT_EQ(modes(3, ", fallback: off"), "");
+  problem.memory = 25'000'000;
+  EXPECT_EQ(modes(0, ""), "quarter@gpu 0.06") << "the lightest first, then what it falls back to";
 }
 
 TEST_F(PlannedRun, AFallbackThatDoesNotFitIntoMemoryIsLeftOut) {

@@ -51,6 +51,8 @@ TEST_F(CompiledPlanTest, ComesBackAsItWas) {
     task.fallbacks[0].request.cuts = {};
     task.fallbacks[0].stage_times = {};
     task.fallbacks[0].stage_limits = {};
+    task.fallbacks[0].stage_loads.assign(3, {Duration(5), Duration(6)});
+    task.fallbacks[0].loss = 0.125;
     config.tasks.push_back(task);
   }
   save_compiled_plan(folder.compiled(), file, config);
@@ -76,6 +78,11 @@ TEST_F(CompiledPlanTest, ComesBackAsItWas) {
     EXPECT_EQ(b.fallbacks[0].variant, "source");
     EXPECT_TRUE(b.fallbacks[0].request.cuts.empty());
     EXPECT_EQ(b.fallbacks[0].threads, 3);
+    ASSERT_EQ(b.fallbacks[0].stage_loads.size(), 3u);
+    EXPECT_EQ(b.fallbacks[0].stage_loads[2].likely, Duration(6));
+    EXPECT_EQ(b.fallbacks[0].loss, 0.125);
+    EXPECT_TRUE(b.stage_loads.empty());
+    EXPECT_FALSE(b.loss);
   }
 }
 
