@@ -55,7 +55,7 @@ const TaskOption* fallback_of(const TaskFile& file, const PlanTask& task, const 
 }
 
 void set_mode(RunMode& mode, const TaskFile& file, std::size_t t, const TaskOption& option, const PlanProblem& problem,
-              const TaskVariants& variants, bool adapts) {
+              const TaskVariants& variants) {
   const Variant& variant = find_variant(variants, option.variant);
   mode.variant = variant.id;
   mode.request = load_request(file.tasks[t], variant.path, variant.shapes);
@@ -66,7 +66,7 @@ void set_mode(RunMode& mode, const TaskFile& file, std::size_t t, const TaskOpti
   for (const StageOption& stage : option.stages) {
     const Duration dispatch = dispatch_cost(problem, stage.processor);
     mode.stage_times.push_back(expected_time(stage, dispatch));
-    if (adapts) mode.stage_loads.push_back(expected_load(stage, dispatch));
+    mode.stage_loads.push_back(expected_load(stage, dispatch));
     if (file.tasks[t].watchdog > 0)
       mode.stage_limits.push_back(std::max(
           kShortestLimit, from_seconds(file.tasks[t].watchdog * to_seconds(stage.times.quantile(0.99) + dispatch))));
@@ -76,7 +76,7 @@ void set_mode(RunMode& mode, const TaskFile& file, std::size_t t, const TaskOpti
 /// What a task falls back to, as far as the bound on memory allows; where that is one of the lighter variants, these
 /// one after the other.
 void add_fallback(RunConfig& config, RunTask& task, const TaskFile& file, const PlanProblem& problem, std::size_t t,
-                  const TaskOption& planned, const TaskVariants& variants, bool adapts, const std::vector<int>& lighter,
+                  const TaskOption& planned, const TaskVariants& variants, const std::vector<int>& lighter,
                   std::int64_t& memory) {
   const FallbackSpec& spec = file.tasks[t].fallback;
   if (spec.after == 0 || config.system_defaults) return;
@@ -94,7 +94,7 @@ void add_fallback(RunConfig& config, RunTask& task, const TaskFile& file, const 
     return;
   }
   memory += option->memory;
-  set_mode(task.fallbacks.emplace_back(), file, t, *option, problem, variants, adapts);
+  set_mode(task.fallbacks.emplace_back(), file, t, *option, problem, variants);
   task.failures_to_fall_back = spec.after;
 }
 
@@ -120,14 +120,14 @@ RunConfig make_run_config(const TaskFile& file, const PolicyInfo& policy, const 
   }
   for (std::size_t t = 0; t < file.tasks.size(); ++t) {
     RunTask task;
-    set_mode(task, file, t, chosen(t), problem, variants[t], policy.adapts);
+    set_mode(task, file, t, chosen(t), problem, variants[t]);
     task.spec = &file.tasks[t];
     task.priority = choices[t].priority;
     task.utilisation = utilisation(problem.tasks[t], chosen(t));
-    add_fallback(config, task, file, problem, t, chosen(t), variants[t], policy.adapts, lighter[t], memory);
+    add_fallback(config, task, file, problem, t, chosen(t), variants[t], lighter[t], memory);
     for (const int o : lighter[t]) {
       const TaskOption& option = problem.tasks[t].options[index(o)];
-      set_mode(task.fallbacks.emplace_back(), file, t, option, problem, variants[t], true);
+      set_mode(task.fallbacks.emplace_back(), file, t, option, problem, variants[t]);
       task.fallbacks.back().loss =
           problem.tasks[t].weight * std::max(0.0, option.accuracy_loss - chosen(t).accuracy_loss);
     }

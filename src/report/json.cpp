@@ -216,6 +216,7 @@ Json run_object(const RunReport& r) {
   json["processors"] = Json::array();
   for (const ProcessorReport& p : r.processors) {
     Json processor{{"name", p.name}, {"busy", json_number(p.busy)}};
+    if (p.slowdown) processor["slowdown"] = json_number(*p.slowdown);
     if (p.at_once) processor["packing"] = {{"at_once", json_number(*p.at_once)}, {"gain", json_number(*p.gain)}};
     json["processors"].push_back(std::move(processor));
   }

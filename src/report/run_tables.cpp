@@ -237,6 +237,11 @@ std::string run_table(const RunReport& report, const std::vector<TaskInfo>& task
   for (const ProcessorReport& p : report.processors)
     busy += fmt::format("{}{} {}", busy.empty() ? "busy: " : ", ", p.name, percent(p.busy));
   if (!busy.empty()) text += busy + "\n";
+  std::string slowdowns;
+  for (const ProcessorReport& p : report.processors)
+    if (p.slowdown)
+      slowdowns += fmt::format("{}{} {:.2f}", slowdowns.empty() ? "stage times, of the profile's: " : ", ", p.name, *p.slowdown);
+  if (!slowdowns.empty()) text += slowdowns + "\n";
   for (const ProcessorReport& p : report.processors)
     if (p.at_once)
       text += fmt::format(

@@ -547,6 +547,11 @@ void Dispatcher::drop_waiting(int task) noexcept {
   take([&](Time now) { scheduler_.drop_waiting(now, decisions_, task); });
 }
 
+double Dispatcher::mean_slowdown(int processor) noexcept {
+  const Locked locked(lock_);
+  return scheduler_.mean_slowdown(processor);
+}
+
 Duration Dispatcher::worked(int processor) noexcept {
   const Locked locked(lock_);
   Duration sum{};

@@ -132,6 +132,8 @@ class Dispatcher {
   [[nodiscard]] Ring<JobRecord>& records() noexcept { return records_; }
   [[nodiscard]] Ring<Result>& results(int task) noexcept { return *results_[static_cast<std::size_t>(task)]; }
   [[nodiscard]] std::uint64_t lost_records() const noexcept { return lost_.load(std::memory_order_relaxed); }
+  /// By how much stages have taken longer than expected there, over all that ended (Scheduler::mean_slowdown).
+  [[nodiscard]] double mean_slowdown(int processor) noexcept;
   /// Processor time that workers of a processor have used so far.
   [[nodiscard]] Duration worked(int processor) noexcept;
   [[nodiscard]] const std::vector<SchedulerEvent>& events() const noexcept { return events_; }  ///< after the run

@@ -227,7 +227,7 @@ RunOutcome run(Engine& engine, const RunConfig& config, std::uint64_t seed, cons
   report.seconds = to_seconds(played);
   for (std::size_t i = 0; i < config.processors.size(); ++i) {
     const ProcessorSpec& p = config.processors[i];
-    ProcessorReport out{p.name, 0, {}, {}};
+    ProcessorReport out{p.name, 0, {}, {}, {}};
     if (p.device == "cpu") {
       out.busy = CoreTicks::busy_share(before, after, p.cores);
     } else {
@@ -244,6 +244,8 @@ RunOutcome run(Engine& engine, const RunConfig& config, std::uint64_t seed, cons
         out.at_once = packing.at_once;
         out.gain = packing.gain;
       }
+    if (!config.system_defaults)
+      if (const double slowdown = dispatcher.mean_slowdown(static_cast<int>(i)); slowdown > 0) out.slowdown = slowdown;
     report.processors.push_back(std::move(out));
   }
   report_tasks(outcome, config, dispatcher);

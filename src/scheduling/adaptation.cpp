@@ -44,9 +44,11 @@ void Adaptation::reset(const SchedulerConfig& config) {
   by_deadline_ = config.policy == Policy::edf;
   processors_ = config.processors.size();
   factors_.fill(1);
+  took_.fill(0);
+  expected_.fill(0);
   planned_.fill(0);
   for (std::size_t p = 0; p < processors_; ++p) preemptive_[p] = config.processors[p].preemptive;
-  active_ = false;
+  active_ = follows_ = false;
   const std::vector<int> priorities = assign_priorities(config.policy, config.tasks);
   tasks_.assign(config.tasks.size(), {});
   for (std::size_t i = 0; i < tasks_.size(); ++i) {
@@ -75,6 +77,7 @@ void Adaptation::reset(const SchedulerConfig& config) {
       to.adapts |= mode.loss.has_value();
     }
     active_ |= to.adapts;
+    follows_ |= !from.stage_loads.empty();
     for (std::size_t p = 0; p < processors_ && to.period > 0; ++p) planned_[p] += to.modes[0].load[p] / to.period;
   }
   jobs_.reserve(2 * tasks_.size());
@@ -86,6 +89,8 @@ void Adaptation::observe(int task, int mode, int stage, Duration took) noexcept 
   if (static_cast<std::size_t>(stage) >= m.stages.size()) return;
   const Stage& s = m.stages[static_cast<std::size_t>(stage)];
   if (s.mean <= 0) return;
+  took_[static_cast<std::size_t>(s.processor)] += static_cast<double>(took.count());
+  expected_[static_cast<std::size_t>(s.processor)] += s.mean;
   double& factor = factors_[static_cast<std::size_t>(s.processor)];
   const double seen = std::min(static_cast<double>(took.count()) / s.mean, kMostGrowth * factor);
   factor += std::min(kMostWeight, s.mean / kMemory) * (seen - factor);

@@ -46,11 +46,18 @@ class Adaptation {
   void reset(const SchedulerConfig& config);
   /// Some task may change its variant.
   [[nodiscard]] bool active() const noexcept { return active_; }
+  /// Of some stage it is known what it takes.
+  [[nodiscard]] bool follows() const noexcept { return follows_; }
 
   /// A stage has ended and had run for so long.
   void observe(int task, int mode, int stage, Duration took) noexcept;
   /// How much longer stages take on a processor than in the profile, as of late.
   [[nodiscard]] double factor(int processor) const noexcept { return factors_[static_cast<std::size_t>(processor)]; }
+  /// The same since reset(); 0: no stage has ended there.
+  [[nodiscard]] double mean_factor(int processor) const noexcept {
+    const auto p = static_cast<std::size_t>(processor);
+    return expected_[p] > 0 ? took_[p] / expected_[p] : 0;
+  }
 
   /// The job of `task` with that nominal release, which is among the pending ones, was released. `modes[i]`, what the
   /// next job of task i would run, is changed where need be; modes with a bit in `blocked[i]` are not taken.
@@ -115,10 +122,11 @@ class Adaptation {
     return tasks_[task].modes[job.begun ? job.mode : modes_[task]];
   }
 
-  bool active_ = false, ranked_ = false, by_deadline_ = false;
+  bool active_ = false, follows_ = false, ranked_ = false, by_deadline_ = false;
   std::size_t processors_ = 0;
   std::array<bool, kMaxProcessors> preemptive_{};
   std::array<double, kMaxProcessors> factors_{};
+  std::array<double, kMaxProcessors> took_{}, expected_{};  ///< all stages together, as they ended and as in the profile
   std::array<double, kMaxProcessors> planned_{};  ///< load in mode 0, at the profile's speed
   std::vector<Task> tasks_;
   // Of one look:

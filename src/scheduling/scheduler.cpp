@@ -505,7 +505,7 @@ void Scheduler::complete(int task, Time now, bool ok, Decisions& out) noexcept {
   TaskState& t = tasks_[static_cast<std::size_t>(task)];
   if (t.state != State::running && t.state != State::preempted) return;
   const int left = t.processor;
-  if (ok && adaptation_.active()) adaptation_.observe(task, t.mode, t.stage, spent(t, now));
+  if (ok && adaptation_.follows()) adaptation_.observe(task, t.mode, t.stage, spent(t, now));
   ProcessorState& p = processors_[t.processor];
   for (unsigned rest = t.slots; rest != 0; rest &= rest - 1) {
     const auto slot = static_cast<std::size_t>(std::countr_zero(rest));

@@ -197,8 +197,10 @@ class Scheduler {
   /// In which the task's next job begins, as things are.
   [[nodiscard]] int mode(int task) const noexcept;
 
-  /// How much longer stages take on a processor than was expected; known if jobs may change their modes.
+  /// By how much stages take longer on a processor than was expected (SchedulerMode::stage_loads): as of late, and since
+  /// reset() (0: nothing ended there).
   [[nodiscard]] double slowdown(int processor) const noexcept { return adaptation_.factor(processor); }
+  [[nodiscard]] double mean_slowdown(int processor) const noexcept { return adaptation_.mean_factor(processor); }
 
   /// Jobs released so far and not yet finished, failed or dropped.
   [[nodiscard]] int pending(int task) const noexcept;
