@@ -108,8 +108,10 @@ void Adaptation::choose(int task, Time release, Time now, std::span<const Pendin
 
 /// The jobs, the most urgent first, and when others are expected.
 void Adaptation::look(Time now, std::span<const PendingTask> pending) noexcept {
-  for (Task& t : tasks_)
-    t.next = t.released == kNone ? kForever : std::max(0.0, until(t.released, now) + t.period);
+  for (Task& t : tasks_) {
+    const double next = t.released == kNone ? kForever : until(t.released, now) + t.period;
+    t.next = next < -t.period ? kForever : std::max(next, 0.0);  // it does not come, or would have
+  }
   jobs_.clear();
   const auto insert = [&](Job job, std::int64_t key, Time release) {
     job.deadline = until(release.time_since_epoch().count(), now) + tasks_[static_cast<std::size_t>(job.task)].deadline;

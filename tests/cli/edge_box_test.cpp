@@ -120,6 +120,23 @@ TEST(EdgeBoxAtHalfLoad, RunsEndToEnd) {
   EXPECT_EQ(ours["trace"]["records"].get<int>() + ours["trace"]["lost"].get<int>(), ours["released"].get<int>());
   EXPECT_THAT(read_file(kWorkspace / "runs/compare.html"), HasSubstr("</html>"));
   EXPECT_THAT(read_file(kWorkspace / "runs/rtmdl.csv"), HasSubstr("task,job,frame,variant,fate"));
+
+  // A load of 2 for half of the time: lighter variants meanwhile, the plan's before.
+  const Json adapted =
+      json_of(run_rtmdl("run --json --load 50% --policy adaptive --slowdown 2.5x@2s-4s --duration 4s " + kTasks));
+  expect_run_fields(adapted);
+  EXPECT_EQ(adapted["policy"], "adaptive");
+  std::int64_t switches = 0;
+  for (const Json& t : adapted["tasks"]) {
+    switches += t["switches"].get<std::int64_t>();
+    if (!t.contains("variants")) continue;
+    std::int64_t completed = 0;
+    for (const Json& v : t["variants"]) completed += v["completed"].get<std::int64_t>();
+    EXPECT_EQ(completed, t["completed"].get<std::int64_t>()) << t["name"];
+  }
+  EXPECT_GT(switches, 0);
+  for (const Json& p : adapted["processors"]) EXPECT_GT(p["slowdown"].get<double>(), 0.5) << p["name"];
+  EXPECT_THAT(run_rtmdl("run --slowdown 2y@1s-2s " + kTasks).err, HasSubstr("--slowdown: '2y@1s-2s' is not accepted"));
 }
 
 /// A small task of its own, so that scaling takes seconds.
