@@ -163,6 +163,49 @@ TEST_P(DispatcherTest, ARunReplaysFromItsLog) {
   }
 }
 
+TEST_P(DispatcherTest, ARunInWhichJobsAreMadeLighterReplaysFromItsLog) {
+  DispatcherConfig d = two_processors(3, GetParam());
+  for (SchedulerTask& task : d.scheduler.tasks) {
+    task.stage_loads = {{us(200), us(250)}, {us(600), us(700)}, {us(100), us(150)}};
+    task.fallbacks.push_back({.stage_processors = {0, 1, 0},
+                              .stage_loads = {{us(200), us(250)}, {us(200), us(250)}, {us(100), us(150)}},
+                              .loss = 0.1});
+  }
+  // Twice as long as they are said to take: three tasks of 2, 3 and 4 ms are too much.
+  ScriptedBody a({us(400), us(1200), us(200)}), b({us(400), us(1200), us(200)}), c({us(400), us(1200), us(200)});
+  ScriptedBody lighter_a({us(400), us(400), us(200)}), lighter_b({us(400), us(400), us(200)}),
+      lighter_c({us(400), us(400), us(200)});
+  Dispatcher dispatcher(d, {&a, &lighter_a, &b, &lighter_b, &c, &lighter_c});
+  std::vector<ReleaseSpec> releases;
+  for (const auto& t : d.scheduler.tasks) releases.push_back({t.period, {}, {}});
+  play_releases(dispatcher, releases, MonotonicClock::now(), std::chrono::milliseconds(200), 1,
+                {{}, GetParam() ? kFifoRelease : 0}, {});
+  wait_until_idle(dispatcher);
+
+  Scheduler replayed(d.scheduler);
+  Decisions decisions;
+  std::map<int, JobCounts> counts;
+  for (const SchedulerEvent& e : dispatcher.events()) {
+    decisions.clear();
+    replay(e, replayed, decisions);
+    for (const Decision& x : decisions.items()) {
+      counts[x.task].completed += x.kind == Decision::Kind::finish;
+      counts[x.task].late += x.kind == Decision::Kind::finish && x.late;
+      counts[x.task].switches += x.kind == Decision::Kind::change_mode;
+    }
+  }
+  std::int64_t switches = 0;
+  for (int t = 0; t < 3; ++t) {
+    EXPECT_EQ(counts[t].completed, dispatcher.counts(t).completed);
+    EXPECT_EQ(counts[t].late, dispatcher.counts(t).late);
+    EXPECT_EQ(counts[t].switches, dispatcher.counts(t).switches);
+    switches += counts[t].switches;
+  }
+  EXPECT_GT(switches, 0);
+  EXPECT_GT(dispatcher.mean_slowdown(1), 1.2);
+  EXPECT_TRUE(dispatcher.mode_changes().empty()) << "these are for faults";
+}
+
 TEST_P(DispatcherTest, TheHotPathDoesNotAllocate) {
   const DispatcherConfig d = two_processors(3, GetParam());
   ScriptedBody a({us(20), us(30), us(10)}), b({us(30), us(50), us(10)}), c({us(50), us(90), us(20)});
