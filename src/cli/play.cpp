@@ -2,6 +2,7 @@
 
 #include "base/units.h"
 #include "calibration/planned_run.h"
+#include "calibration/replan.h"
 #include "planning/predict.h"
 #include "report/perfetto.h"
 
@@ -41,6 +42,8 @@ RunOutcome play(Session& session, const PolicyInfo& policy, std::optional<Durati
   config.slowdowns = session.options().slowdowns;
   const std::string name(policy.name);
   config.csv = session.workspace().runs() / (name + ".csv");
+  if (policy.adapts && policy.order == Policy::fixed_priority)
+    config.supervise = Replanner(config, problem, choices, session.plan_options());
   std::vector<std::unique_ptr<LiveScore>> scores;
   for (std::size_t t = 0; t < config.tasks.size(); ++t) {
     scores.push_back(std::make_unique<LiveScore>(*references[t]));

@@ -75,6 +75,8 @@ void replay(const SchedulerEvent& e, Scheduler& scheduler, Decisions& out) noexc
     case SchedulerEvent::Kind::overrun: return scheduler.overrun(e.task, e.now, out);
     case SchedulerEvent::Kind::restore: return scheduler.restore(e.task, e.mode, e.now, out);
     case SchedulerEvent::Kind::set_mode: return scheduler.set_mode(e.task, e.mode, e.now, out);
+    case SchedulerEvent::Kind::propose: return scheduler.propose(e.task, static_cast<int>(e.job), e.mode);
+    case SchedulerEvent::Kind::adopt: static_cast<void>(scheduler.adopt(e.now, out));
   }
 }
 
@@ -387,6 +389,36 @@ void Dispatcher::set_mode(int task, int mode) noexcept {
     log({SchedulerEvent::Kind::set_mode, static_cast<std::uint8_t>(task), static_cast<std::uint8_t>(mode), {}, now, 0});
     scheduler_.set_mode(task, mode, now, decisions_);
   });
+}
+
+bool Dispatcher::adopt(const std::vector<int>& priorities, const std::vector<int>& modes) noexcept {
+  bool adopted = false;
+  take([&](Time now) {
+    for (std::size_t t = 0; t < bodies_.size(); ++t)
+      if (scheduler_.pending(static_cast<int>(t)) > 0) return;
+    cause_ = ModeChange::Cause::load;
+    for (std::size_t t = 0; t < bodies_.size(); ++t) {
+      log({SchedulerEvent::Kind::propose, static_cast<std::uint8_t>(t), static_cast<std::uint8_t>(modes[t]), {}, now,
+           static_cast<std::uint64_t>(priorities[t])});
+      scheduler_.propose(static_cast<int>(t), priorities[t], modes[t]);
+    }
+    log({SchedulerEvent::Kind::adopt, 0, 0, {}, now, 0});
+    adopted = scheduler_.adopt(now, decisions_);
+    if (!adopted || !config_.realtime || !is_fixed_priority(config_.scheduler.policy)) return;
+    for (const auto& worker : workers_) {
+      const int priority = kFifoBase + static_cast<int>(bodies_.size()) - priorities[static_cast<std::size_t>(worker->task)];
+      if (std::exchange(worker->placement.fifo_priority, priority) == priority || worker->lost) continue;
+      sched_param param{};
+      param.sched_priority = priority;
+      pthread_setschedparam(worker->thread.native_handle(), SCHED_FIFO, &param);
+    }
+  });
+  return adopted;
+}
+
+double Dispatcher::slowdown(int processor) noexcept {
+  const Locked locked(lock_);
+  return scheduler_.slowdown(processor);
 }
 
 void Dispatcher::apply(const Decisions& decisions, Time now) noexcept {

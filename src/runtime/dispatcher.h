@@ -41,12 +41,12 @@ struct DispatcherProcessor {
 
 /// An event as the core saw it: enough to replay the run.
 struct SchedulerEvent {
-  enum class Kind : std::uint8_t { release, complete, failed, expire, overrun, restore, set_mode };
+  enum class Kind : std::uint8_t { release, complete, failed, expire, overrun, restore, set_mode, propose, adopt };
   Kind kind = Kind::release;
   std::uint8_t task = 0;
-  std::uint8_t mode = 0;  ///< of restore, set_mode
+  std::uint8_t mode = 0;  ///< of restore, set_mode, propose
   Time release{}, now{};  ///< release: of the job that was released, whose stage ended
-  std::uint64_t job = 0;  ///< whose deadline came
+  std::uint64_t job = 0;  ///< whose deadline came; of propose: the priority
 };
 /// Sends an event to a core again.
 void replay(const SchedulerEvent& event, Scheduler& scheduler, Decisions& out) noexcept;
@@ -112,6 +112,12 @@ class Dispatcher {
 
   /// The task's next job begins in that mode (Scheduler::set_mode). From any thread.
   void set_mode(int task, int mode) noexcept;
+  /// Goes over to another strategy if no job is pending (Scheduler::adopt): priorities[i] under fixed priorities, and
+  /// the mode that task i goes back to. Threads of the back-end keep the priority that they were made with. From any
+  /// thread.
+  bool adopt(const std::vector<int>& priorities, const std::vector<int>& modes) noexcept;
+  /// By how much stages take longer than expected there as of late (Scheduler::slowdown).
+  [[nodiscard]] double slowdown(int processor) noexcept;
   /// Ends all threads; nothing may be released any more. Blocks until stages in progress have ended, but for those that
   /// were given up no longer than kStuckPatience: bodies that a thread is still in then are returned, and must never be
   /// destroyed.

@@ -9,6 +9,7 @@
 #include "task/slowdown.h"
 #include "task/task_file.h"
 
+#include <atomic>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -18,6 +19,8 @@
 #include <vector>
 
 namespace rtmdl {
+
+class Dispatcher;
 
 /// A way to run a task: a variant on a processor.
 struct RunMode {
@@ -60,6 +63,9 @@ struct RunConfig {
   std::filesystem::path csv;         ///< job records; empty: none
   bool log_events = false;
   std::vector<Slowdown> slowdowns;  ///< loads that are played besides
+  /// Called once, on a thread of the least urgency, when the clock starts; returns soon after `stopping`. Notes that it
+  /// returns go into the report. Empty: nobody looks.
+  std::function<std::vector<std::string>(Dispatcher& dispatcher, const std::atomic<bool>& stopping)> supervise;
   LiveStatistics* live = nullptr;  ///< to be looked at while it runs, one of `tasks.size()` tasks; null: nobody does
   std::vector<std::string> notes;  ///< that the report begins with
 };

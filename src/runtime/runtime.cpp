@@ -7,6 +7,8 @@
 #include "runtime/packing.h"
 #include "runtime/releases.h"
 
+#include "base/thread_placement.h"
+
 #include <rtmdl/error.h>
 
 #include <algorithm>
@@ -14,6 +16,7 @@
 #include <cstdio>
 #include <fstream>
 #include <sstream>
+#include <thread>
 
 #include <fmt/format.h>
 
@@ -161,6 +164,31 @@ void note_faults(RunOutcome& outcome, const RunConfig& config, Deployment& box, 
   }
 }
 
+/// RunConfig::supervise on a thread of its own.
+class Supervisor {
+ public:
+  Supervisor(const RunConfig& config, Dispatcher& dispatcher) {
+    if (!config.supervise) return;
+    thread_ = std::thread([&] {
+      place_current_thread({{}, -1});
+      notes_ = config.supervise(dispatcher, stopping_);
+    });
+  }
+  ~Supervisor() { static_cast<void>(stop()); }
+  Supervisor(const Supervisor&) = delete;
+  Supervisor& operator=(const Supervisor&) = delete;
+  [[nodiscard]] std::vector<std::string> stop() {
+    stopping_ = true;
+    if (thread_.joinable()) thread_.join();
+    return std::move(notes_);
+  }
+
+ private:
+  std::atomic<bool> stopping_{false};
+  std::vector<std::string> notes_;
+  std::thread thread_;
+};
+
 }  // namespace
 
 RunOutcome run(Engine& engine, const RunConfig& config, std::uint64_t seed, const Context& context) {
@@ -211,9 +239,11 @@ RunOutcome run(Engine& engine, const RunConfig& config, std::uint64_t seed, cons
   };
   Collector collector(dispatcher, std::move(collecting));
   StallProbe probe(cores, box.realtime());
+  Supervisor supervisor(config, dispatcher);
   const CoreTicks before = CoreTicks::read();
   const Duration played = play_releases(dispatcher, releases, outcome.start, config.duration, seed, box.releaser(),
                                         with_live_text(context, live, std::move(live_tasks)));
+  for (const std::string& note : supervisor.stop()) say(report, context, note);
   if (finish_jobs(dispatcher, kGrace))
     say(report, context, "jobs were still in progress 10 s after the end: cancelled");
   const CoreTicks after = CoreTicks::read();

@@ -46,7 +46,6 @@ void Adaptation::reset(const SchedulerConfig& config) {
   factors_.fill(1);
   took_.fill(0);
   expected_.fill(0);
-  planned_.fill(0);
   for (std::size_t p = 0; p < processors_; ++p) preemptive_[p] = config.processors[p].preemptive;
   active_ = follows_ = false;
   const std::vector<int> priorities = assign_priorities(config.policy, config.tasks);
@@ -78,10 +77,23 @@ void Adaptation::reset(const SchedulerConfig& config) {
     }
     active_ |= to.adapts;
     follows_ |= !from.stage_loads.empty();
-    for (std::size_t p = 0; p < processors_ && to.period > 0; ++p) planned_[p] += to.modes[0].load[p] / to.period;
   }
+  sum_planned();
   jobs_.reserve(2 * tasks_.size());
   ahead_.resize(2 * tasks_.size());
+}
+
+void Adaptation::sum_planned() noexcept {
+  planned_.fill(0);
+  for (const Task& t : tasks_)
+    for (std::size_t p = 0; p < processors_ && t.period > 0; ++p) planned_[p] += t.modes[t.home].load[p] / t.period;
+}
+
+void Adaptation::set_strategy(int task, std::int64_t rank, int mode) noexcept {
+  Task& t = tasks_[static_cast<std::size_t>(task)];
+  t.rank = static_cast<double>(rank);
+  t.home = static_cast<std::size_t>(mode);
+  sum_planned();
 }
 
 void Adaptation::observe(int task, int mode, int stage, Duration took) noexcept {
@@ -336,19 +348,20 @@ bool Adaptation::sustained(std::size_t task, std::size_t mode) const noexcept {
   return true;
 }
 
-/// Back to the plan's variant if that can be, else to the next heavier.
+/// Back to the strategy's variant if that can be, else to the next heavier.
 void Adaptation::recover(int task, Time now) noexcept {
   const auto t = static_cast<std::size_t>(task);
   Task& of = tasks_[t];
   const std::uint8_t kept = modes_[t];
-  if (!of.adapts || kept == 0 || !of.modes[kept].allowed || now.time_since_epoch().count() < of.not_before) return;
+  if (!of.adapts || kept == of.home || !of.modes[kept].allowed || now.time_since_epoch().count() < of.not_before) return;
   std::uint8_t heavier = kept;
   for (std::size_t m = 0; m < of.modes.size(); ++m) {
-    if (!may_take(t, m) || of.modes[m].loss >= of.modes[kept].loss) continue;
+    if (!may_take(t, m) || of.modes[m].loss >= of.modes[kept].loss || of.modes[m].loss < of.modes[of.home].loss)
+      continue;
     if (heavier == kept || of.modes[m].loss > of.modes[heavier].loss) heavier = static_cast<std::uint8_t>(m);
   }
   if (heavier == kept) return;
-  for (const std::uint8_t mode : {std::uint8_t{0}, heavier}) {
+  for (const std::uint8_t mode : {static_cast<std::uint8_t>(of.home), heavier}) {
     if (!may_take(t, mode) || !sustained(t, mode)) continue;
     modes_[t] = mode;
     weigh();

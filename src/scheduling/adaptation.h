@@ -49,6 +49,9 @@ class Adaptation {
   /// Of some stage it is known what it takes.
   [[nodiscard]] bool follows() const noexcept { return follows_; }
 
+  /// What the task goes back to, and its rank under ranked policies. Between jobs.
+  void set_strategy(int task, std::int64_t rank, int mode) noexcept;
+
   /// A stage has ended and had run for so long.
   void observe(int task, int mode, int stage, Duration took) noexcept;
   /// How much longer stages take on a processor than in the profile, as of late.
@@ -83,6 +86,7 @@ class Adaptation {
     double period = 0, deadline = 0;
     double rank = 0;
     bool adapts = false;
+    std::size_t home = 0;  ///< mode of the strategy
     std::vector<Mode> modes;
     double next = 0;  ///< release that is expected
     double patience = 0;  ///< how long a lighter variant is kept
@@ -103,6 +107,7 @@ class Adaptation {
     std::size_t job = 0;
     double excess = 0;
   };
+  void sum_planned() noexcept;
   void look(Time now, std::span<const PendingTask> pending) noexcept;
   void weigh() noexcept;
   bool lighten(Time now) noexcept;
@@ -127,7 +132,7 @@ class Adaptation {
   std::array<bool, kMaxProcessors> preemptive_{};
   std::array<double, kMaxProcessors> factors_{};
   std::array<double, kMaxProcessors> took_{}, expected_{};  ///< all stages together, as they ended and as in the profile
-  std::array<double, kMaxProcessors> planned_{};  ///< load in mode 0, at the profile's speed
+  std::array<double, kMaxProcessors> planned_{};  ///< load in the strategy's modes, at the profile's speed
   std::vector<Task> tasks_;
   // Of one look:
   std::vector<Job> jobs_;  ///< the most urgent first; jobs of a task that wait are one

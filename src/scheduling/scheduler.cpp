@@ -166,6 +166,8 @@ void Scheduler::reset(const SchedulerConfig& config) {
   tasks_.resize(config.tasks.size());
   modes_.resize(config.tasks.size());
   const std::vector<int> priorities = assign_priorities(policy_, config.tasks);
+  proposals_.clear();
+  for (const int priority : priorities) proposals_.push_back({priority, 0});
   for (std::size_t i = 0; i < tasks_.size(); ++i) {
     const SchedulerTask& from = config.tasks[i];
     TaskState& t = tasks_[i];
@@ -180,13 +182,20 @@ void Scheduler::reset(const SchedulerConfig& config) {
     take_stages(from, modes[0]);
     for (std::size_t m = 1; m < modes.size(); ++m) take_stages(from.fallbacks[m - 1], modes[m]);
     load_mode(static_cast<int>(i), 0);
-    const auto rank =
-        std::count_if(priorities.begin(), priorities.end(), [&](int other) { return other < priorities[i]; });
-    t.bit = static_cast<std::uint8_t>(is_fixed_priority(policy_) ? rank : static_cast<std::ptrdiff_t>(i));
-    t.key = t.bit;
-    task_of_bit_[t.bit] = static_cast<std::uint8_t>(i);
+    set_rank(i);
   }
   adaptation_.reset(config);
+}
+
+/// Of ranked policies from the priority that was proposed last.
+void Scheduler::set_rank(std::size_t task) noexcept {
+  const int priority = proposals_[task].priority;
+  const auto rank = std::count_if(proposals_.begin(), proposals_.end(),
+                                  [&](const Proposal& other) { return other.priority < priority; });
+  TaskState& t = tasks_[task];
+  t.bit = static_cast<std::uint8_t>(is_fixed_priority(policy_) ? rank : static_cast<std::ptrdiff_t>(task));
+  t.key = t.bit;
+  task_of_bit_[t.bit] = static_cast<std::uint8_t>(task);
 }
 
 void Scheduler::take_key(TaskState& t, const Job& job, bool keeps_place) noexcept {
@@ -586,6 +595,25 @@ void Scheduler::set_mode(int task, int mode, Time now, Decisions& out) noexcept 
   processors_[static_cast<std::size_t>(left)].ready &= ~bit;
   processors_[t.processor].ready |= bit;
   dispatch_both(left, task, now, out);
+}
+
+void Scheduler::propose(int task, int priority, int mode) noexcept {
+  proposals_[static_cast<std::size_t>(task)] = {priority, mode};
+}
+
+bool Scheduler::adopt(Time, Decisions& out) noexcept {
+  for (std::size_t i = 0; i < tasks_.size(); ++i) {
+    if (pending(static_cast<int>(i)) > 0) return false;
+    const auto same = [&](const Proposal& other) { return other.priority == proposals_[i].priority; };
+    if (std::count_if(proposals_.begin(), proposals_.end(), same) > 1) return false;
+  }
+  for (std::size_t i = 0; i < tasks_.size(); ++i) {
+    set_rank(i);
+    const int mode = proposals_[i].mode;
+    adaptation_.set_strategy(static_cast<int>(i), tasks_[i].key, mode);
+    if (((tasks_[i].blocked | modes_[i].failed) >> mode & 1) == 0) ask_mode(static_cast<int>(i), mode, out);
+  }
+  return true;
 }
 
 /// A job of `task`, which waits, was released: which variant each job that has not begun is to run. They all begin on

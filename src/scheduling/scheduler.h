@@ -194,6 +194,12 @@ class Scheduler {
   void restore(int task, int mode, Time now, Decisions& out) noexcept;
   /// The task's next job begins in that mode. Ignored if it is blocked or there is none such.
   void set_mode(int task, int mode, Time now, Decisions& out) noexcept;
+  /// Another strategy, to be adopted: the task's priority (under fixed_priority; distinct) and the mode that it goes
+  /// back to when there is slack.
+  void propose(int task, int priority, int mode) noexcept;
+  /// From now on it is as was proposed, between jobs: false, and nothing happens, while any is pending, or if two
+  /// priorities are equal. Tasks of which nothing was proposed keep what they have.
+  bool adopt(Time now, Decisions& out) noexcept;
   /// In which the task's next job begins, as things are.
   [[nodiscard]] int mode(int task) const noexcept;
 
@@ -265,6 +271,10 @@ class Scheduler {
     Duration patience{};  ///< of a stage that overran: what it may run before it is given up
   };
 
+  struct Proposal {
+    int priority = 0, mode = 0;
+  };
+
   template <typename From>
   static void take_stages(const From& from, Mode& to);
   [[nodiscard]] static bool is_blocked(const TaskState& t) noexcept { return (t.blocked >> t.mode & 1) != 0; }
@@ -272,6 +282,7 @@ class Scheduler {
   [[nodiscard]] static Duration spent(const TaskState& t, Time now) noexcept {
     return t.state == State::running ? t.ran + (now - t.since) : t.ran;
   }
+  void set_rank(std::size_t task) noexcept;
   void load_mode(int task, int mode) noexcept;
   void change_mode(int task, int mode, Decisions& out, bool failing = false) noexcept;
   [[nodiscard]] int usable_after(int task, int mode, bool around) const noexcept;
@@ -303,6 +314,7 @@ class Scheduler {
   std::vector<Modes> modes_;  ///< of each task
   std::vector<ProcessorState> processors_;
   std::array<std::uint8_t, kMaxTasks> task_of_bit_{};
+  std::vector<Proposal> proposals_;  ///< of each task
   std::int64_t line_ = 0;  ///< places given under FIFO
   Adaptation adaptation_;
 };

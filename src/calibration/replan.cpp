@@ -1,0 +1,169 @@
+#include "calibration/replan.h"
+
+#include "base/units.h"
+#include "planning/lighter.h"
+
+#include <algorithm>
+#include <cmath>
+#include <thread>
+#include <utility>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+namespace rtmdl {
+namespace {
+
+constexpr Duration kLook = std::chrono::milliseconds(50), kIdleLook = std::chrono::microseconds(500);
+constexpr Duration kLongestSearch = std::chrono::seconds(3), kLongestSimulation = std::chrono::seconds(10);
+constexpr Duration kIdlePatience = std::chrono::seconds(5);  ///< for a moment in which nothing is pending
+
+bool is_off(double slowdown, double planned) { return std::abs(slowdown / planned - 1) > Drift::kTolerated; }
+
+void stretch(std::vector<Duration>& times, double factor) {
+  for (Duration& t : times) t = Duration(std::llround(static_cast<double>(t.count()) * factor));
+}
+
+/// The options that are loaded, with the times of today.
+PlanProblem loaded_problem(const PlanProblem& problem, const Choices& choices,
+                           const std::vector<std::vector<int>>& lighter, const std::vector<double>& slowdowns) {
+  PlanProblem loaded = problem;
+  for (std::size_t t = 0; t < loaded.tasks.size(); ++t) {
+    std::vector<TaskOption>& options = loaded.tasks[t].options;
+    options = {problem.tasks[t].options[index(choices[t].option)]};
+    for (const int o : lighter[t]) options.push_back(problem.tasks[t].options[index(o)]);
+    for (TaskOption& option : options)
+      for (StageOption& stage : option.stages) {
+        const double factor = std::max(slowdowns[index(stage.processor)], 1.0);
+        stretch(stage.times.sorted, factor);
+        stretch(stage.alone.sorted, factor);
+        stage.longest = Duration(std::llround(static_cast<double>(stage.longest.count()) * factor));
+      }
+  }
+  loaded.memory.reset();  // they are in memory, and were stored
+  loaded.storage.reset();
+  return loaded;
+}
+
+RunningStrategy planned_strategy(const Choices& choices) {
+  RunningStrategy strategy;
+  for (const Choice& choice : choices) strategy.priorities.push_back(choice.priority);
+  strategy.modes.assign(choices.size(), 0);
+  return strategy;
+}
+
+std::string slowdown_text(const std::vector<double>& slowdowns, const PlanProblem& problem) {
+  std::vector<std::string> each;
+  for (std::size_t p = 0; p < slowdowns.size(); ++p)
+    each.push_back(fmt::format("{} {:.2f}", problem.processors[p].name, slowdowns[p]));
+  return fmt::format("{}", fmt::join(each, ", "));
+}
+
+}  // namespace
+
+bool Drift::as_profiled(const std::vector<double>& slowdowns) {
+  return std::none_of(slowdowns.begin(), slowdowns.end(), [](double s) { return s > 1 + kTolerated; });
+}
+
+bool Drift::seen(const std::vector<double>& slowdowns, Time now) {
+  bool off = false;
+  for (std::size_t p = 0; p < planned_.size(); ++p)
+    off |= is_off(std::max(slowdowns[p], 1.0), planned_[p]);  // a faster box needs no other plan
+  if (!off) {
+    since_.reset();
+    return false;
+  }
+  if (!since_) since_ = now;
+  return now - *since_ >= (as_profiled(slowdowns) ? kAsProfiled : kSlower);
+}
+
+void Drift::planned(const std::vector<double>& slowdowns) {
+  for (std::size_t p = 0; p < planned_.size(); ++p) planned_[p] = std::max(slowdowns[p], 1.0);
+  since_.reset();
+}
+
+std::optional<RunningStrategy> plan_for(const PlanProblem& problem, const Choices& choices,
+                                        const std::vector<std::vector<int>>& lighter,
+                                        const std::vector<double>& slowdowns, const PlanOptions& options,
+                                        bool fixed_order, const Context& context) {
+  if (Drift::as_profiled(slowdowns)) return planned_strategy(choices);
+  const Plan found = plan(loaded_problem(problem, choices, lighter, slowdowns), options, context);
+  if (!found.feasible) return {};
+  RunningStrategy strategy;
+  for (const PlannedTask& task : found.tasks) {
+    strategy.priorities.push_back(task.choice.priority);
+    strategy.modes.push_back(task.choice.option);
+  }
+  if (fixed_order && strategy.priorities != planned_strategy(choices).priorities) return {};
+  return strategy;
+}
+
+Replanner::Replanner(const RunConfig& config, PlanProblem problem, Choices choices, PlanOptions options)
+    : problem_(std::move(problem)),
+      choices_(std::move(choices)),
+      lighter_(lighter_options(problem_, choices_)),
+      options_(std::move(options)),
+      fixed_order_(false) {
+  for (const RunTask& task : config.tasks) {
+    std::vector<int>& modes = modes_.emplace_back();
+    for (std::size_t m = 0; m < task.fallbacks.size(); ++m) {
+      if (task.fallbacks[m].loss) modes.push_back(static_cast<int>(m) + 1);
+      fixed_order_ |= task.fallbacks[m].threads > 1;  // threads of the back-end keep their priorities
+    }
+    fixed_order_ |= task.threads > 1;
+  }
+  options_.budget = std::min(options_.budget, kLongestSearch);
+  options_.simulated = std::min(options_.simulated, kLongestSimulation);
+  options_.front = false;
+  options_.jobs = 1;
+  options_.log = {};
+}
+
+std::vector<std::string> Replanner::operator()(Dispatcher& dispatcher, const std::atomic<bool>& stopping) const {
+  std::vector<std::string> notes;
+  Drift drift(problem_.processors.size());
+  RunningStrategy running = planned_strategy(choices_);
+  Context context;
+  context.stop = &stopping;
+  const Time start = MonotonicClock::now();
+  while (!stopping.load(std::memory_order_relaxed)) {
+    std::this_thread::sleep_for(kLook);
+    std::vector<double> slowdowns;
+    for (std::size_t p = 0; p < problem_.processors.size(); ++p)
+      slowdowns.push_back(dispatcher.slowdown(static_cast<int>(p)));
+    const Time now = MonotonicClock::now();
+    if (!drift.seen(slowdowns, now)) continue;
+    drift.planned(slowdowns);
+    const auto strategy = plan_for(problem_, choices_, lighter_, slowdowns, options_, fixed_order_, context);
+    if (stopping.load(std::memory_order_relaxed)) break;
+    if (strategy == running) continue;
+    const std::string when = fmt::format("after {}, stages taking longer by the factors {}",
+                                         format_duration(now - start), slowdown_text(slowdowns, problem_));
+    if (!strategy) {
+      notes.push_back(fmt::format("planned again {}: no strategy of the loaded variants keeps every limit", when));
+      continue;
+    }
+    const Duration searched = MonotonicClock::now() - now;
+    if (!adopt(*strategy, dispatcher, stopping)) continue;
+    running = *strategy;
+    notes.push_back(fmt::format("planned again {}: another strategy from {} on ({} of search)", when,
+                                format_duration(MonotonicClock::now() - start), format_duration(searched)));
+  }
+  return notes;
+}
+
+/// At a moment in which no job is pending, if there comes one.
+bool Replanner::adopt(const RunningStrategy& strategy, Dispatcher& dispatcher,
+                      const std::atomic<bool>& stopping) const {
+  std::vector<int> modes(strategy.modes.size());
+  for (std::size_t t = 0; t < modes.size(); ++t)
+    if (strategy.modes[t] > 0) modes[t] = modes_[t][index(strategy.modes[t] - 1)];
+  const Time end = MonotonicClock::now() + kIdlePatience;
+  while (MonotonicClock::now() < end && !stopping.load(std::memory_order_relaxed)) {
+    if (dispatcher.adopt(strategy.priorities, modes)) return true;
+    std::this_thread::sleep_for(kIdleLook);
+  }
+  return false;
+}
+
+}  // namespace rtmdl
