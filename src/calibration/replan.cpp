@@ -144,26 +144,30 @@ std::vector<std::string> Replanner::operator()(Dispatcher& dispatcher, const std
       continue;
     }
     const Duration searched = MonotonicClock::now() - now;
-    if (!adopt(*strategy, dispatcher, stopping)) continue;
+    const std::optional<Duration> change = adopt(*strategy, dispatcher, stopping);
+    if (!change) continue;
     running = *strategy;
-    notes.push_back(fmt::format("planned again {}: another strategy from {} on ({} of search)", when,
-                                format_duration(MonotonicClock::now() - start), format_duration(searched)));
+    notes.push_back(fmt::format("planned again {}: another strategy from {} on (the search took {}, going over {})",
+                                when, format_duration(MonotonicClock::now() - start), format_duration(searched),
+                                format_duration(*change)));
   }
   return notes;
 }
 
-/// At a moment in which no job is pending, if there comes one.
-bool Replanner::adopt(const RunningStrategy& strategy, Dispatcher& dispatcher,
-                      const std::atomic<bool>& stopping) const {
+/// At a moment in which no job is pending, if there comes one; how long that took.
+std::optional<Duration> Replanner::adopt(const RunningStrategy& strategy, Dispatcher& dispatcher,
+                                         const std::atomic<bool>& stopping) const {
   std::vector<int> modes(strategy.modes.size());
   for (std::size_t t = 0; t < modes.size(); ++t)
     if (strategy.modes[t] > 0) modes[t] = modes_[t][index(strategy.modes[t] - 1)];
   const Time end = MonotonicClock::now() + kIdlePatience;
-  while (MonotonicClock::now() < end && !stopping.load(std::memory_order_relaxed)) {
-    if (dispatcher.adopt(strategy.priorities, modes)) return true;
+  while (!stopping.load(std::memory_order_relaxed)) {
+    const Time before = MonotonicClock::now();
+    if (before > end) break;
+    if (dispatcher.adopt(strategy.priorities, modes)) return MonotonicClock::now() - before;
     std::this_thread::sleep_for(kIdleLook);
   }
-  return false;
+  return {};
 }
 
 }  // namespace rtmdl

@@ -57,8 +57,8 @@ class Replanner {
   std::vector<std::string> operator()(Dispatcher& dispatcher, const std::atomic<bool>& stopping) const;
 
  private:
-  [[nodiscard]] bool adopt(const RunningStrategy& strategy, Dispatcher& dispatcher,
-                           const std::atomic<bool>& stopping) const;
+  [[nodiscard]] std::optional<Duration> adopt(const RunningStrategy& strategy, Dispatcher& dispatcher,
+                                              const std::atomic<bool>& stopping) const;
 
   PlanProblem problem_;
   Choices choices_;
