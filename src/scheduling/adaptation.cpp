@@ -54,6 +54,7 @@ void Adaptation::reset(const SchedulerConfig& config) {
     const SchedulerTask& from = config.tasks[i];
     Task& to = tasks_[i];
     to.period = static_cast<double>(from.period.count());
+    to.rate = to.period > 0 ? 1 / to.period : 0;
     to.deadline = static_cast<double>(from.deadline.count());
     to.rank = priorities[i];
     to.patience = shortest_kept(to.period);
@@ -68,6 +69,7 @@ void Adaptation::reset(const SchedulerConfig& config) {
         const double mean = static_cast<double>(mode.stage_loads[s].mean.count());
         m.stages.push_back({processor, mean, static_cast<double>(mode.stage_loads[s].likely.count()), width / slots});
         m.load[static_cast<std::size_t>(processor)] += mean * width / slots;
+        m.likely += m.stages.back().likely;
       }
     };
     take(from, 0.0);
@@ -143,8 +145,12 @@ void Adaptation::look(Time now, std::span<const PendingTask> pending) noexcept {
   }
 }
 
-/// What is ahead of each job on each processor.
+/// What is ahead of each job on each processor, and what a job that is expected would add.
 void Adaptation::weigh() noexcept {
+  for (std::size_t t = 0; t < tasks_.size(); ++t) {
+    const Mode& mode = tasks_[t].modes[modes_[t]];
+    for (std::size_t p = 0; p < processors_; ++p) each_[p][t] = mode.load[p] * factors_[p];
+  }
   std::array<double, kMaxProcessors> sum{};
   for (std::size_t k = 0; k < jobs_.size(); ++k) {
     ahead_[k] = sum;
@@ -175,16 +181,15 @@ double Adaptation::expected_ahead(std::size_t other, const Job& job, double end)
     return 0;
   }
   const double span = end - t.next;
-  return span <= 0 ? 0 : static_cast<double>(static_cast<std::int64_t>(span / t.period) + 1);
+  return span <= 0 ? 0 : static_cast<double>(static_cast<std::int64_t>(span * t.rate) + 1);
 }
 
 double Adaptation::expected_work(const Job& job, std::size_t processor, double end) const noexcept {
+  if (end <= 0) return 0;
   double work = 0;
-  for (std::size_t other = 0; other < tasks_.size(); ++other) {
-    const double each = tasks_[other].modes[modes_[other]].load[processor];
-    if (each > 0) work += expected_ahead(other, job, end) * each;
-  }
-  return work * factors_[processor];
+  for (std::size_t other = 0; other < tasks_.size(); ++other)
+    if (const double each = each_[processor][other]; each > 0) work += expected_ahead(other, job, end) * each;
+  return work;
 }
 
 /// When job k is expected to end, from now.
@@ -200,12 +205,12 @@ double Adaptation::finish(std::size_t k) const noexcept {
     if (first) own = std::max(own - job.spent, kLeastLeft * stage.mean);
     double before = ahead_[k][p];
     if (first && !preemptive_[p] && !job.running) before += blocking(k, p);
-    // What is ahead and comes until then, less what the processor does of it meanwhile.
-    double end = at + own;
+    // What is ahead and comes until then, less what the processor does of it meanwhile; then what comes later.
+    const double earlier = expected_work(job, p, at);
+    const double least = std::max(at, before + earlier) + own;
+    double end = least;
     for (int round = 0; round < kMostRounds; ++round) {
-      const double backlog = std::max(0.0, before + expected_work(job, p, at) - at);
-      const double later = expected_work(job, p, end) - expected_work(job, p, at);
-      const double next = at + backlog + own + later;
+      const double next = least + expected_work(job, p, end) - earlier;
       if (next <= end) break;
       end = next;
       if (end > kHorizon) break;
@@ -241,6 +246,12 @@ Adaptation::Late Adaptation::first_late(std::size_t k, double margin) const noex
   return {};
 }
 
+double Adaptation::slowed(const Mode& mode) const noexcept {
+  double sum = 0;
+  for (const Stage& stage : mode.stages) sum += stage.likely * factors_[static_cast<std::size_t>(stage.processor)];
+  return sum;
+}
+
 bool Adaptation::may_take(std::size_t task, std::size_t mode) const noexcept {
   return tasks_[task].modes[mode].allowed && (blocked_[task] >> mode & 1) == 0;
 }
@@ -270,7 +281,7 @@ bool Adaptation::relieve(std::size_t k, double excess) noexcept {
       if (m == modes_[t] || !may_take(t, m) || task.modes[m].loss < now.loss) continue;
       double gain = 0;
       if (own) {
-        gain = likely_of(now) - likely_of(task.modes[m]);
+        gain = slowed(now) - slowed(task.modes[m]);
       } else {
         for (std::size_t p = 0; p < processors_; ++p)
           if (used[p]) gain += jobs * (now.load[p] - task.modes[m].load[p]) * factors_[p];
@@ -293,18 +304,19 @@ bool Adaptation::relieve(std::size_t k, double excess) noexcept {
   return true;
 }
 
-double Adaptation::likely_of(const Mode& mode) const noexcept {
-  double sum = 0;
-  for (const Stage& stage : mode.stages) sum += stage.likely * factors_[static_cast<std::size_t>(stage.processor)];
-  return sum;
+void Adaptation::take_lightest(std::size_t t) noexcept {
+  const Task& task = tasks_[t];
+  if (!task.adapts || !task.modes[modes_[t]].allowed) return;
+  for (std::size_t m = 0; m < task.modes.size(); ++m)
+    if (may_take(t, m) && task.modes[m].likely < task.modes[modes_[t]].likely) modes_[t] = static_cast<std::uint8_t>(m);
 }
 
-void Adaptation::take_lightest(const Job& job) noexcept {
-  const auto t = static_cast<std::size_t>(job.task);
-  const Task& task = tasks_[t];
-  if (job.begun || !task.adapts || !task.modes[modes_[t]].allowed) return;
-  for (std::size_t m = 0; m < task.modes.size(); ++m)
-    if (may_take(t, m) && likely_of(task.modes[m]) < likely_of(task.modes[modes_[t]])) modes_[t] = static_cast<std::uint8_t>(m);
+/// Whether job k would be in time if all that may be lighter were as light as can be. Leaves the modes like that.
+bool Adaptation::can_be_saved(std::size_t k) noexcept {
+  if (jobs_[k].deadline <= 0) return false;
+  for (std::size_t t = 0; t < tasks_.size(); ++t) take_lightest(t);
+  weigh();
+  return finish(k) <= jobs_[k].deadline;
 }
 
 /// Until no job is late that can be saved. Whether any was expected to be.
@@ -317,13 +329,20 @@ bool Adaptation::lighten(Time now) noexcept {
     weigh();
     const Late late = first_late(saving, 0);
     if (!late.any) break;
-    if (!any || late.job != saving) std::copy(modes_.begin(), modes_.end(), before.begin());
+    const bool another = !any || late.job != saving;
     any = true;
     saving = late.job;
-    Job& job = jobs_[saving];
-    if (job.deadline > 0 && relieve(saving, late.excess)) continue;
+    bool hopeless = false;
+    if (another) {
+      std::copy(modes_.begin(), modes_.end(), before.begin());
+      hopeless = !can_be_saved(saving);
+      std::copy_n(before.begin(), modes_.size(), modes_.begin());
+      weigh();
+    }
+    if (!hopeless && relieve(saving, late.excess)) continue;
     std::copy_n(before.begin(), modes_.size(), modes_.begin());
-    take_lightest(job);
+    Job& job = jobs_[saving];
+    if (!job.begun) take_lightest(static_cast<std::size_t>(job.task));
     job.lost = true;
   }
   for (std::size_t t = 0; any && t < tasks_.size(); ++t) {

@@ -79,11 +79,12 @@ class Adaptation {
   struct Mode {
     std::vector<Stage> stages;
     std::array<double, kMaxProcessors> load{};  ///< of a job: mean × share
+    double likely = 0;                          ///< all stages
     double loss = 0;
     bool allowed = false;
   };
   struct Task {
-    double period = 0, deadline = 0;
+    double period = 0, rate = 0, deadline = 0;
     double rank = 0;
     bool adapts = false;
     std::size_t home = 0;  ///< mode of the strategy
@@ -112,14 +113,15 @@ class Adaptation {
   void weigh() noexcept;
   bool lighten(Time now) noexcept;
   bool relieve(std::size_t k, double excess) noexcept;
-  void take_lightest(const Job& job) noexcept;
+  void take_lightest(std::size_t t) noexcept;
+  [[nodiscard]] bool can_be_saved(std::size_t k) noexcept;
   void recover(int task, Time now) noexcept;
   [[nodiscard]] Late first_late(std::size_t k, double margin) const noexcept;
   [[nodiscard]] double finish(std::size_t k) const noexcept;
   [[nodiscard]] double blocking(std::size_t k, std::size_t processor) const noexcept;
   [[nodiscard]] double expected_ahead(std::size_t other, const Job& job, double end) const noexcept;
   [[nodiscard]] double expected_work(const Job& job, std::size_t processor, double end) const noexcept;
-  [[nodiscard]] double likely_of(const Mode& mode) const noexcept;
+  [[nodiscard]] double slowed(const Mode& mode) const noexcept;
   [[nodiscard]] bool sustained(std::size_t task, std::size_t mode) const noexcept;
   [[nodiscard]] bool may_take(std::size_t task, std::size_t mode) const noexcept;
   [[nodiscard]] const Mode& mode_of(const Job& job) const noexcept {
@@ -137,6 +139,7 @@ class Adaptation {
   // Of one look:
   std::vector<Job> jobs_;  ///< the most urgent first; jobs of a task that wait are one
   std::vector<std::array<double, kMaxProcessors>> ahead_;  ///< of each job: work of those before it
+  std::array<std::array<double, kMaxTasks>, kMaxProcessors> each_{};  ///< load of the next job of each task
   std::span<std::uint8_t> modes_;
   std::span<const std::uint16_t> blocked_;
 };

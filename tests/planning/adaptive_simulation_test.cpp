@@ -59,7 +59,7 @@ TEST(AdaptiveSimulation, ATransientOverloadCostsAccuracyAndHardlyAJob) {
         if (e.decision.kind == Decision::Kind::start && e.decision.stage == 0 && e.decision.mode > 0)
           ++begun_lighter[static_cast<int>(e.now.time_since_epoch() / 1s)];
       });
-  EXPECT_GT(fixed, 0.05);
+  EXPECT_GT(fixed, 0.04);
   EXPECT_LE(missed(o), 0.01) << "static " << fixed;
   EXPECT_GT(begun_lighter[15], 0);
   for (int second = 21; second < 30; ++second) EXPECT_EQ(begun_lighter[second], 0) << "in second " << second;
@@ -111,7 +111,9 @@ TEST(AdaptiveSimulation, HardTasksKeepTheirVariantsAndCountersAddUp) {
         EXPECT_LE(d.mode, lighter[d.task].size());
         mode[d.task] = d.mode;
       }
-      if (d.kind == Decision::Kind::start && d.stage == 0) EXPECT_EQ(d.mode, mode[d.task]);
+      if (d.kind == Decision::Kind::start && d.stage == 0) {
+        EXPECT_EQ(d.mode, mode[d.task]);
+      }
     };
     const SimulationOutcome& o = simulator.run(choices, {.policy = policy, .length = 2s, .lighter = lighter}, look);
     for (const TaskOutcome& t : o.tasks) {

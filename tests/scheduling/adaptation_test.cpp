@@ -190,7 +190,7 @@ TEST_F(AdaptationTest, WhatIsToldToChangeMustSayWhatItTakes) {
   EXPECT_THAT(refused(), HasSubstr("all begin on the same processor"));
   config.tasks[1].fallbacks[0] = lighter(5ms, 0.1);
   config.tasks[1].fallbacks[0].stage_loads.push_back({1ms, 1ms});
-  EXPECT_THAT(refused(), HasSubstr("task 1 has 2 for loads of 1 stages"));
+  EXPECT_THAT(refused(), HasSubstr("task 1 has loads for 2 of 1 stages"));
 }
 
 TEST_F(AdaptationTest, AVariantThatWasLeftForItsFailuresIsNotTakenAgain) {

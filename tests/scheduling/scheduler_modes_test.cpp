@@ -158,7 +158,7 @@ TEST_F(SchedulerModes, RefusesWhatDoesNotFit) {
   config.tasks[1].fallbacks[0] = {.stage_processors = {2}};
   EXPECT_THAT(message(), HasSubstr("task 1 has a stage on processor 2: there are 2"));
   config.tasks[1].fallbacks.assign(kMaxModes, {.stage_processors = {0}});
-  EXPECT_THAT(message(), HasSubstr("9 modes in task 1: between 1 and 8"));
+  EXPECT_THAT(message(), HasSubstr("17 modes in task 1: between 1 and 16"));
 }
 
 }  // namespace
