@@ -17,7 +17,8 @@ using namespace rtmdl;
 /// The core with a virtual clock; stages take the means of their modes × `slower`.
 class Player {
  public:
-  explicit Player(SchedulerConfig config) : config_(std::move(config)), scheduler_(config_), ends_(config_.processors.size()) {}
+  explicit Player(SchedulerConfig config)
+      : config_(std::move(config)), scheduler_(config_), ends_(config_.processors.size()) {}
 
   /// Wall time of every release, in nanoseconds.
   std::vector<double> play(Duration length, double slower) {
@@ -61,7 +62,8 @@ class Player {
     switch (d.kind) {
       case Decision::Kind::start: {
         const auto& loads = d.mode == 0 ? task.stage_loads : task.fallbacks[d.mode - 1u].stage_loads;
-        const auto time = Duration(static_cast<std::int64_t>(static_cast<double>(loads[d.stage].mean.count()) * slower));
+        const auto time =
+            Duration(static_cast<std::int64_t>(static_cast<double>(loads[d.stage].mean.count()) * slower));
         running = {d.task, now + time};
         break;
       }
@@ -119,7 +121,8 @@ SchedulerConfig config_of(const PlanProblem& problem, bool adapts) {
 int main(int argc, char** argv) {
   const double seconds = argc > 1 ? std::atof(argv[1]) : 60;
   if (!(seconds > 0)) return std::fputs("usage: bench_adaptation [SECONDS]\n", stderr), 2;
-  std::puts("tasks  load  variants  releases  switches   p50 us   p99 us   max us   (one release: decision and dispatch)");
+  std::puts(
+      "tasks  load  variants  releases  switches   p50 us   p99 us   max us   (one release: decision and dispatch)");
   for (const int tasks : {4, 16, 64})
     for (const double load : {0.8, 1.2, 1.6})
       for (const bool adapts : {false, true}) {
@@ -129,8 +132,11 @@ int main(int argc, char** argv) {
         const PlanProblem problem = bench::random_workload(3, w);
         Player player(config_of(problem, adapts));
         const std::vector<double> took = player.play(from_seconds(seconds), load / 0.8);
-        const auto at = [&](double q) { return took[static_cast<std::size_t>(q * static_cast<double>(took.size() - 1))] / 1000; };
-        std::printf("%5d  %3.0f%%  %8s  %8zu  %8lld  %7.2f  %7.2f  %7.2f\n", tasks, 100 * load, adapts ? "up to 12" : "1",
-                    took.size(), static_cast<long long>(player.switches()), at(0.5), at(0.99), at(1));
+        const auto at = [&](double q) {
+          return took[static_cast<std::size_t>(q * static_cast<double>(took.size() - 1))] / 1000;
+        };
+        std::printf("%5d  %3.0f%%  %8s  %8zu  %8lld  %7.2f  %7.2f  %7.2f\n", tasks, 100 * load,
+                    adapts ? "up to 12" : "1", took.size(), static_cast<long long>(player.switches()), at(0.5),
+                    at(0.99), at(1));
       }
 }

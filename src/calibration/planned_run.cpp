@@ -1,8 +1,8 @@
 #include "calibration/planned_run.h"
 
 #include "base/units.h"
-#include "planning/lighter.h"
 #include "data/pipeline.h"
+#include "planning/lighter.h"
 
 #include <rtmdl/error.h>
 

@@ -1,6 +1,6 @@
 #pragma once
-/// Plans again while a run goes on, when stages take longer than in the profile (or no longer do): the slow one of the two
-/// ways in which a run adapts; scheduling/adaptation.h is the fast one.
+/// Plans again while a run goes on, when stages take longer than in the profile (or no longer do): the slow one of the
+/// two ways in which a run adapts; scheduling/adaptation.h is the fast one.
 
 #include "base/context.h"
 #include "planning/planner.h"
@@ -41,8 +41,8 @@ struct RunningStrategy {
   bool operator==(const RunningStrategy&) const = default;
 };
 
-/// The best strategy of the loaded options with stages so much slower on each processor; nothing if none keeps the limits.
-/// `fixed_order`: with the priorities of `choices`, or nothing.
+/// The best strategy of the loaded options with stages so much slower on each processor; nothing if none keeps the
+/// limits. `fixed_order`: with the priorities of `choices`, or nothing.
 [[nodiscard]] std::optional<RunningStrategy> plan_for(const PlanProblem& problem, const Choices& choices,
                                                       const std::vector<std::vector<int>>& lighter,
                                                       const std::vector<double>& slowdowns, const PlanOptions& options,

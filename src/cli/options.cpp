@@ -97,10 +97,11 @@ void add_policy(CLI::App& app, Options& o) {
 }
 
 void add_slowdown(CLI::App& app, Options& o) {
-  add_parsed(app, "--slowdown",
-             "Every stage takes longer for a while, as on a hotter or busier machine, such as 1.5x@10s-20s: half as long "
-             "again in the second ten seconds; several with commas. On the box the processor is kept busy meanwhile",
-             [&o](const std::string& text) { o.slowdowns = parse_slowdowns(text); })
+  add_parsed(
+      app, "--slowdown",
+      "Every stage takes longer for a while, as on a hotter or busier machine, such as 1.5x@10s-20s: half as long "
+      "again in the second ten seconds; several with commas. On the box the processor is kept busy meanwhile",
+      [&o](const std::string& text) { o.slowdowns = parse_slowdowns(text); })
       ->type_name("FACTOR@FROM-TO");
 }
 

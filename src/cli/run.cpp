@@ -16,7 +16,8 @@ int run_verb(const Options& options) {
   References references = make_references(session, duration);
   const RunOutcome outcome = play(session, policy, duration, references);
   session.print(run_table(outcome.report, task_infos(session.file()), isatty(STDOUT_FILENO) == 1));
-  session.print(fmt::format("jobs:   {}\n{}", (session.workspace().runs() / fmt::format("{}.csv", policy.name)).string(),
+  session.print(fmt::format("jobs:   {}\n{}",
+                            (session.workspace().runs() / fmt::format("{}.csv", policy.name)).string(),
                             trace_line(session, std::string(policy.name))));
   session.print_json(run_json(outcome.report));
   return options.strict && !within_limits(session, outcome.report) ? 3 : 0;

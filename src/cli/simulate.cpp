@@ -38,7 +38,8 @@ int simulate_verb(const Options& options) {
   const Choices choices = choices_for(policy, problem, plan);
   const Duration length = options.duration.value_or(std::chrono::seconds(60));
   RunReport report = predict(policy, problem, choices, length, options.seed, options.slowdowns);
-  const auto expected = expected_misses(policy, problem, choices, length, options.seed, kReplications, options.slowdowns);
+  const auto expected =
+      expected_misses(policy, problem, choices, length, options.seed, kReplications, options.slowdowns);
   for (std::size_t t = 0; t < report.tasks.size(); ++t) {
     report.tasks[t].mean_miss_rate = expected[t].mean;
     report.tasks[t].mean_miss_rate_95 = expected[t].half_width;

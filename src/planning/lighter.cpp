@@ -21,7 +21,8 @@ bool stands_in(const TaskOption& option, const TaskOption& planned) {
     const bool inner = s > 0 && s + 1 < option.stages.size();  // pre and post are the same work, measured twice
     if (inner && longest(o) > longest(p)) return false;
   }
-  return option.processor == planned.processor && option.threads == planned.threads && mean_time(option) < mean_time(planned);
+  return option.processor == planned.processor && option.threads == planned.threads &&
+         mean_time(option) < mean_time(planned);
 }
 
 std::vector<int> of_task(const PlanTask& task, const TaskOption& planned, std::size_t most) {
@@ -39,7 +40,8 @@ std::vector<int> of_task(const PlanTask& task, const TaskOption& planned, std::s
   std::reverse(worth.begin(), worth.end());
   if (worth.size() <= most) return worth;
   std::vector<int> kept;  // evenly; the lightest in any case
-  for (std::size_t k = most; k > 0; --k) kept.push_back(worth[worth.size() - 1 - (k - 1) * (worth.size() - 1) / std::max<std::size_t>(most - 1, 1)]);
+  for (std::size_t k = most; k > 0; --k)
+    kept.push_back(worth[worth.size() - 1 - (k - 1) * (worth.size() - 1) / std::max<std::size_t>(most - 1, 1)]);
   return kept;
 }
 

@@ -45,7 +45,7 @@ struct TaskOutcome {
   std::int64_t released = 0, completed = 0, missed = 0, dropped = 0,
                failed =
                    0;  ///< released = completed + dropped + failed; jobs in progress at the end are run to their end
-  std::int64_t abandoned = 0;  ///< of the dropped: in progress at their deadline
+  std::int64_t abandoned = 0;                                        ///< of the dropped: in progress at their deadline
   std::array<std::int64_t, kMaxModes> completed_in{}, in_time_in{};  ///< of the completed: by mode; in time
   std::int64_t switches = 0;                                         ///< changes of mode
   Duration worst_response{};

@@ -1,5 +1,6 @@
 #include "profiling/measure.h"
 
+#include "base/core_speed.h"
 #include "profiling/machine.h"
 #include "profiling/stalls.h"
 
@@ -137,6 +138,7 @@ class Measurement {
       const TimedRun& run = runs[kStages + k].back();
       all.wall += run.wall;
       all.cpu += run.cpu;
+      all.stolen |= run.stolen;
     }
     runs[kInfer].push_back(all);
   }
@@ -144,6 +146,7 @@ class Measurement {
   template <typename Work>
   void timed(Runs& runs, std::size_t stage, const std::vector<int>& cores, bool cpu_clock, const Work& work) {
     move_to(cores);
+    const bool slow_before = speed_.now() < 1;
     const Duration cpu = thread_cpu_time();
     const Time start = MonotonicClock::now();
     const bool done = work();
@@ -151,7 +154,7 @@ class Measurement {
     // At least 1 ns: zero means that the clock says nothing.
     const Duration cpu_spent = cpu_clock ? std::max(Duration(1), thread_cpu_time() - cpu) : Duration::zero();
     if (!done) fail(stage);
-    runs[stage].push_back({wall, cpu_spent, false});
+    runs[stage].push_back({wall, cpu_spent, slow_before || speed_.now() < 1});
     job_time_ += wall;
   }
 
@@ -208,6 +211,7 @@ class Measurement {
   std::vector<int> cores_;  // all that are measured on
   Result result_;
   CacheEmptier caches_;
+  CoreSpeed speed_;
   std::size_t segments_;  // 0: infer is one piece
   Runs alone_runs_, busy_runs_;
   bool busy_ = false;

@@ -14,7 +14,8 @@ struct TimedRun {
   Duration wall{};
   Duration cpu{};  ///< of the measuring thread; zero where that says nothing (pool threads or a device did the work)
   bool stolen =
-      false;  ///< the hypervisor took time from these cores while it or its neighbours in time ran (/proc/stat)
+      false;  ///< the hypervisor took time from these cores while it or its neighbours in time ran (/proc/stat), or the
+              ///< core was far below its speed just before or after it (base/core_speed.h)
 };
 
 struct CleanTimes {

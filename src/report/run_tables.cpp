@@ -157,9 +157,10 @@ std::string variants_text(const RunReport& report) {
     if (t.variants.empty() || (t.variants.size() == 1 && t.switches == 0)) continue;
     std::vector<std::string> shares;
     for (const VariantShare& v : t.variants)
-      shares.push_back(fmt::format("{} {}", percent(static_cast<double>(v.completed) / static_cast<double>(t.completed)),
-                                   v.variant));
-    text += fmt::format("{}: {} ran {} ({} switches)\n", report.policy, t.name, fmt::join(shares, ", "), grouped(t.switches));
+      shares.push_back(fmt::format(
+          "{} {}", percent(static_cast<double>(v.completed) / static_cast<double>(t.completed)), v.variant));
+    text += fmt::format("{}: {} ran {} ({} switches)\n", report.policy, t.name, fmt::join(shares, ", "),
+                        grouped(t.switches));
   }
   return text;
 }
@@ -240,7 +241,8 @@ std::string run_table(const RunReport& report, const std::vector<TaskInfo>& task
   std::string slowdowns;
   for (const ProcessorReport& p : report.processors)
     if (p.slowdown)
-      slowdowns += fmt::format("{}{} {:.2f}", slowdowns.empty() ? "stage times, of the profile's: " : ", ", p.name, *p.slowdown);
+      slowdowns +=
+          fmt::format("{}{} {:.2f}", slowdowns.empty() ? "stage times, of the profile's: " : ", ", p.name, *p.slowdown);
   if (!slowdowns.empty()) text += slowdowns + "\n";
   for (const ProcessorReport& p : report.processors)
     if (p.at_once)

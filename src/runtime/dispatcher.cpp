@@ -398,7 +398,11 @@ bool Dispatcher::adopt(const std::vector<int>& priorities, const std::vector<int
       if (scheduler_.pending(static_cast<int>(t)) > 0) return;
     cause_ = ModeChange::Cause::load;
     for (std::size_t t = 0; t < bodies_.size(); ++t) {
-      log({SchedulerEvent::Kind::propose, static_cast<std::uint8_t>(t), static_cast<std::uint8_t>(modes[t]), {}, now,
+      log({SchedulerEvent::Kind::propose,
+           static_cast<std::uint8_t>(t),
+           static_cast<std::uint8_t>(modes[t]),
+           {},
+           now,
            static_cast<std::uint64_t>(priorities[t])});
       scheduler_.propose(static_cast<int>(t), priorities[t], modes[t]);
     }
@@ -406,7 +410,8 @@ bool Dispatcher::adopt(const std::vector<int>& priorities, const std::vector<int
     adopted = scheduler_.adopt(now, decisions_);
     if (!adopted || !config_.realtime || !is_fixed_priority(config_.scheduler.policy)) return;
     for (const auto& worker : workers_) {
-      const int priority = kFifoBase + static_cast<int>(bodies_.size()) - priorities[static_cast<std::size_t>(worker->task)];
+      const int priority =
+          kFifoBase + static_cast<int>(bodies_.size()) - priorities[static_cast<std::size_t>(worker->task)];
       if (std::exchange(worker->placement.fifo_priority, priority) == priority || worker->lost) continue;
       sched_param param{};
       param.sched_priority = priority;

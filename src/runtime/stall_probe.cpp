@@ -1,5 +1,6 @@
 #include "runtime/stall_probe.h"
 
+#include "base/core_speed.h"
 #include "base/thread_placement.h"
 #include "runtime/dispatcher.h"
 
@@ -33,6 +34,7 @@ StallProbe::~StallProbe() { stop(); }
 
 void StallProbe::watch(Probe& probe) {
   place_current_thread({{probe.core}, kFifoProbe});
+  CoreSpeed speed;
   Time next = MonotonicClock::now();
   while (!stopping_.load(std::memory_order_relaxed)) {
     next += kPeriod;
@@ -40,10 +42,18 @@ void StallProbe::watch(Probe& probe) {
     const timespec until{static_cast<time_t>(ns / 1'000'000'000), static_cast<long>(ns % 1'000'000'000)};
     clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr);
     const Time now = MonotonicClock::now();
-    if (now - next < kThreshold) continue;
-    if (probe.stalls.size() < probe.stalls.capacity()) probe.stalls.push_back({next, now, probe.core});
-    next = now;
+    if (now - next >= kThreshold) {
+      add(probe, next, now);
+      next = now;
+    }
+    if (const double share = speed.now(); share < 1)
+      add(probe, now - from_seconds((1 - share) * to_seconds(kPeriod)), now);
   }
+}
+
+void StallProbe::add(Probe& probe, Time start, Time end) {
+  if (!probe.stalls.empty() && start - probe.stalls.back().end < kPeriod / 2) probe.stalls.back().end = end;
+  else if (probe.stalls.size() < probe.stalls.capacity()) probe.stalls.push_back({start, end, probe.core});
 }
 
 std::vector<Stall> StallProbe::stop() {

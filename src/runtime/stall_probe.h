@@ -1,7 +1,8 @@
 #pragma once
 /// Notices when the machine itself stood still: a thread per core, more urgent than all work, that should wake every
-/// millisecond and looks how late it was. What it sees is the hypervisor's, the firmware's or the kernel's doing
-/// (real-time throttling included), never a task's.
+/// millisecond and looks how late it was, and how fast the core is (base/core_speed.h): of a millisecond at a tenth of
+/// its speed nine tenths count as a stall. What it sees is the hypervisor's, the firmware's or the kernel's doing
+/// (heat, power limits, real-time throttling), never a task's.
 
 #include <rtmdl/time.h>
 
@@ -37,6 +38,7 @@ class StallProbe {
     std::thread thread;
   };
   void watch(Probe& probe);
+  static void add(Probe& probe, Time start, Time end);
 
   bool available_ = false;
   std::atomic<bool> stopping_{false};

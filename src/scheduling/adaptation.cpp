@@ -12,9 +12,9 @@ namespace rtmdl {
 namespace {
 
 constexpr double kForever = 1e18;
-constexpr double kHorizon = 10e9;    ///< no finish is followed further
-constexpr double kAnyCost = 1e-9;    ///< of variants that cost nothing
-constexpr int kMostChanges = 32;      ///< of one look
+constexpr double kHorizon = 10e9;  ///< no finish is followed further
+constexpr double kAnyCost = 1e-9;  ///< of variants that cost nothing
+constexpr int kMostChanges = 32;   ///< of one look
 constexpr double kMs = 1e6;
 
 /// Of the factors: a stage counts as its share of this much work, and no stage moves them further than that.
@@ -33,9 +33,7 @@ constexpr double kSustained = 0.9, kOverPlan = 1.1;
 
 double shortest_kept(double period) { return std::clamp(kPeriodsKept * period, kLeastKept, kMostKept); }
 
-double until(std::int64_t when, Time now) {
-  return static_cast<double>(when - now.time_since_epoch().count());
-}
+double until(std::int64_t when, Time now) { return static_cast<double>(when - now.time_since_epoch().count()); }
 
 }  // namespace
 
@@ -138,8 +136,12 @@ void Adaptation::look(Time now, std::span<const PendingTask> pending) noexcept {
   };
   for (const PendingTask& p : pending) {
     if (p.begun)
-      insert({.task = p.task, .stage = p.stage, .begun = true, .mode = static_cast<std::uint8_t>(p.mode),
-              .running = p.running, .spent = static_cast<double>(p.spent.count())},
+      insert({.task = p.task,
+              .stage = p.stage,
+              .begun = true,
+              .mode = static_cast<std::uint8_t>(p.mode),
+              .running = p.running,
+              .spent = static_cast<double>(p.spent.count())},
              p.key, p.begun_release);
     if (p.waiting > 0) insert({.task = p.task, .waiting = p.waiting}, p.key, p.release);
   }
@@ -372,7 +374,8 @@ void Adaptation::recover(int task, Time now) noexcept {
   const auto t = static_cast<std::size_t>(task);
   Task& of = tasks_[t];
   const std::uint8_t kept = modes_[t];
-  if (!of.adapts || kept == of.home || !of.modes[kept].allowed || now.time_since_epoch().count() < of.not_before) return;
+  if (!of.adapts || kept == of.home || !of.modes[kept].allowed || now.time_since_epoch().count() < of.not_before)
+    return;
   std::uint8_t heavier = kept;
   for (std::size_t m = 0; m < of.modes.size(); ++m) {
     if (!may_take(t, m) || of.modes[m].loss >= of.modes[kept].loss || of.modes[m].loss < of.modes[of.home].loss)

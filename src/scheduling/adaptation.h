@@ -1,5 +1,6 @@
 #pragma once
-/// Which variant each job runs, so that few are late and little accuracy is lost: how the scheduler core reacts to load.
+/// Which variant each job runs, so that few are late and little accuracy is lost: how the scheduler core reacts to
+/// load.
 ///
 /// At every release the finish of every pending job is predicted from what waits, what is expected to be released until
 /// then, and what stages take today (the profile's times × a factor per processor that follows them). If one would be
@@ -89,8 +90,8 @@ class Adaptation {
     bool adapts = false;
     std::size_t home = 0;  ///< mode of the strategy
     std::vector<Mode> modes;
-    double next = 0;  ///< release that is expected
-    double patience = 0;  ///< how long a lighter variant is kept
+    double next = 0;                                                    ///< release that is expected
+    double patience = 0;                                                ///< how long a lighter variant is kept
     std::int64_t released = kNone, not_before = kNone, raised = kNone;  ///< on the clock
   };
   struct Job {
@@ -133,11 +134,12 @@ class Adaptation {
   std::size_t processors_ = 0;
   std::array<bool, kMaxProcessors> preemptive_{};
   std::array<double, kMaxProcessors> factors_{};
-  std::array<double, kMaxProcessors> took_{}, expected_{};  ///< all stages together, as they ended and as in the profile
+  std::array<double, kMaxProcessors> took_{},
+      expected_{};                                ///< all stages together, as they ended and as in the profile
   std::array<double, kMaxProcessors> planned_{};  ///< load in the strategy's modes, at the profile's speed
   std::vector<Task> tasks_;
   // Of one look:
-  std::vector<Job> jobs_;  ///< the most urgent first; jobs of a task that wait are one
+  std::vector<Job> jobs_;                                  ///< the most urgent first; jobs of a task that wait are one
   std::vector<std::array<double, kMaxProcessors>> ahead_;  ///< of each job: work of those before it
   std::array<std::array<double, kMaxTasks>, kMaxProcessors> each_{};  ///< load of the next job of each task
   std::span<std::uint8_t> modes_;

@@ -39,9 +39,9 @@ struct TaskReport {
 
 struct ProcessorReport {
   std::string name;
-  double busy = 0;                  ///< share of time
-  std::optional<double> at_once{};  ///< of a real run on several slots: stages in progress while any was
-  std::optional<double> gain{};     ///< likewise: what that gained over one after the other
+  double busy = 0;                   ///< share of time
+  std::optional<double> at_once{};   ///< of a real run on several slots: stages in progress while any was
+  std::optional<double> gain{};      ///< likewise: what that gained over one after the other
   std::optional<double> slowdown{};  ///< of a real run: time that stages took, over what the profile expects of them
 };
 

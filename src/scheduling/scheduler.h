@@ -157,7 +157,7 @@ class Decisions {
   [[nodiscard]] std::span<const Decision> items() const noexcept { return {items_.data(), size_}; }
 
  private:
-  std::array<Decision, kMaxTasks * (kMaxQueue + 1) + 6 * kMaxSlots + 8> items_;
+  std::array<Decision, kMaxTasks*(kMaxQueue + 1) + 6 * kMaxSlots + 8> items_;
   std::size_t size_ = 0;
 };
 
@@ -203,8 +203,8 @@ class Scheduler {
   /// In which the task's next job begins, as things are.
   [[nodiscard]] int mode(int task) const noexcept;
 
-  /// By how much stages take longer on a processor than was expected (SchedulerMode::stage_loads): as of late, and since
-  /// reset() (0: nothing ended there).
+  /// By how much stages take longer on a processor than was expected (SchedulerMode::stage_loads): as of late, and
+  /// since reset() (0: nothing ended there).
   [[nodiscard]] double slowdown(int processor) const noexcept { return adaptation_.factor(processor); }
   [[nodiscard]] double mean_slowdown(int processor) const noexcept { return adaptation_.mean_factor(processor); }
 
@@ -226,11 +226,11 @@ class Scheduler {
     Job current;  ///< the job in progress; meaningful while begun
     State state = State::idle;
     bool begun = false;
-    bool cancelled = false;    ///< the stage in progress was asked to end
-    bool overran = false;      ///< it ran for its limit
-    std::uint8_t mode = 0;     ///< of the job in progress; none: of the next
+    bool cancelled = false;     ///< the stage in progress was asked to end
+    bool overran = false;       ///< it ran for its limit
+    std::uint8_t mode = 0;      ///< of the job in progress; none: of the next
     std::uint16_t blocked = 0;  ///< a bit for each mode that a thread is stuck in
-    bool settled = true;       ///< no mode was asked for, and the last job to end did not fail
+    bool settled = true;        ///< no mode was asked for, and the last job to end did not fail
     Late late = Late::finish;
     std::uint8_t stage = 0, stages = 0;
     std::uint8_t processor = 0, level = 0;
@@ -268,7 +268,7 @@ class Scheduler {
     int failures = 0;  ///< in a row, in this mode
     int failures_to_fall_back = 0;
     std::uint16_t failed = 0;  ///< a bit for each mode that was left for its failures
-    Duration patience{};  ///< of a stage that overran: what it may run before it is given up
+    Duration patience{};       ///< of a stage that overran: what it may run before it is given up
   };
 
   struct Proposal {
@@ -315,7 +315,7 @@ class Scheduler {
   std::vector<ProcessorState> processors_;
   std::array<std::uint8_t, kMaxTasks> task_of_bit_{};
   std::vector<Proposal> proposals_;  ///< of each task
-  std::int64_t line_ = 0;  ///< places given under FIFO
+  std::int64_t line_ = 0;            ///< places given under FIFO
   Adaptation adaptation_;
 };
 

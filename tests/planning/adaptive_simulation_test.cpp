@@ -54,8 +54,8 @@ TEST(AdaptiveSimulation, ATransientOverloadCostsAccuracyAndHardlyAJob) {
   Simulator simulator(problem);
   const double fixed = missed(simulator.run(choices, {.length = 30s, .slowdowns = slowdowns}));
   std::map<int, int> begun_lighter;  // by second
-  const SimulationOutcome& o = simulator.run(
-      choices, {.length = 30s, .lighter = lighter, .slowdowns = slowdowns}, [&](const SimulatedEvent& e) {
+  const SimulationOutcome& o =
+      simulator.run(choices, {.length = 30s, .lighter = lighter, .slowdowns = slowdowns}, [&](const SimulatedEvent& e) {
         if (e.decision.kind == Decision::Kind::start && e.decision.stage == 0 && e.decision.mode > 0)
           ++begun_lighter[static_cast<int>(e.now.time_since_epoch() / 1s)];
       });
@@ -93,14 +93,16 @@ TEST(AdaptiveSimulation, HardTasksKeepTheirVariantsAndCountersAddUp) {
   Random random(11);
   int switched = 0;
   for (int k = 0; k < 300; ++k) {
-    PlanProblem problem = random_problem(random, {.most_tasks = 6, .most_options = 4, .least_load = 0.8, .most_load = 2});
+    PlanProblem problem =
+        random_problem(random, {.most_tasks = 6, .most_options = 4, .least_load = 0.8, .most_load = 2});
     for (PlanTask& task : problem.tasks) {
       task.hard = between(random, 0, 3) == 0;
       task.late = static_cast<Late>(between(random, 0, 2));
     }
     const Choices choices = in_order(problem);
     const auto lighter = lighter_options(problem, choices);
-    const Policy policy = std::array{Policy::fixed_priority, Policy::edf, Policy::fifo}[static_cast<std::size_t>(between(random, 0, 2))];
+    const Policy policy =
+        std::array{Policy::fixed_priority, Policy::edf, Policy::fifo}[static_cast<std::size_t>(between(random, 0, 2))];
     Simulator simulator(problem);
     std::vector<int> mode(problem.tasks.size());
     const auto look = [&](const SimulatedEvent& e) {
