@@ -128,7 +128,7 @@ int main(int argc, char** argv) {
   const auto play = [&](const char* name, std::vector<ProcessorSpec> processors) {
     config.processors = std::move(processors);
     for (std::size_t i = 0; i < infer_on.size(); ++i)
-      config.tasks[i].processor = config.processors.size() > 1 ? infer_on[i] : 0;
+      config.tasks[i].places.front().processor = config.processors.size() > 1 ? infer_on[i] : 0;
     const RunOutcome outcome = run(*engine, config, 1, context);
     fmt::print("{:34} {:5.1f} % missed ({:.1f} % without machine stalls), two jobs at once {:4.1f} % of the busy time;",
                name, 100 * outcome.report.miss_rate,

@@ -86,8 +86,9 @@ struct RuntimeOptions {
 };
 
 struct RunningTask {
-  std::string name, variant, processor;
-  int priority = 0;  ///< 1 the most urgent
+  std::string name, variant;
+  std::string processor;  ///< of inference; "cpu+gpu@57" if the model runs on gpu from its 57th node on
+  int priority = 0;       ///< 1 the most urgent
   Duration period{}, deadline{};
 };
 

@@ -302,7 +302,7 @@ int Runtime::tasks() const noexcept { return static_cast<int>(impl_->tasks.size(
 
 RunningTask Runtime::task(int index) const {
   const RunTask& t = impl_->plan.config.tasks[impl_->checked(index)];
-  return {t.spec->name, t.variant,      impl_->plan.config.processors[static_cast<std::size_t>(t.processor)].name,
+  return {t.spec->name, t.variant,      place_name(impl_->plan.config.processors, t),
           t.priority,   t.spec->period, t.spec->deadline};
 }
 

@@ -7,6 +7,7 @@
 #include <rtmdl/error.h>
 
 #include <algorithm>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -26,8 +27,22 @@ const Variant& find_variant(const TaskVariants& task, const std::string& id) {
   return *found;
 }
 
-bool is_accelerator(const TaskFile& file, const TaskOption& option) {
-  return file.processors[static_cast<std::size_t>(file.processor_index(option.processor))].device != "cpu";
+/// In the task file, of a stage's processor.
+int processor_of(const TaskFile& file, const PlanProblem& problem, const StageOption& stage) {
+  return file.processor_index(problem.processors[static_cast<std::size_t>(stage.processor)].name);
+}
+
+/// Of an option's infer stage, in the task file.
+std::set<int> processors_of(const TaskFile& file, const PlanProblem& problem, const TaskOption& option) {
+  std::set<int> processors;
+  for (std::size_t s = 1; s + 1 < option.stages.size(); ++s)
+    processors.insert(processor_of(file, problem, option.stages[s]));
+  return processors;
+}
+
+std::set<int> accelerators_among(const TaskFile& file, std::set<int> processors) {
+  std::erase_if(processors, [&](int p) { return file.processors[static_cast<std::size_t>(p)].device == "cpu"; });
+  return processors;
 }
 
 Duration mean_time(const TaskOption& option) {
@@ -36,22 +51,41 @@ Duration mean_time(const TaskOption& option) {
   return sum;
 }
 
-/// Of the options that are another variant on the same processor, or the same on another, the fastest; null: none.
-const TaskOption* fastest_other(const PlanTask& task, const TaskOption& planned, bool other_processor) {
+/// The fastest that is another variant on the same processors (`elsewhere` false), or the same one that runs on none of
+/// those that `planned` may lose: its accelerators, or all where it has none. Null: there is none.
+const TaskOption* fastest_other(const TaskFile& file, const PlanProblem& problem, const PlanTask& task,
+                                const TaskOption& planned, bool elsewhere) {
+  const std::set<int> here = processors_of(file, problem, planned), accelerators = accelerators_among(file, here);
+  const std::set<int>& lost = accelerators.empty() ? here : accelerators;
   const TaskOption* best = nullptr;
   for (const TaskOption& option : task.options) {
-    const bool same_variant = option.variant == planned.variant, same_processor = option.processor == planned.processor;
-    if (same_variant != other_processor || same_processor == other_processor) continue;
+    const std::set<int> there = processors_of(file, problem, option);
+    const bool leaves = std::none_of(there.begin(), there.end(), [&](int p) { return lost.contains(p); });
+    if ((option.variant == planned.variant) != elsewhere || (elsewhere ? !leaves : there != here)) continue;
     if (!best || mean_time(option) < mean_time(*best)) best = &option;
   }
   return best;
 }
 
 /// Where an accelerator may be lost, the same elsewhere comes first; else another, lighter model.
-const TaskOption* fallback_of(const TaskFile& file, const PlanTask& task, const TaskOption& planned, FallbackTo to) {
-  const bool processor_first = to == FallbackTo::processor || (to == FallbackTo::any && is_accelerator(file, planned));
-  const TaskOption* found = fastest_other(task, planned, processor_first);
-  return found || to != FallbackTo::any ? found : fastest_other(task, planned, !processor_first);
+const TaskOption* fallback_of(const TaskFile& file, const PlanProblem& problem, const PlanTask& task,
+                              const TaskOption& planned, FallbackTo to) {
+  const bool loses = !accelerators_among(file, processors_of(file, problem, planned)).empty();
+  const bool elsewhere_first = to == FallbackTo::processor || (to == FallbackTo::any && loses);
+  const TaskOption* found = fastest_other(file, problem, task, planned, elsewhere_first);
+  return found || to != FallbackTo::any ? found : fastest_other(file, problem, task, planned, !elsewhere_first);
+}
+
+/// Of each segment; of one that all run on, once.
+std::vector<RunPlace> places_of(const TaskFile& file, const PlanProblem& problem, const TaskOption& option) {
+  std::vector<RunPlace> places;
+  for (std::size_t s = 1; s + 1 < option.stages.size(); ++s) {
+    const int p = processor_of(file, problem, option.stages[s]);
+    const int threads = threads_on(file.processors[static_cast<std::size_t>(p)], option.threads);
+    places.push_back({p, threads, option.stages[s].slots});
+  }
+  if (!is_split(option)) places.resize(1);
+  return places;
 }
 
 void set_mode(RunMode& mode, const TaskFile& file, std::size_t t, const TaskOption& option, const PlanProblem& problem,
@@ -60,9 +94,7 @@ void set_mode(RunMode& mode, const TaskFile& file, std::size_t t, const TaskOpti
   mode.variant = variant.id;
   mode.request = load_request(file.tasks[t], variant.path, variant.shapes);
   mode.request.cuts = option.cuts;
-  mode.processor = file.processor_index(option.processor);
-  mode.threads = option.threads;
-  mode.slots = slots_of(option);
+  mode.places = places_of(file, problem, option);
   for (const StageOption& stage : option.stages) {
     const Duration dispatch = dispatch_cost(problem, stage.processor);
     mode.stage_times.push_back(expected_time(stage, dispatch));
@@ -80,7 +112,7 @@ void add_fallback(RunConfig& config, RunTask& task, const TaskFile& file, const 
                   std::int64_t& memory) {
   const FallbackSpec& spec = file.tasks[t].fallback;
   if (spec.after == 0 || config.system_defaults) return;
-  const TaskOption* option = fallback_of(file, problem.tasks[t], planned, spec.to);
+  const TaskOption* option = fallback_of(file, problem, problem.tasks[t], planned, spec.to);
   if (!option) return;
   const auto is_loaded = [&](int o) { return &problem.tasks[t].options[index(o)] == option; };
   if (std::any_of(lighter.begin(), lighter.end(), is_loaded)) {

@@ -104,13 +104,16 @@ Replanner::Replanner(const RunConfig& config, PlanProblem problem, Choices choic
       lighter_(lighter_options(problem_, choices_)),
       options_(std::move(options)),
       fixed_order_(false) {
+  const auto has_threads = [](const RunMode& mode) {
+    return std::any_of(mode.places.begin(), mode.places.end(), [](const RunPlace& p) { return p.threads > 1; });
+  };
   for (const RunTask& task : config.tasks) {
+    fixed_order_ |= has_threads(task);  // threads of the back-end keep their priorities
     std::vector<int>& modes = modes_.emplace_back();
     for (std::size_t m = 0; m < task.fallbacks.size(); ++m) {
       if (task.fallbacks[m].loss) modes.push_back(static_cast<int>(m) + 1);
-      fixed_order_ |= task.fallbacks[m].threads > 1;  // threads of the back-end keep their priorities
+      fixed_order_ |= has_threads(task.fallbacks[m]);
     }
-    fixed_order_ |= task.threads > 1;
   }
   options_.budget = std::min(options_.budget, kLongestSearch);
   options_.simulated = std::min(options_.simulated, kLongestSimulation);

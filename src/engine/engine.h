@@ -15,15 +15,19 @@
 
 namespace rtmdl {
 
-/// What to load and how. Plain data; device and provider options are strings, so that a new accelerator is
+/// Where a model runs, or a segment of one. Device and provider options are strings, so that a new accelerator is
 /// configuration.
-struct LoadRequest {
-  std::filesystem::path model;
+struct ModelPlace {
   std::string device = "cpu";  ///< "cpu", "webgpu", "cuda:0", "tensorrt:0"
   std::map<std::string, std::string> provider_options;
   double urgency = 0;    ///< 0 (least) to 1 (most) of those that share the device: the priority of its CUDA stream
   int threads = 1;       ///< intra-op, the calling thread included; 0: the back-end's own default
   ThreadPlacement pool;  ///< for the back-end's own threads (threads > 1)
+};
+
+/// What to load and how. Plain data.
+struct LoadRequest : ModelPlace {
+  std::filesystem::path model;
   bool defaults =
       false;  ///< leave every session option as the library has it: what people do today (`--policy default`)
   std::map<std::string, std::vector<std::int64_t>> shapes;  ///< fixes free dimensions of inputs
@@ -31,6 +35,9 @@ struct LoadRequest {
   std::map<std::string, double> constants;   ///< input name -> value that fills it once (a sample rate, say)
   /// Cuts the model into segments: the nodes before which one begins (model/split.h), ascending; empty: one segment.
   std::vector<int> cuts;
+  /// Of each segment, if they have places of their own: what crosses a cut goes through the host's memory then, even
+  /// between places that are alike. Empty: all run in the one above.
+  std::vector<ModelPlace> places;
   std::filesystem::path profile;  ///< where the back-end writes per-node times; empty: nowhere. Not of segments
 };
 

@@ -56,12 +56,18 @@ std::vector<TaskOption> moved(const std::vector<TaskOption>& options, const Plan
       if (problem.processors[p].name == o.processor) return p;
     return problem.processors.size();
   };
+  const auto keeps_cores = [&](const TaskOption& o) {
+    return std::all_of(o.stages.begin() + 1, o.stages.end() - 1, [&](const StageOption& stage) {
+      const auto p = static_cast<std::size_t>(stage.processor);
+      return r.cores[p] == processors[p].cores.size();
+    });
+  };
   std::vector<TaskOption> result;
   for (const bool merged : {false, true}) {  // what was measured on a processor goes before what is moved there
     for (const TaskOption& option : options) {
       const std::size_t from = old_place(option);
       TaskOption o = option;
-      bool fits = true;
+      bool fits = !is_split(option) || keeps_cores(option);
       if (from < r.place.size()) {
         if (r.merged[from] != merged) continue;
         const std::size_t to = static_cast<std::size_t>(r.place[from]);

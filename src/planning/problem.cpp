@@ -37,6 +37,12 @@ int slots_of_threads(int threads, int slots, std::size_t cores) {
   return std::clamp((threads * each + shared - 1) / shared, 1, slots);
 }
 
+bool is_split(const TaskOption& option) {
+  for (std::size_t s = 2; s + 1 < option.stages.size(); ++s)
+    if (option.stages[s].processor != option.stages[1].processor) return true;
+  return false;
+}
+
 int slots_of(const TaskOption& option) {
   int most = 1;
   for (const StageOption& stage : option.stages) most = std::max(most, stage.slots);

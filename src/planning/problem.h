@@ -53,10 +53,10 @@ struct StageOption {
   return to_seconds(stage.times.mean() + dispatch) * stage.slots;
 }
 
-/// One way to run a task: a variant, on a processor, with a number of threads.
+/// One way to run a task: a variant, on a processor or split over two, with a number of threads.
 struct TaskOption {
   std::string variant;    ///< id, of this task: another task's "source" is another one
-  std::string processor;  ///< of the infer stage, by name
+  std::string processor;  ///< of the infer stage, by name; where its segments run on several: place_name() of these
   int threads = 1;
   std::vector<int> cuts;            ///< of the model, where a segment begins (LoadRequest); each is a stage of its own
   std::vector<StageOption> stages;  ///< pre, infer (one or more segments), post
@@ -125,6 +125,8 @@ struct PlanProblem {
 
 /// Pieces of the infer stage.
 [[nodiscard]] inline int segments_of(const TaskOption& option) { return static_cast<int>(option.cuts.size()) + 1; }
+/// Whether its segments run on several processors.
+[[nodiscard]] bool is_split(const TaskOption& option);
 /// That the stage takes which takes most.
 [[nodiscard]] int slots_of(const TaskOption& option);
 

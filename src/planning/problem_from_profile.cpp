@@ -47,6 +47,48 @@ bool shorter_than_fewer(const VariantProfile& v, const TaskProfile& profile) {
   });
 }
 
+/// Whether a split leaves each of its processors less to do than the whole model would there, and no other place to
+/// split at leaves both less.
+bool spares_both(const VariantProfile& v, const TaskProfile& profile) {
+  if (v.split.empty()) return true;
+  const auto takes_more = [&](std::size_t part, const StageTimes& times) {
+    return median(v.segment_times[part]) > median(times);
+  };
+  return std::none_of(profile.variants.begin(), profile.variants.end(), [&](const VariantProfile& other) {
+    if (other.id != v.id) return false;
+    if (other.split == v.split)
+      return other.threads == v.threads && takes_more(0, other.segment_times[0]) &&
+             takes_more(1, other.segment_times[1]);
+    for (std::size_t part = 0; part < v.split.size(); ++part)
+      if (other.cuts.empty() && other.processor == v.split[part] && other.threads <= v.threads &&
+          takes_more(part, other.infer))
+        return true;
+    return false;
+  });
+}
+
+/// The processors that run its segments: of each, or the one of all.
+std::vector<std::string> places_of(const VariantProfile& v) {
+  return v.split.empty() ? std::vector<std::string>{v.processor} : v.split;
+}
+
+/// None if one of them is not in the file.
+std::vector<const ProcessorSpec*> processors_of(const TaskFile& file, const VariantProfile& v) {
+  std::vector<const ProcessorSpec*> processors;
+  for (const std::string& name : places_of(v)) {
+    const int p = file.processor_index(name);
+    if (p < 0) return {};
+    processors.push_back(&file.processors[static_cast<std::size_t>(p)]);
+  }
+  return processors;
+}
+
+bool allowed(const TaskSpec& task, const VariantProfile& v) {
+  const std::vector<std::string> places = places_of(v);
+  return (task.split || v.split.empty()) &&
+         std::all_of(places.begin(), places.end(), [&](const std::string& p) { return task.may_run_on(p); });
+}
+
 StageOption stage_on(int processor, const StageTimes& times) {
   StageOption stage;
   stage.processor = processor;
@@ -66,8 +108,10 @@ std::vector<const StageTimes*> stages_of(const VariantProfile& v) {
   return stages;
 }
 
-/// Stage times are in the order of the jobs, but of each stage what the machine disturbed was left out.
+/// Stage times are in the order of the jobs, but of each stage what the machine disturbed was left out, and parts of a
+/// split model were measured apart.
 double correlation_of(const VariantProfile& v) {
+  if (!v.split.empty()) return 0;
   std::vector<std::vector<Duration>> stages;
   for (const StageTimes* times : stages_of(v)) {
     if (times->stalls.count > 0 || times->stalls.of != v.infer.stalls.of) return 0;
@@ -76,15 +120,22 @@ double correlation_of(const VariantProfile& v) {
   return stage_correlation(stages);
 }
 
-TaskOption option(const VariantProfile& v, int processor, int host) {
+/// `on`: the processor of each segment. A stage that takes all slots of its own has nothing beside it there.
+TaskOption option(const TaskFile& file, const VariantProfile& v, const std::vector<const ProcessorSpec*>& on) {
+  const int host = file.host_processor();
   TaskOption o;
   o.variant = v.id;
   o.processor = v.processor;
   o.threads = v.threads;
   o.cuts = v.cuts;
   const std::vector<const StageTimes*> stages = stages_of(v);
-  for (std::size_t s = 0; s < stages.size(); ++s)
-    o.stages.push_back(stage_on(s == 0 || s + 1 == stages.size() ? host : processor, *stages[s]));
+  o.stages.push_back(stage_on(host, *stages.front()));
+  for (std::size_t s = 1; s + 1 < stages.size(); ++s) {
+    const ProcessorSpec& p = *on[std::min(s - 1, on.size() - 1)];
+    o.stages.push_back(stage_on(file.processor_index(p.name), *stages[s]));
+    if (p.device == "cpu") o.stages.back().slots = slots_of_threads(threads_on(p, v.threads), p.slots, p.cores.size());
+  }
+  o.stages.push_back(stage_on(host, *stages.back()));
   o.correlation = correlation_of(v);
   o.accuracy = v.accuracy;
   o.accuracy_loss = v.accuracy_loss;
@@ -93,11 +144,6 @@ TaskOption option(const VariantProfile& v, int processor, int host) {
   o.memory = v.memory;
   o.source = v.source;
   return o;
-}
-
-/// Of the infer stage's processor. One that takes all of them has nothing beside it there.
-void take_slots(TaskOption& o, int slots) {
-  for (std::size_t s = 1; s + 1 < o.stages.size(); ++s) o.stages[s].slots = slots;
 }
 
 Duration alone_in_all(const TaskOption& o) {
@@ -133,14 +179,12 @@ PlanTask plan_task(const TaskFile& file, const TaskSpec& task, const TaskProfile
   out.late = task.late;
   out.accuracy_min = task.accuracy.min;
   for (const VariantProfile& v : profile.variants) {
-    const int processor = file.processor_index(v.processor);
-    if (processor < 0 || !task.may_run_on(v.processor) || !worthwhile(v, profile) || !shorter_than_fewer(v, profile))
+    const std::vector<const ProcessorSpec*> on = processors_of(file, v);
+    if (on.empty() || !allowed(task, v) || !worthwhile(v, profile) || !shorter_than_fewer(v, profile) ||
+        !spares_both(v, profile))
       continue;
     const bool accurate = v.source || v.accuracy >= task.accuracy.min - kRounding;
-    std::vector<TaskOption>& options = accurate ? out.options : out.refused;
-    options.push_back(option(v, processor, file.host_processor()));
-    const ProcessorSpec& on = file.processors[static_cast<std::size_t>(processor)];
-    if (on.device == "cpu") take_slots(options.back(), slots_of_threads(v.threads, on.slots, on.cores.size()));
+    (accurate ? out.options : out.refused).push_back(option(file, v, on));
   }
   if (out.options.empty())
     task.where.fail(

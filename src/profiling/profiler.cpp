@@ -15,6 +15,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
+#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
@@ -37,16 +39,18 @@ struct Unit {
   LoadRequest request;
   Bench bench;
   std::vector<int> neighbour_cores;
-  std::string pre_key, infer_key, post_key, cuts_key;
+  std::string pre_key, infer_key, post_key, cuts_key, split_key;
   std::vector<std::string> segment_keys;  // of a model that is cut
   std::optional<StageTimes> pre, infer, post;
   std::vector<std::optional<StageTimes>> segments;
   bool refused = false, reused = false;
-  bool to_cut = false;  ///< uncut, on a processor that cannot preempt; where to cut is not known yet
+  bool to_cut = false;    ///< uncut, on a processor that cannot preempt; where to cut is not known yet
+  bool to_split = false;  ///< uncut, and where its variant may go over to another processor is not known yet
+  [[nodiscard]] bool in_two() const { return !request.places.empty(); }  ///< a split has a part of one, and of another
   [[nodiscard]] bool known() const {
     return pre && infer && post && std::all_of(segments.begin(), segments.end(), [](const auto& s) { return !!s; });
   }
-  [[nodiscard]] bool done() const { return known() && !to_cut; }
+  [[nodiscard]] bool done() const { return known() && !to_cut && !to_split; }
 };
 
 /// As many consecutive frames (of a stateful task) or frames spread over the stream as are worth keeping in memory.
@@ -68,6 +72,19 @@ Duration median_of(std::vector<Duration> times) {
   const auto middle = times.begin() + static_cast<std::ptrdiff_t>((times.size() - 1) / 2);
   std::nth_element(times.begin(), middle, times.end());
   return *middle;
+}
+
+/// Of two stages that were measured apart: one sample of each, in the order measured.
+StageTimes one_after_the_other(const StageTimes& first, const StageTimes& then) {
+  StageTimes both;
+  const auto add = [](const std::vector<Duration>& a, const std::vector<Duration>& b, std::vector<Duration>& sums) {
+    for (std::size_t k = 0; k < std::min(a.size(), b.size()); ++k) sums.push_back(a[k] + b[k]);
+  };
+  add(first.alone, then.alone, both.alone);
+  add(first.busy, then.busy, both.busy);
+  both.stalls = {first.stalls.count + then.stalls.count, first.stalls.of + then.stalls.of,
+                 std::max(first.stalls.worst, then.stalls.worst)};
+  return both;
 }
 
 double interference_of(const StageTimes& times) {
@@ -114,7 +131,9 @@ class Profiling {
       if (!units_[i].known()) measure_unit(units_[i], left_from(i));
       ++done;
       const bool in_time = deadline_ == Time::max() || MonotonicClock::now() < deadline_;
-      if (units_[i].to_cut && !units_[i].refused && !context_.stopping() && in_time) missing += cut(i);
+      const auto goes_on = [&] { return !units_[i].refused && !context_.stopping() && in_time; };
+      if (units_[i].to_split && goes_on()) missing += split(i);
+      if (units_[i].to_cut && goes_on()) missing += cut(i);
     }
     return deliver();
   }
@@ -130,28 +149,62 @@ class Profiling {
     const std::size_t segments = unit.request.cuts.size() + 1;
     return fmt::format("{} {} on {}, {} thread{}{}", task_of(unit).name, variant_of(unit).id,
                        processor(unit.processor).name, unit.threads, unit.threads == 1 ? "" : "s",
-                       segments > 1 ? fmt::format(", {} segments", segments) : "");
+                       unit.in_two()  ? fmt::format(", in two at node {}", unit.request.cuts.front())
+                       : segments > 1 ? fmt::format(", {} segments", segments)
+                                      : "");
   }
 
   void list_units() {
     for (std::size_t t = 0; t < variants_.size(); ++t) {
       sources_[t] = open_source(file_.tasks[t].data, options_.seed);
-      for (std::size_t v = 0; v < variants_[t].variants.size(); ++v)
-        for (std::size_t p = 0; p < file_.processors.size(); ++p) {
-          const ProcessorSpec& spec = file_.processors[p];
-          if (!file_.tasks[t].may_run_on(spec.name)) continue;
-          int most = spec.device == "cpu" ? static_cast<int>(spec.cores.size()) : 1;
-          if (options_.max_threads > 0) most = std::min(most, options_.max_threads);
-          for (int threads = 1; threads <= most; ++threads) {
-            units_.push_back(unit_for(t, v, static_cast<int>(p), threads));
-            if (!cuttable(spec)) continue;
+      for (std::size_t v = 0; v < variants_[t].variants.size(); ++v) {
+        const std::size_t first = units_.size();
+        for (const int p : candidates(t))
+          for (int threads = 1; threads <= most_threads(p); ++threads) {
+            units_.push_back(unit_for(t, v, p, threads));
+            if (!cuttable(processor(p))) continue;
             const auto known = store_.segmentations(units_.back().cuts_key);
             units_.back().to_cut = !known;
-            if (known)
-              for (Unit& unit : cut_units(units_.back(), *known)) units_.push_back(std::move(unit));
+            if (known) append(cut_units(units_.back(), *known));
           }
-        }
+        if (!file_.tasks[t].split) continue;
+        Unit& whole = *std::find_if(units_.begin() + static_cast<std::ptrdiff_t>(first), units_.end(),
+                                    [&](const Unit& unit) { return unit.processor == split_by(t); });
+        const auto known = store_.segmentations(whole.split_key);
+        whole.to_split = !known;
+        if (known) append(split_units(whole, *known));
+      }
     }
+  }
+
+  void append(std::vector<Unit> units) { std::move(units.begin(), units.end(), std::back_inserter(units_)); }
+
+  /// Puts them after units_[i]. Returns how many of them are to be measured.
+  std::size_t insert(std::size_t i, std::vector<Unit> units) {
+    const auto missing = std::count_if(units.begin(), units.end(), [](const Unit& u) { return !u.done(); });
+    units_.insert(units_.begin() + static_cast<std::ptrdiff_t>(i) + 1, std::make_move_iterator(units.begin()),
+                  std::make_move_iterator(units.end()));
+    return static_cast<std::size_t>(missing);
+  }
+
+  /// Processors that the task's inference may run on.
+  [[nodiscard]] std::vector<int> candidates(std::size_t t) const {
+    std::vector<int> all;
+    for (std::size_t p = 0; p < file_.processors.size(); ++p)
+      if (file_.tasks[t].may_run_on(file_.processors[p].name)) all.push_back(static_cast<int>(p));
+    return all;
+  }
+
+  /// The one whose times say where to split: the first cpu device, or the first of all.
+  [[nodiscard]] int split_by(std::size_t t) const {
+    const std::vector<int> all = candidates(t);
+    const auto cpu = std::find_if(all.begin(), all.end(), [&](int p) { return processor(p).device == "cpu"; });
+    return cpu == all.end() ? all.front() : *cpu;
+  }
+
+  [[nodiscard]] int most_threads(int p) const {
+    const int most = threads_on(processor(p), std::numeric_limits<int>::max());
+    return options_.max_threads > 0 ? std::min(most, options_.max_threads) : most;
   }
 
   Unit unit_for(std::size_t t, std::size_t v, int p, int threads) {
@@ -183,18 +236,34 @@ class Profiling {
     std::vector<Unit> units;
     for (const std::vector<int>& cuts : segmentations) {
       if (cuts.size() >= static_cast<std::size_t>(processor(whole.processor).segments)) continue;
-      Unit unit = whole;
-      unit.to_cut = false;
-      unit.request.cuts = cuts;
-      unit.pre.reset(), unit.infer.reset(),
-          unit.post.reset();  // measured together: they go with one another job by job
-      unit.segments.resize(cuts.size() + 1);
-      set_keys(unit);
-      look_up(unit);
-      unit.reused = unit.known();
-      units.push_back(std::move(unit));
+      units.push_back(cut_unit(whole, cuts, false));
     }
     return units;
+  }
+
+  /// In two at each place, on each processor of the task.
+  std::vector<Unit> split_units(const Unit& of, const std::vector<std::vector<int>>& places) {
+    std::vector<Unit> units;
+    for (const int p : candidates(of.task))
+      for (int threads = 1; threads <= most_threads(p); ++threads) {
+        const Unit whole = unit_for(of.task, of.variant, p, threads);
+        for (const std::vector<int>& cuts : places) units.push_back(cut_unit(whole, cuts, true));
+      }
+    return units;
+  }
+
+  /// `apart`: what crosses goes the way that it goes between two processors.
+  Unit cut_unit(const Unit& whole, const std::vector<int>& cuts, bool apart) {
+    Unit unit = whole;
+    unit.to_cut = unit.to_split = false;
+    unit.request.cuts = cuts;
+    if (apart) unit.request.places.assign(cuts.size() + 1, unit.request);
+    unit.pre.reset(), unit.infer.reset(), unit.post.reset();  // measured together: they go with one another job by job
+    unit.segments.resize(cuts.size() + 1);
+    set_keys(unit);
+    look_up(unit);
+    unit.reused = unit.known();
+    return unit;
   }
 
   /// Finds where to cut units_[i] and puts what comes of it after it. Returns how many of those are to be measured.
@@ -203,8 +272,7 @@ class Profiling {
     auto known = store_.segmentations(whole.cuts_key);
     if (!known) {
       known.emplace();
-      const ThreadPlacement placement{whole.bench.infer_cores, fifo_ ? 80 : 0};
-      for (Segmentation& s : choose_segmentations(engine_, whole.request, kMaxSegments, placement, context_)) {
+      for (Segmentation& s : choose_segmentations(engine_, whole.request, kMaxSegments, placed(whole), context_)) {
         context_.info(fmt::format("{}: {} segments, the longest {}, all {}", name_of(whole), s.cuts.size() + 1,
                                   format_duration(s.longest), format_duration(s.total)));
         known->push_back(std::move(s.cuts));
@@ -213,12 +281,27 @@ class Profiling {
       store_.put_segmentations(whole.cuts_key, name_of(whole), *known);
     }
     whole.to_cut = false;
-    std::vector<Unit> units = cut_units(whole, *known);
-    const auto missing = std::count_if(units.begin(), units.end(), [](const Unit& u) { return !u.done(); });
-    units_.insert(units_.begin() + static_cast<std::ptrdiff_t>(i) + 1, std::make_move_iterator(units.begin()),
-                  std::make_move_iterator(units.end()));
-    return static_cast<std::size_t>(missing);
+    return insert(i, cut_units(whole, *known));
   }
+
+  /// Finds where the variant of units_[i] may go over to another processor, likewise.
+  std::size_t split(std::size_t i) {
+    Unit& whole = units_[i];
+    auto known = store_.segmentations(whole.split_key);
+    if (!known) {
+      known.emplace();
+      for (const int place : choose_split_places(engine_, whole.request, placed(whole), context_))
+        known->push_back({place});
+      if (context_.stopping()) return 0;
+      context_.info(
+          fmt::format("{} {}: may be split at {} places", task_of(whole).name, variant_of(whole).id, known->size()));
+      store_.put_segmentations(whole.split_key, name_of(whole), *known);
+    }
+    whole.to_split = false;
+    return insert(i, split_units(whole, *known));
+  }
+
+  [[nodiscard]] ThreadPlacement placed(const Unit& unit) const { return {unit.bench.infer_cores, fifo_ ? 80 : 0}; }
 
   void look_up(Unit& unit) {
     if (!unit.pre) unit.pre = store_.times(unit.pre_key);
@@ -273,10 +356,12 @@ class Profiling {
     const std::string host = fmt::format("{}", fmt::join(unit.bench.host_cores, ","));
     const auto cut = [&](ContentKey key) {
       if (!unit.request.cuts.empty()) key.add("cuts", fmt::format("{}", fmt::join(unit.request.cuts, ",")));
+      if (unit.in_two()) key.add("crossing", "through the host");
       return key;
     };
     unit.infer_key = cut(base("infer")).digest();
     unit.cuts_key = base("cuts").add("chosen by", kCuttingRevision).digest();
+    unit.split_key = base("split").add("chosen by", kCuttingRevision).digest();
     unit.segment_keys.clear();
     for (std::size_t k = 0; k < unit.segments.size(); ++k)
       unit.segment_keys.push_back(cut(base("segment")).add("segment", fmt::format("{}", k)).digest());
@@ -290,6 +375,9 @@ class Profiling {
     for (; i < units_.size(); ++i) {
       left += units_[i].known() ? 0 : 1;
       for (int n = 2; units_[i].to_cut && n <= processor(units_[i].processor).segments; n *= 2) ++left;
+      if (!units_[i].to_split) continue;
+      for (const int p : candidates(units_[i].task))
+        left += kMostSplitPlaces * static_cast<std::size_t>(most_threads(p));
     }
     return left;
   }
@@ -400,36 +488,70 @@ class Profiling {
   std::vector<TaskProfile> deliver() {
     std::vector<TaskProfile> tasks;
     for (const TaskSpec& task : file_.tasks) tasks.push_back({task.name, {}});
-    for (const Unit& unit : units_) {
-      if (!unit.known()) continue;
-      const Variant& variant = variant_of(unit);
-      VariantProfile out;
-      out.id = variant.id;
-      out.processor = processor(unit.processor).name;
-      out.processor_index = unit.processor;
-      out.threads = unit.threads;
-      out.pre = *unit.pre;
-      out.infer = *unit.infer;
-      out.post = *unit.post;
-      out.cuts = unit.request.cuts;
-      for (const auto& segment : unit.segments) out.segment_times.push_back(*segment);
-      out.interference = interference_of(out.infer);
-      out.accuracy = variant.accuracy;
-      out.accuracy_loss = variant.accuracy_loss;
-      out.content = hashes_.of(unit.request.model);
-      out.key = ContentKey("option")
-                    .add("pre", unit.pre_key)
-                    .add("infer", unit.infer_key)
-                    .add("post", unit.post_key)
-                    .digest();
-      out.bytes = variant.bytes;
-      out.memory = std::max(out.infer.memory, variant.bytes);
-      out.source = variant.id == "source";
-      out.reused = unit.reused;
-      tasks[unit.task].variants.push_back(std::move(out));
-    }
+    for (const Unit& unit : units_)
+      if (unit.known() && !unit.in_two()) tasks[unit.task].variants.push_back(profile_of(unit));
+    for (const Unit& first : units_)
+      for (const Unit& rest : units_)
+        if (go_together(first, rest)) tasks[first.task].variants.push_back(split_profile(first, rest));
     if (!context_.stopping()) require_each(tasks);
     return tasks;
+  }
+
+  VariantProfile profile_of(const Unit& unit) {
+    const Variant& variant = variant_of(unit);
+    VariantProfile out;
+    out.id = variant.id;
+    out.processor = processor(unit.processor).name;
+    out.processor_index = unit.processor;
+    out.threads = unit.threads;
+    out.pre = *unit.pre;
+    out.infer = *unit.infer;
+    out.post = *unit.post;
+    out.cuts = unit.request.cuts;
+    for (const auto& segment : unit.segments) out.segment_times.push_back(*segment);
+    out.interference = interference_of(out.infer);
+    out.accuracy = variant.accuracy;
+    out.accuracy_loss = variant.accuracy_loss;
+    out.content = hashes_.of(unit.request.model);
+    out.key =
+        ContentKey("option").add("pre", unit.pre_key).add("infer", unit.infer_key).add("post", unit.post_key).digest();
+    out.bytes = variant.bytes;
+    out.memory = std::max(out.infer.memory, variant.bytes);
+    out.source = variant.id == "source";
+    out.reused = unit.reused;
+    return out;
+  }
+
+  /// One's first part and the other's rest, with equally many threads as far as their processors have them.
+  [[nodiscard]] bool go_together(const Unit& first, const Unit& rest) const {
+    if (!first.in_two() || !rest.in_two() || !first.known() || !rest.known()) return false;
+    if (first.task != rest.task || first.variant != rest.variant || first.request.cuts != rest.request.cuts ||
+        first.processor == rest.processor)
+      return false;
+    const int threads = std::max(first.threads, rest.threads);
+    return first.threads == std::min(threads, most_threads(first.processor)) &&
+           rest.threads == std::min(threads, most_threads(rest.processor));
+  }
+
+  VariantProfile split_profile(const Unit& first, const Unit& rest) {
+    VariantProfile out = profile_of(first);
+    const VariantProfile other = profile_of(rest);
+    out.split = {out.processor, other.processor};
+    out.processor = place_name(out.split, out.cuts);
+    out.threads = std::max(first.threads, rest.threads);
+    out.post = other.post;
+    out.segment_times.back() = other.segment_times.back();
+    out.infer = one_after_the_other(out.segment_times.front(), out.segment_times.back());
+    out.interference = interference_of(out.infer);
+    out.key = ContentKey("option")
+                  .add("pre", first.pre_key)
+                  .add("first", first.segment_keys.front())
+                  .add("rest", rest.segment_keys.back())
+                  .add("post", rest.post_key)
+                  .digest();
+    out.memory = std::max(out.memory, other.memory);
+    out.reused = first.reused && rest.reused;
+    return out;
   }
 
   void require_each(const std::vector<TaskProfile>& tasks) const {

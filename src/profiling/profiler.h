@@ -1,6 +1,7 @@
 #pragma once
 /// `rtmdl profile`: execution times of every variant, stage by stage, on every processor that can run it, with 1..n
-/// threads and, where a stage that has begun cannot be preempted, cut into 1, 2, 4, … segments.
+/// threads and, where a stage that has begun cannot be preempted, cut into 1, 2, 4, … segments. Of tasks with `split`
+/// also cut in two at up to three places, each part on each processor.
 
 #include "base/context.h"
 #include "engine/engine.h"
@@ -27,11 +28,12 @@ struct ProfileOptions {
   std::uint64_t seed = 1;
 };
 
-/// One variant on one processor with one number of threads.
+/// One variant on one processor (or split over two) with one number of threads.
 struct VariantProfile {
-  std::string id;           ///< of the variant
-  std::string processor;    ///< of the infer stage, by name
-  int processor_index = 0;  ///< in the task file
+  std::string id;                  ///< of the variant
+  std::string processor;           ///< of the infer stage, by name; of a split model place_name() of both
+  int processor_index = 0;         ///< in the task file; of a split model that of its first part
+  std::vector<std::string> split;  ///< the processor of each segment, by name; empty: all run on `processor`
   int threads = 1;
   StageTimes pre, infer, post;            ///< pre and post on the host processor
   std::vector<int> cuts;                  ///< where the model was cut into segments (LoadRequest); empty: one

@@ -68,13 +68,7 @@ class Choosing {
 
   std::vector<Segmentation> run(int most) {
     const Duration whole = timed({}).front();
-    if (whole < kShortest || most < 2) return {};
-    const std::optional<Model> read = read_model();
-    if (!read) return {};
-    const Model& model = *read;
-    find_places(model);
-    if (seams_.empty()) return {};
-    spread(model, whole);
+    if (most < 2 || !prepare(whole)) return {};
     std::vector<Segmentation> found;
     int n = 2;
     while (n * 2 <= most) n *= 2;
@@ -86,7 +80,28 @@ class Choosing {
     return worthwhile(std::move(found), std::max(whole, timed({}).front()));
   }
 
+  /// Into up to `parts` of equal length, but for what the graph does not allow.
+  std::vector<int> even_cuts(std::size_t parts) {
+    const Duration whole = timed({}).front();
+    if (!prepare(whole)) return {};
+    std::optional<Segmentation> found;
+    for (std::size_t n = std::min(parts, seams_.size() + 1); !found && n >= 2 && !context_.stopping(); --n)
+      found = cut_into(n, kFineRounds, whole);
+    return found && !context_.stopping() ? found->cuts : std::vector<int>{};
+  }
+
  private:
+  /// Whether there is something to cut.
+  bool prepare(Duration whole) {
+    if (whole < kShortest) return false;
+    const std::optional<Model> model = read_model();
+    if (!model) return false;
+    find_places(*model);
+    if (seams_.empty()) return false;
+    spread(*model, whole);
+    return true;
+  }
+
   /// The back-end may run what we cannot read; it stays whole then.
   [[nodiscard]] std::optional<Model> read_model() const {
     try {
@@ -238,23 +253,33 @@ class Choosing {
   std::vector<double> node_time_;  ///< seconds
 };
 
-}  // namespace
-
-std::vector<Segmentation> choose_segmentations(Engine& engine, const LoadRequest& request, int most,
-                                               const ThreadPlacement& placement, const Context& context) {
-  std::vector<Segmentation> found;
+/// On a thread of its own: the caller's placement stays as it is.
+template <typename Work>
+auto run_placed(const ThreadPlacement& placement, const Work& work) -> decltype(work()) {
+  decltype(work()) result;
   std::exception_ptr failure;
-  // A thread of its own: the caller's placement stays as it is.
   std::thread([&] {
     try {
       place_current_thread(placement);
-      found = Choosing(engine, request, context).run(most);
+      result = work();
     } catch (...) {
       failure = std::current_exception();
     }
   }).join();
   if (failure) std::rethrow_exception(failure);
-  return found;
+  return result;
+}
+
+}  // namespace
+
+std::vector<Segmentation> choose_segmentations(Engine& engine, const LoadRequest& request, int most,
+                                               const ThreadPlacement& placement, const Context& context) {
+  return run_placed(placement, [&] { return Choosing(engine, request, context).run(most); });
+}
+
+std::vector<int> choose_split_places(Engine& engine, const LoadRequest& request, const ThreadPlacement& placement,
+                                     const Context& context) {
+  return run_placed(placement, [&] { return Choosing(engine, request, context).even_cuts(kMostSplitPlaces + 1); });
 }
 
 }  // namespace rtmdl

@@ -25,4 +25,11 @@ struct Segmentation {
 [[nodiscard]] std::vector<Segmentation> choose_segmentations(Engine& engine, const LoadRequest& request, int most,
                                                              const ThreadPlacement& placement, const Context& context);
 
+inline constexpr std::size_t kMostSplitPlaces = 3;
+/// Up to so many nodes before which the model can be cut in two, at about 1/4, 1/2 and 3/4 of its measured time: where
+/// it may go over to another processor. None of models that stay whole above. `request`, placement, context and what it
+/// throws: as above.
+[[nodiscard]] std::vector<int> choose_split_places(Engine& engine, const LoadRequest& request,
+                                                   const ThreadPlacement& placement, const Context& context);
+
 }  // namespace rtmdl

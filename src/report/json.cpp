@@ -52,6 +52,11 @@ Json profile_variant_json(const VariantProfile& v) {
   json["processor"] = v.processor;
   json["threads"] = v.threads;
   json["segments"] = segments_of(v);
+  if (!v.split.empty()) {
+    json["parts"] = Json::array();
+    for (std::size_t k = 0; k < v.split.size(); ++k)
+      json["parts"].push_back({{"processor", v.split[k]}, {"ms", stage_json(summary(v.segment_times[k]))}});
+  }
   json["ms"] = stage_json(infer);
   json["samples"] = infer.samples;
   json["alone_ms"] = stage_json(summary(only_alone(v.infer)));
@@ -67,6 +72,17 @@ Json profile_variant_json(const VariantProfile& v) {
   return json;
 }
 
+/// Where the segments of a split model run, and how long.
+Json parts_json(const TaskOption& option, const PlanProblem& problem) {
+  Json parts = Json::array();
+  for (std::size_t s = 1; s + 1 < option.stages.size(); ++s) {
+    const StageOption& stage = option.stages[s];
+    parts.push_back({{"processor", problem.processors[static_cast<std::size_t>(stage.processor)].name},
+                     {"ms", milliseconds(stage.times.quantile(0.5))}});
+  }
+  return parts;
+}
+
 Json planned_task_json(const PlannedTask& planned, const PlanTask& task, const PlanProblem& problem) {
   const TaskOption& option = chosen_option(planned, task);
   Json json;
@@ -75,6 +91,7 @@ Json planned_task_json(const PlannedTask& planned, const PlanTask& task, const P
   json["priority"] = planned.choice.priority;
   json["processor"] = option.processor;
   json["segments"] = segments_of(option);
+  if (is_split(option)) json["parts"] = parts_json(option, problem);
   json["slots"] = slots_of(option);
   json["threads"] = option.threads;
   json["accuracy"] = json_number(option.accuracy);

@@ -26,6 +26,13 @@ Duration work(const TaskOption& option, double q) {
 
 std::string ms(Duration d) { return short_number(to_ms(d)); }
 
+/// Of a split model with what its parts take.
+std::string profiled_place(const VariantProfile& v) {
+  if (v.split.empty()) return place_text(v.processor, segments_of(v));
+  return fmt::format("{}, {} + {}", v.processor, ms(summary(v.segment_times.front()).p50),
+                     ms(summary(v.segment_times.back()).p50));
+}
+
 std::string proof_text(const Plan& plan) {
   if (plan.proven_optimal) return fmt::format(", proven {} ({})", plan.feasible ? "optimal" : "infeasible", plan.model);
   if (!plan.feasible) return ", not proven";
@@ -77,7 +84,7 @@ std::string plan_table(const Plan& plan, const PlanProblem& problem, bool colour
     std::vector<Cell> cells{fmt::format("{}", planned.choice.priority),
                             task.name,
                             option.variant,
-                            place_text(option.processor, segments_of(option)),
+                            place_text(option),
                             fmt::format("{}", option.threads),
                             ms(work(option, 0.5)),
                             ms(work(option, 0.99)),
@@ -146,7 +153,7 @@ std::string profile_table(const std::vector<TaskProfile>& tasks, bool colour) {
       reused += v.reused;
       table.row({{title, Tone::strong},
                  v.id,
-                 place_text(v.processor, segments_of(v)),
+                 profiled_place(v),
                  fmt::format("{}", v.threads),
                  {ms(infer.p50), Tone::strong},
                  ms(infer.p99),

@@ -40,9 +40,11 @@ Json mode_json(const RunMode& mode, const RunConfig& config, const fs::path& fol
   j["shapes"] = Json::object();
   for (const auto& [input, shape] : mode.request.shapes) j["shapes"][input] = shape;
   j["cuts"] = mode.request.cuts;
-  j["processor"] = config.processors[static_cast<std::size_t>(mode.processor)].name;
-  j["threads"] = mode.threads;
-  j["slots"] = mode.slots;
+  j["places"] = Json::array();
+  for (const RunPlace& place : mode.places)
+    j["places"].push_back({{"processor", config.processors[static_cast<std::size_t>(place.processor)].name},
+                           {"threads", place.threads},
+                           {"slots", place.slots}});
   j["stage_times_ns"] = Json::array();
   for (const StageTime& t : mode.stage_times) j["stage_times_ns"].push_back({t.alone.count(), t.beside.count()});
   j["stage_limits_ns"] = Json::array();
@@ -94,6 +96,19 @@ fs::path model_of(const Json& j, const fs::path& folder, const std::string& task
   return model;
 }
 
+RunPlace place_from(const Json& j, const RunConfig& config) {
+  RunPlace place;
+  const std::string processor = j.at("processor");
+  place.processor = -1;
+  for (std::size_t p = 0; p < config.processors.size(); ++p)
+    if (config.processors[p].name == processor) place.processor = static_cast<int>(p);
+  if (place.processor < 0)
+    bad_input(fmt::format("it names the processor '{}', which is not there", excerpt(processor)));
+  place.threads = small(j, "threads", 1, 1024);
+  place.slots = small(j, "slots", 1, config.processors[static_cast<std::size_t>(place.processor)].slots);
+  return place;
+}
+
 RunMode mode_from(const Json& j, const TaskSpec& spec, const RunConfig& config, const fs::path& folder) {
   RunMode mode;
   mode.variant = j.at("variant");
@@ -102,13 +117,11 @@ RunMode mode_from(const Json& j, const TaskSpec& spec, const RunConfig& config, 
   mode.request = load_request(spec, model_of(j, folder, spec.name), shapes);
   mode.request.cuts = j.at("cuts").get<std::vector<int>>();
   if (mode.request.cuts.size() >= kMaxSegments) bad_input(fmt::format("task '{}' has too many segments", spec.name));
-  const std::string processor = j.at("processor");
-  mode.processor = -1;
-  for (std::size_t p = 0; p < config.processors.size(); ++p)
-    if (config.processors[p].name == processor) mode.processor = static_cast<int>(p);
-  if (mode.processor < 0) bad_input(fmt::format("it names the processor '{}', which is not there", excerpt(processor)));
-  mode.threads = small(j, "threads", 1, 1024);
-  mode.slots = small(j, "slots", 1, config.processors[static_cast<std::size_t>(mode.processor)].slots);
+  mode.places.clear();
+  for (const Json& place : j.at("places")) mode.places.push_back(place_from(place, config));
+  if (mode.places.size() != 1 && mode.places.size() != mode.request.cuts.size() + 1)
+    bad_input(fmt::format("task '{}' has {} places for {} segments", spec.name, mode.places.size(),
+                          mode.request.cuts.size() + 1));
   for (const Json& t : j.at("stage_times_ns"))
     mode.stage_times.push_back(
         {Duration(whole(t.at(0), 0, kLongest, "stage time")), Duration(whole(t.at(1), 0, kLongest, "stage time"))});

@@ -25,11 +25,13 @@ static_assert(kRecordedStages >= kMaxSegments + 2, "a record has room for pre, e
 /// `Stages`: a SchedulerTask or a SchedulerMode.
 template <typename Stages>
 void set_stages(const RunMode& mode, int host, Stages& to) {
-  const std::size_t stages = mode.request.cuts.size() + 3;
-  to.stage_processors.assign(stages, mode.processor);
-  to.stage_processors.front() = to.stage_processors.back() = host;
-  to.stage_slots.assign(stages, mode.slots);
-  to.stage_slots.front() = to.stage_slots.back() = 1;
+  const std::size_t segments = mode.request.cuts.size() + 1;
+  to.stage_processors.assign(segments + 2, host);
+  to.stage_slots.assign(segments + 2, 1);
+  for (std::size_t k = 0; k < segments; ++k) {
+    to.stage_processors[k + 1] = place_of(mode, k).processor;
+    to.stage_slots[k + 1] = place_of(mode, k).slots;
+  }
   to.stage_times = mode.stage_times;
   to.stage_limits = mode.stage_limits;
   to.stage_loads = mode.stage_loads;
@@ -74,28 +76,48 @@ DispatcherConfig dispatcher_config(const RunConfig& config, bool realtime) {
   return d;
 }
 
-LoadRequest placed_request(const RunConfig& config, const DispatcherConfig& d, const RunMode& task, std::size_t index) {
-  LoadRequest request = task.request;
+bool uses_device(const RunConfig& config, const RunMode& mode, const std::string& device) {
+  return std::any_of(mode.places.begin(), mode.places.end(), [&](const RunPlace& place) {
+    return config.processors[static_cast<std::size_t>(place.processor)].device == device;
+  });
+}
+
+/// Of those that share the device, the share that is less urgent.
+double urgency_of(const RunConfig& config, const std::vector<int>& priorities, std::size_t index,
+                  const std::string& device) {
+  int others = 0, less_urgent = 0;
+  for (std::size_t i = 0; i < config.tasks.size(); ++i) {
+    if (i == index || !uses_device(config, config.tasks[i], device)) continue;
+    ++others;
+    if (priorities[i] > priorities[index]) ++less_urgent;
+  }
+  return others > 0 ? static_cast<double>(less_urgent) / others : 1;
+}
+
+ModelPlace model_place(const RunConfig& config, const DispatcherConfig& d, const RunPlace& place, std::size_t index) {
+  const ProcessorSpec& p = config.processors[static_cast<std::size_t>(place.processor)];
+  const std::vector<int> priorities = assign_priorities(d.scheduler.policy, d.scheduler.tasks);
+  ModelPlace there;
+  there.device = p.device;
+  there.provider_options = p.options;
+  there.threads = place.threads;
+  there.pool.cores = p.cores;
+  if (d.realtime) there.pool.fifo_priority = kFifoBase + static_cast<int>(config.tasks.size()) - priorities[index];
+  if (is_fixed_priority(d.scheduler.policy)) there.urgency = urgency_of(config, priorities, index, p.device);
+  return there;
+}
+
+LoadRequest placed_request(const RunConfig& config, const DispatcherConfig& d, const RunMode& mode, std::size_t index) {
+  LoadRequest request = mode.request;
   if (config.system_defaults) {
     request.defaults = true;
     return request;
   }
-  const ProcessorSpec& p = config.processors[static_cast<std::size_t>(task.processor)];
-  request.device = p.device;
-  request.provider_options = p.options;
-  request.threads = task.threads;
-  request.pool.cores = p.cores;
-  const std::vector<int> priorities = assign_priorities(d.scheduler.policy, d.scheduler.tasks);
-  if (d.realtime) request.pool.fifo_priority = kFifoBase + static_cast<int>(config.tasks.size()) - priorities[index];
-  if (!is_fixed_priority(d.scheduler.policy)) return request;
-  int others = 0, less_urgent = 0;  // that share the device
-  for (std::size_t i = 0; i < config.tasks.size(); ++i) {
-    if (i == index || config.processors[static_cast<std::size_t>(config.tasks[i].processor)].device != p.device)
-      continue;
-    ++others;
-    if (priorities[i] > priorities[index]) ++less_urgent;
+  if (mode.places.size() == 1) {
+    static_cast<ModelPlace&>(request) = model_place(config, d, mode.places.front(), index);
+    return request;
   }
-  request.urgency = others > 0 ? static_cast<double>(less_urgent) / others : 1;
+  for (const RunPlace& place : mode.places) request.places.push_back(model_place(config, d, place, index));
   return request;
 }
 

@@ -22,18 +22,30 @@ namespace rtmdl {
 
 class Dispatcher;
 
-/// A way to run a task: a variant on a processor.
+/// Where an infer stage runs, or a segment of it.
+struct RunPlace {
+  int processor = 0;
+  int threads = 1;
+  int slots = 1;  ///< that it takes
+  bool operator==(const RunPlace&) const = default;
+};
+
+/// A way to run a task: a variant on a processor, or split over several.
 struct RunMode {
   std::string variant;
-  LoadRequest request;  ///< what to load; threads and placement are filled in by Deployment
-  int processor = 0;    ///< of the infer stage
-  int threads = 1;
-  int slots = 1;                       ///< that the infer stage takes
-  std::vector<StageTime> stage_times;  ///< for packing (SchedulerTask); may be empty
-  std::vector<Duration> stage_limits;  ///< for the watchdog (SchedulerMode); may be empty
-  std::vector<StageLoad> stage_loads;  ///< for adaptation (SchedulerMode); may be empty
-  std::optional<double> loss;          ///< likewise, of other modes than the first
+  LoadRequest request;                       ///< what to load; where is filled in by Deployment
+  std::vector<RunPlace> places{RunPlace{}};  ///< of all segments, or one for each
+  std::vector<StageTime> stage_times;        ///< for packing (SchedulerTask); may be empty
+  std::vector<Duration> stage_limits;        ///< for the watchdog (SchedulerMode); may be empty
+  std::vector<StageLoad> stage_loads;        ///< for adaptation (SchedulerMode); may be empty
+  std::optional<double> loss;                ///< likewise, of other modes than the first
 };
+
+[[nodiscard]] inline const RunPlace& place_of(const RunMode& mode, std::size_t segment) {
+  return mode.places.size() == 1 ? mode.places.front() : mode.places[segment];
+}
+/// The name of its processor, or place_name() of those that its segments have.
+[[nodiscard]] std::string place_name(const std::vector<ProcessorSpec>& processors, const RunMode& mode);
 
 /// One task of a run, with the mode that it begins in.
 struct RunTask : RunMode {

@@ -132,7 +132,7 @@ void report_tasks(RunOutcome& outcome, const RunConfig& config, Dispatcher& disp
 /// "resnet, cpu": what the mode is of.
 std::string mode_name(const RunConfig& config, const RunTask& task, int mode) {
   const RunMode& m = mode == 0 ? task : task.fallbacks[static_cast<std::size_t>(mode) - 1];
-  return fmt::format("{} on {}", m.variant, config.processors[static_cast<std::size_t>(m.processor)].name);
+  return fmt::format("{} on {}", m.variant, place_name(config.processors, m));
 }
 
 std::string change_note(const ModeChange& c, const RunConfig& config, const Deployment& box, Time start) {

@@ -263,9 +263,9 @@ void parse_faults(const ConfigNode& node, TaskSpec& task) {
 
 TaskSpec parse_task(const ConfigNode& node) {
   node.require_map("a task such as {name: faces, model: faces.onnx, period: 33 ms, …}");
-  node.allow({"name",   "model",    "variants", "data",     "pre",    "post",      "shapes", "state",
-              "inputs", "period",   "deadline", "jitter",   "offset", "miss_rate", "hard",   "queue",
-              "late",   "watchdog", "fallback", "accuracy", "scale",  "processors"});
+  node.allow({"name",   "model",    "variants", "data",     "pre",    "post",       "shapes", "state",
+              "inputs", "period",   "deadline", "jitter",   "offset", "miss_rate",  "hard",   "queue",
+              "late",   "watchdog", "fallback", "accuracy", "scale",  "processors", "split"});
   TaskSpec task;
   task.where = node;
   if (!node["name"].present()) node.fail("has no name");
@@ -288,7 +288,7 @@ TaskSpec parse_task(const ConfigNode& node) {
   return task;
 }
 
-void parse_task_processors(const ConfigNode& node, const TaskFile& file, TaskSpec& task) {
+void parse_candidates(const ConfigNode& node, const TaskFile& file, TaskSpec& task) {
   if (!node.present()) return;
   std::vector<std::string> names;
   for (const ProcessorSpec& p : file.processors) names.push_back(p.name);
@@ -298,6 +298,18 @@ void parse_task_processors(const ConfigNode& node, const TaskFile& file, TaskSpe
       item.fail(fmt::format("'{}' is no processor; accepted are {}", excerpt(item.text()), fmt::join(names, ", ")));
   }
   if (task.processors.empty()) node.fail("an empty list; name at least one processor");
+}
+
+void parse_task_processors(const ConfigNode& node, const TaskFile& file, TaskSpec& task) {
+  parse_candidates(node["processors"], file, task);
+  const ConfigNode split = node["split"];
+  if (split.present()) task.split = split.boolean();
+  const auto candidates = std::count_if(file.processors.begin(), file.processors.end(),
+                                        [&](const ProcessorSpec& p) { return task.may_run_on(p.name); });
+  if (task.split && candidates < 2)
+    split.fail(
+        "true, but this task has one processor to run on; a model is split over two, so name another or leave "
+        "`split` out");
 }
 
 TaskFile parse_document(const ConfigNode& root, const std::filesystem::path& path) {
@@ -313,7 +325,7 @@ TaskFile parse_document(const ConfigNode& root, const std::filesystem::path& pat
   if (!tasks.present()) root.fail("has no tasks: write `tasks:` and a list");
   for (const ConfigNode& node : tasks.items()) {
     TaskSpec task = parse_task(node);
-    parse_task_processors(node["processors"], file, task);
+    parse_task_processors(node, file, task);
     // What the file gives all tasks together is theirs to share: the standard bound of each is for files that give
     // none.
     if (file.storage && !node["scale"]["storage"].present()) task.scale.storage = kFamilyStorageMost;
@@ -329,6 +341,14 @@ TaskFile parse_document(const ConfigNode& root, const std::filesystem::path& pat
 }
 
 }  // namespace
+
+int threads_on(const ProcessorSpec& processor, int threads) {
+  return is_cpu(processor.device) ? std::min(threads, static_cast<int>(processor.cores.size())) : 1;
+}
+
+std::string place_name(const std::vector<std::string>& processors, const std::vector<int>& cuts) {
+  return fmt::format("{}@{}", fmt::join(processors, "+"), fmt::join(cuts, ","));
+}
 
 bool TaskSpec::may_run_on(const std::string& processor) const {
   return processors.empty() || std::find(processors.begin(), processors.end(), processor) != processors.end();

@@ -30,6 +30,13 @@ struct ProcessorSpec {
   ConfigNode where;
 };
 
+/// Of so many threads, those that a model has there: no more than cores; an accelerator is submitted to by one.
+[[nodiscard]] int threads_on(const ProcessorSpec& processor, int threads);
+
+/// How a model is called whose segments run on these processors, one after the other: "cpu+gpu@57", where the rest
+/// begins at node 57, as `cuts` say.
+[[nodiscard]] std::string place_name(const std::vector<std::string>& processors, const std::vector<int>& cuts);
+
 struct AccuracySpec {
   std::string metric = "agreement";  ///< agreement, top1, top5, map50
   double min = 0.95;                 ///< variants below are not used
@@ -87,6 +94,7 @@ struct TaskSpec {
   int queue = 1;  ///< frames that may wait; the newest wins
   Late late = Late::finish;
   std::vector<std::string> processors;  ///< that inference may run on; empty: any
+  bool split = false;                   ///< the first part of the model may run on one of them and the rest on another
   double watchdog = 20;  ///< a stage may run for so many times the 99th percentile that was measured; 0: for ever
   FallbackSpec fallback;
   AccuracySpec accuracy;

@@ -1,7 +1,7 @@
 #include <rtmdl/runtime.h>
 
+#include "api/pictures.h"
 #include "api/planned_folder.h"
-#include "engine/engine.h"
 
 #include <rtmdl/error.h>
 
@@ -21,64 +21,12 @@ namespace {
 
 using testing::HasSubstr;
 
-constexpr std::array<std::int64_t, 4> kShape{1, 1, 28, 28};
-
-std::shared_ptr<std::vector<float>> picture(int seed) {
-  auto values = std::make_shared<std::vector<float>>(28 * 28);
-  for (std::size_t i = 0; i < values->size(); ++i)
-    (*values)[i] = static_cast<float>((i * 7 + static_cast<std::size_t>(seed) * 131) % 97) / 97;
-  return values;
-}
-
-Input input_of(const std::shared_ptr<std::vector<float>>& values) {
-  return Input::tensor(values->data(), ElementType::f32, kShape, values);
-}
-
-/// Kept as they come, from the delivering thread.
-class Results {
- public:
-  struct Kept {
-    JobResult job;
-    std::string variant;
-    Result result;
-  };
-  void operator()(const JobResult& job) {
-    const std::lock_guard<std::mutex> guard(lock_);
-    kept_.push_back({job, std::string(job.variant), job.result ? *job.result : Result{}});
-  }
-  [[nodiscard]] std::vector<Kept> all() const {
-    const std::lock_guard<std::mutex> guard(lock_);
-    return kept_;
-  }
-  /// Gives up after a while that no machine takes.
-  bool wait_for(std::size_t count) const {
-    for (int i = 0; i < 10'000 && all().size() < count; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(2));
-    return all().size() >= count;
-  }
-
- private:
-  mutable std::mutex lock_;
-  std::vector<Kept> kept_;
-};
-
 struct ApiTest : testing::Test {
   RuntimeOptions options() {
     RuntimeOptions o;
     o.on_result = [this](const JobResult& job) { results(job); };
     o.on_message = [](const std::string&) {};
     return o;
-  }
-  /// What the same model says outside of any runtime.
-  static Result expected(const PlannedFolder& folder, const std::vector<float>& values) {
-    const TaskFile file = TaskFile::load(folder.tasks());
-    const auto engine = make_onnxruntime_engine();
-    Pipeline pipeline(*engine, file.tasks[0], load_request(file.tasks[0], file.tasks[0].model));
-    Frame frame;
-    frame.tensor = Tensor(ElementType::f32, {kShape.begin(), kShape.end()});
-    std::copy(values.begin(), values.end(), frame.tensor.as<float>().begin());
-    Result result;
-    pipeline.run(frame, result);
-    return result;
   }
   Results results;
 };
@@ -108,7 +56,7 @@ TEST_F(ApiTest, GivesWhatTheModelSaysOfWhatWasSubmitted) {
     EXPECT_EQ(r.job.job, static_cast<std::uint64_t>(i));
     EXPECT_EQ(r.variant, "source");
     EXPECT_GT(r.job.finish, r.job.release);
-    const Result want = expected(folder, *picture(i));
+    const Result want = expected_result(folder.tasks(), *picture(i));
     EXPECT_EQ(r.result.classes, want.classes) << i;
     EXPECT_EQ(r.result.scores, want.scores) << i;
   }
@@ -171,7 +119,7 @@ TEST_F(ApiTest, AnswersARequest) {
   const auto values = picture(3);
   const JobOutput out = box.request(0, input_of(values)).get();
   EXPECT_EQ(out.end, JobEnd::completed);
-  EXPECT_EQ(out.result.classes, expected(folder, *values).classes);
+  EXPECT_EQ(out.result.classes, expected_result(folder.tasks(), *values).classes);
   box.stop();
   EXPECT_THAT(error_of([&] { static_cast<void>(box.request(0, input_of(values))); }), HasSubstr("does not run"));
 }

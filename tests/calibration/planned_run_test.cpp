@@ -32,11 +32,21 @@ struct PlannedRun : testing::Test {
     option.processor = processor;
     option.memory = 10'000'000;
     for (const Duration t : {Duration(1ms), time, Duration(1ms)}) option.stages.push_back({.times = {{t}}});
+    option.stages[1].processor = processor == "gpu";
     problem.tasks[0].options.push_back(option);
     Variant v;
     v.id = variant;
     v.path = folder.path() / "m.model";
     variants[0].variants.push_back(v);
+  }
+  void add_split(const std::string& variant, const std::string& first, const std::string& rest, int threads) {
+    add(variant, first, 3ms);
+    TaskOption& option = problem.tasks[0].options.back();
+    option.cuts = {4};
+    option.processor = place_name({first, rest}, option.cuts);
+    option.threads = threads;
+    option.stages.insert(option.stages.begin() + 2, option.stages[1]);
+    option.stages[2].processor = rest == "gpu";
   }
   /// Of option `chosen`: "variant@processor" of the mode that the task falls back to; empty: none.
   std::string fallback(int chosen, const std::string& keys, const std::string& gpu = "{device: webgpu}") {
@@ -45,8 +55,7 @@ struct PlannedRun : testing::Test {
     config = make_run_config(file, find_policy("rtmdl"), problem, {{chosen, 1}}, variants);
     const RunTask& task = config.tasks[0];
     if (task.fallbacks.empty()) return "";
-    return task.fallbacks[0].variant + "@" +
-           config.processors[static_cast<std::size_t>(task.fallbacks[0].processor)].name;
+    return task.fallbacks[0].variant + "@" + place_name(config.processors, task.fallbacks[0]);
   }
   TaskFolder folder;
   PlanProblem problem;
@@ -76,7 +85,7 @@ TEST_F(PlannedRun, WithAdaptationLighterVariantsAreLoadedAndSayWhatTheyCost) {
     std::string text;
     for (const RunMode& mode : config.tasks[0].fallbacks)
       text += fmt::format("{}{}@{} {}", text.empty() ? "" : ", ", mode.variant,
-                          config.processors[static_cast<std::size_t>(mode.processor)].name, mode.loss.value_or(-1));
+                          place_name(config.processors, mode), mode.loss.value_or(-1));
     return text;
   };
   EXPECT_EQ(modes(0, ""), "source@cpu -1, half@gpu 0.02, quarter@gpu 0.06");
@@ -87,6 +96,27 @@ TEST_F(PlannedRun, WithAdaptationLighterVariantsAreLoadedAndSayWhatTheyCost) {
   EXPECT_EQ(modes(3, ", fallback: off"), "");
   problem.memory = 25'000'000;
   EXPECT_EQ(modes(0, ""), "quarter@gpu 0.06") << "the lightest first, then what it falls back to";
+}
+
+TEST_F(PlannedRun, ASplitModelRunsEachPartOnItsProcessor) {
+  add_split("half", "cpu", "gpu", 2);
+  fallback(5, "");
+  const RunTask& task = config.tasks[0];
+  EXPECT_THAT(task.request.cuts, ElementsAre(4));
+  EXPECT_THAT(task.places, ElementsAre(RunPlace{0, 1, 1}, RunPlace{1, 1, 1})) << "one core, and an accelerator";
+  EXPECT_EQ(place_name(config.processors, task), "cpu+gpu@4");
+  EXPECT_EQ(task.stage_times.size(), 4U);
+}
+
+TEST_F(PlannedRun, FromASplitModelItFallsBackToWhereNoAcceleratorCanBeLost) {
+  add_split("source", "cpu", "gpu", 1);
+  add_split("source", "gpu", "cpu", 1);
+  EXPECT_EQ(fallback(5, ""), "source@cpu");
+  EXPECT_EQ(fallback(0, ""), "source@cpu") << "a split would lose it as well";
+  const std::string second_core = "{device: cpu, cores: [1]}";
+  EXPECT_EQ(fallback(5, "", second_core), "") << "another variant is not split, and no processor is left";
+  add_split("quarter", "gpu", "cpu", 1);
+  EXPECT_EQ(fallback(5, "", second_core), "quarter@gpu+cpu@4");
 }
 
 TEST_F(PlannedRun, AFallbackThatDoesNotFitIntoMemoryIsLeftOut) {

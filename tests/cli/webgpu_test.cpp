@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <map>
 #include <string>
 
 #include <unistd.h>
@@ -98,6 +99,26 @@ TEST_F(WebGpuCommand, ProfilesPlansAndRuns) {
     if (processor["name"] == "gpu") {
       EXPECT_GT(processor["busy"].get<double>(), 0);
     }
+}
+
+TEST_F(WebGpuCommand, MeasuresPartsOfModelsOnTheDeviceAndOnTheCpu) {
+  std::string file = tasks();
+  std::string text = read_file(folder_ / "tasks.yaml");
+  const std::string kept = "processors: [cpu], period: 50 ms";
+  text.replace(text.find(kept), kept.size(), "split: true, period: 50 ms");
+  write_file_atomically(folder_ / "tasks.yaml", text);
+  const auto profile = json_of(run_rtmdl("profile --json " + file));
+  std::map<std::string, double> parts;  // by processor: of the first part, over all places to split at
+  for (const auto& variant : profile["tasks"][2]["variants"]) {
+    if (!variant.contains("parts")) continue;
+    EXPECT_EQ(variant["segments"], 2) << variant;
+    for (const auto& part : variant["parts"]) EXPECT_GT(part["ms"]["p50"].get<double>(), 0) << variant;
+    parts[variant["parts"][0]["processor"]] += variant["parts"][0]["ms"]["p50"].get<double>();
+  }
+  ASSERT_EQ(parts.size(), 2U) << profile;
+  EXPECT_GT(parts["gpu"], parts["cpu"]) << "a software driver";
+  const auto plan = json_of(run_rtmdl("plan --json " + file));
+  EXPECT_TRUE(plan["feasible"].get<bool>());
 }
 
 TEST_F(WebGpuCommand, RefusesMoreThanOneSlot) {

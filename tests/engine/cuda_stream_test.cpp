@@ -81,9 +81,7 @@ TEST_F(CudaStreams, EachModelOnACudaDeviceHasItsOwn) {
   request.provider_options = {{"user_compute_stream", "1234"}};
   EXPECT_FALSE(accelerator_for(request).stream) << "the user's own";
   request.provider_options.clear();
-  request.defaults = true;
-  EXPECT_FALSE(accelerator_for(request).stream);
-  request.defaults = false;
+  EXPECT_FALSE(accelerator_for(request, true).stream);
   for (const char* device : {"cpu", "webgpu", "openvino"}) {
     request.device = device;
     EXPECT_FALSE(accelerator_for(request).stream) << device;

@@ -109,6 +109,51 @@ TEST_F(Segments, StateGoesFromTheLastSegmentToTheFirst) {
   }
 }
 
+TEST_F(Segments, WithPlacesOfTheirOwnGiveWhatThoseInOnePlaceGive) {
+  for (const char* name : {"blazeface_128.onnx", "mlsd_320.onnx"}) {
+    LoadRequest request = asset(name);
+    request.cuts = some_cuts(load_model(request.model), 2);
+    const auto whole = engine_->load(request);
+    request.places.assign(request.cuts.size() + 1, {});
+    const auto split = engine_->load(request);
+    ASSERT_EQ(split->segments(), static_cast<int>(request.places.size())) << name;
+    for (const std::uint32_t seed : {1U, 2U}) {
+      fill(*whole, seed);
+      fill(*split, seed);
+      ASSERT_TRUE(whole->run()) << whole->last_error();
+      ASSERT_TRUE(split->run()) << split->last_error();
+      test::expect_equal_outputs(*whole, *split, name, 0);
+    }
+  }
+}
+
+TEST_F(Segments, EachHasAPlaceOrNoneHas) {
+  LoadRequest request = asset("blazeface_128.onnx");
+  request.cuts = some_cuts(load_model(request.model), 2);
+  request.places.resize(2);
+  try {
+    static_cast<void>(engine_->load(request));
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::bad_input);
+    EXPECT_THAT(error.what(), HasSubstr("blazeface_128.onnx: 2 places for 3 segments"));
+  }
+}
+
+TEST_F(Segments, APlaceThatIsNotThereIsSaid) {
+  LoadRequest request = asset("blazeface_128.onnx");
+  request.cuts = some_cuts(load_model(request.model), 1);
+  request.places.resize(2);
+  request.places[1].device = "tensorrt:0";
+  try {
+    static_cast<void>(engine_->load(request));
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::missing_device);
+    EXPECT_THAT(error.what(), HasSubstr("device 'tensorrt:0' is not there"));
+  }
+}
+
 TEST_F(Segments, StopWhenTheyAreCancelled) {
   LoadRequest request = asset("blazeface_128.onnx");
   request.cuts = some_cuts(load_model(request.model), 2);

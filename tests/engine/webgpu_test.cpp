@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -120,6 +121,84 @@ INSTANTIATE_TEST_SUITE_P(Models, WebGpuSegments,
                            std::string name = instance.param;
                            return name.substr(0, name.find('.'));
                          });
+
+class WebGpuParts : public WebGpu {
+ protected:
+  /// Cut in two, the first part on one device and the rest on the other.
+  static LoadRequest split(LoadRequest request, const std::string& first, const std::string& rest) {
+    request.cuts = test::some_cuts(load_model(request.model), 1);
+    request.places.resize(2);
+    request.places[0].device = first;
+    request.places[1].device = rest;
+    return request;
+  }
+};
+
+TEST_P(WebGpuParts, OfWhichOneIsOnTheCpuGiveWhatTheCpuGives) {
+  const LoadRequest request = named(GetParam());
+  const auto cpu = engine_->load(request);
+  for (const auto& [first, rest] : {std::pair("cpu", "webgpu"), {"webgpu", "cpu"}, {"webgpu", "webgpu"}}) {
+    const auto both = engine_->load(split(request, first, rest));
+    ASSERT_EQ(both->segments(), 2);
+    for (const std::uint32_t seed : {1U, 2U, 1U}) {
+      test::fill(*cpu, seed);
+      test::fill(*both, seed);
+      ASSERT_TRUE(cpu->run()) << cpu->last_error();
+      for (int k = 0; k < 2; ++k) ASSERT_TRUE(both->run_segment(k)) << both->last_error();
+      test::expect_equal_outputs(*cpu, *both, GetParam() + ", " + first + " and " + rest, kTolerance);
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, WebGpuParts,
+                         testing::Values("blazeface_128.onnx", "ppocr_det.onnx", "squeezenet1_1", "preact_resnet",
+                                         "unet"),
+                         [](const auto& instance) {
+                           std::string name = instance.param;
+                           return name.substr(0, name.find('.'));
+                         });
+
+TEST_F(WebGpuParts, KeepTheStateOfTheWhole) {
+  const LoadRequest request = test::model_with_state(folder_);
+  for (const int cut : {1, 2, 3}) {
+    const auto cpu = engine_->load(request);
+    for (const auto& [first, rest] : {std::pair("cpu", "webgpu"), {"webgpu", "cpu"}}) {
+      LoadRequest parts = split(request, first, rest);
+      parts.cuts = {cut};
+      const auto both = engine_->load(parts);
+      cpu->reset_state();
+      for (std::uint32_t step = 0; step < 4; ++step) {
+        test::fill(*cpu, step);
+        test::fill(*both, step);
+        ASSERT_TRUE(cpu->run());
+        ASSERT_TRUE(both->run()) << both->last_error();
+        test::expect_equal_outputs(*cpu, *both, "step " + std::to_string(step), kTolerance);
+      }
+    }
+  }
+}
+
+// The part on the CPU waits for nobody's turn.
+TEST_F(WebGpuParts, RunBesideModelsOfTheDevice) {
+  const LoadRequest request = asset("blazeface_128.onnx");
+  const auto gpu = engine_->load(on_gpu(request));
+  const auto both = engine_->load(split(request, "webgpu", "cpu"));
+  test::fill(*gpu, 1);
+  test::fill(*both, 2);
+  ASSERT_TRUE(gpu->run() && both->run());
+  const Bytes of_gpu = output_of(*gpu), of_both = output_of(*both);
+  std::thread other([&] {
+    for (int n = 0; n < 8; ++n) {
+      EXPECT_TRUE(gpu->run()) << gpu->last_error();
+      EXPECT_EQ(output_of(*gpu), of_gpu);
+    }
+  });
+  for (int n = 0; n < 8; ++n) {
+    EXPECT_TRUE(both->run()) << both->last_error();
+    EXPECT_EQ(output_of(*both), of_both);
+  }
+  other.join();
+}
 
 TEST_F(WebGpu, KeepsTheStateOfARecurrentModel) {
   LoadRequest request = asset("silero_vad.onnx");

@@ -75,6 +75,29 @@ TEST(FewerCores, AProcessorWithoutCoresBecomesOneWithTheLast) {
   EXPECT_EQ(options[3].stages[1].processor, 0);
 }
 
+TEST(FewerCores, SplitModelsStayWhereTheirProcessorsKeepAllCores) {
+  Box box;
+  const auto split = [&](const std::string& name, int first, int rest) {
+    TaskOption o = box.problem.tasks[0].options[0];
+    o.processor = name;
+    o.cuts = {7};
+    o.stages = {
+        {0, test::constant(1ms)}, {first, test::constant(2ms)}, {rest, test::constant(2ms)}, {0, test::constant(1ms)}};
+    box.problem.tasks[0].options.push_back(o);
+  };
+  split("cpu+npu@7", 0, 2);
+  split("gpu+npu@7", 1, 2);
+  const auto names = [&](int cores) {
+    std::vector<std::string> all;
+    for (const TaskOption& o : with_cores(box.problem, box.processors, cores).tasks[0].options)
+      if (is_split(o)) all.push_back(o.processor);
+    return all;
+  };
+  EXPECT_EQ(names(3), (std::vector<std::string>{"cpu+npu@7", "gpu+npu@7"}));
+  EXPECT_EQ(names(2), (std::vector<std::string>{"cpu+npu@7"})) << "gpu has no core left";
+  EXPECT_TRUE(names(1).empty());
+}
+
 TEST(FewerCores, StallsStayWithTheirProcessors) {
   Box box;
   box.problem.stalls = {1, {{1ms, 2ms, 3ms}}};

@@ -193,6 +193,86 @@ TEST(ProblemFromProfile, SegmentsAreStagesOfTheirOwn) {
   EXPECT_EQ(o.stages[3].times.max(), milliseconds(2));
 }
 
+/// With what its parts take.
+VariantProfile split_variant(bool gpu_first, int cut, int first_ms, int rest_ms) {
+  VariantProfile v = variant("source", "", 1, {first_ms + rest_ms});
+  v.split = {"cpu", "gpu"};
+  if (gpu_first) std::swap(v.split[0], v.split[1]);
+  v.cuts = {cut};
+  v.processor = place_name(v.split, v.cuts);
+  v.segment_times = {times({first_ms}), times({rest_ms})};
+  return v;
+}
+
+std::vector<std::string> place_names(const TaskFile& file, std::vector<VariantProfile> variants) {
+  std::vector<std::string> names;
+  for (const TaskOption& o : make_problem(file, profile(std::move(variants))).tasks[0].options)
+    names.push_back(o.processor);
+  return names;
+}
+
+TEST(ProblemFromProfile, PartsOfASplitModelAreStagesOnTheirProcessors) {
+  const PlanProblem problem = make_problem(
+      task_file(", split: true"),
+      profile({variant("source", "cpu", 1, {20}), split_variant(false, 7, 8, 11), split_variant(true, 7, 9, 10)}));
+  ASSERT_EQ(problem.tasks[0].options.size(), 3U);
+  const TaskOption &whole = problem.tasks[0].options[0], &there = problem.tasks[0].options[1],
+                   &back = problem.tasks[0].options[2];
+  EXPECT_FALSE(is_split(whole));
+  EXPECT_TRUE(is_split(there));
+  EXPECT_EQ(there.processor, "cpu+gpu@7");
+  EXPECT_EQ(back.processor, "gpu+cpu@7");
+  EXPECT_THAT(there.cuts, testing::ElementsAre(7));
+  const auto processors = [](const TaskOption& o) {
+    std::vector<int> all;
+    for (const StageOption& s : o.stages) all.push_back(s.processor);
+    return all;
+  };
+  EXPECT_THAT(processors(there), testing::ElementsAre(0, 0, 1, 0));
+  EXPECT_THAT(processors(back), testing::ElementsAre(0, 1, 0, 0));
+  EXPECT_EQ(there.stages[1].times.max(), milliseconds(8));
+  EXPECT_EQ(there.stages[2].times.max(), milliseconds(11));
+}
+
+TEST(ProblemFromProfile, EachPartTakesTheSlotsOfItsOwnProcessor) {
+  VariantProfile v = split_variant(false, 7, 8, 8);
+  v.threads = 2;
+  VariantProfile single = v;
+  single.threads = 1;
+  single.infer = times({40});
+  const PlanProblem problem = make_problem(
+      task_file(", split: true", "{cpu: {cores: [0, 1], slots: 2}, gpu: {device: webgpu}}"), profile({single, v}));
+  ASSERT_EQ(problem.tasks[0].options.size(), 2U);
+  EXPECT_EQ(problem.tasks[0].options[1].stages[1].slots, 2);
+  EXPECT_EQ(problem.tasks[0].options[1].stages[2].slots, 1);
+}
+
+TEST(ProblemFromProfile, ATaskIsSplitOnlyIfItAsksForItAndMayRunOnBoth) {
+  const std::vector<VariantProfile> variants{variant("source", "cpu", 1, {20}), split_variant(false, 7, 8, 11)};
+  EXPECT_THAT(place_names(task_file(", split: true"), variants), testing::ElementsAre("cpu", "cpu+gpu@7"));
+  EXPECT_THAT(place_names(task_file(), variants), testing::ElementsAre("cpu"));
+  EXPECT_THAT(place_names(task_file(", split: true, processors: [cpu, npu]",
+                                    "{cpu: {cores: [0]}, gpu: {device: webgpu}, npu: {device: openvino}}"),
+                          variants),
+              testing::ElementsAre("cpu"));
+}
+
+TEST(ProblemFromProfile, ASplitHasToSpareBothProcessors) {
+  const TaskFile file = task_file(", split: true");
+  const auto kept = [&](std::vector<VariantProfile> splits) {
+    splits.insert(splits.begin(), {variant("source", "cpu", 1, {20}), variant("source", "gpu", 1, {30})});
+    std::vector<std::string> names = place_names(file, splits);
+    names.erase(names.begin(), names.begin() + 2);
+    return names;
+  };
+  EXPECT_THAT(kept({split_variant(false, 5, 5, 25), split_variant(false, 9, 12, 18)}),
+              testing::ElementsAre("cpu+gpu@5", "cpu+gpu@9"));
+  EXPECT_THAT(kept({split_variant(false, 5, 5, 31)}), testing::IsEmpty()) << "the gpu could do all of it";
+  EXPECT_THAT(kept({split_variant(false, 9, 21, 18)}), testing::IsEmpty()) << "the cpu could";
+  EXPECT_THAT(kept({split_variant(false, 5, 13, 25), split_variant(false, 9, 12, 18)}),
+              testing::ElementsAre("cpu+gpu@9"));
+}
+
 TEST(ProblemFromProfile, MoreSegmentsHaveToBeShorter) {
   VariantProfile whole = variant("source", "gpu", 1, {20}), two = whole, four = whole;
   two.cuts = {9};

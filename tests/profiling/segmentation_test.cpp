@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 #include <numeric>
 
 namespace rtmdl {
@@ -151,6 +152,23 @@ TEST_F(SegmentationTest, DoesNotPartAConvolutionFromWhatIsComputedWithIt) {
     for (const int cut : s.cuts) EXPECT_EQ(cut % 2, 0) << "between Conv and Relu";
 }
 
+TEST_F(SegmentationTest, MayBeSplitAtQuartersOfTheMeasuredTime) {
+  NodeTimes engine(times({4, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}));
+  const std::vector<int> places = choose_split_places(engine, chain(13), {{}, realtime_permitted() ? 80 : 0}, context);
+  ASSERT_EQ(places.size(), 3U);
+  EXPECT_NEAR(places[0], 1, 1);
+  EXPECT_NEAR(places[1], 5, 1);
+  EXPECT_NEAR(places[2], 9, 1);
+}
+
+TEST_F(SegmentationTest, WhatIsShortOrCannotBeCutIsNotSplit) {
+  NodeTimes fast(std::vector<Duration>(8, microseconds(10))), slow(std::vector<Duration>(8, milliseconds(1)));
+  EXPECT_THAT(choose_split_places(fast, chain(8), {}, context), IsEmpty());
+  EXPECT_EQ(choose_split_places(slow, chain(2), {}, context).size(), 1U) << "there is one place";
+  slow.refuses = true;
+  EXPECT_THAT(choose_split_places(slow, chain(8), {}, context), IsEmpty());
+}
+
 struct SegmentProfileTest : testing::Test {
   SegmentProfileTest() {
     test::ModelMaker m;
@@ -164,10 +182,11 @@ struct SegmentProfileTest : testing::Test {
     options.samples_wanted = 40;
     options.max_threads = 1;
   }
-  std::vector<TaskProfile> profile(const std::string& gpu) {
+  std::vector<TaskProfile> profile(const std::string& gpu, const std::string& task = "") {
     const TaskFile file = folder.parse("processors: {gpu: {device: cpu, cores: [0], " + gpu +
                                        "}}\ntasks: [{name: t, model: layers.onnx, period: 50 ms, "
-                                       "data: {source: synthetic, shape: [1, 16, 64, 64]}}]\n");
+                                       "data: {source: synthetic, shape: [1, 16, 64, 64]}" +
+                                       task + "}]\n");
     TaskVariants family;
     family.task = "t";
     Variant v;
@@ -218,6 +237,35 @@ TEST_F(SegmentProfileTest, WhereToCutIsRememberedAndMeasuredOnce) {
     EXPECT_EQ(second[0].variants[i].cuts, first[0].variants[i].cuts);
     EXPECT_EQ(second[0].variants[i].key, first[0].variants[i].key);
   }
+}
+
+TEST_F(SegmentProfileTest, PartsAreMeasuredOnEachProcessorAndGoTogetherBothWays) {
+  if (available_cores().size() < 2) GTEST_SKIP() << "one core";
+  const auto both = [&] {
+    return profile("preemptive: true}, npu: {device: cpu, cores: [1]", ", split: true")[0].variants;
+  };
+  const std::vector<VariantProfile> variants = both();
+  std::map<std::string, const VariantProfile*> by_place;
+  for (const VariantProfile& v : variants)
+    if (segments_of(v) == 1 || !v.split.empty()) by_place[v.processor] = &v;
+  ASSERT_TRUE(by_place.contains("gpu") && by_place.contains("npu"));
+  std::size_t splits = 0;
+  for (const auto& [name, v] : by_place) {
+    if (v->split.empty()) continue;
+    ++splits;
+    EXPECT_EQ(v->split.size(), 2U);
+    EXPECT_NE(v->split[0], v->split[1]);
+    EXPECT_EQ(name, place_name(v->split, v->cuts));
+    ASSERT_TRUE(by_place.contains(place_name({v->split[1], v->split[0]}, v->cuts)));
+    const VariantProfile& back = *by_place[place_name({v->split[1], v->split[0]}, v->cuts)];
+    EXPECT_NE(v->key, back.key);
+    ASSERT_EQ(v->segment_times.size(), 2U);
+    for (const StageTimes& part : v->segment_times) EXPECT_GT(summary(part).p50, Duration::zero());
+    EXPECT_GT(summary(v->infer).p50, std::max(summary(v->segment_times[0]).p50, summary(v->segment_times[1]).p50));
+  }
+  EXPECT_GE(splits, 2U);
+  EXPECT_LE(splits, 2 * kMostSplitPlaces);
+  for (const VariantProfile& v : both()) EXPECT_TRUE(v.reused) << v.processor;
 }
 
 TEST_F(SegmentProfileTest, TheTaskFileSaysHowManyAtMost) {

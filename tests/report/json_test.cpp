@@ -93,6 +93,22 @@ TEST(OrderedJson, of_a_plan_has_the_promised_fields) {
   EXPECT_EQ(json["tasks"][1]["utilisation"]["gpu"], 0.11);
 }
 
+TEST(OrderedJson, of_a_plan_says_where_the_parts_of_a_split_model_run) {
+  PlanProblem problem = sample::problem();
+  const Plan plan = sample::plan(problem);
+  TaskOption& option = problem.tasks[0].options[static_cast<std::size_t>(plan.tasks[0].choice.option)];
+  ASSERT_EQ(option.stages.size(), 3U);
+  option.cuts = {57};
+  option.processor = "cpu+gpu@57";
+  option.stages = {option.stages[0], option.stages[1], option.stages[1], option.stages[2]};
+  option.stages[1] = {.processor = 0, .times = {{from_ms(3)}}};
+  option.stages[2] = {.processor = 1, .times = {{from_ms(4)}}};
+  const OrderedJson task = OrderedJson::parse(plan_json(plan, problem))["tasks"][0];
+  EXPECT_EQ(task["processor"], "cpu+gpu@57");
+  EXPECT_EQ(task["segments"], 2);
+  EXPECT_EQ(task["parts"].dump(), R"([{"processor":"cpu","ms":3.0},{"processor":"gpu","ms":4.0}])");
+}
+
 TEST(OrderedJson, of_a_plan_says_what_each_point_of_the_front_is) {
   const PlanProblem problem = sample::problem();
   Plan plan = sample::plan(problem);

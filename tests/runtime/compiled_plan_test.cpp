@@ -41,7 +41,7 @@ TEST_F(CompiledPlanTest, ComesBackAsItWas) {
     task.request = load_request(*task.spec, task.spec->model, {{"image", {1, 1, 14, 14}}});
     task.request.cuts = {3, 9};
     task.priority = 2 - t;
-    task.threads = 3;
+    task.places.front().threads = 3;
     task.utilisation = 0.25;
     task.stage_times.assign(5, {Duration(10), Duration(20)});
     task.stage_limits.assign(5, Duration(30));
@@ -68,7 +68,7 @@ TEST_F(CompiledPlanTest, ComesBackAsItWas) {
     EXPECT_EQ(b.request.shapes.at("image"), (std::vector<std::int64_t>{1, 1, 14, 14}));
     EXPECT_EQ(b.request.cuts, a.request.cuts);
     EXPECT_EQ(b.priority, a.priority);
-    EXPECT_EQ(b.threads, a.threads);
+    EXPECT_EQ(b.places, a.places);
     EXPECT_EQ(b.utilisation, a.utilisation);
     ASSERT_EQ(b.stage_times.size(), 5u);
     EXPECT_EQ(b.stage_times[4].beside, Duration(20));
@@ -77,13 +77,35 @@ TEST_F(CompiledPlanTest, ComesBackAsItWas) {
     ASSERT_EQ(b.fallbacks.size(), 1u);
     EXPECT_EQ(b.fallbacks[0].variant, "source");
     EXPECT_TRUE(b.fallbacks[0].request.cuts.empty());
-    EXPECT_EQ(b.fallbacks[0].threads, 3);
+    EXPECT_EQ(b.fallbacks[0].places, a.places);
     ASSERT_EQ(b.fallbacks[0].stage_loads.size(), 3u);
     EXPECT_EQ(b.fallbacks[0].stage_loads[2].likely, Duration(6));
     EXPECT_EQ(b.fallbacks[0].loss, 0.125);
     EXPECT_TRUE(b.stage_loads.empty());
     EXPECT_FALSE(b.loss);
   }
+}
+
+TEST_F(CompiledPlanTest, ASplitModelKeepsThePlaceOfEachSegment) {
+  folder.write("tasks.yaml", "processors: {cpu: {cores: [0]}, gpu: {device: webgpu}}\n" +
+                                 read_file(folder.tasks()).substr(read_file(folder.tasks()).find("tasks:")));
+  const TaskFile file = TaskFile::load(folder.tasks());
+  RunConfig config;
+  config.processors = file.processors;
+  for (std::size_t t = 0; t < 2; ++t) {
+    RunTask task;
+    task.spec = &file.tasks[t];
+    task.request = load_request(*task.spec, task.spec->model);
+    task.request.cuts = {9};
+    task.places = {{static_cast<int>(t), 1, 1}, {1 - static_cast<int>(t), 1, 1}};
+    task.priority = static_cast<int>(t) + 1;
+    config.tasks.push_back(task);
+  }
+  save_compiled_plan(folder.compiled(), file, config);
+  const CompiledPlan plan = load_compiled_plan(folder.compiled(), folder.tasks());
+  for (std::size_t t = 0; t < 2; ++t) EXPECT_EQ(plan.config.tasks[t].places, config.tasks[t].places);
+  EXPECT_EQ(place_name(plan.config.processors, plan.config.tasks[0]), "cpu+gpu@9");
+  EXPECT_EQ(place_name(plan.config.processors, plan.config.tasks[1]), "gpu+cpu@9");
 }
 
 TEST_F(CompiledPlanTest, IsOfOneVersionOfItsTaskFile) {
@@ -127,8 +149,10 @@ TEST_F(CompiledPlanTest, SaysWhatIsWrongInOneLine) {
   EXPECT_THAT(after("\"cuts\": []", "\"cuts\": [1,2,3,4,5,6,7,8]"), HasSubstr("too many segments"));
   EXPECT_THAT(after("\"stage_times_ns\": []", "\"stage_times_ns\": [[1,2]]"), HasSubstr("times of 1 stages"));
   EXPECT_THAT(after("\"stage_limits_ns\": []", "\"stage_limits_ns\": [1]"), HasSubstr("times of 1 stages"));
+  EXPECT_THAT(after("\"places\": [", "\"places\": [{\"processor\": \"cpu\", \"threads\": 1, \"slots\": 1},"),
+              HasSubstr("2 places for 1 segments"));
   EXPECT_THAT(after("\"modes\": [", "\"modes\": 7, \"x\": ["), HasSubstr("1 to 8 modes"));
-  EXPECT_THAT(after("\"compiled_plan\": 1", "\"compiled_plan\": 2"), HasSubstr("another version of rtmdl"));
+  EXPECT_THAT(after("\"compiled_plan\": 2", "\"compiled_plan\": 1"), HasSubstr("another version of rtmdl"));
   EXPECT_THAT(after("\"tasks\": [", "\"tasks\": 3, \"x\": ["), HasSubstr("2 tasks"));
   EXPECT_THAT(after("{", ""), HasSubstr("not a compiled plan"));
 }

@@ -263,6 +263,31 @@ TEST_F(TaskFileTest, ATaskMayBeKeptToSomeProcessors) {
             "tasks.yaml:7: tasks[0].processors: an empty list; name at least one processor");
 }
 
+TEST_F(TaskFileTest, ATaskMayBeSplitOverTwoProcessors) {
+  const std::string processors = "processors: {cpu: {cores: [0]}, gpu: {device: webgpu}}\n";
+  EXPECT_FALSE(parse("    period: 33 ms\n", processors).tasks[0].split);
+  EXPECT_TRUE(parse("    period: 33 ms\n    split: true\n", processors).tasks[0].split);
+  EXPECT_TRUE(parse("    period: 33 ms\n    split: true\n    processors: [gpu, cpu]\n", processors).tasks[0].split);
+  EXPECT_EQ(
+      complaint("    period: 33 ms\n    split: true\n    processors: [gpu]\n", processors),
+      "tasks.yaml:7: tasks[0].split: true, but this task has one processor to run on; a model is split over two, so "
+      "name another or leave `split` out");
+}
+
+TEST(PlaceName, SaysWhereTheRestOfASplitModelBegins) {
+  EXPECT_EQ(place_name({"cpu", "gpu"}, {57}), "cpu+gpu@57");
+  EXPECT_EQ(place_name({"cpu", "gpu", "cpu"}, {57, 80}), "cpu+gpu+cpu@57,80");
+}
+
+TEST(ThreadsOn, AProcessorAreNoMoreThanItsCores) {
+  ProcessorSpec cpu, gpu;
+  cpu.cores = {0, 1};
+  gpu.device = "webgpu";
+  EXPECT_EQ(threads_on(cpu, 1), 1);
+  EXPECT_EQ(threads_on(cpu, 3), 2);
+  EXPECT_EQ(threads_on(gpu, 3), 1);
+}
+
 TEST_F(TaskFileTest, AMissingKeyNamesTheOneThatWasMeant) {
   const ConfigNode post = ConfigNode::parse("{kindd: scalar}", "t.yaml");
   try {

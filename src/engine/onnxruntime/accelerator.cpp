@@ -2,6 +2,7 @@
 
 #include "engine/onnxruntime/provider.h"
 
+#include <algorithm>
 #include <chrono>
 #include <string_view>
 
@@ -23,22 +24,29 @@ PriorityMutex& webgpu_turn() {
 
 }  // namespace
 
-Accelerator accelerator_for(const LoadRequest& request) {
+Accelerator accelerator_for(const ModelPlace& place, bool defaults) {
   Accelerator accelerator;
-  if (is_kind(request.device, "webgpu")) accelerator.turn = &webgpu_turn();
-  if (is_kind(request.device, "cuda") && !request.defaults && !request.provider_options.contains("user_compute_stream"))
-    accelerator.stream.emplace(device_number(request.device), request.urgency);
+  if (is_kind(place.device, "webgpu")) accelerator.turn = &webgpu_turn();
+  if (is_kind(place.device, "cuda") && !defaults && !place.provider_options.contains("user_compute_stream"))
+    accelerator.stream.emplace(device_number(place.device), place.urgency);
   return accelerator;
 }
 
+PriorityMutex* turn_of(const std::vector<Accelerator>& accelerators) noexcept {
+  for (const Accelerator& a : accelerators)
+    if (a.turn) return a.turn;
+  return nullptr;
+}
+
 AcceleratedExecutable::~AcceleratedExecutable() {
-  if (!accelerator_.turn) return;
-  if (!accelerator_.turn->try_lock_for(kPatience)) {
+  PriorityMutex* const turn = turn_of(accelerators_);
+  if (!turn) return;
+  if (!turn->try_lock_for(kPatience)) {
     static_cast<void>(model_.release());
     return;
   }
   model_.reset();
-  accelerator_.turn->unlock();
+  turn->unlock();
 }
 
 bool AcceleratedExecutable::run() noexcept {
@@ -48,15 +56,17 @@ bool AcceleratedExecutable::run() noexcept {
 }
 
 bool AcceleratedExecutable::run_segment(int k) noexcept {
-  if (!accelerator_.turn) return model_->run_segment(k);
-  while (!accelerator_.turn->try_lock_for(kLook))
+  const auto place = std::min(static_cast<std::size_t>(k), accelerators_.size() - 1);
+  PriorityMutex* const turn = accelerators_[place].turn;
+  if (!turn) return model_->run_segment(k);
+  while (!turn->try_lock_for(kLook))
     if (cancelled_) return false;
-  const std::lock_guard<PriorityMutex> turn(*accelerator_.turn, std::adopt_lock);
+  const std::lock_guard<PriorityMutex> mine(*turn, std::adopt_lock);
   return model_->run_segment(k);
 }
 
 std::filesystem::path AcceleratedExecutable::finish_profile() {
-  const auto turn = take_turn(accelerator_.turn);
+  const auto turn = take_turn(turn_of(accelerators_));
   return model_->finish_profile();
 }
 

@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <vector>
 
 namespace rtmdl {
 
@@ -23,17 +24,21 @@ struct Accelerator {
   std::optional<CudaStream> stream;
 };
 
-/// Of `request.device`; a CUDA device gets a stream of `request.urgency`, unless the options name one or `defaults`
-/// leaves everything as it is. Throws Error(missing_device).
-[[nodiscard]] Accelerator accelerator_for(const LoadRequest& request);
+/// Of `place.device`; a CUDA device gets a stream of `place.urgency`, unless the options name one or `defaults` leaves
+/// everything as it is. Throws Error(missing_device).
+[[nodiscard]] Accelerator accelerator_for(const ModelPlace& place, bool defaults = false);
 
-/// A model with its accelerator. Each call that reaches a device that has turns waits for those of others; segments are
-/// calls of their own, so that a more urgent model gets in between. cancel() and rearm() never wait, and a wait ends
-/// when it is cancelled. Where a thread is stuck in the device, models are not let go.
+/// The turn of those that have one (there is no more than one in a process); nullptr: none.
+[[nodiscard]] PriorityMutex* turn_of(const std::vector<Accelerator>& accelerators) noexcept;
+
+/// A model with its accelerator, or a segmented one with one for each segment. Each call that reaches a device that has
+/// turns waits for those of others; segments are calls of their own, so that a more urgent model gets in between.
+/// cancel() and rearm() never wait, and a wait ends when it is cancelled. Where a thread is stuck in the device, models
+/// are not let go.
 class AcceleratedExecutable final : public Executable {
  public:
-  AcceleratedExecutable(Accelerator accelerator, std::unique_ptr<Executable> model)
-      : accelerator_(std::move(accelerator)), model_(std::move(model)) {}
+  AcceleratedExecutable(std::vector<Accelerator> accelerators, std::unique_ptr<Executable> model)
+      : accelerators_(std::move(accelerators)), model_(std::move(model)) {}
   ~AcceleratedExecutable() override;
   AcceleratedExecutable(const AcceleratedExecutable&) = delete;
   AcceleratedExecutable& operator=(const AcceleratedExecutable&) = delete;
@@ -58,7 +63,7 @@ class AcceleratedExecutable final : public Executable {
   std::filesystem::path finish_profile() override;
 
  private:
-  Accelerator accelerator_;
+  std::vector<Accelerator> accelerators_;  ///< one for all segments, or one for each
   std::unique_ptr<Executable> model_;
   std::atomic<bool> cancelled_{false};
 };

@@ -7,9 +7,11 @@
 
 #include <rtmdl/error.h>
 
+#include <algorithm>
 #include <new>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -50,6 +52,20 @@ std::string one_line(std::string_view message) {
   return out;
 }
 
+/// What the model's places need; their streams are entered in them.
+std::vector<Accelerator> take_places(LoadRequest& request) {
+  std::vector<Accelerator> accelerators;
+  const auto take = [&](ModelPlace& place) {
+    require_provider(place.device);
+    accelerators.push_back(accelerator_for(place, request.defaults));
+    if (const auto& stream = accelerators.back().stream)
+      place.provider_options.emplace("user_compute_stream", stream->option());
+  };
+  if (request.places.empty()) take(request);
+  for (ModelPlace& place : request.places) take(place);
+  return accelerators;
+}
+
 class OnnxRuntimeEngine final : public Engine {
  public:
   OnnxRuntimeEngine() : env_(ORT_LOGGING_LEVEL_FATAL, "rtmdl") { env_.DisableTelemetryEvents(); }
@@ -59,15 +75,17 @@ class OnnxRuntimeEngine final : public Engine {
     if (!std::filesystem::is_regular_file(request.model, ec))
       bad_input(fmt::format("{}: cannot read the model: {}", request.model.string(),
                             std::filesystem::exists(request.model, ec) ? "it is not a file" : "no such file"));
-    require_provider(request.device);
-    Accelerator accelerator = accelerator_for(request);
-    const auto turn = take_turn(accelerator.turn);
+    if (!request.places.empty() && request.places.size() != request.cuts.size() + 1)
+      bad_input(fmt::format("{}: {} places for {} segments", request.model.string(), request.places.size(),
+                            request.cuts.size() + 1));
+    LoadRequest placed = request;
+    std::vector<Accelerator> accelerators = take_places(placed);
+    const auto turn = take_turn(turn_of(accelerators));
     try {
-      if (request.device == "cpu") return open(request);
-      LoadRequest placed = request;
-      if (accelerator.stream) placed.provider_options.emplace("user_compute_stream", accelerator.stream->option());
       std::unique_ptr<Executable> model = open(placed);
-      return std::make_unique<AcceleratedExecutable>(std::move(accelerator), std::move(model));
+      if (std::none_of(accelerators.begin(), accelerators.end(), [](const auto& a) { return a.turn || a.stream; }))
+        return model;
+      return std::make_unique<AcceleratedExecutable>(std::move(accelerators), std::move(model));
     } catch (const Ort::Exception& e) {
       bad_input(fmt::format("{}: ONNX Runtime refuses this model: {}", request.model.string(), one_line(e.what())));
     } catch (const std::bad_alloc&) {

@@ -86,7 +86,7 @@ SegmentedSession::SegmentedSession(const Ort::Env& env, const LoadRequest& reque
   open_parts(env, request);
   const bool in_device =
       std::any_of(parts_.begin(), parts_.end(), [](const auto& p) { return p->uses_device_memory(); });
-  if (in_device && returns_early(request.device)) fence_ = open_fence(env, request);
+  if (in_device && request.places.empty() && returns_early(request.device)) fence_ = open_fence(env, request);
   collect(request);
   malloc_trim(0);  // copies of the weights go back to the system: the box may be small
 }
@@ -105,6 +105,10 @@ void SegmentedSession::open_parts(const Ort::Env& env, const LoadRequest& reques
     for (std::size_t later = parts_.size() + 1; later < models.size(); ++later)
       for (const auto& input : models[later].graph().input()) crossing.names.insert(input.name());
     crossing.shown.insert(output_names_.begin(), output_names_.end());
+    if (!request.places.empty()) {
+      crossing.shown.insert(crossing.names.begin(), crossing.names.end());
+      static_cast<ModelPlace&>(of_parts) = request.places[parts_.size()];
+    }
     parts_.push_back(open_part(env, of_parts, part, tensors_, crossing));
     part = {};
     OnnxRuntimeSession& session = *parts_.back();

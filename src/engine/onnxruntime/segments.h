@@ -1,6 +1,8 @@
 #pragma once
 /// A model that runs in segments: a session each, bound to one another's values. What crosses a cut stays in the
-/// accelerator's memory, if its provider has an allocator for that; outputs of the whole model are in the host's.
+/// accelerator's memory, if its provider has an allocator for that; outputs of the whole model are in the host's. So is
+/// what crosses between segments with places of their own: one session leaves it there when it ends, the next one
+/// fetches it from there when it begins.
 
 #include "engine/onnxruntime/session.h"
 
@@ -29,11 +31,11 @@ class SegmentedSession final : public Executable {
   const char* last_error() const noexcept override { return last_error_; }
 
  private:
-  struct Place {
+  struct OutputOf {
     std::size_t part = 0, output = 0;
   };
   struct Feedback {
-    Place from;
+    OutputOf from;
     TensorView to;
   };
 
@@ -50,7 +52,7 @@ class SegmentedSession final : public Executable {
   std::vector<std::string> input_names_, output_names_;
   std::vector<TensorSpec> input_specs_, output_specs_;
   std::vector<TensorView> inputs_;
-  std::vector<Place> outputs_;
+  std::vector<OutputOf> outputs_;
   std::vector<Feedback> feedback_;
   const char* last_error_ = "";
 };
