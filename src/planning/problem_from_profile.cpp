@@ -2,10 +2,13 @@
 
 #include "base/units.h"
 #include "planning/correlation.h"
+#include "planning/measured_pairs.h"
 
 #include <rtmdl/error.h>
 
 #include <algorithm>
+#include <optional>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -92,6 +95,8 @@ TaskOption option(const VariantProfile& v, int processor, int host) {
   o.content = v.content;
   o.memory = v.memory;
   o.source = v.source;
+  o.demand = v.demand;
+  o.slow_down = std::max(1.0, v.interference);
   return o;
 }
 
@@ -100,10 +105,39 @@ void take_slots(TaskOption& o, int slots) {
   for (std::size_t s = 1; s + 1 < o.stages.size(); ++s) o.stages[s].slots = slots;
 }
 
+/// The same with its processor for itself, where that has room for others. On a box of one processor nothing at all is
+/// beside it then.
+std::optional<TaskOption> alone_there(TaskOption o, const ProcessorSpec& on, bool only_processor) {
+  if (slots_of(o) >= on.slots) return std::nullopt;
+  o.alone = true;
+  take_slots(o, on.slots);
+  if (!only_processor) return o;
+  for (std::size_t s = 1; s + 1 < o.stages.size(); ++s)
+    if (!o.stages[s].alone.sorted.empty()) o.stages[s].times = std::move(o.stages[s].alone), o.stages[s].alone = {};
+  o.slow_down = 1;
+  return o;
+}
+
 Duration alone_in_all(const TaskOption& o) {
   Duration sum{};
   for (const StageOption& stage : o.stages) sum += stage.times.quantile(0.5);
   return sum;
+}
+
+/// Options that keep their processor for themselves and are hardly faster for it, or that more threads fill as well.
+void drop_needless_alone(std::vector<TaskOption>& options) {
+  const auto needless = [&](const TaskOption& alone) {
+    return alone.alone && std::any_of(options.begin(), options.end(), [&](const TaskOption& o) {
+             const bool same = o.variant == alone.variant && o.processor == alone.processor && o.cuts == alone.cuts;
+             if (!same || o.alone) return false;
+             const bool hardly = to_seconds(alone_in_all(o)) < kWorthwhile * to_seconds(alone_in_all(alone));
+             return o.threads == alone.threads ? hardly : slots_of(o) == slots_of(alone);
+           });
+  };
+  std::vector<TaskOption> kept;
+  for (const TaskOption& o : options)
+    if (!needless(o)) kept.push_back(o);
+  options = std::move(kept);
 }
 
 void require_a_deadline_that_can_be_met(const TaskSpec& task, const std::vector<TaskOption>& options) {
@@ -141,6 +175,7 @@ PlanTask plan_task(const TaskFile& file, const TaskSpec& task, const TaskProfile
     options.push_back(option(v, processor, file.host_processor()));
     const ProcessorSpec& on = file.processors[static_cast<std::size_t>(processor)];
     if (on.device == "cpu") take_slots(options.back(), slots_of_threads(v.threads, on.slots, on.cores.size()));
+    if (auto alone = alone_there(options.back(), on, file.processors.size() == 1)) options.push_back(std::move(*alone));
   }
   if (out.options.empty())
     task.where.fail(
@@ -159,6 +194,11 @@ PlanProblem make_problem(const TaskFile& file, const std::vector<TaskProfile>& p
         std::find_if(profile.begin(), profile.end(), [&](const TaskProfile& p) { return p.name == task.name; });
     if (found == profile.end()) task.where.fail("this task is not profiled; run `rtmdl profile`");
     problem.tasks.push_back(plan_task(file, task, *found));
+  }
+  take_pairs(problem, profile);
+  for (PlanTask& task : problem.tasks) {
+    drop_needless_alone(task.options);
+    drop_needless_alone(task.refused);
   }
   problem.storage = file.storage;
   problem.memory = file.memory;

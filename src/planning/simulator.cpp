@@ -12,6 +12,7 @@
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <utility>
 
 namespace rtmdl {
@@ -162,14 +163,16 @@ struct Simulator::State {
   bool limited = false;                ///< one of them has a budget
   bool machine = false;                ///< budgets or stalls count
   Stalls stalls;
-  std::int64_t window_end = 0;  ///< of the second that budgets are for
-  std::int64_t counted = 0;     ///< budgets are used up to then
-  bool paced = false;           ///< the machine counts, or a chosen option knows its times alone
-  bool packs = false;           ///< a processor has several slots
+  std::int64_t window_end = 0;    ///< of the second that budgets are for
+  std::int64_t counted = 0;       ///< budgets are used up to then
+  bool paced = false;             ///< the machine counts, or a chosen option knows its times alone
+  bool packs = false;             ///< a processor has several slots
+  std::vector<double> pressures;  ///< on each task by each, row by row; below 0: not known; empty: none is
   SimulationOutcome outcome;
 
   explicit State(SchedulerConfig c) : config(std::move(c)), scheduler(config) {}
   void prepare(const PlanProblem& problem, const Choices& choices, const SimulationOptions& options);
+  void prepare_pressures(const PlanProblem& problem, const Choices& choices);
   template <bool paced_, bool observed>
   void loop(std::uint64_t seed, bool collect, const std::function<void(const SimulatedEvent&)>& observer);
   template <bool paced_>
@@ -179,6 +182,7 @@ struct Simulator::State {
   void pace(std::size_t slot, std::int64_t now, double others_busy) noexcept;
   void join(std::size_t slot, int& in_use) noexcept;
   void repace(std::int64_t now, int in_use) noexcept;
+  [[nodiscard]] double others_busy(std::size_t slot, int in_use) const noexcept;
   /// Of the stage on the slot.
   template <typename Look>
   void for_each_core(std::size_t slot, const Look& look) noexcept {
@@ -237,6 +241,7 @@ void Simulator::State::prepare(const PlanProblem& problem, const Choices& choice
   const bool stalling = options.machine && problem.stalls.per_second > 0 && !problem.stalls.lasting.empty();
   machine = (limited && options.machine) || stalling;
   paced = machine;
+  bool neighbours_count = false;
   stalls.reset(stalling ? &problem.stalls : nullptr, options.seed);
   window_end = limited && options.machine ? kThrottlePeriod : kNever;
   counted = 0;
@@ -251,6 +256,7 @@ void Simulator::State::prepare(const PlanProblem& problem, const Choices& choice
     scheduled.stage_processors.clear();
     scheduled.stage_slots.clear();
     scheduled.stage_times.clear();
+    scheduled.pressures.clear();
     TaskRun& t = tasks[i];
     const int index = static_cast<int>(i);
     double mean = 0;
@@ -270,7 +276,7 @@ void Simulator::State::prepare(const PlanProblem& problem, const Choices& choice
       if (const auto& alone = option.stages[k].alone.sorted; !alone.empty() && slots.size() > 1) {
         t.stages[k].alone = alone.data();
         t.stages[k].last_alone = alone.size() - 1;
-        paced = true;
+        paced = neighbours_count = true;
       }
       if (options.policy == Policy::utilisation_monotonic) mean += to_ms(option.stages[k].times.mean());
     }
@@ -294,12 +300,26 @@ void Simulator::State::prepare(const PlanProblem& problem, const Choices& choice
     o.responses_ms.clear();
     if (options.collect_responses) o.responses_ms.reserve(static_cast<std::size_t>(t.left));
   }
+  pressures.clear();
+  if (neighbours_count && problem.slow_downs.kinds() > 0) prepare_pressures(problem, choices);
   scheduler.reset(config);
   std::fill(finish.begin(), finish.end(), kNever);
   std::fill(slots.begin(), slots.end(), SlotRun{});
   std::fill(busy.begin(), busy.end(), 0);
   outcome.events = 0;
   outcome.given_up = false;
+}
+
+void Simulator::State::prepare_pressures(const PlanProblem& problem, const Choices& choices) {
+  const auto option = [&](std::size_t i) -> const TaskOption& {
+    return problem.tasks[i].options[index(choices[i].option)];
+  };
+  for (std::size_t i = 0; i < tasks.size(); ++i)
+    for (std::size_t j = 0; j < tasks.size(); ++j) {
+      const std::optional<double> known = pressure(problem, option(i), option(j));
+      pressures.push_back(known.value_or(-1));
+      if (packs) config.tasks[i].pressures.push_back(known.value_or(1));
+    }
 }
 
 /// Counts what the stage on a slot has done since it was last looked at.
@@ -329,7 +349,6 @@ bool Simulator::State::cut_short(int task, std::size_t slot, std::int64_t now) n
   return true;
 }
 
-/// Rounded down, so that no stage takes longer than beside neighbours that are always busy.
 /// Whether the machine has stopped a core that the stage there needs.
 bool Simulator::State::stands_still(std::size_t slot) noexcept {
   bool still = false;
@@ -337,6 +356,7 @@ bool Simulator::State::stands_still(std::size_t slot) noexcept {
   return still;
 }
 
+/// Rounded down, so that no stage takes longer than beside neighbours that are always busy.
 void Simulator::State::pace(std::size_t slot, std::int64_t now, double others_busy) noexcept {
   SlotRun& s = slots[slot];
   const TaskRun& t = tasks[static_cast<std::size_t>(s.task)];
@@ -355,13 +375,25 @@ void Simulator::State::join(std::size_t slot, int& in_use) noexcept {
 }
 
 void Simulator::State::repace(std::int64_t now, int in_use) noexcept {
-  const int all = static_cast<int>(slots.size());
   for (std::size_t s = 0; s < slots.size(); ++s) {
     if (finish[s] == kNever) continue;
     settle(s, now);
-    const int width = slots[s].width;
-    pace(s, now, static_cast<double>(in_use - width) / std::max(all - width, 1));
+    pace(s, now, others_busy(s, in_use));
   }
+}
+
+/// As far as it concerns the stage on the slot, 0 to 1.
+double Simulator::State::others_busy(std::size_t slot, int in_use) const noexcept {
+  const int width = slots[slot].width, others = std::max(static_cast<int>(slots.size()) - width, 1);
+  if (pressures.empty()) return static_cast<double>(in_use - width) / others;
+  const std::size_t row = index(slots[slot].task) * tasks.size();
+  double sum = 0;
+  for (std::size_t s = 0; s < slots.size(); ++s) {
+    if (s == slot || finish[s] == kNever) continue;
+    const double by = pressures[row + index(slots[s].task)];
+    sum += by < 0 ? static_cast<double>(slots[s].width) / others : by;
+  }
+  return std::min(sum, 1.0);
 }
 
 /// When the machine next stops a slot or lets it go on.

@@ -68,7 +68,7 @@ std::string calibration_table(const Calibration& calibration, const PlanProblem&
                    {kind, Tone::strong},
                    task.name,
                    option.variant,
-                   place_text(option.processor, segments_of(option)),
+                   place_text(option),
                    percent(task.predicted),
                    range(task.measured),
                    {range(task.unstalled), Tone::faint},

@@ -39,6 +39,10 @@ std::string place_text(const std::string& processor, int segments) {
   return segments > 1 ? fmt::format("{}, {} segments", processor, segments) : processor;
 }
 
+std::string place_text(const TaskOption& option) {
+  return place_text(option.processor, segments_of(option)) + (option.alone ? ", alone" : "");
+}
+
 StageTimes only_alone(const StageTimes& times) {
   StageTimes alone;
   alone.alone = times.alone;

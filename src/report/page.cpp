@@ -208,7 +208,7 @@ class ComparePageText {
           use += fmt::format("{}{} {}", use.empty() ? "" : ", ", content_.problem->processors[p].name,
                              percent(planned.utilisation[p]));
       out_ += fmt::format("<tr><th scope=\"row\">{}</th>", escape_html(task.name)) + cell(option.variant, "name") +
-              cell(place_text(option.processor, segments_of(option)), "name") + count(planned.choice.priority);
+              cell(place_text(option), "name") + count(planned.choice.priority);
       out_ += count(option.threads) + cell(percent(option.accuracy)) +
               cell(percent(planned.accuracy_loss), planned.accuracy_loss == 0 ? "zero" : "");
       out_ += cell(percent(planned.miss_rate), planned.miss_rate > task.miss_rate_limit ? "over" : "");

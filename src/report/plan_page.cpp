@@ -97,8 +97,7 @@ class PlanPageText {
       const TaskOption& option = chosen_option(planned, task);
       out_ += fmt::format("<tr><td>{}</td><td class=\"name\"><i style=\"--c:var(--{})\"></i>{}</td>",
                           planned.choice.priority, task_class(i), escape_html(task.name));
-      cell(option.variant, "name"), cell(place_text(option.processor, segments_of(option)), "name"),
-          cell(fmt::format("{}", option.threads));
+      cell(option.variant, "name"), cell(place_text(option), "name"), cell(fmt::format("{}", option.threads));
       cell(work(option, 0.5)), cell(work(option, 0.99)), cell(format_duration(task.deadline));
       cell(percent(option.accuracy)), cell(percent(planned.accuracy_loss), planned.accuracy_loss == 0 ? "zero" : "");
       cell(percent(planned.miss_rate), planned.miss_rate > limit(task) ? "over" : "good");

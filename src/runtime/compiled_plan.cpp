@@ -7,6 +7,7 @@
 
 #include <rtmdl/error.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <limits>
 #include <set>
@@ -47,6 +48,7 @@ Json mode_json(const RunMode& mode, const RunConfig& config, const fs::path& fol
   for (const StageTime& t : mode.stage_times) j["stage_times_ns"].push_back({t.alone.count(), t.beside.count()});
   j["stage_limits_ns"] = Json::array();
   for (const Duration limit : mode.stage_limits) j["stage_limits_ns"].push_back(limit.count());
+  if (!mode.pressures.empty()) j["pressures"] = mode.pressures;
   return j;
 }
 
@@ -110,6 +112,7 @@ RunMode mode_from(const Json& j, const TaskSpec& spec, const RunConfig& config, 
         {Duration(whole(t.at(0), 0, kLongest, "stage time")), Duration(whole(t.at(1), 0, kLongest, "stage time"))});
   for (const Json& limit : j.at("stage_limits_ns"))
     mode.stage_limits.push_back(Duration(whole(limit, 0, kLongest, "stage limit")));
+  mode.pressures = j.value("pressures", std::vector<double>{});
   const std::size_t stages = mode.request.cuts.size() + 3;
   for (const std::size_t given : {mode.stage_times.size(), mode.stage_limits.size()})
     if (given != 0 && given != stages)
@@ -136,6 +139,14 @@ RunTask task_from(const Json& j, TaskSpec& spec, const RunConfig& config, const 
   return task;
 }
 
+void require_pressures(const RunMode& mode, std::size_t tasks) {
+  const auto wrong = [](double p) { return !(p >= 0 && p <= 1); };
+  if (!mode.pressures.empty() && mode.pressures.size() != tasks)
+    bad_input(fmt::format("it has pressures of {} of {} tasks", mode.pressures.size(), tasks));
+  if (std::any_of(mode.pressures.begin(), mode.pressures.end(), wrong))
+    bad_input("it has a pressure that is not between 0 and 1");
+}
+
 RunConfig config_from(const Json& j, TaskFile& file, const fs::path& folder) {
   RunConfig config;
   config.name = "rtmdl";
@@ -148,6 +159,8 @@ RunConfig config_from(const Json& j, TaskFile& file, const fs::path& folder) {
   std::set<int> priorities;
   for (std::size_t t = 0; t < tasks.size(); ++t) {
     config.tasks.push_back(task_from(tasks[t], file.tasks[t], config, folder));
+    require_pressures(config.tasks.back(), tasks.size());
+    for (const RunMode& mode : config.tasks.back().fallbacks) require_pressures(mode, tasks.size());
     if (!priorities.insert(config.tasks.back().priority).second) bad_input("two of its tasks have the same priority");
   }
   return config;

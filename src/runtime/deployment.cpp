@@ -32,6 +32,7 @@ void set_stages(const RunMode& mode, int host, Stages& to) {
   to.stage_slots.front() = to.stage_slots.back() = 1;
   to.stage_times = mode.stage_times;
   to.stage_limits = mode.stage_limits;
+  to.pressures = mode.pressures;
 }
 
 /// The scheduler's view of a run. With system_defaults each task has a processor of its own, so that the core decides

@@ -27,6 +27,7 @@ struct RunMode {
   int slots = 1;                       ///< that the infer stage takes
   std::vector<StageTime> stage_times;  ///< for packing (SchedulerTask); may be empty
   std::vector<Duration> stage_limits;  ///< for the watchdog (SchedulerMode); may be empty
+  std::vector<double> pressures;       ///< of each task of the run, for packing (SchedulerMode); may be empty
 };
 
 /// One task of a run, with the mode that it begins in.
