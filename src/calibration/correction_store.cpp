@@ -25,8 +25,10 @@ class Keys {
  public:
   Keys(const CalibratedBox& box, const TaskFile& file) : box_(box), layout_(layout(file)) {}
 
-  [[nodiscard]] std::string of(const VariantProfile& variant) const {
-    return base("run times").add("option", variant.key).digest();
+  [[nodiscard]] std::string of(const VariantProfile& variant, bool alone) const {
+    ContentKey key = base("run times").add("option", variant.key);
+    if (alone) key.add("slots", "all");
+    return key.digest();
   }
   [[nodiscard]] std::string of_stalls() const { return base("stalls").digest(); }
   [[nodiscard]] std::string of(const ProcessorSpec& processor) const {
@@ -62,12 +64,13 @@ ModelCorrection load_correction(Store& store, const CalibratedBox& box, const Ta
   const Keys keys(box, file);
   ModelCorrection correction;
   for (const TaskProfile& task : profile)
-    for (const VariantProfile& variant : task.variants) {
-      auto times = read_or_warn(context, [&] { return store.run_times(keys.of(variant)); });
-      if (times)
-        correction.options.push_back(
-            {task.name, variant.id, variant.processor, variant.threads, std::move(times->stages)});
-    }
+    for (const VariantProfile& variant : task.variants)
+      for (const bool alone : {false, true}) {
+        auto times = read_or_warn(context, [&] { return store.run_times(keys.of(variant, alone)); });
+        if (times)
+          correction.options.push_back(
+              {task.name, variant.id, variant.processor, variant.threads, std::move(times->stages), alone});
+      }
   for (const ProcessorSpec& p : file.processors) {
     const auto speed = read_or_warn(context, [&] { return store.speed(keys.of(p)); });
     if (speed)
@@ -95,7 +98,7 @@ void save_correction(Store& store, const CalibratedBox& box, const TaskFile& fil
       for (const VariantProfile& v : task.variants)
         if (v.id == option.variant && v.processor == option.processor && v.threads == option.threads &&
             v.cuts.size() + 3 == option.stages.size())
-          times.push_back({keys.of(v),
+          times.push_back({keys.of(v, option.alone),
                            fmt::format("{} {} on {}, {} threads{}", task.name, v.id, v.processor, v.threads,
                                        v.cuts.empty() ? "" : fmt::format(", {} segments", segments_of(v))),
                            option.stages});

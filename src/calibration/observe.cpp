@@ -159,7 +159,7 @@ class Observing {
 
   void deliver(const std::string& task, const TaskOption& option, const std::vector<std::vector<Piece>>& jobs) {
     if (jobs.empty()) return;
-    OptionTimes times{task, option.variant, option.processor, option.threads, {}};
+    OptionTimes times{task, option.variant, option.processor, option.threads, {}, option.alone};
     times.stages.resize(option.stages.size());
     for (const std::vector<Piece>& job : jobs)
       for (std::size_t s = 0; s < job.size(); ++s)

@@ -105,13 +105,21 @@ void set_mode(RunMode& mode, const TaskFile& file, std::size_t t, const TaskOpti
   }
 }
 
+/// Of the chosen options, on one way to run a task.
+void set_pressures(RunMode& mode, const PlanProblem& problem, const TaskOption& slowed, const Choices& choices) {
+  if (slowed.kind < 0) return;
+  for (std::size_t t = 0; t < choices.size(); ++t)
+    mode.pressures.push_back(pressure(problem, slowed, problem.tasks[t].options[index(choices[t].option)]).value_or(1));
+}
+
 /// What a task falls back to, as far as the bound on memory allows; where that is one of the lighter variants, these
 /// one after the other.
 void add_fallback(RunConfig& config, RunTask& task, const TaskFile& file, const PlanProblem& problem, std::size_t t,
-                  const TaskOption& planned, const TaskVariants& variants, const std::vector<int>& lighter,
+                  const Choices& choices, const TaskVariants& variants, const std::vector<int>& lighter,
                   std::int64_t& memory) {
   const FallbackSpec& spec = file.tasks[t].fallback;
   if (spec.after == 0 || config.system_defaults) return;
+  const TaskOption& planned = problem.tasks[t].options[index(choices[t].option)];
   const TaskOption* option = fallback_of(file, problem, problem.tasks[t], planned, spec.to);
   if (!option) return;
   const auto is_loaded = [&](int o) { return &problem.tasks[t].options[index(o)] == option; };
@@ -127,6 +135,7 @@ void add_fallback(RunConfig& config, RunTask& task, const TaskFile& file, const 
   }
   memory += option->memory;
   set_mode(task.fallbacks.emplace_back(), file, t, *option, problem, variants);
+  set_pressures(task.fallbacks.back(), problem, *option, choices);
   task.failures_to_fall_back = spec.after;
 }
 
@@ -153,13 +162,15 @@ RunConfig make_run_config(const TaskFile& file, const PolicyInfo& policy, const 
   for (std::size_t t = 0; t < file.tasks.size(); ++t) {
     RunTask task;
     set_mode(task, file, t, chosen(t), problem, variants[t]);
+    set_pressures(task, problem, chosen(t), choices);
     task.spec = &file.tasks[t];
     task.priority = choices[t].priority;
     task.utilisation = utilisation(problem.tasks[t], chosen(t));
-    add_fallback(config, task, file, problem, t, chosen(t), variants[t], lighter[t], memory);
+    add_fallback(config, task, file, problem, t, choices, variants[t], lighter[t], memory);
     for (const int o : lighter[t]) {
       const TaskOption& option = problem.tasks[t].options[index(o)];
       set_mode(task.fallbacks.emplace_back(), file, t, option, problem, variants[t]);
+      set_pressures(task.fallbacks.back(), problem, option, choices);
       task.fallbacks.back().loss =
           problem.tasks[t].weight * std::max(0.0, option.accuracy_loss - chosen(t).accuracy_loss);
     }

@@ -80,14 +80,16 @@ std::vector<TaskOption> moved(const std::vector<TaskOption>& options, const Plan
           for (std::size_t s = 1; s + 1 < o.stages.size() && fits; ++s)
             o.stages[s].slots = slots_of_threads(o.threads, r.made[to].slots, cores);
         }
+        for (std::size_t s = 1; s + 1 < o.stages.size() && o.alone; ++s) o.stages[s].slots = r.made[to].slots;
       } else if (merged) {
         continue;
       }
+      const bool same_as_packed = o.alone && slots_of(o) == 1;
       const bool twice = merged && std::any_of(result.begin(), result.end(), [&](const TaskOption& other) {
                            return other.variant == o.variant && other.processor == o.processor &&
-                                  other.threads == o.threads && other.cuts == o.cuts;
+                                  other.threads == o.threads && other.cuts == o.cuts && other.alone == o.alone;
                          });
-      if (!fits || twice) continue;
+      if (!fits || twice || same_as_packed) continue;
       for (StageOption& stage : o.stages) stage.processor = r.place[static_cast<std::size_t>(stage.processor)];
       result.push_back(std::move(o));
     }

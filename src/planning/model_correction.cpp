@@ -60,7 +60,7 @@ void scale(StageOption& stage, double factor) {
 
 bool names(const OptionTimes& times, const PlanTask& task, const TaskOption& option) {
   return times.task == task.name && times.variant == option.variant && times.processor == option.processor &&
-         times.threads == option.threads && times.stages.size() == option.stages.size();
+         times.threads == option.threads && times.stages.size() == option.stages.size() && times.alone == option.alone;
 }
 
 const OptionTimes* find(const std::vector<OptionTimes>& all, const PlanTask& task, const TaskOption& option) {
@@ -212,7 +212,7 @@ void keep_newest(OptionTimes& times) {
 
 bool same_option(const OptionTimes& a, const OptionTimes& b) {
   return a.task == b.task && a.variant == b.variant && a.processor == b.processor && a.threads == b.threads &&
-         a.stages.size() == b.stages.size();
+         a.stages.size() == b.stages.size() && a.alone == b.alone;
 }
 
 void add_times(std::vector<OptionTimes>& to, const OptionTimes& more) {

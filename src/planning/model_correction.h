@@ -16,6 +16,7 @@ struct OptionTimes {
   std::string task, variant, processor;  ///< names of the option that ran
   int threads = 1;
   std::vector<std::vector<Duration>> stages;  ///< equally many of each
+  bool alone = false;                         ///< TaskOption::alone
   [[nodiscard]] std::size_t jobs() const { return stages.empty() ? 0 : stages.front().size(); }
 };
 

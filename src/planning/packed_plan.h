@@ -21,8 +21,14 @@ void parts(A& a, StageOption& v) {
 template <class A>
 void parts(A& a, TaskOption& v) {
   auto& [variant, processor, threads, cuts, stages, correlation, accuracy, accuracy_loss, bytes, content, memory,
-         source] = v;
-  a(variant, processor, threads, cuts, stages, correlation, accuracy, accuracy_loss, bytes, content, memory, source);
+         source, alone, kind, demand, slow_down] = v;
+  a(variant, processor, threads, cuts, stages, correlation, accuracy, accuracy_loss, bytes, content, memory, source,
+    alone, kind, demand, slow_down);
+}
+template <class A>
+void parts(A& a, SlowDowns& v) {
+  auto& [demand, factor] = v;
+  a(demand, factor);
 }
 template <class A>
 void parts(A& a, PlanTask& v) {
@@ -42,8 +48,8 @@ void parts(A& a, StallModel& v) {
 }
 template <class A>
 void parts(A& a, PlanProblem& v) {
-  auto& [processors, tasks, storage, memory, dispatch, stalls, execution_bound] = v;
-  a(processors, tasks, storage, memory, dispatch, stalls, execution_bound);
+  auto& [processors, tasks, storage, memory, dispatch, stalls, execution_bound, slow_downs] = v;
+  a(processors, tasks, storage, memory, dispatch, stalls, execution_bound, slow_downs);
 }
 template <class A>
 void parts(A& a, PlanOptions& v) {

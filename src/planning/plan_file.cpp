@@ -107,12 +107,13 @@ void require_priorities(const Plan& plan) {
 
 std::string plan_key(const PlanProblem& problem, const PlanOptions& options) {
   std::string text =
-      fmt::format("plan 7|{}|{}|{}|{}|{}|{}|{}|", options.method, options.simulated.count(), options.seed,
+      fmt::format("plan 8|{}|{}|{}|{}|{}|{}|{}|", options.method, options.simulated.count(), options.seed,
                   options.margin, options.budget.count(), options.miss_weight, options.front);
   text += fmt::format("{}|{}|{}|", problem.storage.value_or(-1), problem.memory.value_or(-1), problem.dispatch.count());
   text += fmt::format("{}:", problem.stalls.per_second);
   for (const std::vector<Duration>& stall : problem.stalls.lasting)
     for (const Duration d : stall) text += fmt::format("{},", d.count());
+  text += fmt::format("{}:{}:", fmt::join(problem.slow_downs.demand, ","), fmt::join(problem.slow_downs.factor, ","));
   for (const PlanProcessor& p : problem.processors)
     text += fmt::format("{},{},{},{},{},{}|", p.name, p.preemptive, p.slots, p.dispatch.count(), p.realtime_share,
                         p.correlation);
@@ -123,6 +124,7 @@ std::string plan_key(const PlanProblem& problem, const PlanOptions& options) {
     for (const TaskOption& o : t.options) {
       text += fmt::format("{},{},{},{},{},{},{},{},{},{}:", fmt::join(o.cuts, "+"), o.correlation, o.variant, o.content,
                           o.processor, o.threads, o.accuracy, o.accuracy_loss, o.bytes, o.memory);
+      text += fmt::format("{},{},{},{}:", o.alone, o.kind, o.demand, o.slow_down);
       for (const StageOption& s : o.stages) {
         text += fmt::format("{},{},{},{}:", s.processor, s.slots, s.longest.count(), s.shortest.count());
         feed(text, s.times);

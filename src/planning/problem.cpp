@@ -30,6 +30,21 @@ StageLoad expected_load(const StageOption& stage, Duration dispatch) {
   return {stage.times.mean() + dispatch, stage.times.quantile(kMost) + dispatch};
 }
 
+std::optional<double> slow_down(const PlanProblem& problem, const TaskOption& slowed, const TaskOption& by) {
+  const SlowDowns& pairs = problem.slow_downs;
+  if (slowed.kind < 0 || by.kind < 0) return std::nullopt;
+  const double factor = pairs.factor[index(slowed.kind) * pairs.kinds() + index(by.kind)];
+  if (factor <= 0) return std::nullopt;
+  return 1 + std::max(factor - 1, 0.0) * by.demand / pairs.demand[index(by.kind)];
+}
+
+std::optional<double> pressure(const PlanProblem& problem, const TaskOption& slowed, const TaskOption& by) {
+  constexpr double kBlur = 0.05;  // slow-downs that differ by less are the same
+  const std::optional<double> factor = slow_down(problem, slowed, by);
+  if (!factor) return std::nullopt;
+  return std::min((*factor - 1 + kBlur) / (slowed.slow_down - 1 + kBlur), 1.0);
+}
+
 int slots_of_threads(int threads, int slots, std::size_t cores) {
   const auto shared = static_cast<int>(cores);
   if (shared < 1) return 1;

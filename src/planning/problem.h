@@ -29,9 +29,10 @@ struct TimeDistribution {
 /// One stage of a way to run a task.
 struct StageOption {
   int processor = 0;
-  TimeDistribution times;  ///< beside busy neighbours
-  /// With nothing else running, at the same quantiles; empty: as `times`. While a share x of the other slots of the box
-  /// is busy, the stage advances (1 − x)·times/alone + x times as fast as under load.
+  TimeDistribution times;  ///< beside busy neighbours: no pair is slower
+  /// With nothing else running, at the same quantiles; empty: as `times`. Beside others the stage advances
+  /// (1 − x)·times/alone + x times as fast as under load, where x is the sum of their pressure(), at most 1; of those
+  /// that are not known the share of the box's other slots that they take.
   TimeDistribution alone{};
   /// What proofs take it to last at most, dispatch included (execution_bound.h); zero: max × kExecutionFactor +
   /// dispatch.
@@ -53,6 +54,14 @@ struct StageOption {
   return to_seconds(stage.times.mean() + dispatch) * stage.slots;
 }
 
+/// How far inference of some ways to run a task slows that of others down, as measured. Rows and columns are kinds
+/// (TaskOption::kind).
+struct SlowDowns {
+  std::vector<double> demand;  ///< by kind: share of its processor that it uses
+  std::vector<double> factor;  ///< time of the row's beside the column's / its time alone; 0: not measured
+  [[nodiscard]] std::size_t kinds() const { return demand.size(); }
+};
+
 /// One way to run a task: a variant, on a processor or split over two, with a number of threads.
 struct TaskOption {
   std::string variant;    ///< id, of this task: another task's "source" is another one
@@ -70,6 +79,11 @@ struct TaskOption {
                         ///< no other task
   std::int64_t memory = 0;  ///< resident, when loaded
   bool source = false;      ///< the unscaled model
+  /// It takes all slots of the infer stage's processor, though it needs fewer, so that nothing runs beside it there.
+  bool alone = false;
+  int kind = -1;         ///< of SlowDowns, that was measured for this one; −1: none
+  double demand = 1;     ///< share of its processor that inference uses
+  double slow_down = 1;  ///< of inference, from `alone` to `times` of its stages
 };
 
 struct PlanTask {
@@ -113,7 +127,15 @@ struct PlanProblem {
   Duration dispatch{};  ///< cost of starting a stage, measured; added to each
   StallModel stalls{};
   std::string execution_bound{};  ///< one sentence on where `longest` comes from; empty: max × kExecutionFactor
+  SlowDowns slow_downs{};
 };
+
+/// Time of inference beside the other / its time alone; nothing: not known.
+[[nodiscard]] std::optional<double> slow_down(const PlanProblem& problem, const TaskOption& slowed,
+                                              const TaskOption& by);
+/// How far `by` brings `slowed` from its times alone to those beside busy neighbours, 0 to 1; nothing: not known.
+[[nodiscard]] std::optional<double> pressure(const PlanProblem& problem, const TaskOption& slowed,
+                                             const TaskOption& by);
 
 /// What starting a stage costs on a processor.
 [[nodiscard]] inline Duration dispatch_cost(const PlanProblem& problem, int processor) {

@@ -2,10 +2,13 @@
 
 #include "base/units.h"
 #include "planning/correlation.h"
+#include "planning/measured_pairs.h"
 
 #include <rtmdl/error.h>
 
 #include <algorithm>
+#include <optional>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -143,6 +146,26 @@ TaskOption option(const TaskFile& file, const VariantProfile& v, const std::vect
   o.content = v.content;
   o.memory = v.memory;
   o.source = v.source;
+  o.demand = v.demand;
+  o.slow_down = std::max(1.0, v.interference);
+  return o;
+}
+
+/// Of the infer stage's processor. One that takes all of them has nothing beside it there.
+void take_slots(TaskOption& o, int slots) {
+  for (std::size_t s = 1; s + 1 < o.stages.size(); ++s) o.stages[s].slots = slots;
+}
+
+/// The same with its processor for itself, where that has room for others. On a box of one processor nothing at all is
+/// beside it then.
+std::optional<TaskOption> alone_there(TaskOption o, const ProcessorSpec& on, bool only_processor) {
+  if (slots_of(o) >= on.slots) return std::nullopt;
+  o.alone = true;
+  take_slots(o, on.slots);
+  if (!only_processor) return o;
+  for (std::size_t s = 1; s + 1 < o.stages.size(); ++s)
+    if (!o.stages[s].alone.sorted.empty()) o.stages[s].times = std::move(o.stages[s].alone), o.stages[s].alone = {};
+  o.slow_down = 1;
   return o;
 }
 
@@ -150,6 +173,22 @@ Duration alone_in_all(const TaskOption& o) {
   Duration sum{};
   for (const StageOption& stage : o.stages) sum += stage.times.quantile(0.5);
   return sum;
+}
+
+/// Options that keep their processor for themselves and are hardly faster for it, or that more threads fill as well.
+void drop_needless_alone(std::vector<TaskOption>& options) {
+  const auto needless = [&](const TaskOption& alone) {
+    return alone.alone && std::any_of(options.begin(), options.end(), [&](const TaskOption& o) {
+             const bool same = o.variant == alone.variant && o.processor == alone.processor && o.cuts == alone.cuts;
+             if (!same || o.alone) return false;
+             const bool hardly = to_seconds(alone_in_all(o)) < kWorthwhile * to_seconds(alone_in_all(alone));
+             return o.threads == alone.threads ? hardly : slots_of(o) == slots_of(alone);
+           });
+  };
+  std::vector<TaskOption> kept;
+  for (const TaskOption& o : options)
+    if (!needless(o)) kept.push_back(o);
+  options = std::move(kept);
 }
 
 void require_a_deadline_that_can_be_met(const TaskSpec& task, const std::vector<TaskOption>& options) {
@@ -184,7 +223,11 @@ PlanTask plan_task(const TaskFile& file, const TaskSpec& task, const TaskProfile
         !spares_both(v, profile))
       continue;
     const bool accurate = v.source || v.accuracy >= task.accuracy.min - kRounding;
-    (accurate ? out.options : out.refused).push_back(option(file, v, on));
+    std::vector<TaskOption>& options = accurate ? out.options : out.refused;
+    options.push_back(option(file, v, on));
+    if (!v.split.empty()) continue;
+    if (auto alone = alone_there(options.back(), *on.front(), file.processors.size() == 1))
+      options.push_back(std::move(*alone));
   }
   if (out.options.empty())
     task.where.fail(
@@ -203,6 +246,11 @@ PlanProblem make_problem(const TaskFile& file, const std::vector<TaskProfile>& p
         std::find_if(profile.begin(), profile.end(), [&](const TaskProfile& p) { return p.name == task.name; });
     if (found == profile.end()) task.where.fail("this task is not profiled; run `rtmdl profile`");
     problem.tasks.push_back(plan_task(file, task, *found));
+  }
+  take_pairs(problem, profile);
+  for (PlanTask& task : problem.tasks) {
+    drop_needless_alone(task.options);
+    drop_needless_alone(task.refused);
   }
   problem.storage = file.storage;
   problem.memory = file.memory;

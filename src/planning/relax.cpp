@@ -259,10 +259,18 @@ class Relaxer {
                     changed.tasks[i].options[index((*strategy)[i].option)].variant));
   }
 
+  static void add_slots(PlanProblem& problem, std::size_t p, int more) {
+    const int all = problem.processors[p].slots += more;
+    for (PlanTask& task : problem.tasks)
+      for (TaskOption& option : task.options)
+        for (StageOption& stage : option.stages)
+          if (option.alone && index(stage.processor) == p && stage.slots == all - more) stage.slots = all;
+  }
+
   void slots(std::size_t p) {
     const PlanProcessor& processor = problem_.processors[p];
     const int step = least_step(std::min(kMoreSlots, kMaxSlots - processor.slots),
-                                [&](PlanProblem& changed, int k) { changed.processors[p].slots += k; });
+                                [&](PlanProblem& changed, int k) { add_slots(changed, p, k); });
     if (step == 0) return;
     add("slots", processor.name, fmt::format("{}", processor.slots), fmt::format("{}", processor.slots + step),
         static_cast<double>(step) / processor.slots,

@@ -12,6 +12,7 @@
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <utility>
 
 namespace rtmdl {
@@ -166,10 +167,12 @@ struct Simulator::State {
   bool limited = false;                ///< one of them has a budget
   bool machine = false;                ///< budgets or stalls count
   Stalls stalls;
-  std::int64_t window_end = 0;  ///< of the second that budgets are for
-  std::int64_t counted = 0;     ///< budgets are used up to then
-  bool paced = false;           ///< the machine counts, or a chosen option knows its times alone
-  bool packs = false;           ///< a processor has several slots
+  std::int64_t window_end = 0;    ///< of the second that budgets are for
+  std::int64_t counted = 0;       ///< budgets are used up to then
+  bool paced = false;             ///< the machine counts, or a chosen option knows its times alone
+  bool packs = false;             ///< a processor has several slots
+  bool neighbours_count = false;  ///< a chosen option knows its times alone
+  std::vector<double> pressures;  ///< on each task by each, row by row; below 0: not known; empty: none is
   std::span<const Slowdown> slowdowns;
   SimulationOutcome outcome;
 
@@ -179,6 +182,7 @@ struct Simulator::State {
   template <typename Stages>
   void set_mode(const PlanProblem& problem, std::size_t task, std::size_t mode, const TaskOption& option, bool adapts,
                 Stages& scheduled);
+  void prepare_pressures(const PlanProblem& problem, const Choices& choices);
   template <bool paced_, bool observed>
   void loop(std::uint64_t seed, bool collect, const std::function<void(const SimulatedEvent&)>& observer);
   template <bool paced_>
@@ -188,6 +192,7 @@ struct Simulator::State {
   void pace(std::size_t slot, std::int64_t now, double others_busy) noexcept;
   void join(std::size_t slot, int& in_use) noexcept;
   void repace(std::int64_t now, int in_use) noexcept;
+  [[nodiscard]] double others_busy(std::size_t slot, int in_use) const noexcept;
   /// Of the stage on the slot.
   template <typename Look>
   void for_each_core(std::size_t slot, const Look& look) noexcept {
@@ -245,6 +250,7 @@ void Simulator::State::set_mode(const PlanProblem& problem, std::size_t task, st
   scheduled.stage_slots.clear();
   scheduled.stage_times.clear();
   scheduled.stage_loads.clear();
+  scheduled.pressures.clear();
   for (std::size_t k = 0; k < option.stages.size(); ++k) {
     const StageOption& from = option.stages[k];
     const Duration cost(dispatch[static_cast<std::size_t>(from.processor)]);
@@ -261,7 +267,7 @@ void Simulator::State::set_mode(const PlanProblem& problem, std::size_t task, st
     if (!from.alone.sorted.empty() && slots.size() > 1) {
       to.alone = from.alone.sorted.data();
       to.last_alone = from.alone.sorted.size() - 1;
-      paced = true;
+      paced = neighbours_count = true;
     }
   }
 }
@@ -275,6 +281,7 @@ void Simulator::State::prepare(const PlanProblem& problem, const Choices& choice
   const bool stalling = options.machine && problem.stalls.per_second > 0 && !problem.stalls.lasting.empty();
   machine = (limited && options.machine) || stalling;
   paced = machine;
+  neighbours_count = false;
   stalls.reset(stalling ? &problem.stalls : nullptr, options.seed);
   window_end = limited && options.machine ? kThrottlePeriod : kNever;
   counted = 0;
@@ -324,12 +331,26 @@ void Simulator::State::prepare(const PlanProblem& problem, const Choices& choice
     o.responses_ms.clear();
     if (options.collect_responses) o.responses_ms.reserve(static_cast<std::size_t>(t.left));
   }
+  pressures.clear();
+  if (neighbours_count && problem.slow_downs.kinds() > 0) prepare_pressures(problem, choices);
   scheduler.reset(config);
   std::fill(finish.begin(), finish.end(), kNever);
   std::fill(slots.begin(), slots.end(), SlotRun{});
   std::fill(busy.begin(), busy.end(), 0);
   outcome.events = 0;
   outcome.given_up = false;
+}
+
+void Simulator::State::prepare_pressures(const PlanProblem& problem, const Choices& choices) {
+  const auto option = [&](std::size_t i) -> const TaskOption& {
+    return problem.tasks[i].options[index(choices[i].option)];
+  };
+  for (std::size_t i = 0; i < tasks.size(); ++i)
+    for (std::size_t j = 0; j < tasks.size(); ++j) {
+      const std::optional<double> known = pressure(problem, option(i), option(j));
+      pressures.push_back(known.value_or(-1));
+      if (packs) config.tasks[i].pressures.push_back(known.value_or(1));
+    }
 }
 
 /// Counts what the stage on a slot has done since it was last looked at.
@@ -359,7 +380,6 @@ bool Simulator::State::cut_short(int task, std::size_t slot, std::int64_t now) n
   return true;
 }
 
-/// Rounded down, so that no stage takes longer than beside neighbours that are always busy.
 /// Whether the machine has stopped a core that the stage there needs.
 bool Simulator::State::stands_still(std::size_t slot) noexcept {
   bool still = false;
@@ -367,6 +387,7 @@ bool Simulator::State::stands_still(std::size_t slot) noexcept {
   return still;
 }
 
+/// Rounded down, so that no stage takes longer than beside neighbours that are always busy.
 void Simulator::State::pace(std::size_t slot, std::int64_t now, double others_busy) noexcept {
   SlotRun& s = slots[slot];
   const TaskRun& t = tasks[static_cast<std::size_t>(s.task)];
@@ -385,13 +406,25 @@ void Simulator::State::join(std::size_t slot, int& in_use) noexcept {
 }
 
 void Simulator::State::repace(std::int64_t now, int in_use) noexcept {
-  const int all = static_cast<int>(slots.size());
   for (std::size_t s = 0; s < slots.size(); ++s) {
     if (finish[s] == kNever) continue;
     settle(s, now);
-    const int width = slots[s].width;
-    pace(s, now, static_cast<double>(in_use - width) / std::max(all - width, 1));
+    pace(s, now, others_busy(s, in_use));
   }
+}
+
+/// As far as it concerns the stage on the slot, 0 to 1.
+double Simulator::State::others_busy(std::size_t slot, int in_use) const noexcept {
+  const int width = slots[slot].width, others = std::max(static_cast<int>(slots.size()) - width, 1);
+  if (pressures.empty()) return static_cast<double>(in_use - width) / others;
+  const std::size_t row = index(slots[slot].task) * tasks.size();
+  double sum = 0;
+  for (std::size_t s = 0; s < slots.size(); ++s) {
+    if (s == slot || finish[s] == kNever) continue;
+    const double by = pressures[row + index(slots[s].task)];
+    sum += by < 0 ? static_cast<double>(slots[s].width) / others : by;
+  }
+  return std::min(sum, 1.0);
 }
 
 /// When the machine next stops a slot or lets it go on.

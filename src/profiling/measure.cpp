@@ -21,21 +21,26 @@ namespace {
 
 constexpr int kFifoPriority = 80;
 constexpr int kWarmUpJobs = 3;
-constexpr Duration kWarmUp = std::chrono::milliseconds(50);
 constexpr Duration kStealWindow = std::chrono::milliseconds(20);  // the counters tick every 10 ms
 constexpr Duration kLeastPause = std::chrono::microseconds(100);
-constexpr int kBlocks = 6;     // of a measurement: alone and busy take turns, so that drift hits both
-constexpr int kBusyShare = 3;  // busy jobs per job alone
+constexpr int kBlocks = 6;  // of a measurement: alone and busy take turns, so that drift hits both
 
 enum Stage { kPre, kInfer, kPost, kStages };  // segments of infer, where there are some, follow
 constexpr std::array<const char*, kStages> kStageNames{"pre-processing: the frame does not fit the model's input",
                                                        "inference failed",
                                                        "post-processing: the outputs do not fit `post`, or hold NaN"};
 
-Duration thread_cpu_time() noexcept {
+Duration cpu_time(clockid_t clock) noexcept {
   timespec t{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  clock_gettime(clock, &t);
   return std::chrono::seconds(t.tv_sec) + Duration(t.tv_nsec);
+}
+
+Duration median_of(std::vector<Duration> times) {
+  if (times.empty()) return {};
+  const auto middle = times.begin() + static_cast<std::ptrdiff_t>((times.size() - 1) / 2);
+  std::nth_element(times.begin(), middle, times.end());
+  return *middle;
 }
 
 /// Walks over more memory than this core's own caches hold.
@@ -76,6 +81,7 @@ class Measurement {
 
   PipelineTimes run() {
     warm_up();
+    spent_alone_ = cpu_alone_ = Duration::zero();
     start_ = block_start_ = window_start_ = MonotonicClock::now();
     stolen_ = stolen_ticks(cores_);
     while (wants_more()) {
@@ -88,6 +94,7 @@ class Measurement {
     close_window(true);
     if (neighbour_) neighbour_->stop();
     PipelineTimes times{stage_times(kPre), stage_times(kInfer), stage_times(kPost), {}};
+    if (spent_alone_ > Duration::zero()) times.infer.cores_used = to_seconds(cpu_alone_) / to_seconds(spent_alone_);
     for (std::size_t k = 0; k < segments_; ++k) times.segments.push_back(stage_times(kStages + k));
     return times;
   }
@@ -96,7 +103,7 @@ class Measurement {
   using Runs = std::vector<std::vector<TimedRun>>;  // by stage
 
   void warm_up() {
-    const Time until = MonotonicClock::now() + kWarmUp;
+    const Time until = MonotonicClock::now() + limits_.warm_up;
     Runs discarded(kStages + segments_);
     for (int i = 0; i < kWarmUpJobs || (MonotonicClock::now() < until && i < limits_.max); ++i) job(discarded);
   }
@@ -112,7 +119,8 @@ class Measurement {
   }
 
   void begin_block() {
-    const bool busy = busy_runs_[kInfer].size() < kBusyShare * alone_runs_[kInfer].size();
+    const auto share = static_cast<std::size_t>(limits_.busy_per_alone);
+    const bool busy = busy_runs_[kInfer].size() < share * alone_runs_[kInfer].size();
     if (neighbour_ && busy != busy_) busy ? neighbour_->start() : neighbour_->stop();
     busy_ = busy;
     block_start_ = MonotonicClock::now();
@@ -122,7 +130,13 @@ class Measurement {
     const Frame& frame = frames_[next_++ % frames_.size()];
     job_time_ = Duration::zero();
     timed(runs, kPre, bench_.host_cores, true, [&] { return pipeline_.pre(frame); });
+    const Duration cpu = cpu_time(CLOCK_PROCESS_CPUTIME_ID);
+    const Time start = MonotonicClock::now();
     infer(runs);
+    if (!busy_) {
+      spent_alone_ += MonotonicClock::now() - start;
+      cpu_alone_ += cpu_time(CLOCK_PROCESS_CPUTIME_ID) - cpu;
+    }
     timed(runs, kPost, bench_.host_cores, true, [&] { return pipeline_.post(result_); });
   }
 
@@ -147,12 +161,13 @@ class Measurement {
   void timed(Runs& runs, std::size_t stage, const std::vector<int>& cores, bool cpu_clock, const Work& work) {
     move_to(cores);
     const bool slow_before = speed_.now() < 1;
-    const Duration cpu = thread_cpu_time();
+    const Duration cpu = cpu_time(CLOCK_THREAD_CPUTIME_ID);
     const Time start = MonotonicClock::now();
     const bool done = work();
     const Duration wall = MonotonicClock::now() - start;
     // At least 1 ns: zero means that the clock says nothing.
-    const Duration cpu_spent = cpu_clock ? std::max(Duration(1), thread_cpu_time() - cpu) : Duration::zero();
+    const Duration cpu_spent =
+        cpu_clock ? std::max(Duration(1), cpu_time(CLOCK_THREAD_CPUTIME_ID) - cpu) : Duration::zero();
     if (!done) fail(stage);
     runs[stage].push_back({wall, cpu_spent, slow_before || speed_.now() < 1});
     job_time_ += wall;
@@ -217,6 +232,7 @@ class Measurement {
   bool busy_ = false;
   std::size_t next_ = 0;
   Duration job_time_{};
+  Duration spent_alone_{}, cpu_alone_{};  // in infer, of all threads
   Time start_{}, block_start_{}, window_start_{};
   std::int64_t stolen_ = 0;
   std::size_t alone_marked_ = 0, busy_marked_ = 0;
@@ -241,6 +257,11 @@ PipelineTimes measure(Pipeline& pipeline, std::span<const Frame> frames, const B
   if (neighbour) neighbour->stop();
   if (failure) std::rethrow_exception(failure);
   return times;
+}
+
+double slow_down_of(const StageTimes& times) {
+  const Duration alone = median_of(times.alone), busy = median_of(times.busy);
+  return alone > Duration::zero() && busy > Duration::zero() ? to_seconds(busy) / to_seconds(alone) : 1;
 }
 
 }  // namespace rtmdl

@@ -25,6 +25,8 @@ struct MeasureLimits {
   Duration length{};           ///< up to twice that to reach `wanted`
   int min = 30, wanted = 100;  ///< of those under load, which plans are made of
   int max = 2000;              ///< of all
+  int busy_per_alone = 3;      ///< jobs under load for each alone
+  Duration warm_up = std::chrono::milliseconds(50);
 };
 
 struct PipelineTimes {
@@ -33,11 +35,14 @@ struct PipelineTimes {
 };
 
 /// Runs whole jobs on the frames in turn, each stage (each segment of an infer stage) timed by itself, for about
-/// `length`: a quarter of them alone, the others beside the neighbour (null: there is no core for one) and with this
+/// `length`: some of them alone, the others beside the neighbour (null: there is no core for one) and with this
 /// core's caches emptied before each job, as if other tasks had run in between. Warm-up jobs are not counted. Between
 /// jobs it pauses, so that real-time throttling and the hypervisor are not provoked. Throws Error(bad_input) if a stage
 /// fails. Returns early, with what it has, when the context is stopped.
 [[nodiscard]] PipelineTimes measure(Pipeline& pipeline, std::span<const Frame> frames, const Bench& bench,
                                     Neighbour* neighbour, const MeasureLimits& limits, const Context& context);
+
+/// Busy / alone, medians; 1 where one of them is not known.
+[[nodiscard]] double slow_down_of(const StageTimes& times);
 
 }  // namespace rtmdl

@@ -11,10 +11,10 @@ namespace {
 constexpr std::size_t kMostCopies = 3;
 }
 
-Neighbour::Neighbour(Engine& engine, const TaskSpec& task, const Frame& frame, const std::vector<int>& cores,
-                     bool measured_is_fifo) {
+Neighbour::Neighbour(Engine& engine, const TaskSpec& task, const LoadRequest& request, const Frame& frame,
+                     const std::vector<int>& cores, bool measured_is_fifo) {
   for (std::size_t i = 0; i < std::min(cores.size(), kMostCopies); ++i) {
-    pipelines_.push_back(std::make_unique<Pipeline>(engine, task, load_request(task, task.model)));
+    pipelines_.push_back(std::make_unique<Pipeline>(engine, task, request));
     if (!pipelines_.back()->pre(frame))
       bad_input(fmt::format("{}: pre-processing: frame {} does not fit the model's input", task.name, frame.index));
   }

@@ -13,10 +13,10 @@ namespace rtmdl {
 
 class Neighbour {
  public:
-  /// One copy of the task's source model on each of the cores (at most 3), still at first. Kernel priority below
+  /// One copy of the task's model on each of the cores (at most 3), still at first. Kernel priority below
   /// anything measured: SCHED_OTHER, or SCHED_IDLE where what is measured cannot have SCHED_FIFO.
-  Neighbour(Engine& engine, const TaskSpec& task, const Frame& frame, const std::vector<int>& cores,
-            bool measured_is_fifo);
+  Neighbour(Engine& engine, const TaskSpec& task, const LoadRequest& request, const Frame& frame,
+            const std::vector<int>& cores, bool measured_is_fifo);
   ~Neighbour();
   Neighbour(const Neighbour&) = delete;
   Neighbour& operator=(const Neighbour&) = delete;

@@ -8,6 +8,7 @@
 #include "profiling/machine.h"
 #include "profiling/measure.h"
 #include "profiling/segmentation.h"
+#include "profiling/slow_downs.h"
 
 #include <rtmdl/error.h>
 
@@ -67,13 +68,6 @@ std::vector<Frame> stream_frames(const TaskSpec& task, Source& source) {
   return frames;
 }
 
-Duration median_of(std::vector<Duration> times) {
-  if (times.empty()) return {};
-  const auto middle = times.begin() + static_cast<std::ptrdiff_t>((times.size() - 1) / 2);
-  std::nth_element(times.begin(), middle, times.end());
-  return *middle;
-}
-
 /// Of two stages that were measured apart: one sample of each, in the order measured.
 StageTimes one_after_the_other(const StageTimes& first, const StageTimes& then) {
   StageTimes both;
@@ -85,13 +79,6 @@ StageTimes one_after_the_other(const StageTimes& first, const StageTimes& then) 
   both.stalls = {first.stalls.count + then.stalls.count, first.stalls.of + then.stalls.of,
                  std::max(first.stalls.worst, then.stalls.worst)};
   return both;
-}
-
-double interference_of(const StageTimes& times) {
-  const Duration alone = median_of(times.alone), busy = median_of(times.busy);
-  return alone > Duration::zero() && busy > Duration::zero()
-             ? static_cast<double>(busy.count()) / static_cast<double>(alone.count())
-             : 1;
 }
 
 class Profiling {
@@ -135,6 +122,11 @@ class Profiling {
       if (units_[i].to_split && goes_on()) missing += split(i);
       if (units_[i].to_cut && goes_on()) missing += cut(i);
     }
+    neighbour_.reset();
+    choose_members();
+    const PairBench bench{
+        engine_, file_, store_, context_, fifo_, deadline_, [this](std::size_t t) { return frames(t); }};
+    pairs_ = measure_pairs(members_, bench);
     return deliver();
   }
 
@@ -335,22 +327,30 @@ class Profiling {
     unit.neighbour_cores = others();
   }
 
+  void add_model(ContentKey& key, const Unit& unit) {
+    key.add("model", hashes_.of(unit.request.model));
+    key.add("shape", unit.request.shapes).add("state", unit.request.state).add("constant", unit.request.constants);
+    key.add("device", unit.request.device)
+        .add("option", unit.request.provider_options)
+        .add("threads", fmt::format("{}", unit.threads));
+  }
+  void add_box(ContentKey& key, const Unit& unit) const {
+    key.add("policy", fifo_ ? "fifo" : "other")
+        .add("machine", machine_)
+        .add("engine", engine_version_)
+        .add("fingerprint", sources_[unit.task]->fingerprint());
+  }
+
   void set_keys(Unit& unit) {
     const TaskSpec& task = task_of(unit);
     const std::string fingerprint = sources_[unit.task]->fingerprint();
     const auto base = [&](std::string_view stage) {
       ContentKey key("times");
-      key.add("revision", kMeasuringRevision).add("stage", stage).add("model", hashes_.of(unit.request.model));
-      key.add("shape", unit.request.shapes).add("state", unit.request.state).add("constant", unit.request.constants);
-      key.add("device", unit.request.device)
-          .add("option", unit.request.provider_options)
-          .add("threads", fmt::format("{}", unit.threads));
+      key.add("revision", kMeasuringRevision).add("stage", stage);
+      add_model(key, unit);
       key.add("cores", fmt::format("{}", fmt::join(unit.bench.infer_cores, ",")))
           .add("neighbours", fmt::format("{}", fmt::join(unit.neighbour_cores, ",")));
-      key.add("policy", fifo_ ? "fifo" : "other")
-          .add("machine", machine_)
-          .add("engine", engine_version_)
-          .add("fingerprint", fingerprint);
+      add_box(key, unit);
       return key;
     };
     const std::string host = fmt::format("{}", fmt::join(unit.bench.host_cores, ","));
@@ -380,6 +380,72 @@ class Profiling {
         left += kMostSplitPlaces * static_cast<std::size_t>(most_threads(p));
     }
     return left;
+  }
+
+  /// Of each task and processor the slowest variant, and one in the middle of those that are accurate enough.
+  void choose_members() {
+    for (std::size_t t = 0; t < variants_.size(); ++t)
+      for (std::size_t p = 0; p < file_.processors.size(); ++p) {
+        std::vector<const Unit*> units;
+        for (const Unit& unit : units_)
+          if (unit.task == t && unit.processor == static_cast<int>(p) && in_pairs(unit)) units.push_back(&unit);
+        std::stable_sort(units.begin(), units.end(),
+                         [](const Unit* a, const Unit* b) { return summary(*a->infer).p50 > summary(*b->infer).p50; });
+        if (units.empty()) continue;
+        add_member(*units.front());
+        if (units.size() > 1) add_member(*units[units.size() / 2]);
+      }
+  }
+
+  [[nodiscard]] bool in_pairs(const Unit& unit) const {
+    const Variant& v = variant_of(unit);
+    const bool accurate = v.id == "source" || v.accuracy >= task_of(unit).accuracy.min;
+    return unit.known() && unit.threads == 1 && unit.request.cuts.empty() && accurate;
+  }
+
+  void add_member(const Unit& unit) {
+    PairMember member{unit.task, variant_of(unit).id, unit.processor, unit.request, {}, {}};
+    ContentKey key("pair member");
+    key.add("revision", kMeasuringRevision);
+    add_model(key, unit);
+    add_box(key, unit);
+    member.key = key.digest();
+    member.load = to_seconds(summary(*unit.infer).p50) / to_seconds(task_of(unit).period);
+    members_.push_back(std::move(member));
+  }
+
+  /// The member of the unit's task, on its processor, whose time is nearest; null: none.
+  [[nodiscard]] const PairMember* member_for(const Unit& unit) const {
+    const double load = to_seconds(summary(*unit.infer).p50) / to_seconds(task_of(unit).period);
+    const auto distance = [&](const PairMember& m) { return std::abs(std::log(m.load / load)); };
+    const PairMember* nearest = nullptr;
+    for (const PairMember& m : members_)
+      if (m.task == unit.task && m.processor == unit.processor && (!nearest || distance(m) < distance(*nearest)))
+        nearest = &m;
+    return nearest;
+  }
+
+  /// Of its cores, or of an accelerator whose copies of the member were beside each other.
+  [[nodiscard]] double demand_of(const Unit& unit, const PairMember* member) const {
+    const ProcessorSpec& on = processor(unit.processor);
+    if (on.device == "cpu") {
+      const double used = unit.infer->cores_used > 0 ? unit.infer->cores_used : unit.threads;
+      return std::min(1.0, used / static_cast<double>(on.cores.size()));
+    }
+    for (const PairSlowDown& pair : pairs_)
+      if (pair.slowed == pair.by && &members_[pair.by] == member)
+        return std::clamp(pair.factor / copies_beside(on), 1.0 / copies_beside(on), 1.0);
+    return 1;
+  }
+
+  [[nodiscard]] std::vector<SlowDown> slow_downs_of(const PairMember& member) const {
+    std::vector<SlowDown> all;
+    for (const PairSlowDown& pair : pairs_) {
+      const PairMember& by = members_[pair.by];
+      if (&members_[pair.slowed] != &member || &by == &member) continue;
+      all.push_back({file_.tasks[by.task].name, by.variant, processor(by.processor).name, pair.factor});
+    }
+    return all;
   }
 
   void measure_unit(Unit& unit, std::size_t left) {
@@ -440,8 +506,8 @@ class Profiling {
   void log(const Unit& unit) const {
     const StageSummary s = summary(*unit.infer);
     context_.info(fmt::format("{}: infer p50 {}, p99 {} under load ({:.2f} times those alone), {} samples",
-                              name_of(unit), format_duration(s.p50), format_duration(s.p99),
-                              interference_of(*unit.infer), s.samples));
+                              name_of(unit), format_duration(s.p50), format_duration(s.p99), slow_down_of(*unit.infer),
+                              s.samples));
     if (unit.infer->stalls.share() > kNoisy)
       context_.warn(fmt::format("{}: the machine stood still in {} of the samples (up to {}); they are left out",
                                 name_of(unit), format_percent(unit.infer->stalls.share()),
@@ -478,7 +544,9 @@ class Profiling {
     if (!neighbour_ || neighbour_task_ != other || neighbour_cores_ != unit.neighbour_cores) {
       neighbour_.reset();
       const std::vector<Frame> one = stream_frames(file_.tasks[other], *sources_[other]);
-      neighbour_ = std::make_unique<Neighbour>(engine_, file_.tasks[other], one.front(), unit.neighbour_cores, fifo_);
+      const TaskSpec& task = file_.tasks[other];
+      neighbour_ = std::make_unique<Neighbour>(engine_, task, load_request(task, task.model), one.front(),
+                                               unit.neighbour_cores, fifo_);
       neighbour_task_ = other;
       neighbour_cores_ = unit.neighbour_cores;
     }
@@ -509,7 +577,11 @@ class Profiling {
     out.post = *unit.post;
     out.cuts = unit.request.cuts;
     for (const auto& segment : unit.segments) out.segment_times.push_back(*segment);
-    out.interference = interference_of(out.infer);
+    out.interference = slow_down_of(out.infer);
+    const PairMember* const member = member_for(unit);
+    out.demand = demand_of(unit, member);
+    if (member) out.representative = member->variant;
+    if (member && member->variant == variant.id && in_pairs(unit)) out.slow_downs = slow_downs_of(*member);
     out.accuracy = variant.accuracy;
     out.accuracy_loss = variant.accuracy_loss;
     out.content = hashes_.of(unit.request.model);
@@ -542,7 +614,7 @@ class Profiling {
     out.post = other.post;
     out.segment_times.back() = other.segment_times.back();
     out.infer = one_after_the_other(out.segment_times.front(), out.segment_times.back());
-    out.interference = interference_of(out.infer);
+    out.interference = slow_down_of(out.infer);
     out.key = ContentKey("option")
                   .add("pre", first.pre_key)
                   .add("first", first.segment_keys.front())
@@ -573,6 +645,8 @@ class Profiling {
   ContentHashes hashes_;
   std::vector<std::unique_ptr<Source>> sources_;
   std::vector<Unit> units_;
+  std::vector<PairMember> members_;
+  std::vector<PairSlowDown> pairs_;
   std::vector<Frame> frames_;
   std::size_t frames_of_ = static_cast<std::size_t>(-1);
   std::unique_ptr<Neighbour> neighbour_;

@@ -1,7 +1,8 @@
 #pragma once
 /// `rtmdl profile`: execution times of every variant, stage by stage, on every processor that can run it, with 1..n
 /// threads and, where a stage that has begun cannot be preempted, cut into 1, 2, 4, … segments. Of tasks with `split`
-/// also cut in two at up to three places, each part on each processor.
+/// also cut in two at up to three places, each part on each processor. Then how much two variants of each task, the
+/// slowest and one in the middle, slow those of other tasks down.
 
 #include "base/context.h"
 #include "engine/engine.h"
@@ -28,6 +29,12 @@ struct ProfileOptions {
   std::uint64_t seed = 1;
 };
 
+/// What another task's variant, on its processor, does to inference beside it.
+struct SlowDown {
+  std::string task, variant, processor;
+  double factor = 1;  ///< time beside it / time alone
+};
+
 /// One variant on one processor (or split over two) with one number of threads.
 struct VariantProfile {
   std::string id;                  ///< of the variant
@@ -39,6 +46,10 @@ struct VariantProfile {
   std::vector<int> cuts;                  ///< where the model was cut into segments (LoadRequest); empty: one
   std::vector<StageTimes> segment_times;  ///< of a model that was cut: of each, where `infer` is all of them
   double interference = 1;                ///< busy / alone, medians of infer
+  double demand = 1;                 ///< share of the processor that infer uses: of its cores; of an accelerator of
+                                     ///< several slots what copies beside each other told
+  std::string representative;        ///< id of the variant that was measured in pairs for this one; empty: none
+  std::vector<SlowDown> slow_downs;  ///< pair by pair (slow_downs.h), of representatives with one thread and uncut
   double accuracy = 1, accuracy_loss = 0;
   std::string content;      ///< hash of the model: two tasks may have the same one
   std::string key;          ///< hash of all that its times depend on

@@ -13,7 +13,7 @@
 namespace rtmdl {
 namespace {
 
-constexpr std::int64_t kSchema = 7;                // PRAGMA user_version; raise with every change below
+constexpr std::int64_t kSchema = 8;                // PRAGMA user_version; raise with every change below
 constexpr std::int64_t kApplication = 0x72746d64;  // PRAGMA application_id: "rtmd"
 constexpr std::size_t kMostSamples = 2000;
 
@@ -34,6 +34,11 @@ constexpr const char* kStallTable = R"(
 )";
 constexpr const char* kCutsTable =
     "CREATE TABLE cuts (key TEXT PRIMARY KEY, what TEXT NOT NULL, places TEXT NOT NULL,"
+    " measured TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP);";
+
+constexpr const char* kPairs =
+    "ALTER TABLE times ADD COLUMN cores_used REAL NOT NULL DEFAULT 0;"
+    "CREATE TABLE slow_downs (key TEXT PRIMARY KEY, what TEXT NOT NULL, factor REAL NOT NULL,"
     " measured TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP);";
 
 constexpr const char* kTables = R"(
@@ -62,7 +67,8 @@ constexpr const char* kUpgrades[kSchema - 1] = {
     kCorrectionTables,
     kMomentColumns,
     kStallTable,
-    kCutsTable};
+    kCutsTable,
+    kPairs};
 
 /// "input=1,3,224,224;other=1,8"
 std::string shapes_text(const std::map<std::string, std::vector<std::int64_t>>& shapes) {
@@ -144,6 +150,7 @@ Store::Store(const std::filesystem::path& file) : database_(file) {
     database_.execute(kMomentColumns);
     database_.execute(kStallTable);
     database_.execute(kCutsTable);
+    database_.execute(kPairs);
     database_.execute(
         fmt::format("PRAGMA user_version = {}; PRAGMA application_id = {}", kSchema, kApplication).c_str());
   }
@@ -249,14 +256,16 @@ void Store::put_accuracy(const std::string& key, double accuracy) {
 }
 
 std::optional<StageTimes> Store::times(const std::string& key) {
-  Statement query(database_,
-                  "SELECT alone_ns, busy_ns, stalls, stalls_of, stalls_worst_ns, memory FROM times WHERE key = ?");
+  Statement query(
+      database_,
+      "SELECT alone_ns, busy_ns, stalls, stalls_of, stalls_worst_ns, memory, cores_used FROM times WHERE key = ?");
   if (!query.bind(key).step()) return std::nullopt;
   StageTimes times;
   times.alone = durations(query.blob(0));
   times.busy = durations(query.blob(1));
   times.stalls = {query.integer(2), query.integer(3), Duration(query.integer(4))};
   times.memory = query.integer(5);
+  times.cores_used = query.real(6);
   return times;
 }
 
@@ -265,8 +274,8 @@ void Store::put_times(const std::string& key, const std::string& what, const Sta
     throw Error(ErrorCode::internal, fmt::format("{}: {} samples; at most {} are stored", what,
                                                  times.alone.size() + times.busy.size(), kMostSamples));
   Statement(database_,
-            "INSERT OR REPLACE INTO times (key, what, alone_ns, busy_ns, stalls, stalls_of, stalls_worst_ns, memory) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
+            "INSERT OR REPLACE INTO times (key, what, alone_ns, busy_ns, stalls, stalls_of, stalls_worst_ns, memory, "
+            "cores_used) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")
       .bind(key)
       .bind(what)
       .bind(counts(times.alone))
@@ -275,6 +284,22 @@ void Store::put_times(const std::string& key, const std::string& what, const Sta
       .bind(times.stalls.of)
       .bind(static_cast<std::int64_t>(times.stalls.worst.count()))
       .bind(times.memory)
+      .bind(times.cores_used)
+      .step();
+}
+
+std::optional<double> Store::slow_down(const std::string& key) {
+  Statement query(database_, "SELECT factor FROM slow_downs WHERE key = ?");
+  if (!query.bind(key).step()) return std::nullopt;
+  const double factor = query.real(0);
+  return factor > 0 && factor < 1e3 ? std::optional(factor) : std::nullopt;  // else it is measured anew
+}
+
+void Store::put_slow_down(const std::string& key, const std::string& what, double factor) {
+  Statement(database_, "INSERT OR REPLACE INTO slow_downs (key, what, factor) VALUES (?, ?, ?)")
+      .bind(key)
+      .bind(what)
+      .bind(factor)
       .step();
 }
 

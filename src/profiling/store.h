@@ -30,6 +30,7 @@ struct StageTimes {
   std::vector<Duration> busy;   ///< another model ran on the other cores, and caches were cold
   StallReport stalls;
   std::int64_t memory = 0;  ///< bytes that became resident when the model was loaded (of an infer stage)
+  double cores_used = 0;    ///< that an infer stage kept busy while alone, on average; 0: not known
 };
 
 /// A variant as the store keeps it. `location` is told apart by the caller: the store moves with its workspace.
@@ -91,6 +92,10 @@ class Store {
   [[nodiscard]] std::optional<StageTimes> times(const std::string& key);
   /// `what` is for people who look into the file: "faces int8 infer cpu 1 thread".
   void put_times(const std::string& key, const std::string& what, const StageTimes& times);
+
+  /// How many times as long a stage takes beside a certain other one as alone.
+  [[nodiscard]] std::optional<double> slow_down(const std::string& key);
+  void put_slow_down(const std::string& key, const std::string& what, double factor);
 
   /// Where a model is cut, one list of places (LoadRequest::cuts) for each number of segments; none if it is not worth
   /// it. Nothing if that is not known.

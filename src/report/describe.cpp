@@ -40,7 +40,7 @@ std::string place_text(const std::string& processor, int segments) {
 }
 
 std::string place_text(const TaskOption& option) {
-  return place_text(option.processor, is_split(option) ? 1 : segments_of(option));
+  return place_text(option.processor, is_split(option) ? 1 : segments_of(option)) + (option.alone ? ", alone" : "");
 }
 
 StageTimes only_alone(const StageTimes& times) {

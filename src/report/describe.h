@@ -27,7 +27,7 @@ namespace rtmdl {
 
 /// "gpu", or "gpu, 4 segments".
 [[nodiscard]] std::string place_text(const std::string& processor, int segments);
-[[nodiscard]] std::string place_text(const TaskOption& option);
+[[nodiscard]] std::string place_text(const TaskOption& option);  ///< also "gpu, alone"
 
 /// Without the times beside a busy neighbour.
 [[nodiscard]] StageTimes only_alone(const StageTimes& times);

@@ -63,6 +63,12 @@ Json profile_variant_json(const VariantProfile& v) {
   json["pre_ms"] = stage_json(summary(v.pre));
   json["post_ms"] = stage_json(summary(v.post));
   json["interference"] = json_number(v.interference);
+  json["demand"] = json_number(v.demand);
+  json["representative"] = v.representative;
+  json["slow_downs"] = Json::array();
+  for (const SlowDown& s : v.slow_downs)
+    json["slow_downs"].push_back(
+        {{"task", s.task}, {"variant", s.variant}, {"processor", s.processor}, {"factor", json_number(s.factor)}});
   json["stalls"] = stalls_json(v.infer.stalls);
   json["accuracy"] = json_number(v.accuracy);
   json["accuracy_loss"] = json_number(v.accuracy_loss);

@@ -21,7 +21,8 @@ namespace rtmdl {
 /// Besides the promised fields: "median_ms", "note", "refused", "dropped".
 [[nodiscard]] std::string scale_json(const ScaleReport& report);
 /// "ms" is of the infer stage as planning sees it (with a busy neighbour, if there was a core for one); "alone_ms",
-/// "pre_ms", "post_ms" beside it.
+/// "pre_ms", "post_ms" beside it; "slow_downs" of the variants that were measured pair by pair, of which others name
+/// theirs in "representative".
 [[nodiscard]] std::string profile_json(const std::vector<TaskProfile>& tasks);
 /// With a proof (--explain), it is in the field "proof"; with a calibration, each round's chosen strategy with its
 /// neighbours, and what was corrected, in "calibration".

@@ -126,6 +126,38 @@ std::string plan_table(const Plan& plan, const PlanProblem& problem, bool colour
   return text;
 }
 
+namespace {
+
+constexpr std::size_t kMostNamed = 6;
+
+/// "text source (gpu) 1.8x, faces int8 (cpu) 1.2x", the worst first.
+std::string worst_first(std::vector<SlowDown> all) {
+  std::stable_sort(all.begin(), all.end(), [](const SlowDown& a, const SlowDown& b) { return a.factor > b.factor; });
+  std::string text;
+  for (std::size_t i = 0; i < std::min(all.size(), kMostNamed); ++i)
+    text += fmt::format("{}{} {} ({}) {:.2f}x", i == 0 ? "" : ", ", all[i].task, all[i].variant, all[i].processor,
+                        all[i].factor);
+  if (all.size() > kMostNamed) text += fmt::format(" and {} more", all.size() - kMostNamed);
+  return text;
+}
+
+std::string slow_down_table(const std::vector<TaskProfile>& tasks, bool colour) {
+  Table table({{"task", Align::left}, {"variant", Align::left}, {"on", Align::left}, {"slowed by", Align::left}});
+  bool any = false;
+  for (const TaskProfile& t : tasks) {
+    std::string title = t.name;
+    for (const VariantProfile& v : t.variants) {
+      if (v.slow_downs.empty()) continue;
+      table.row({{title, Tone::strong}, v.id, v.processor, worst_first(v.slow_downs)});
+      title.clear();
+      any = true;
+    }
+  }
+  return any ? "\n" + table.to_string(colour) : "";
+}
+
+}  // namespace
+
 std::string profile_table(const std::vector<TaskProfile>& tasks, bool colour) {
   Table table({{"task", Align::left},
                {"variant", Align::left},
@@ -136,6 +168,7 @@ std::string profile_table(const std::vector<TaskProfile>& tasks, bool colour) {
                {"max ms"},
                {"pre ms"},
                {"post ms"},
+               {"uses"},
                {"beside"},
                {"samples"},
                {"stalled"},
@@ -160,6 +193,7 @@ std::string profile_table(const std::vector<TaskProfile>& tasks, bool colour) {
                  ms(infer.max),
                  ms(summary(v.pre).p50),
                  ms(summary(v.post).p50),
+                 percent(v.demand),
                  short_number(v.interference) + "x",
                  grouped(static_cast<std::int64_t>(infer.samples)),
                  {percent(v.infer.stalls.share()), v.infer.stalls.count ? Tone::plain : Tone::faint},
@@ -170,9 +204,10 @@ std::string profile_table(const std::vector<TaskProfile>& tasks, bool colour) {
   }
   return table.to_string(colour) +
          fmt::format(
-             "\np50 to max: infer stage as planned with; beside: how much slower beside other work;\n"
-             "stalled: samples in which the machine stood still. {} of {} from the store\n",
-             reused, all);
+             "\np50 to max: infer stage as planned with; uses: share of its processor; beside: how much slower beside "
+             "other work;\nstalled: samples in which the machine stood still. {} of {} from the store\n",
+             reused, all) +
+         slow_down_table(tasks, colour);
 }
 
 }  // namespace rtmdl

@@ -7,6 +7,7 @@
 
 #include <rtmdl/error.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <limits>
 #include <set>
@@ -53,6 +54,7 @@ Json mode_json(const RunMode& mode, const RunConfig& config, const fs::path& fol
   for (const StageLoad& load : mode.stage_loads)
     j["stage_loads_ns"].push_back({load.mean.count(), load.likely.count()});
   if (mode.loss) j["loss"] = *mode.loss;
+  if (!mode.pressures.empty()) j["pressures"] = mode.pressures;
   return j;
 }
 
@@ -131,6 +133,7 @@ RunMode mode_from(const Json& j, const TaskSpec& spec, const RunConfig& config, 
     mode.stage_loads.push_back({Duration(whole(load.at(0), 0, kLongest, "stage load")),
                                 Duration(whole(load.at(1), 0, kLongest, "stage load"))});
   if (j.contains("loss")) mode.loss = j["loss"].get<double>();
+  mode.pressures = j.value("pressures", std::vector<double>{});
   const std::size_t stages = mode.request.cuts.size() + 3;
   for (const std::size_t given : {mode.stage_times.size(), mode.stage_limits.size(), mode.stage_loads.size()})
     if (given != 0 && given != stages)
@@ -157,6 +160,14 @@ RunTask task_from(const Json& j, TaskSpec& spec, const RunConfig& config, const 
   return task;
 }
 
+void require_pressures(const RunMode& mode, std::size_t tasks) {
+  const auto wrong = [](double p) { return !(p >= 0 && p <= 1); };
+  if (!mode.pressures.empty() && mode.pressures.size() != tasks)
+    bad_input(fmt::format("it has pressures of {} of {} tasks", mode.pressures.size(), tasks));
+  if (std::any_of(mode.pressures.begin(), mode.pressures.end(), wrong))
+    bad_input("it has a pressure that is not between 0 and 1");
+}
+
 RunConfig config_from(const Json& j, TaskFile& file, const fs::path& folder) {
   RunConfig config;
   config.name = "rtmdl";
@@ -169,6 +180,8 @@ RunConfig config_from(const Json& j, TaskFile& file, const fs::path& folder) {
   std::set<int> priorities;
   for (std::size_t t = 0; t < tasks.size(); ++t) {
     config.tasks.push_back(task_from(tasks[t], file.tasks[t], config, folder));
+    require_pressures(config.tasks.back(), tasks.size());
+    for (const RunMode& mode : config.tasks.back().fallbacks) require_pressures(mode, tasks.size());
     if (!priorities.insert(config.tasks.back().priority).second) bad_input("two of its tasks have the same priority");
   }
   return config;

@@ -35,6 +35,7 @@ void set_stages(const RunMode& mode, int host, Stages& to) {
   to.stage_times = mode.stage_times;
   to.stage_limits = mode.stage_limits;
   to.stage_loads = mode.stage_loads;
+  to.pressures = mode.pressures;
 }
 
 /// The scheduler's view of a run. With system_defaults each task has a processor of its own, so that the core decides

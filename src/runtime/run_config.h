@@ -39,6 +39,7 @@ struct RunMode {
   std::vector<Duration> stage_limits;        ///< for the watchdog (SchedulerMode); may be empty
   std::vector<StageLoad> stage_loads;        ///< for adaptation (SchedulerMode); may be empty
   std::optional<double> loss;                ///< likewise, of other modes than the first
+  std::vector<double> pressures;             ///< of each task of the run, for packing (SchedulerMode); may be empty
 };
 
 [[nodiscard]] inline const RunPlace& place_of(const RunMode& mode, std::size_t segment) {

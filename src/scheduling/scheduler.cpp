@@ -56,6 +56,11 @@ void check_stages(const SchedulerConfig& config, std::size_t task, const Mode& m
     if (limit < Duration{})
       bad_input(fmt::format("task {} has a stage with a limit of {} ns: a positive one is accepted, or 0 for none",
                             task, limit.count()));
+  if (!mode.pressures.empty() && mode.pressures.size() != config.tasks.size())
+    bad_input(fmt::format("task {} has pressures of {} of {} tasks", task, mode.pressures.size(), config.tasks.size()));
+  for (const double pressure : mode.pressures)
+    if (!(pressure >= 0 && pressure <= 1))
+      bad_input(fmt::format("task {} has a pressure of {}: between 0 and 1 are accepted", task, pressure));
 }
 
 void check_lighter(std::size_t i, const SchedulerTask& task, const SchedulerMode& mode) {
@@ -143,6 +148,7 @@ void Scheduler::take_stages(const From& from, Mode& to) {
     to.widths[s] = from.stage_slots.empty() ? std::uint8_t{1} : static_cast<std::uint8_t>(from.stage_slots[s]);
   }
   to.limits.assign(from.stage_limits.begin(), from.stage_limits.end());
+  to.pressures.assign(from.pressures.begin(), from.pressures.end());
   to.rest.clear();
   if (!from.stage_times.empty()) to.rest.resize(from.stage_times.size() + 1);
   for (std::size_t s = from.stage_times.size(); s-- > 0;)
@@ -302,19 +308,45 @@ void Scheduler::begin(int task, int processor, std::uint16_t slots, Time now, De
   decide(Decision::Kind::start, task, out);
 }
 
-/// Whether no more urgent stage that would be in time alone would be late beside `joining`.
-bool Scheduler::keeps_in_time(int joining, const ProcessorState& p, Time now) const noexcept {
+/// Of `joining` and of what runs there and will not be displaced.
+double Scheduler::pressure_on(int task, int joining, unsigned displaced, const ProcessorState& p) const noexcept {
+  const std::vector<double>& of =
+      modes_[static_cast<std::size_t>(task)].all[tasks_[static_cast<std::size_t>(task)].mode].pressures;
+  if (of.empty()) return 1;
+  const auto by = [&](int other) {
+    return tasks_[static_cast<std::size_t>(other)].mode == 0 ? of[static_cast<std::size_t>(other)] : 1;
+  };
+  double sum = by(joining);
+  for (int s = 0; s < p.slots; ++s) {
+    const int other = top(p, s);
+    if (other < 0 || other == task) continue;
+    const TaskState& o = tasks_[static_cast<std::size_t>(other)];
+    const bool stays = o.state == State::running && (o.slots & displaced) == 0;
+    if (stays && std::countr_zero(o.slots) == s) sum += by(other);
+  }
+  return std::min(sum, 1.0);
+}
+
+/// Whether no more urgent stage that would be in time alone would be late beside `joining`, which takes the slots
+/// `displaced` from others. If it only takes the place of one that runs, it is no news where one is like another.
+bool Scheduler::keeps_in_time(int joining, unsigned displaced, bool beside_more, const ProcessorState& p,
+                              Time now) const noexcept {
   for (int s = 0; s < p.slots; ++s) {
     const int task = top(p, s);
     if (task < 0) continue;
     const TaskState& t = tasks_[static_cast<std::size_t>(task)];
-    const std::vector<StageTime>& times = modes_[static_cast<std::size_t>(task)].all[t.mode].rest;
+    const Mode& mode = modes_[static_cast<std::size_t>(task)].all[t.mode];
+    const std::vector<StageTime>& times = mode.rest;
+    if (!beside_more && mode.pressures.empty()) continue;
     if (times.empty() || t.state != State::running || t.key > tasks_[static_cast<std::size_t>(joining)].key) continue;
     const Duration slack = t.current.release + t.deadline - now;
     const Duration after = times[t.stage + 1U].alone;
     const Duration ran = spent(t, now);
     const auto rest = [&](Duration stage) { return std::max(stage - ran, Duration{}) + after; };
-    if (rest(times[t.stage].alone - after) <= slack && rest(times[t.stage].beside) > slack) return false;
+    const Duration alone = times[t.stage].alone - after, beside = times[t.stage].beside;
+    if (rest(alone) > slack || rest(beside) <= slack) continue;
+    const auto longer = static_cast<double>((beside - alone).count()) * pressure_on(task, joining, displaced, p);
+    if (rest(alone + Duration(static_cast<std::int64_t>(longer))) > slack) return false;
   }
   return true;
 }
@@ -365,7 +397,7 @@ Scheduler::Placed Scheduler::place(int task, int processor, Time now, Decisions&
     joins |= tasks_[static_cast<std::size_t>(worst)].state != State::running;  // it stood idle
   }
   if (wanted > 0) return Placed::no_slot;
-  if (joins && !keeps_in_time(task, p, now)) return Placed::would_delay;
+  if (!keeps_in_time(task, taken, joins, p, now)) return Placed::would_delay;
   for (unsigned rest = taken; rest != 0; rest &= rest - 1) displace(top(p, std::countr_zero(rest)), now, out);
   begin(task, processor, static_cast<std::uint16_t>(slots | taken), now, out);
   return Placed::started;

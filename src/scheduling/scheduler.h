@@ -12,8 +12,8 @@
 /// Packing: a processor runs as many stages side by side as it has slots for them. A stage that takes several (as many
 /// cores as it has threads) begins when it gets them all. On a processor that does not preempt, and under FIFO, later
 /// ones wait behind it; else they may use what is free until then. A stage joins more urgent ones only if these stay in
-/// time beside it, as far as their times are known. Of free slots those that have been free for longest are taken, so
-/// that the load is spread.
+/// time beside it, as far as their times, and what each neighbour does to them, are known. Of free slots those that
+/// have been free for longest are taken, so that the load is spread.
 ///
 /// Modes: a task may have other stages to run instead (another variant, another processor). A job keeps the mode that
 /// it began with. After so many failed jobs in a row the next job begins in the next mode. A stage that runs for longer
@@ -79,6 +79,9 @@ struct SchedulerMode {
   /// Jobs may be given this mode, or another one from it, as load changes (adaptation.h): weighted accuracy that a job
   /// in it loses against mode 0, whose processor its first stage must have too. Absent: only after failures.
   std::optional<double> loss{};
+  /// By task: how far its stages bring these from their time alone to that beside, 0 to 1. Several add up, to 1 at
+  /// most. Empty: any does it in full, as does a task that is in a fallback.
+  std::vector<double> pressures{};
 };
 
 struct SchedulerTask {
@@ -93,6 +96,7 @@ struct SchedulerTask {
   std::vector<StageTime> stage_times{};
   std::vector<Duration> stage_limits{};
   std::vector<StageLoad> stage_loads{};
+  std::vector<double> pressures{};
   std::vector<SchedulerMode> fallbacks{};  ///< modes 1, 2, …; up to kMaxModes in all
   int failures_to_fall_back = 0;           ///< failed jobs in a row after which the next mode is taken; 0: never
 };
@@ -170,7 +174,7 @@ class Decisions {
 class Scheduler {
  public:
   /// Throws Error(bad_input) on more than kMax… of anything, unknown processors, equal priorities under fixed_priority,
-  /// queue < 1, stages that take more slots than there are, negative limits.
+  /// queue < 1, stages that take more slots than there are, negative limits, pressures outside 0..1.
   explicit Scheduler(const SchedulerConfig& config);
   /// As a new Scheduler(config), in the memory of this one.
   void reset(const SchedulerConfig& config);
@@ -260,6 +264,7 @@ class Scheduler {
     std::vector<Duration> limits;  ///< empty: none
     std::vector<StageTime> rest;   ///< alone from each stage to the end of the job, and that stage beside others;
                                    ///< empty: not known
+    std::vector<double> pressures;
   };
   /// Of a task: what is seldom looked at.
   struct Modes {
@@ -298,7 +303,9 @@ class Scheduler {
   [[nodiscard]] int best_in_time(ProcessorState& p, std::uint64_t waits, Time now, Decisions& out) noexcept;
   void end_job(int task, Decision::Kind kind, Time now, Decisions& out) noexcept;
   [[nodiscard]] bool beats(int ready, int started) const noexcept;
-  [[nodiscard]] bool keeps_in_time(int joining, const ProcessorState& p, Time now) const noexcept;
+  [[nodiscard]] bool keeps_in_time(int joining, unsigned displaced, bool beside_more, const ProcessorState& p,
+                                   Time now) const noexcept;
+  [[nodiscard]] double pressure_on(int task, int joining, unsigned displaced, const ProcessorState& p) const noexcept;
   enum class Placed : std::uint8_t { started, no_slot, would_delay };
   void displace(int task, Time now, Decisions& out) noexcept;
   Placed place(int task, int processor, Time now, Decisions& out) noexcept;

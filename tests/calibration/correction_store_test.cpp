@@ -57,6 +57,20 @@ struct CorrectionStore : testing::Test {
   [[nodiscard]] std::filesystem::path file() const { return folder / "profile.sqlite"; }
 };
 
+TEST_F(CorrectionStore, KeepsWhatRanAloneOnItsProcessorApart) {
+  Store store(file());
+  ModelCorrection alone = some();
+  alone.options[0].alone = true;
+  save_correction(store, box, task_file(), profile(), alone);
+  ModelCorrection c = load_correction(store, box, task_file(), profile(), context);
+  ASSERT_EQ(c.options.size(), 1u);
+  EXPECT_TRUE(c.options[0].alone);
+  save_correction(store, box, task_file(), profile(), some());
+  c = load_correction(store, box, task_file(), profile(), context);
+  ASSERT_EQ(c.options.size(), 2u);
+  EXPECT_NE(c.options[0].alone, c.options[1].alone);
+}
+
 TEST_F(CorrectionStore, GivesBackWhatWasSaved) {
   {
     Store store(file());

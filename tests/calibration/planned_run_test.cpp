@@ -84,8 +84,8 @@ TEST_F(PlannedRun, WithAdaptationLighterVariantsAreLoadedAndSayWhatTheyCost) {
     config = make_run_config(file, find_policy("adaptive"), problem, {{chosen, 1}}, variants);
     std::string text;
     for (const RunMode& mode : config.tasks[0].fallbacks)
-      text += fmt::format("{}{}@{} {}", text.empty() ? "" : ", ", mode.variant,
-                          place_name(config.processors, mode), mode.loss.value_or(-1));
+      text += fmt::format("{}{}@{} {}", text.empty() ? "" : ", ", mode.variant, place_name(config.processors, mode),
+                          mode.loss.value_or(-1));
     return text;
   };
   EXPECT_EQ(modes(0, ""), "source@cpu -1, half@gpu 0.02, quarter@gpu 0.06");
@@ -126,6 +126,29 @@ TEST_F(PlannedRun, AFallbackThatDoesNotFitIntoMemoryIsLeftOut) {
   EXPECT_EQ(fallback(0, ""), "");
   ASSERT_EQ(config.notes.size(), 1U);
   EXPECT_THAT(config.notes[0], HasSubstr("t has nothing to fall back to: source would take 1.0 MB beyond the 19.0 MB"));
+}
+
+TEST_F(PlannedRun, TheSchedulerIsToldWhatTasksDoToOneAnother) {
+  fallback(0, "");
+  EXPECT_TRUE(config.tasks[0].pressures.empty()) << "no pair was measured";
+  problem.tasks.push_back(problem.tasks[0]);
+  variants.push_back(variants[0]);
+  for (PlanTask& task : problem.tasks)
+    for (TaskOption& option : task.options) {
+      option.kind = &task == &problem.tasks[0] ? 0 : 1;
+      option.slow_down = 1.45;
+      option.demand = 0.5;
+    }
+  problem.slow_downs = {{0.5, 0.5}, {0, 1.2, 1.45, 0}};
+  file = folder.parse(
+      "processors: {cpu: {cores: [0]}, gpu: {device: webgpu}}\ntasks:\n"
+      "  - {name: t, model: m.model, data: {source: synthetic}, period: 10 ms}\n"
+      "  - {name: u, model: m.model, data: {source: synthetic}, period: 10 ms}\n");
+  config = make_run_config(file, find_policy("rtmdl"), problem, {{0, 1}, {0, 2}}, variants);
+  ASSERT_EQ(config.tasks[0].pressures.size(), 2u);
+  EXPECT_NEAR(config.tasks[0].pressures[1], 0.5, 1e-9);
+  EXPECT_NEAR(config.tasks[1].pressures[0], 1, 1e-9);
+  EXPECT_NEAR(config.tasks[0].fallbacks[0].pressures[1], 0.5, 1e-9);
 }
 
 TEST_F(PlannedRun, StagesMayRunForMultiplesOfTheirProfile) {

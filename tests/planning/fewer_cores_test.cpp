@@ -115,6 +115,23 @@ TEST(FewerCores, SlotsAndThreadsAreThoseOfTheCoresThatStay) {
   for (const TaskOption& o : p.tasks[0].options) EXPECT_EQ(o.threads, 1);
 }
 
+TEST(FewerCores, WhatKeepsItsProcessorForItselfTakesAllThatIsLeftOfIt) {
+  Box box;
+  TaskOption alone = box.problem.tasks[0].options[1];
+  alone.alone = true;
+  alone.stages[1].slots = 3;
+  box.problem.tasks[0].options = {alone};
+  box.processors[0].cores = {0, 1, 3};
+  box.problem.processors[0].slots = 3;
+  EXPECT_EQ(with_cores(box.problem, box.processors, 2).tasks[0].options[0].stages[1].slots, 2);
+  box.problem.tasks[0].options.push_back(box.problem.tasks[0].options[0]);
+  box.problem.tasks[0].options[1].alone = false;
+  box.problem.tasks[0].options[1].stages[1].slots = 1;
+  const PlanProblem one = with_cores(box.problem, box.processors, 1);
+  ASSERT_EQ(one.tasks[0].options.size(), 1u) << "on one slot they are the same";
+  EXPECT_FALSE(one.tasks[0].options[0].alone);
+}
+
 TEST(FewerCores, TheHostMayBeTheOneThatIsMerged) {
   Box box;
   box.processors[0].cores = {2};

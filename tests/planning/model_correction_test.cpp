@@ -79,6 +79,18 @@ TEST(ModelCorrection, GivesAnOptionThatRanItsOwnDistribution) {
   EXPECT_EQ(infer.longest, 0ms) << "the proof takes the longest seen, which is longer than the profile's";
 }
 
+TEST(ModelCorrection, WhatRanWithItsProcessorForItselfSaysNothingOfTheSameBesideOthers) {
+  PlanProblem both = problem();
+  both.tasks[0].options.push_back(both.tasks[0].options[1]);
+  both.tasks[0].options[4].alone = true;
+  Observation seen;
+  seen.options = {times("source", "gpu", 60, 1ms, 6ms, 2ms)};
+  seen.options[0].alone = true;
+  apply(both, correction_from(both, seen));
+  EXPECT_EQ(both.tasks[0].options[4].stages[1].times.sorted.size(), 60u);
+  EXPECT_EQ(both.tasks[0].options[1].stages[1].times.sorted.size(), 3u);
+}
+
 TEST(ModelCorrection, ScalesWhatDidNotRunByItsTaskAndItsProcessor) {
   Observation seen;
   seen.options = {times("source", "gpu", 60, 3ms, 12ms, 4ms)};  // pre × 3, infer × 1.5, post × 2

@@ -224,11 +224,16 @@ TEST(Packed, ProblemsAndBooksCrossWhole) {
     problem.tasks[0].options[0].stages[0].alone = problem.tasks[0].options[0].stages[0].times;
     problem.tasks[0].options[0].stages[0].longest = 77ms;
     problem.tasks[0].options[0].content = std::string("a\0b", 3);
+    problem.tasks[0].options[0].alone = true;
+    problem.tasks[0].options[0].kind = 1;
+    problem.slow_downs = {{0.5, 0.25}, {0, 1.5, 2, 0}};
     const std::string bytes = packed(problem);
     const PlanProblem again = unpacked<PlanProblem>(bytes);
     EXPECT_EQ(packed(again), bytes);
     EXPECT_EQ(plan_key(again, {}), plan_key(problem, {}));
     EXPECT_EQ(again.tasks[0].options[0].stages[0].longest, Duration(77ms));
+    EXPECT_EQ(again.slow_downs.factor, problem.slow_downs.factor);
+    EXPECT_EQ(again.tasks[0].options[0].kind, 1);
     EXPECT_EQ(again.tasks[0].options[0].content, problem.tasks[0].options[0].content);
   }
 }

@@ -112,6 +112,9 @@ TEST_F(PlanFile, KeyTellsWhatPlansDependOn) {
   EXPECT_TRUE(changed([](PlanProblem& p) { p.stalls.per_second = 1; }));
   EXPECT_TRUE(changed([](PlanProblem& p) { p.stalls.lasting = {{Duration(5)}}; }));
   EXPECT_TRUE(changed([](PlanProblem& p) { p.tasks[0].queue = 7; }));
+  EXPECT_TRUE(changed([](PlanProblem& p) { p.slow_downs = {{0.5}, {1.5}}; }));
+  EXPECT_TRUE(changed([](PlanProblem& p) { p.tasks[0].options[0].alone = true; }));
+  EXPECT_TRUE(changed([](PlanProblem& p) { p.tasks[0].options[0].kind = 0; }));
 }
 
 TEST_F(PlanFile, RefusesPrioritiesThatAreNone) {

@@ -357,6 +357,32 @@ TEST(SourceChoices, SpreadsTheHeaviestFirst) {
   EXPECT_NE(c[0].option, c[2].option);
 }
 
+/// Two tasks that a processor of two slots can run beside each other, in twice the time; or each with both slots.
+PlanProblem heavy_pair(Duration deadline) {
+  PlanProblem problem;
+  problem.processors = {{"gpu", false, 2}};
+  for (const char* name : {"head", "other"}) {
+    PlanTask task = task_of(name, 20ms, 20ms, {{0, 10ms}});
+    TaskOption alone = task.options[0];
+    alone.alone = true;
+    alone.stages[0].slots = 2;
+    alone.stages[0].times.sorted = {5ms};
+    task.options.push_back(alone);
+    problem.tasks.push_back(task);
+  }
+  problem.tasks[0].deadline = deadline;
+  return problem;
+}
+
+TEST(Plan, KeepsAProcessorForOneTaskWherePackingWouldMakeItLate) {
+  for (const std::string method : {"exact", "descent", "nsga2"}) {
+    const Plan tight = plan(heavy_pair(8ms), {.method = method, .simulated = kShort}, {});
+    ASSERT_TRUE(tight.feasible) << method << ": " << tight.reason;
+    EXPECT_EQ(tight.tasks[0].choice.option, 1) << method << ": 10 ms beside the other are too long";
+  }
+  EXPECT_TRUE(plan(heavy_pair(20ms), {.simulated = kShort}, {}).feasible);
+}
+
 TEST(Plan, CutsAModelThatBlocksAnotherForTooLong) {
   PlanProblem problem;
   problem.processors = {{"gpu", false, 1}};

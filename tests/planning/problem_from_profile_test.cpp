@@ -151,6 +151,91 @@ TEST(ProblemFromProfile, AStageTakesAsManySlotsAsItsThreadsNeed) {
   EXPECT_EQ(slots_of_threads(2, 4, 2), 2);
 }
 
+/// Two tasks on two processors; of the first a slow and a fast variant were measured in pairs, and `int8` is like fast.
+struct TwoTasks {
+  TaskFile file = TaskFile::parse(
+      "processors: {cpu: {cores: [0]}, gpu: {device: \"cuda:0\", slots: 2}}\ntasks:\n"
+      "  - {name: faces, model: CMakeLists.txt, data: {source: synthetic}, period: 50 ms}\n"
+      "  - {name: text, model: CMakeLists.txt, data: {source: synthetic}, period: 50 ms}\n",
+      std::string(RTMDL_SOURCE_DIR) + "/tasks.yaml");
+  std::vector<TaskProfile> profiles{{"faces", {}}, {"text", {}}};
+
+  TwoTasks() {
+    for (const char* id : {"source", "fast", "int8"}) add(0, id);
+    profiles[0].variants[2].representative = "fast";
+    profiles[0].variants[2].demand = 0.25;
+    add(1, "source");
+    measured(0, 0, 1, 0, 1.2);
+    measured(0, 1, 1, 0, 1.1);
+    measured(1, 0, 0, 0, 3.0);
+    measured(1, 0, 0, 1, 1.6);
+  }
+  void add(std::size_t task, const char* id) {
+    VariantProfile v = variant(id, "gpu", 1, {});
+    v.infer = times({12, 12, 12}, {10, 10, 10});
+    v.interference = 1.2;
+    v.demand = 0.5;
+    v.representative = id;
+    profiles[task].variants.push_back(v);
+  }
+  void measured(std::size_t task, std::size_t variant, std::size_t by, std::size_t by_variant, double factor) {
+    profiles[task].variants[variant].slow_downs.push_back(
+        {profiles[by].name, profiles[by].variants[by_variant].id, "gpu", factor});
+  }
+};
+
+TEST(ProblemFromProfile, PairsSayHowFarOneTaskSlowsAnotherDown) {
+  const TwoTasks two;
+  const PlanProblem problem = make_problem(two.file, two.profiles);
+  const auto& faces = problem.tasks[0].options;
+  const auto& text = problem.tasks[1].options;
+  EXPECT_EQ(faces[1].kind, faces[2].kind) << "one stands for the other";
+  EXPECT_NEAR(slow_down(problem, faces[0], text[0]).value(), 1.2, 1e-9);
+  EXPECT_DOUBLE_EQ(pressure(problem, faces[0], text[0]).value(), 1);
+  EXPECT_NEAR(pressure(problem, faces[1], text[0]).value(), (0.1 + 0.05) / (0.2 + 0.05), 1e-9);
+  EXPECT_NEAR(slow_down(problem, text[0], faces[1]).value(), 1.6, 1e-9);
+  EXPECT_NEAR(slow_down(problem, text[0], faces[2]).value(), 1.3, 1e-9) << "it uses half as much of the processor";
+  EXPECT_FALSE(pressure(problem, text[0], text[0])) << "no task is beside itself";
+}
+
+TEST(ProblemFromProfile, TimesAreThoseBesideTheWorstPair) {
+  const TwoTasks two;
+  const PlanProblem problem = make_problem(two.file, two.profiles);
+  const TaskOption& text = problem.tasks[1].options[0];
+  EXPECT_EQ(text.stages[1].times.max(), milliseconds(30)) << "3 times those alone, where a neighbour on cores took 1.2";
+  EXPECT_EQ(text.stages[1].alone.sorted.back(), milliseconds(10));
+  EXPECT_DOUBLE_EQ(text.slow_down, 3);
+  EXPECT_DOUBLE_EQ(pressure(problem, text, problem.tasks[0].options[0]).value(), 1);
+  EXPECT_EQ(text.stages[0].times.max(), milliseconds(1)) << "pairs are of inference";
+  EXPECT_EQ(problem.tasks[0].options[0].stages[1].times.max(), milliseconds(12))
+      << "nothing is worse than was measured";
+}
+
+TEST(ProblemFromProfile, WhatIsMuchFasterAloneMayKeepTheProcessorForItself) {
+  const TwoTasks two;
+  const PlanProblem problem = make_problem(two.file, two.profiles);
+  ASSERT_EQ(problem.tasks[1].options.size(), 2u);
+  const TaskOption& alone = problem.tasks[1].options[1];
+  EXPECT_TRUE(alone.alone);
+  EXPECT_EQ(alone.stages[0].slots, 1);
+  EXPECT_EQ(alone.stages[1].slots, 2);
+  EXPECT_EQ(alone.stages[1].times.max(), milliseconds(12)) << "beside what the cores run";
+  for (const TaskOption& o : problem.tasks[0].options) EXPECT_FALSE(o.alone) << "1.2 times is not worth it";
+}
+
+TEST(ProblemFromProfile, NothingIsBesideATaskThatHasTheOnlyProcessorForItself) {
+  const TaskFile file = task_file("", "{cpu: {cores: [0, 1], slots: 2}}");
+  VariantProfile v = variant("source", "cpu", 1, {});
+  v.infer = times({15, 14}, {10, 9});
+  const PlanProblem problem = make_problem(file, profile({v}));
+  ASSERT_EQ(problem.tasks[0].options.size(), 2u);
+  EXPECT_THAT(problem.tasks[0].options[1].stages[1].times.sorted,
+              testing::ElementsAre(milliseconds(9), milliseconds(10)));
+  EXPECT_TRUE(problem.tasks[0].options[1].stages[1].alone.sorted.empty());
+  v.infer = times({11}, {10});
+  EXPECT_EQ(make_problem(file, profile({v})).tasks[0].options.size(), 1u);
+}
+
 TEST(ProblemFromProfile, ADeadlineThatNothingCanMeetNamesTheFastest) {
   const TaskFile file = task_file(",\n      deadline: 8 ms");
   std::string message;

@@ -279,6 +279,60 @@ TEST(Simulator, AStageThatIsAloneAllTheTimeTakesItsTimeAlone) {
   EXPECT_EQ(o.tasks[1].worst_response, 6ms);
 }
 
+/// Kind i is task i's; times beside others are 1.5 times those alone.
+void know_pairs(PlanProblem& problem, std::vector<double> factors) {
+  problem.slow_downs = {std::vector<double>(problem.tasks.size(), 0.5), std::move(factors)};
+  for (std::size_t i = 0; i < problem.tasks.size(); ++i) {
+    TaskOption& option = problem.tasks[i].options[0];
+    option.kind = static_cast<int>(i);
+    option.demand = 0.5;
+    option.slow_down = 1.5;
+  }
+}
+
+TEST(Simulator, AStageIsSlowedDownByWhatReallyRunsBesideIt) {
+  PlanProblem problem = neighbours();
+  know_pairs(problem, {0, 1.5, 1.225, 0});  // b slows a down in full, a slows b down half as much
+  Simulator simulator(problem);
+  const auto& o = simulator.run({{0, 1}, {0, 2}}, {.length = 50ms});
+  // b: 9 ms of work at 1.25 times the pace
+  EXPECT_NEAR(to_ms(o.tasks[1].worst_response), 9 / 1.25, 1e-5);
+  EXPECT_NEAR(to_ms(o.tasks[0].worst_response), 7.2 + (12 - 7.2) / 1.5, 1e-5);
+}
+
+TEST(Simulator, APairThatIsNotMeasuredCountsByItsSlots) {
+  PlanProblem problem = neighbours();
+  know_pairs(problem, {0, 0, 1, 0});
+  Simulator simulator(problem);
+  const auto& o = simulator.run({{0, 1}, {0, 2}}, {.length = 50ms});
+  const double pace = 1 + 0.5 * (1 - 0.05 / 0.55);
+  EXPECT_NEAR(to_ms(o.tasks[1].worst_response), 9 / pace, 1e-5) << "differences of 5 % are not told apart";
+  EXPECT_NEAR(to_ms(o.tasks[0].worst_response), 9 / pace + (12 - 9 / pace) / 1.5, 1e-5);
+}
+
+TEST(Simulator, PacksWhatIsKnownToDoLittleHarm) {
+  PlanProblem problem;
+  problem.processors = {{"gpu", true, 2}};
+  problem.tasks = {task_of("head", 100ms, 14ms, {{0, 18ms}}), task_of("mild", 100ms, 100ms, {{0, 9ms}}),
+                   task_of("harsh", 100ms, 100ms, {{0, 9ms}})};
+  for (PlanTask& task : problem.tasks) {
+    StageOption& stage = task.options[0].stages[0];
+    stage.alone = {{stage.times.max() * 2 / 3}};
+  }
+  know_pairs(problem, {0, 1.06, 1.5, 1, 0, 1, 1, 1, 0});
+  std::vector<int> started;
+  Simulator simulator(problem);
+  const auto& o = simulator.run({{0, 1}, {0, 3}, {0, 2}}, {.length = 50ms}, [&](const SimulatedEvent& e) {
+    if (e.decision.kind == Decision::Kind::start) started.push_back(e.decision.task);
+  });
+  EXPECT_EQ(started, (std::vector<int>{0, 1, 2})) << "the harsh one waits, though it is more urgent than the mild one";
+  EXPECT_EQ(o.tasks[0].missed, 0);
+  problem.slow_downs = {};
+  Simulator without(problem);
+  const auto& p = without.run({{0, 1}, {0, 3}, {0, 2}}, {.length = 50ms});
+  EXPECT_GT(p.tasks[1].worst_response, o.tasks[1].worst_response) << "any neighbour might be the worst: both wait";
+}
+
 TEST(Simulator, APreemptedStageKeepsTheWorkThatItHasLeft) {
   PlanProblem problem = neighbours();
   problem.tasks.push_back(task_of("urgent", 100ms, 100ms, {{0, 2ms}}));

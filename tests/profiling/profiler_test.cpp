@@ -185,6 +185,80 @@ TEST_F(ProfilerTest, ABudgetShortensMeasuringToTheLeastNumberOfSamples) {
   for (const VariantProfile& v : tasks[0].variants) EXPECT_GE(v.infer.stalls.of, 30);
 }
 
+struct ProfilerPairs : ProfilerTest {
+  static constexpr const char* kData = "{source: synthetic, shape: [1, 4]}";
+  static constexpr const char* kTwoSlots = "processors: {cpu: {cores: [0, 1], slots: 2}}\n";
+  void SetUp() override {
+    if (available_cores().size() < 2) GTEST_SKIP() << "nothing runs beside anything on one core";
+  }
+  static double factor(const VariantProfile& slowed, const std::string& by) {
+    for (const SlowDown& s : slowed.slow_downs)
+      if (s.variant == by) return s.factor;
+    return 0;
+  }
+};
+
+TEST_F(ProfilerPairs, AreMeasuredBothWaysForTwoVariantsOfEachTask) {
+  folder.write("faces-fast.model", "1 300 crowded");
+  folder.write("text.model", "1 500 crowded");
+  const auto tasks = profile(parse("", kData, kTwoSlots));
+  const VariantProfile* source = find(tasks[0], "source", "cpu");
+  const VariantProfile* fast = find(tasks[0], "fast", "cpu");
+  const VariantProfile* text = find(tasks[1], "source", "cpu");
+  ASSERT_TRUE(source && fast && text);
+  ASSERT_EQ(text->slow_downs.size(), 2u) << "with both of the other task";
+  EXPECT_EQ(text->slow_downs[0].task, "faces");
+  EXPECT_EQ(text->slow_downs[0].processor, "cpu");
+  ASSERT_EQ(fast->slow_downs.size(), 1u);
+  EXPECT_GT(factor(*fast, "source"), 1.4);
+  EXPECT_GT(factor(*text, "fast"), 1.4);
+  EXPECT_LT(factor(*source, "source"), 1.4) << "it does not mind";
+  EXPECT_LT(factor(*text, "source"), 1.4);
+  EXPECT_EQ(text->representative, "source");
+  EXPECT_EQ(fast->representative, "fast");
+}
+
+TEST_F(ProfilerPairs, AreMeasuredOnceWhereverTheTwoRun) {
+  const auto loads_of = [&](const std::string& processors) {
+    const int before = engine.loads["text.model"];
+    static_cast<void>(profile(parse("", kData, processors)));
+    return engine.loads["text.model"] - before;
+  };
+  EXPECT_GT(loads_of(kTwoSlots), 0);
+  EXPECT_EQ(loads_of(kTwoSlots), 0);
+  // Each core is a processor now. Times are of other cores, but a pair on two cores was measured.
+  const int measured = loads_of("processors: {cpu: {cores: [0]}, gpu: {device: cpu, cores: [1]}}\n");
+  EXPECT_LE(measured, 2 + 2 * 2) << "two processors, and a neighbour for times on each";
+}
+
+TEST_F(ProfilerPairs, GoOnWhereTheyWereStopped) {
+  std::atomic<bool> stop{false};
+  context.stop = &stop;
+  context.progress = [&](const std::string& what, double) {
+    if (what.find("fast on cpu beside text") != std::string::npos) stop.store(true);
+  };
+  const auto part = profile(parse("", kData, kTwoSlots));
+  const VariantProfile* source = find(part[0], "source", "cpu");
+  ASSERT_TRUE(source);
+  EXPECT_EQ(source->slow_downs.size(), 1u) << "measured before it was stopped";
+  const double known = factor(*source, "source");
+  stop.store(false);
+  context.progress = {};
+  const auto all = profile(parse("", kData, kTwoSlots));
+  EXPECT_EQ(factor(*find(all[0], "source", "cpu"), "source"), known);
+  EXPECT_EQ(find(all[1], "source", "cpu")->slow_downs.size(), 2u);
+}
+
+TEST_F(ProfilerPairs, DemandIsTheShareOfTheCoresOrWhatCopiesTell) {
+  engine.accelerator = "cuda:0";
+  folder.write("faces.model", "1 300 crowded");
+  const auto tasks =
+      profile(parse("", kData, "processors: {cpu: {cores: [0, 1]}, gpu: {device: \"cuda:0\", slots: 2}}\n"));
+  EXPECT_NEAR(find(tasks[0], "source", "cpu")->demand, 0.5, 0.15) << "one thread on two cores";
+  EXPECT_GT(find(tasks[0], "source", "gpu")->demand, 0.7) << "two copies take twice as long";
+  EXPECT_LT(find(tasks[1], "source", "gpu")->demand, 0.7);
+}
+
 TEST(PlanningTimes, AreThoseBesideABusyNeighbour) {
   StageTimes times;
   times.alone = {Duration(5), Duration(4)};

@@ -46,6 +46,7 @@ StageTimes some_times() {
   times.busy = {Duration(30), Duration(20), Duration(40)};
   times.stalls = {2, 7, Duration(99)};
   times.memory = 12345;
+  times.cores_used = 1.5;
   return times;
 }
 
@@ -95,6 +96,7 @@ TEST_F(StoreTest, KeepsAllSamplesInTheirOrder) {
   EXPECT_EQ(times->stalls.of, 7);
   EXPECT_EQ(times->stalls.worst, Duration(99));
   EXPECT_EQ(times->memory, 12345);
+  EXPECT_EQ(times->cores_used, 1.5);
 }
 
 TEST_F(StoreTest, KnowsNothingOfOtherKeys) {
@@ -175,16 +177,17 @@ TEST_F(StoreTest, TwoMayWriteAtOnce) {
 
 TEST_F(StoreTest, RefusesANewerSchemaAndNamesBothVersions) {
   { Store store(file); }
-  { Database(file).execute("PRAGMA user_version = 8"); }
+  { Database(file).execute("PRAGMA user_version = 9"); }
   EXPECT_THAT(error_of([&] { Store store(file); }),
-              AllOf(HasSubstr(file.string()), HasSubstr("schema 8"), HasSubstr("up to 7"), HasSubstr("newer")));
+              AllOf(HasSubstr(file.string()), HasSubstr("schema 9"), HasSubstr("up to 8"), HasSubstr("newer")));
 }
 
 TEST_F(StoreTest, TakesOverCorrectionsOfSchema4) {
   { Store(file).put_corrections({}, {{"p", "gpu", 1.25, 7, Duration(8000), Duration(20000), 99, 0.5, 12.5, 400}}); }
   Database(file).execute(
       "ALTER TABLE speeds DROP COLUMN moment_products; ALTER TABLE speeds DROP COLUMN moment_weights;"
-      "ALTER TABLE speeds DROP COLUMN moment_pairs; DROP TABLE stalls; DROP TABLE cuts; PRAGMA user_version = 4");
+      "ALTER TABLE speeds DROP COLUMN moment_pairs; DROP TABLE stalls; DROP TABLE cuts;"
+      "DROP TABLE slow_downs; ALTER TABLE times DROP COLUMN cores_used; PRAGMA user_version = 4");
   Store store(file);
   ASSERT_TRUE(store.speed("p"));
   EXPECT_EQ(store.speed("p")->factor, 1.25);
@@ -199,7 +202,8 @@ TEST_F(StoreTest, TakesOverAStoreOfTheFirstSchema) {
     old.execute(
         "ALTER TABLE families DROP COLUMN done; ALTER TABLE variants DROP COLUMN recipe;"
         "ALTER TABLE families DROP COLUMN layout; ALTER TABLE families DROP COLUMN settled;"
-        "DROP TABLE run_times; DROP TABLE speeds; DROP TABLE stalls; DROP TABLE cuts; PRAGMA user_version = 1");
+        "DROP TABLE run_times; DROP TABLE speeds; DROP TABLE stalls; DROP TABLE cuts;"
+        "DROP TABLE slow_downs; ALTER TABLE times DROP COLUMN cores_used; PRAGMA user_version = 1");
     old.execute("INSERT INTO families (key, task) VALUES ('old', 'faces')");
   }
   Store store(file);
@@ -297,6 +301,27 @@ TEST_F(StoreTest, StartsAnewAfterAFullDiskAtCreation) {
   Store store(file);
   store.put_accuracy("key", 1);
   EXPECT_EQ(store.accuracy("key"), 1);
+}
+
+TEST_F(StoreTest, TakesOverTimesOfTheSchemaWithoutPairs) {
+  { Store(file).put_times("key", "faces int8", some_times()); }
+  Database(file).execute("DROP TABLE slow_downs; ALTER TABLE times DROP COLUMN cores_used; PRAGMA user_version = 7");
+  Store store(file);
+  ASSERT_TRUE(store.times("key"));
+  EXPECT_EQ(store.times("key")->busy, some_times().busy);
+  EXPECT_EQ(store.times("key")->cores_used, 0) << "not known";
+  EXPECT_FALSE(store.slow_down("pair"));
+}
+
+TEST_F(StoreTest, KeepsSlowDownsAndForgetsOnesThatMakeNoSense) {
+  Store(file).put_slow_down("pair", "faces beside text", 1.25);
+  Store store(file);
+  EXPECT_EQ(store.slow_down("pair"), 1.25);
+  EXPECT_FALSE(store.slow_down("other"));
+  for (const char* factor : {"0", "-1", "9e999", "'x'"}) {
+    Database(file).execute(("UPDATE slow_downs SET factor = " + std::string(factor)).c_str());
+    EXPECT_FALSE(store.slow_down("pair")) << factor;
+  }
 }
 
 TEST_F(StoreTest, KeepsWhereModelsAreCut) {

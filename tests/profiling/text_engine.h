@@ -1,7 +1,7 @@
 #pragma once
 /// An engine whose models are text files, "FACTOR MICROSECONDS": the output is the input (4 values; with the word
-/// "picture" a gray one of 2 × 2 pixels) times the factor, and a run keeps the thread busy that long. Counts what is
-/// loaded and run.
+/// "picture" a gray one of 2 × 2 pixels) times the factor, and a run keeps the thread busy that long; with the word
+/// "crowded" twice as long while another such model runs. Counts what is loaded and run.
 
 #include "base/atomic_file.h"
 #include "engine/engine.h"
@@ -18,10 +18,12 @@ namespace rtmdl {
 
 class TextExecutable final : public Executable {
  public:
-  TextExecutable(double factor, Duration time, std::vector<std::int64_t> shape, std::atomic<int>& runs)
+  TextExecutable(double factor, Duration time, std::vector<std::int64_t> shape, std::atomic<int>& runs,
+                 std::atomic<int>* crowd)
       : factor_(factor),
         time_(time),
         runs_(runs),
+        crowd_(crowd),
         specs_{{"x", ElementType::f32, shape}},
         in_(ElementType::f32, shape),
         out_(in_) {}
@@ -31,10 +33,15 @@ class TextExecutable final : public Executable {
   TensorView output(std::size_t) noexcept override { return out_.view(); }
   bool run() noexcept override {
     ++runs_;
-    const Time until = MonotonicClock::now() + time_;
     for (std::size_t i = 0; i < 4; ++i) out_.as<float>()[i] = static_cast<float>(factor_) * in_.as<float>()[i];
-    while (MonotonicClock::now() < until) {
+    if (crowd_) ++*crowd_;
+    Duration left = time_;
+    for (Time last = MonotonicClock::now(); left > Duration{};) {
+      const Time now = MonotonicClock::now();
+      left -= crowd_ && *crowd_ > 1 ? (now - last) / 2 : now - last;
+      last = now;
     }
+    if (crowd_) --*crowd_;
     return true;
   }
   void cancel() noexcept override {}
@@ -46,6 +53,7 @@ class TextExecutable final : public Executable {
   double factor_;
   Duration time_;
   std::atomic<int>& runs_;
+  std::atomic<int>* crowd_;
   std::vector<TensorSpec> specs_;
   Tensor in_, out_;
 };
@@ -65,7 +73,7 @@ class TextEngine final : public Engine {
     const std::vector<std::int64_t> shape =
         picture ? std::vector<std::int64_t>{1, 1, 2, 2} : std::vector<std::int64_t>{1, 4};
     return std::make_unique<TextExecutable>(factor, Duration(static_cast<std::int64_t>(1000 * microseconds)), shape,
-                                            runs);
+                                            runs, text.find("crowded") != std::string::npos ? &crowd : nullptr);
   }
   std::string version() const override { return name; }
   std::vector<std::string> devices() const override { return {"cpu"}; }
@@ -80,6 +88,7 @@ class TextEngine final : public Engine {
   std::string accelerator = "none";
   std::map<std::string, int> loads;  ///< by file name
   std::atomic<int> runs{0};
+  std::atomic<int> crowd{0};  ///< crowded models that run
 
  private:
   std::mutex mutex_;

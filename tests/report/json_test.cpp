@@ -169,11 +169,14 @@ TEST(OrderedJson, of_a_profile_has_the_promised_fields) {
   v.processor = "cpu";
   for (int i = 1; i <= 100; ++i) v.infer.busy.push_back(from_ms(i));
   v.infer.alone = {from_ms(0.5)};
+  v.slow_downs = {{"text", "source", "gpu", 1.5}};
   const OrderedJson json = OrderedJson::parse(profile_json({{"faces", {v}}}));
   const std::string times = "{min:real,p50:real,p99:real,max:real}";
   EXPECT_EQ(shape(json), "{tasks:[{name:string,variants:[{id:string,processor:string,threads:int,segments:int,ms:" +
                              times + ",samples:int,alone_ms:" + times + ",pre_ms:" + times + ",post_ms:" + times +
-                             ",interference:real,stalls:{count:int,of:int,max_ms:real},accuracy:real,accuracy_loss:"
+                             ",interference:real,demand:real,representative:string,slow_downs:[{task:string,"
+                             "variant:string,processor:string,factor:real}],stalls:{count:int,of:int,max_ms:real},"
+                             "accuracy:real,accuracy_loss:"
                              "real,bytes:int,memory_bytes:int,"
                              "reused:boolean}]}]}");
   const OrderedJson& variant = json["tasks"][0]["variants"][0];

@@ -47,6 +47,7 @@ TEST_F(CompiledPlanTest, ComesBackAsItWas) {
     task.stage_limits.assign(5, Duration(30));
     task.failures_to_fall_back = 3;
     task.fallbacks.push_back(task);
+    task.pressures = {1, 0.1};
     task.fallbacks[0].variant = "source";
     task.fallbacks[0].request.cuts = {};
     task.fallbacks[0].stage_times = {};
@@ -73,6 +74,8 @@ TEST_F(CompiledPlanTest, ComesBackAsItWas) {
     ASSERT_EQ(b.stage_times.size(), 5u);
     EXPECT_EQ(b.stage_times[4].beside, Duration(20));
     EXPECT_EQ(b.stage_limits, a.stage_limits);
+    EXPECT_EQ(b.pressures, a.pressures);
+    EXPECT_TRUE(b.fallbacks[0].pressures.empty());
     EXPECT_EQ(b.failures_to_fall_back, 3);
     ASSERT_EQ(b.fallbacks.size(), 1u);
     EXPECT_EQ(b.fallbacks[0].variant, "source");
@@ -151,6 +154,9 @@ TEST_F(CompiledPlanTest, SaysWhatIsWrongInOneLine) {
   EXPECT_THAT(after("\"stage_limits_ns\": []", "\"stage_limits_ns\": [1]"), HasSubstr("times of 1 stages"));
   EXPECT_THAT(after("\"places\": [", "\"places\": [{\"processor\": \"cpu\", \"threads\": 1, \"slots\": 1},"),
               HasSubstr("2 places for 1 segments"));
+  EXPECT_THAT(after("\"threads\": 1", "\"pressures\": [1], \"threads\": 1"), HasSubstr("pressures of 1 of 2 tasks"));
+  EXPECT_THAT(after("\"threads\": 1", "\"pressures\": [1, 1.5], \"threads\": 1"), HasSubstr("between 0 and 1"));
+  EXPECT_THAT(after("\"threads\": 1", "\"pressures\": \"no\", \"threads\": 1"), HasSubstr("not a compiled plan"));
   EXPECT_THAT(after("\"modes\": [", "\"modes\": 7, \"x\": ["), HasSubstr("1 to 8 modes"));
   EXPECT_THAT(after("\"compiled_plan\": 2", "\"compiled_plan\": 1"), HasSubstr("another version of rtmdl"));
   EXPECT_THAT(after("\"tasks\": [", "\"tasks\": 3, \"x\": ["), HasSubstr("2 tasks"));

@@ -36,7 +36,7 @@ class ReferenceScheduler {
   explicit ReferenceScheduler(const SchedulerConfig& config)
       : config_(config), priorities_(assign_priorities(config.policy, config.tasks)), released_(config.tasks.size()) {
     for (const SchedulerTask& t : config.tasks) {
-      std::vector<SchedulerMode> modes{{t.stage_processors, t.stage_slots, t.stage_times, t.stage_limits}};
+      std::vector<SchedulerMode> modes{{t.stage_processors, t.stage_slots, t.stage_times, t.stage_limits, t.pressures}};
       modes.insert(modes.end(), t.fallbacks.begin(), t.fallbacks.end());
       tasks_.push_back({std::move(modes), 0, {}, {}, 0});
     }
@@ -324,15 +324,34 @@ class ReferenceScheduler {
     }
     return nullptr;
   }
-  /// Every more urgent job that runs there and would be in time alone is so beside others.
-  bool in_time_beside(const Job& joining, int processor, Time now) const {
+  /// How far `joining`, and what runs there but on `taken`, bring `on` from its time alone to that beside.
+  double pressure(const Job& on, const Job& joining, int processor, const std::vector<int>& taken) const {
+    const std::vector<double>& by = mode_of(on).pressures;
+    double sum = 0;
+    for (const Job& j : jobs_) {
+      const bool gives_way = std::any_of(j.slots.begin(), j.slots.end(), [&](int s) {
+        return std::find(taken.begin(), taken.end(), s) != taken.end();
+      });
+      const bool there = j.state == State::running && j.processor == processor && !gives_way && &j != &on;
+      if (!there && &j != &joining) continue;
+      const int mode = j.begun ? j.mode : tasks_[at(j.task)].mode;
+      sum += by.empty() || mode != 0 ? 1 : by[at(j.task)];
+    }
+    return std::min(sum, 1.0);
+  }
+  /// Every more urgent job that runs there and would be in time alone is so beside `joining`, which takes these slots.
+  /// Where another made way for it, only jobs that know one from another are asked.
+  bool in_time_beside(const Job& joining, int processor, const std::vector<int>& slots, bool joins, Time now) const {
     for (const Job& h : jobs_) {
       const std::vector<StageTime>& times = mode_of(h).stage_times;
       if (h.state != State::running || h.processor != processor || times.empty()) continue;
-      if (urgency(h) > urgency(joining)) continue;
+      if (urgency(h) > urgency(joining) || (!joins && mode_of(h).pressures.empty())) continue;
       const Duration spent = h.ran + (now - h.since);
-      Duration alone = std::max(times[at(h.stage)].alone - spent, Duration{});
-      Duration beside = std::max(times[at(h.stage)].beside - spent, Duration{});
+      const StageTime& time = times[at(h.stage)];
+      const double longer =
+          static_cast<double>((time.beside - time.alone).count()) * pressure(h, joining, processor, slots);
+      Duration alone = std::max(time.alone - spent, Duration{});
+      Duration beside = std::max(time.alone + Duration(static_cast<std::int64_t>(longer)) - spent, Duration{});
       for (std::size_t s = at(h.stage) + 1; s < times.size(); ++s) {
         alone += times[s].alone;
         beside += times[s].alone;
@@ -364,7 +383,7 @@ class ReferenceScheduler {
         slots.push_back(held[k]);
       }
       const bool no_slot = slots.size() < width;
-      if (no_slot || (joins && !in_time_beside(*j, processor, now))) {
+      if (no_slot || !in_time_beside(*j, processor, slots, joins, now)) {
         if (!on.preemptive || config_.policy == Policy::fifo || (no_slot && width == 1)) break;
         left.emplace_back(j->task, j->number);
         continue;

@@ -418,6 +418,63 @@ TEST(SchedulerPacking, NothingJoinsAMoreUrgentStageThatWouldBeLateBesideIt) {
   EXPECT_THAT(b.release(1, 5ms), ElementsAre(Made{Kind::start, 1}));
 }
 
+// The first is due 10 ms after its release and takes 6 ms alone, 12 ms beside the worst neighbours.
+SchedulerConfig of_known_pressures(int slots, std::vector<double> pressures) {
+  SchedulerConfig config = one_processor(3);
+  config.processors[0].slots = slots;
+  config.tasks[0].stage_times = {{6ms, 12ms}};
+  config.tasks[0].pressures = std::move(pressures);
+  return config;
+}
+
+TEST(SchedulerPacking, AStageJoinsWhereItIsKnownToDoLittleHarmAndWaitsWhereItIsNot) {
+  Bench b(of_known_pressures(2, {1, 0.75, 0.5}));  // 10.5 ms beside task 1, 9 ms beside task 2
+  b.release(0, 0ms);
+  EXPECT_THAT(b.release(1, 0ms), IsEmpty());
+  EXPECT_THAT(b.release(2, 0ms), ElementsAre(Made{Kind::start, 2}));
+}
+
+TEST(SchedulerPacking, PressuresOfSeveralNeighboursAddUp) {
+  Bench b(of_known_pressures(3, {1, 0.5, 0.5}));
+  b.release(0, 0ms);
+  EXPECT_THAT(b.release(1, 0ms), ElementsAre(Made{Kind::start, 1}));
+  EXPECT_THAT(b.release(2, 0ms), IsEmpty()) << "12 ms beside both";
+  EXPECT_THAT(b.complete(1, 1ms), ElementsAre(Made{Kind::finish, 1}, Made{Kind::start, 2}));
+}
+
+TEST(SchedulerPacking, AHarshNeighbourDoesNotTakeThePlaceOfAMildOne) {
+  Bench b(of_known_pressures(2, {1, 1, 0}));
+  b.release(0, 0ms);
+  EXPECT_THAT(b.release(2, 0ms), ElementsAre(Made{Kind::start, 2}));
+  EXPECT_THAT(b.release(1, 1ms), IsEmpty()) << "it could preempt task 2";
+  EXPECT_THAT(b.complete(0, 6ms), ElementsAre(Made{Kind::finish, 0}, Made{Kind::start, 1}));
+}
+
+TEST(SchedulerPacking, WhatATaskDoesToOthersIsNotKnownOfItsFallback) {
+  SchedulerConfig config = of_known_pressures(2, {1, 0, 0});
+  config.tasks[1].fallbacks = {{.stage_processors = {0}}};
+  Bench b(config);
+  b.release(0, 0ms);
+  EXPECT_THAT(b.release(1, 0ms), ElementsAre(Made{Kind::start, 1}));
+  b.complete(1, 1ms);
+  b.last.clear();
+  b.scheduler.set_mode(1, 1, Time(1ms), b.last);
+  EXPECT_THAT(b.release(1, 1ms), IsEmpty()) << "12 ms beside it";
+}
+
+TEST(SchedulerPacking, RefusesPressuresThatAreNoShares) {
+  const std::vector<std::vector<double>> all_wrong{{0, 1.5, 0}, {0, -1, 0}, {0, 1}};
+  for (const std::vector<double>& wrong : all_wrong) {
+    try {
+      const Scheduler scheduler(of_known_pressures(2, wrong));
+      FAIL();
+    } catch (const Error& error) {
+      EXPECT_THAT(error.what(), HasSubstr("task 0 has"));
+      EXPECT_THAT(error.what(), HasSubstr("pressure"));
+    }
+  }
+}
+
 TEST(SchedulerPacking, RefusesMoreSlotsThanThereAre) {
   SchedulerConfig config = two_slots(true);
   config.tasks[1].stage_slots = {3};
