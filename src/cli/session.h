@@ -8,6 +8,7 @@
 #include "planning/model_correction.h"
 #include "planning/plan_file.h"
 #include "planning/planner.h"
+#include "planning/policies.h"
 #include "planning/problem_from_profile.h"
 #include "profiling/profiler.h"
 #include "profiling/scale_tasks.h"
@@ -68,6 +69,7 @@ class Session {
   /// Leaves plan() as programs open it (include/rtmdl/runtime.h), unless that is a what-if.
   void compile_plan();
   /// --set, --weights, --cores: what is planned is not what the file says, and plan.json is left as it is.
+  [[nodiscard]] const PolicyInfo& policy() const;  ///< --policy, else what the task file says
   [[nodiscard]] bool what_if() const { return !options_.settings.empty() || options_.cores; }
 
   /// Text for people: stdout, or nothing with --json. Throws Error(bad_input) if stdout takes it not (a full disk).

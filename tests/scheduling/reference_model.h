@@ -36,7 +36,12 @@ class ReferenceScheduler {
   explicit ReferenceScheduler(const SchedulerConfig& config)
       : config_(config), priorities_(assign_priorities(config.policy, config.tasks)), released_(config.tasks.size()) {
     for (const SchedulerTask& t : config.tasks) {
-      std::vector<SchedulerMode> modes{{t.stage_processors, t.stage_slots, t.stage_times, t.stage_limits, t.pressures}};
+      std::vector<SchedulerMode> modes(1);
+      modes[0].stage_processors = t.stage_processors;
+      modes[0].stage_slots = t.stage_slots;
+      modes[0].stage_times = t.stage_times;
+      modes[0].stage_limits = t.stage_limits;
+      modes[0].pressures = t.pressures;
       modes.insert(modes.end(), t.fallbacks.begin(), t.fallbacks.end());
       tasks_.push_back({std::move(modes), 0, {}, {}, 0});
     }
