@@ -87,7 +87,7 @@ struct RuntimeOptions {
 
 struct RunningTask {
   std::string name, variant;
-  std::string processor;  ///< of inference; "cpu+gpu@57" if the model runs on gpu from its 57th node on
+  std::string processor;  ///< of inference; "cpu+gpu@57" if the model runs on gpu from node 57 on
   int priority = 0;       ///< 1 the most urgent
   Duration period{}, deadline{};
 };

@@ -144,13 +144,13 @@ TEST_F(Segments, APlaceThatIsNotThereIsSaid) {
   LoadRequest request = asset("blazeface_128.onnx");
   request.cuts = some_cuts(load_model(request.model), 1);
   request.places.resize(2);
-  request.places[1].device = "tensorrt:0";
+  request.places[1].device = "openvino";
   try {
     static_cast<void>(engine_->load(request));
     FAIL();
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ErrorCode::missing_device);
-    EXPECT_THAT(error.what(), HasSubstr("device 'tensorrt:0' is not there"));
+    EXPECT_THAT(error.what(), HasSubstr("device 'openvino' is not there"));
   }
 }
 
