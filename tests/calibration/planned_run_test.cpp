@@ -84,7 +84,7 @@ TEST_F(PlannedRun, WithAdaptationLighterVariantsAreLoadedAndSayWhatTheyCost) {
     config = make_run_config(file, find_policy("adaptive"), problem, {{chosen, 1}}, variants);
     std::string text;
     for (const RunMode& mode : config.tasks[0].fallbacks)
-      text += fmt::format("{}{}@{} {}", text.empty() ? "" : ", ", mode.variant, place_name(config.processors, mode),
+      text += fmt::format("{}{}@{} {:.4g}", text.empty() ? "" : ", ", mode.variant, place_name(config.processors, mode),
                           mode.loss.value_or(-1));
     return text;
   };

@@ -68,7 +68,9 @@ TEST(PlanFor, ASlowerBoxGetsLighterVariantsAndTheBoxAsProfiledThePlan) {
   EXPECT_LT(slower->modes[0] + slower->modes[1], 4) << "not lighter than it must be";
   EXPECT_FALSE(at(4)) << "nothing that is loaded keeps up";
   const auto kept = at(1.5, true);
-  if (kept) EXPECT_EQ(kept->priorities, (std::vector<int>{2, 1}));
+  if (kept) {
+    EXPECT_EQ(kept->priorities, (std::vector<int>{2, 1}));
+  }
 }
 
 }  // namespace

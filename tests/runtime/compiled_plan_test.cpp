@@ -154,10 +154,13 @@ TEST_F(CompiledPlanTest, SaysWhatIsWrongInOneLine) {
   EXPECT_THAT(after("\"stage_limits_ns\": []", "\"stage_limits_ns\": [1]"), HasSubstr("times of 1 stages"));
   EXPECT_THAT(after("\"places\": [", "\"places\": [{\"processor\": \"cpu\", \"threads\": 1, \"slots\": 1},"),
               HasSubstr("2 places for 1 segments"));
-  EXPECT_THAT(after("\"threads\": 1", "\"pressures\": [1], \"threads\": 1"), HasSubstr("pressures of 1 of 2 tasks"));
-  EXPECT_THAT(after("\"threads\": 1", "\"pressures\": [1, 1.5], \"threads\": 1"), HasSubstr("between 0 and 1"));
-  EXPECT_THAT(after("\"threads\": 1", "\"pressures\": \"no\", \"threads\": 1"), HasSubstr("not a compiled plan"));
-  EXPECT_THAT(after("\"modes\": [", "\"modes\": 7, \"x\": ["), HasSubstr("1 to 8 modes"));
+  EXPECT_THAT(after("\"stage_times_ns\": []", "\"pressures\": [1], \"stage_times_ns\": []"),
+              HasSubstr("pressures of 1 of 2 tasks"));
+  EXPECT_THAT(after("\"stage_times_ns\": []", "\"pressures\": [1, 1.5], \"stage_times_ns\": []"),
+              HasSubstr("between 0 and 1"));
+  EXPECT_THAT(after("\"stage_times_ns\": []", "\"pressures\": \"no\", \"stage_times_ns\": []"),
+              HasSubstr("not a compiled plan"));
+  EXPECT_THAT(after("\"modes\": [", "\"modes\": 7, \"x\": ["), HasSubstr("1 to 16 modes"));
   EXPECT_THAT(after("\"compiled_plan\": 2", "\"compiled_plan\": 1"), HasSubstr("another version of rtmdl"));
   EXPECT_THAT(after("\"tasks\": [", "\"tasks\": 3, \"x\": ["), HasSubstr("2 tasks"));
   EXPECT_THAT(after("{", ""), HasSubstr("not a compiled plan"));
