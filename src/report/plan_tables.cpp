@@ -170,7 +170,7 @@ std::string profile_table(const std::vector<TaskProfile>& tasks, bool colour) {
                {"post ms"},
                {"uses"},
                {"beside"},
-               {"samples"},
+               {"jobs"},
                {"stalled"},
                {"accuracy"},
                {"loss"}});
@@ -205,7 +205,7 @@ std::string profile_table(const std::vector<TaskProfile>& tasks, bool colour) {
   return table.to_string(colour) +
          fmt::format(
              "\np50 to max: infer stage as planned with; uses: share of its processor; beside: how much slower beside "
-             "other work;\nstalled: samples in which the machine stood still. {} of {} from the store\n",
+             "other work;\nstalled: jobs in which the machine stood still. {} of {} from the store\n",
              reused, all) +
          slow_down_table(tasks, colour);
 }
