@@ -145,6 +145,8 @@ TEST(PlayedGraphs, ReplayFromTheirLogAndDoNotAllocate) {
   const DispatcherConfig d = graph({{}, {.task = 0, .per_detection = true, .most = 4}, {.task = 1}});
   FindingBody finder({2, 7, 0, 5}), each, then;
   Dispatcher dispatcher(d, {&finder, &each, &then});
+  for (int t = 0; t < 3; ++t)
+    for (Result& place : dispatcher.results(t).places()) place.boxes.reserve(16);
   const std::int64_t before = test::allocations();
   for (int k = 0; k < 200; ++k) {
     dispatcher.release(0, MonotonicClock::now());

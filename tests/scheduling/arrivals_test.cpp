@@ -75,7 +75,7 @@ TEST(Arrivals, OfATraceBeginAgainWhenItEnds) {
   const ArrivalSpec spec{.kind = ArrivalSpec::Kind::trace, .times = {1ms, 2ms, 7ms}, .length = 10ms};
   EXPECT_THAT(releases(spec, 1ms, 7, 1, 0, 100ms),
               testing::ElementsAre(101ms, 102ms, 107ms, 111ms, 112ms, 117ms, 121ms));
-  EXPECT_EQ(mean_interval(spec, 1ms), 10ms / 3);
+  EXPECT_EQ(mean_interval(spec, 1ms), Duration(10ms) / 3);
 }
 
 TEST(Arrivals, AreOfTheirSeedAndTask) {
