@@ -87,8 +87,8 @@ struct RuntimeOptions {
 
 struct RunningTask {
   std::string name, variant;
-  std::string processor;  ///< of inference; "cpu+gpu@57" if the model runs on gpu from node 57 on
-  int priority = 0;       ///< 1 the most urgent
+  std::string processor;          ///< of inference; "cpu+gpu@57" if the model runs on gpu from node 57 on
+  int priority = 0;               ///< 1 the most urgent
   Duration period{}, deadline{};  ///< period: the shortest interval between releases
 };
 
@@ -134,8 +134,9 @@ class Runtime {
   /// The same with an answer to wait for (which allocates). An input that is not accepted throws Error(bad_input).
   [[nodiscard]] std::future<JobOutput> request(int task, const Input& input, Time stamp = MonotonicClock::now());
 
-  /// Releases the task in its period, or as its `arrivals` are, from now on: a thread calls `next` ahead of each release; false ends it. What the
-  /// input points to has to stay until its job is over (Input::owner). Throws Error(bad_input) if a source is attached.
+  /// Releases the task in its period, or as its `arrivals` are, from now on: a thread calls `next` ahead of each
+  /// release; false ends it. What the input points to has to stay until its job is over (Input::owner). Throws
+  /// Error(bad_input) if a source is attached.
   void attach(int task, std::function<bool(Input&)> next);
   /// With the task file's own `data`, in a loop.
   void attach(int task);

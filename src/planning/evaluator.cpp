@@ -101,8 +101,8 @@ Evaluator::Facts Evaluator::facts_of(std::size_t i, std::size_t o) const {
   facts.utilisation.resize(problem_.processors.size());
   for (const StageOption& stage : option.stages) {
     const std::size_t p = index(stage.processor);
-    facts.utilisation[p] += load_seconds(stage, dispatch_cost(problem_, stage.processor)) / to_seconds(mean_interval(task)) /
-                            problem_.processors[p].slots;
+    facts.utilisation[p] += load_seconds(stage, dispatch_cost(problem_, stage.processor)) /
+                            to_seconds(mean_interval(task)) / problem_.processors[p].slots;
   }
   const std::vector<Duration>& releases = releases_[i];
   const std::size_t jobs = releases.size();

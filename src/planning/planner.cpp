@@ -322,15 +322,17 @@ Plan plan(const PlanProblem& problem, const PlanOptions& options, const Context&
   const Searched searched = search(evaluator, options, exchange);
   if (options.front) search_front(evaluator, options.seed + 2, options.simulated);
   // A task that misses spares those after it work: what fails for some tasks may hold for more of them.
-  const bool independent = std::all_of(slowed.tasks.begin(), slowed.tasks.end(),
-                                       [](const PlanTask& task) { return task.after.task < 0; });
+  const bool independent =
+      std::all_of(slowed.tasks.begin(), slowed.tasks.end(), [](const PlanTask& task) { return task.after.task < 0; });
   result.proven_optimal = (searched.proven && independent) || evaluator.at_least_loss();
   result.model = searched.model;
   const Strategy best = chosen_of(evaluator, options.miss_weight, result.proven_optimal);
   result.method = searched.proven || options.method == "exact" ? "exact"
                   : options.method == "nsga2"                  ? "nsga2"
                                                                : "descent";
-  result.loss_bound = result.proven_optimal ? best.score.loss : std::min(independent ? searched.bound : evaluator.least_loss(), best.score.loss);
+  result.loss_bound = result.proven_optimal
+                          ? best.score.loss
+                          : std::min(independent ? searched.bound : evaluator.least_loss(), best.score.loss);
   result.ranks = options.ranks;
   result.space = space_of(problem);
   result.evaluated = evaluator.evaluated();

@@ -75,9 +75,9 @@ struct TaskRun {
   Arrivals releases, expiries;  ///< expiries: of the job whose deadline comes next
   std::int64_t actual = 0;      ///< when the next job is released
   Duration end{};               ///< no nominal release from then on
-  std::int64_t remaining = 0;  ///< of a preempted stage; under contention: `work` below
-  double work = 0;             ///< left of the stage in progress: nanoseconds beside busy neighbours
-  double gain = 0;             ///< by how much it is faster with none: times/alone − 1
+  std::int64_t remaining = 0;   ///< of a preempted stage; under contention: `work` below
+  double work = 0;              ///< left of the stage in progress: nanoseconds beside busy neighbours
+  double gain = 0;              ///< by how much it is faster with none: times/alone − 1
   std::int64_t most_misses = kNever;
   std::uint64_t job = 0;
   std::uint64_t expiring = 0;  ///< the job whose deadline comes next
@@ -207,7 +207,8 @@ struct Simulator::State {
                 Stages& scheduled);
   void prepare_pressures(const PlanProblem& problem, const Choices& choices);
   template <bool paced_, bool observed>
-  void loop(const PlanProblem& problem, std::uint64_t seed, bool collect, const std::function<void(const SimulatedEvent&)>& observer);
+  void loop(const PlanProblem& problem, std::uint64_t seed, bool collect,
+            const std::function<void(const SimulatedEvent&)>& observer);
   template <bool paced_>
   bool cut_short(int task, std::size_t slot, std::int64_t now) noexcept;
   bool stands_still(std::size_t slot) noexcept;
@@ -359,8 +360,7 @@ void Simulator::State::prepare(const PlanProblem& problem, const Choices& choice
     o.switches = 0;
     o.worst_response = {};
     o.responses_ms.clear();
-    if (options.collect_responses)
-      o.responses_ms.reserve(static_cast<std::size_t>(t.end / mean_interval(task) + 1));
+    if (options.collect_responses) o.responses_ms.reserve(static_cast<std::size_t>(t.end / mean_interval(task) + 1));
   }
   pressures.clear();
   if (neighbours_count && problem.slow_downs.kinds() > 0) prepare_pressures(problem, choices);

@@ -3,10 +3,10 @@
 ///
 /// Jobs are nominally released as Arrivals says, and really up to `jitter` later (never before the job ahead of it).
 /// When a job completes in time, those of the tasks after it are released at once, with its nominal release, as many as
-/// released_by() says. Deadlines and responses count from the nominal release. A stage takes a quantile of its distribution
-/// (stage_draw.h) plus the dispatch cost of its processor, less where it runs beside idle processors and the times
-/// alone are known (StageOption::alone), by as much as those that really run beside it allow (pressure()). A core whose
-/// real-time threads have used their share of a second stands still until the next one begins
+/// released_by() says. Deadlines and responses count from the nominal release. A stage takes a quantile of its
+/// distribution (stage_draw.h) plus the dispatch cost of its processor, less where it runs beside idle processors and
+/// the times alone are known (StageOption::alone), by as much as those that really run beside it allow (pressure()). A
+/// core whose real-time threads have used their share of a second stands still until the next one begins
 /// (PlanProcessor::realtime_share), as do all that a stall takes away (PlanProblem::stalls: at random moments, each
 /// lasting as one that was seen). Of a job that is given up a stage between the first and the last ends kCancelDelay
 /// later (inference can be cancelled, pre- and post-processing not). At one instant completions come before deadlines,

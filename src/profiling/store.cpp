@@ -73,7 +73,6 @@ constexpr const char* kUpgrades[kSchema - 1] = {
     kStallTable,
     kCutsTable,
     kPairs,
-
     kDetectionsTable};
 
 /// "input=1,3,224,224;other=1,8"

@@ -54,8 +54,7 @@ DispatcherConfig dispatcher_config(const RunConfig& config, bool realtime) {
   for (std::size_t i = 0; i < config.tasks.size(); ++i) {
     const RunTask& task = config.tasks[i];
     SchedulerTask t;
-    t.period =
-        task.interval > Duration{} ? task.interval : mean_interval(task.spec->arrivals, task.spec->period);
+    t.period = task.interval > Duration{} ? task.interval : mean_interval(task.spec->arrivals, task.spec->period);
     t.deadline = task.spec->deadline;
     t.priority = task.priority;
     t.utilisation = task.utilisation;

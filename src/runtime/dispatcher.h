@@ -9,9 +9,9 @@
 /// job of higher priority displaces the one below it. Fixed priorities are given to the threads once; under EDF and
 /// FIFO a thread's priority follows its preemption level when it is started. Without the privilege all processors are
 /// non-preemptive (cooperative at stage boundaries). A job that completes in time releases those of the tasks after its
-/// own in the same moment, after the decisions of its end. Where a processor has a core for each slot a worker runs on the
-/// cores of the slots that its stage takes: left to itself the kernel may wake it on a core whose real-time threads are
-/// throttled, while another is free.
+/// own in the same moment, after the decisions of its end. Where a processor has a core for each slot a worker runs on
+/// the cores of the slots that its stage takes: left to itself the kernel may wake it on a core whose real-time threads
+/// are throttled, while another is free.
 
 #include "base/priority_mutex.h"
 #include "base/semaphore.h"
@@ -191,8 +191,8 @@ class Dispatcher {
   };
   std::vector<std::vector<int>> followers_;  ///< of each task: those that run after it
   std::vector<Due> due_;                     ///< scratch, under the lock: jobs that the event in hand releases
-  std::vector<Worker*> wake_;  ///< scratch, under the lock; copied out before unlocking
-  bool published_ = false;     ///< likewise: a record waits for the collector to be told
+  std::vector<Worker*> wake_;                ///< scratch, under the lock; copied out before unlocking
+  bool published_ = false;                   ///< likewise: a record waits for the collector to be told
   Ring<JobRecord> records_;
   std::vector<std::unique_ptr<Ring<Result>>> results_;
   std::vector<SchedulerEvent> events_;

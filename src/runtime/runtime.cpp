@@ -67,7 +67,7 @@ struct CoreTicks {
 
 /// `before`: of the tasks before it.
 std::unique_ptr<FrameFeed> feed_of(const TaskSpec& task, const std::vector<const FrameFeed*>& before,
-                                     std::uint64_t seed) {
+                                   std::uint64_t seed) {
   const auto source = open_source(task.data, seed);
   if (task.after.task < 0) return std::make_unique<StreamFeed>(task.data, *source, kStreamFrames);
   return std::make_unique<FollowerFeed>(source->read(Split::stream, 0),

@@ -16,7 +16,7 @@
 namespace rtmdl {
 namespace {
 
-constexpr double kLeastShare = 0.01;         ///< of the mean interval, kept apart where there is no `min`
+constexpr double kLeastShare = 0.01;  ///< of the mean interval, kept apart where there is no `min`
 constexpr int kBurstsThatShow = 10;
 constexpr std::size_t kMostTimes = 1'000'000;
 constexpr double kLatest = 7 * 24 * 3600.0;  ///< seconds, of a recorded release

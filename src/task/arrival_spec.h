@@ -50,7 +50,7 @@ struct ArrivalSpec {
 
 /// Jobs that are released when a job of another task completes in time.
 struct AfterSpec {
-  int task = -1;               ///< the other task, which stands before this one; -1: none, the task is released by itself
+  int task = -1;  ///< the other task, which stands before this one; -1: none, the task is released by itself
   bool per_detection = false;  ///< a job for each box that the other job found, on that part of its frame
   int most = 1;                ///< jobs at once
   bool operator==(const AfterSpec&) const = default;

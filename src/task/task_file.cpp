@@ -315,9 +315,9 @@ void parse_faults(const ConfigNode& node, TaskSpec& task) {
 
 TaskSpec parse_task(const ConfigNode& node, const TaskFile& file) {
   node.require_map("a task such as {name: faces, model: faces.onnx, period: 33 ms, …}");
-  node.allow({"name",      "model",  "variants", "data",     "pre",      "post",     "shapes", "state",     "inputs",
-              "period",    "deadline", "jitter", "offset",   "arrivals", "after",    "per",    "max",       "miss_rate",
-              "hard",      "queue",  "late",     "watchdog", "fallback", "accuracy", "scale",  "processors", "split"});
+  node.allow({"name",   "model",    "variants", "data",     "pre",      "post",     "shapes", "state",      "inputs",
+              "period", "deadline", "jitter",   "offset",   "arrivals", "after",    "per",    "max",        "miss_rate",
+              "hard",   "queue",    "late",     "watchdog", "fallback", "accuracy", "scale",  "processors", "split"});
   TaskSpec task;
   task.where = node;
   if (!node["name"].present()) node.fail("has no name");

@@ -92,7 +92,7 @@ struct TaskSpec {
   /// `period`: the shortest interval between releases, also where they are not periodic.
   Duration period{}, deadline{}, jitter{}, offset{};
   ArrivalSpec arrivals;
-  AfterSpec after;  ///< of the tasks of its file
+  AfterSpec after;          ///< of the tasks of its file
   double miss_rate = 0.01;  ///< limit ζ
   bool hard = false;
   int queue = 1;  ///< frames that may wait; the newest wins
@@ -124,8 +124,8 @@ struct TaskFile {
   static TaskFile parse(const std::string& text, const std::filesystem::path& path,
                         const std::vector<Setting>& settings = {});
 
-  /// Multiplies every period, deadline, jitter, offset and other arrivals: the same workload, played slower (above 1) or faster. Throws
-  /// Error(bad_input) if a period leaves what a task file may say.
+  /// Multiplies every period, deadline, jitter, offset and other arrivals: the same workload, played slower (above 1)
+  /// or faster. Throws Error(bad_input) if a period leaves what a task file may say.
   void stretch(double factor);
 
   [[nodiscard]] int processor_index(const std::string& name) const;  ///< -1 if there is none

@@ -73,8 +73,7 @@ TEST_F(TaskGraph, IsPlannedSimulatedAndRun) {
   EXPECT_GT(jobs(run, 1), 0);
   EXPECT_LE(jobs(run, 1), 3 * jobs(run, 0));
   for (const Json& t : run["tasks"])
-    EXPECT_EQ(t["released"].get<int>(),
-              t["completed"].get<int>() + t["dropped"].get<int>() + t["failed"].get<int>());
+    EXPECT_EQ(t["released"].get<int>(), t["completed"].get<int>() + t["dropped"].get<int>() + t["failed"].get<int>());
   EXPECT_EQ(run["tasks"][1]["failed"], 0) << "parts of every size are taken";
   EXPECT_THAT(read_file(folder_ / "workspace/runs/rtmdl.csv"), HasSubstr("\neach,0,"));
 }

@@ -50,8 +50,7 @@ TEST(SimulatedArrivals, AreThoseOfTheGenerator) {
 }
 
 TEST(SimulatedArrivals, OfATraceArePlayedAgain) {
-  const PlanProblem problem =
-      one_task({.kind = ArrivalSpec::Kind::trace, .times = {0ms, 5ms, 30ms}, .length = 100ms});
+  const PlanProblem problem = one_task({.kind = ArrivalSpec::Kind::trace, .times = {0ms, 5ms, 30ms}, .length = 100ms});
   EXPECT_THAT(ends_of(problem, {.length = 200ms})[0], testing::ElementsAre(0ms, 5ms, 30ms, 100ms, 105ms, 130ms));
 }
 

@@ -312,7 +312,9 @@ TEST_F(StoreTest, StartsAnewAfterAFullDiskAtCreation) {
 
 TEST_F(StoreTest, TakesOverTimesOfTheSchemaWithoutPairs) {
   { Store(file).put_times("key", "faces int8", some_times()); }
-  Database(file).execute("DROP TABLE slow_downs; ALTER TABLE times DROP COLUMN cores_used; PRAGMA user_version = 7");
+  Database(file).execute(
+      "DROP TABLE slow_downs; ALTER TABLE times DROP COLUMN cores_used; DROP TABLE detections; PRAGMA user_version = "
+      "7");
   Store store(file);
   ASSERT_TRUE(store.times("key"));
   EXPECT_EQ(store.times("key")->busy, some_times().busy);

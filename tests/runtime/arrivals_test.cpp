@@ -1,8 +1,8 @@
 // Releases beyond periods, and tasks that run after others, on real threads.
+#include "scheduling/arrivals.h"
 #include "allocations.h"
 #include "runtime/collector.h"
 #include "runtime/releases.h"
-#include "scheduling/arrivals.h"
 
 #include <gtest/gtest.h>
 
@@ -83,7 +83,8 @@ TEST(PlayedArrivals, HaveTheNominalReleasesOfTheGenerator) {
   d.record_capacity = 10'000;
   FindingBody a, b, c;
   Dispatcher dispatcher(d, {&a, &b, &c});
-  const std::vector<ReleaseSpec> specs{{1ms, {}, {}, {}, random}, {1ms, 5ms, 500us, {}, bursty}, {1ms, {}, {}, {}, trace}};
+  const std::vector<ReleaseSpec> specs{
+      {1ms, {}, {}, {}, random}, {1ms, 5ms, 500us, {}, bursty}, {1ms, {}, {}, {}, trace}};
   const Time start = MonotonicClock::now() + 5ms;
   play_releases(dispatcher, specs, start, 300ms, 7, {{}, 0}, {});
   wait_for_all(dispatcher);

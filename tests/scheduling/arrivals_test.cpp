@@ -34,9 +34,7 @@ double mean_ms(const std::vector<Duration>& times) {
 
 ArrivalSpec random(Duration mean) { return {.kind = ArrivalSpec::Kind::random, .calm = {mean, {}}}; }
 
-ArrivalSpec bursty() {
-  return {.kind = ArrivalSpec::Kind::random, .calm = {200ms, 2s}, .burst = {10ms, 500ms}};
-}
+ArrivalSpec bursty() { return {.kind = ArrivalSpec::Kind::random, .calm = {200ms, 2s}, .burst = {10ms, 500ms}}; }
 
 TEST(Arrivals, OfAPeriodLieOnAGrid) {
   EXPECT_THAT(releases({}, 10ms, 4, 1, 0, 3ms), testing::ElementsAre(3ms, 13ms, 23ms, 33ms));
@@ -89,8 +87,7 @@ TEST(Arrivals, OfAStretchedTaskAreTheSameButSlower) {
   ArrivalSpec slow = bursty();
   slow.stretch(2);
   const std::vector<Duration> fast = releases(bursty(), 1ms, 1000), slower = releases(slow, 2ms, 1000);
-  for (std::size_t k = 0; k < fast.size(); ++k)
-    ASSERT_NEAR(to_ms(slower[k]), 2 * to_ms(fast[k]), 0.01) << "job " << k;
+  for (std::size_t k = 0; k < fast.size(); ++k) ASSERT_NEAR(to_ms(slower[k]), 2 * to_ms(fast[k]), 0.01) << "job " << k;
 }
 
 TEST(Arrivals, DoNotAllocate) {

@@ -118,9 +118,8 @@ TEST_F(ArrivalSpecTest, WhatMakesNoSenseIsRefusedInOneLine) {
               AllOf(HasSubstr("hard"), HasSubstr("shortest interval"), HasSubstr("`min`")));
   EXPECT_THAT(complaint({"arrivals: {sporadic: {min: 20 ms, mean: 50 ms}}, deadline: 90 ms, hard: true"}),
               HasSubstr("beyond what the queue allows"));
-  EXPECT_THAT(
-      complaint({"arrivals: {bursty: {calm: {mean: 1 s, lasts: 100 ms}, burst: {mean: 1 ms, lasts: 1 s}}}"}),
-      AllOf(HasSubstr("calm.lasts"), HasSubstr("shorter than the mean interval")));
+  EXPECT_THAT(complaint({"arrivals: {bursty: {calm: {mean: 1 s, lasts: 100 ms}, burst: {mean: 1 ms, lasts: 1 s}}}"}),
+              AllOf(HasSubstr("calm.lasts"), HasSubstr("shorter than the mean interval")));
 }
 
 TEST_F(ArrivalSpecTest, ATaskAfterAnotherHasItsPeriodFromIt) {
