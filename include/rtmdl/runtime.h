@@ -87,9 +87,9 @@ struct RuntimeOptions {
 
 struct RunningTask {
   std::string name, variant;
-  std::string processor;  ///< of inference; "cpu+gpu@57" if the model runs on gpu from node 57 on
-  int priority = 0;       ///< 1 the most urgent
-  Duration period{}, deadline{};
+  std::string processor;          ///< of inference; "cpu+gpu@57" if the model runs on gpu from node 57 on
+  int priority = 0;               ///< 1 the most urgent
+  Duration period{}, deadline{};  ///< period: the shortest interval between releases
 };
 
 /// Of a task since the runtime was opened. released = completed + dropped + failed + pending.
@@ -129,13 +129,14 @@ class Runtime {
   /// Releases a job at once; its deadline counts from `stamp`, when the input came to be. Does not allocate or block
   /// but for another submit() of the same task. A thread that submits should be real-time (SCHED_FIFO) where tasks fill
   /// the cores: else it may not get to wake what it has released. May be called from on_result and sources. Tasks may
-  /// be submitted at any time; the plan's promises hold as long as a task's inputs are at least its period apart.
+  /// be submitted at any time; the plan's promises hold as long as a task's inputs come as the task file says.
   Submitted submit(int task, const Input& input, Time stamp = MonotonicClock::now()) noexcept;
   /// The same with an answer to wait for (which allocates). An input that is not accepted throws Error(bad_input).
   [[nodiscard]] std::future<JobOutput> request(int task, const Input& input, Time stamp = MonotonicClock::now());
 
-  /// Releases the task in its period from now on: a thread calls `next` ahead of each release; false ends it. What the
-  /// input points to has to stay until its job is over (Input::owner). Throws Error(bad_input) if a source is attached.
+  /// Releases the task in its period, or as its `arrivals` are, from now on: a thread calls `next` ahead of each
+  /// release; false ends it. What the input points to has to stay until its job is over (Input::owner). Throws
+  /// Error(bad_input) if a source is attached.
   void attach(int task, std::function<bool(Input&)> next);
   /// With the task file's own `data`, in a loop.
   void attach(int task);

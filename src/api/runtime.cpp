@@ -11,6 +11,7 @@
 #include "runtime/deadline_timer.h"
 #include "runtime/deployment.h"
 #include "runtime/live_statistics.h"
+#include "scheduling/arrivals.h"
 #include "task/workspace.h"
 
 #include <rtmdl/error.h>
@@ -35,6 +36,7 @@ constexpr Duration kPatience = std::chrono::seconds(10);  ///< for jobs in progr
 constexpr Duration kHeadStart = std::chrono::milliseconds(10);
 constexpr int kFifoResults = kFifoRelease - 1;  ///< above all tasks
 constexpr std::uint64_t kSamples = 1;           ///< seed of the frame to warm up with
+constexpr std::uint64_t kArrivalSeed = 1;
 
 /// A task's own data as inputs, played in a loop.
 class OwnData {
@@ -81,6 +83,9 @@ struct Runtime::Impl {
     const std::filesystem::path folder =
         options.workspace.empty() ? Workspace::default_folder(path) : options.workspace;
     plan = load_compiled_plan(folder / kCompiledPlanFile, path);
+    for (const RunTask& task : plan.config.tasks)
+      if (task.spec->after.task >= 0)
+        bad_input(fmt::format("task '{}' runs after another one: only `rtmdl run` plays such tasks", task.spec->name));
     plan.config.realtime = options.realtime;
     if (options.order) {
       plan.config.policy = Policy::custom;
@@ -228,7 +233,8 @@ struct Runtime::Impl {
       param.sched_priority = on ? kFifoRelease : 0;
       if (box->realtime()) pthread_setschedparam(pthread_self(), on ? SCHED_FIFO : SCHED_OTHER, &param);
     };
-    Time release = MonotonicClock::now() + kHeadStart;
+    const Time start = MonotonicClock::now() + kHeadStart;
+    Arrivals arrivals(spec.arrivals, spec.period, {}, kArrivalSeed, index);
     while (!task.source_ends) {
       Input input;
       try {
@@ -238,15 +244,16 @@ struct Runtime::Impl {
       } catch (...) {
         return say(fmt::format("the source of task '{}' ended by an exception", spec.name));
       }
-      // A source that is a period behind has missed its turn: the grid stays where it is.
-      const Duration behind = MonotonicClock::now() - release;
-      if (behind > spec.period) release += behind / spec.period * spec.period;
+      // A source that is behind has missed its turns until the last one: the releases stay where they are.
+      const Duration played = MonotonicClock::now() - start;
+      Duration due = arrivals.next();
+      for (arrivals.advance(); arrivals.next() < played; arrivals.advance()) due = arrivals.next();
+      const Time release = start + due;
       urgent(true);
       while (!task.source_ends && MonotonicClock::now() < release)
         sleep_until(std::min(release, MonotonicClock::now() + Duration(std::chrono::milliseconds(100))));
       if (!task.source_ends) submit(index, input, nullptr, release);
       urgent(false);
-      release += spec.period;
     }
   }
 

@@ -57,12 +57,19 @@ class Observing {
     std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
       return std::tie(run_.jobs[a].task, run_.jobs[a].job) < std::tie(run_.jobs[b].task, run_.jobs[b].job);
     });
+    std::map<std::pair<int, Time>, Time> completed;  // of task and release: what others may run after
+    for (const JobRecord& job : run_.jobs)
+      if (job.fate == JobFate::completed) completed[{job.task, job.release}] = job.finish;
     std::vector<Time> over(problem_.tasks.size());  // when the task's job before ended
     for (const std::size_t i : order) {
       const JobRecord& job = run_.jobs[i];
       if (job.task >= problem_.tasks.size() || job.stages == 0) continue;
       const PlanTask& task = problem_.tasks[job.task];
-      Time ready = std::max(job.release + release_jitter(run_.seed, job.task, job.job, task.jitter), over[job.task]);
+      const auto before = completed.find({task.after.task, job.release});
+      const Time released = before != completed.end()
+                                ? before->second
+                                : job.release + release_jitter(run_.seed, job.task, job.job, task.jitter);
+      Time ready = std::max(released, over[job.task]);
       for (int s = 0; s < std::min<int>(job.stages, kRecordedStages); ++s) {
         const JobRecord::Stage& stage = job.stage[static_cast<std::size_t>(s)];
         if (stage.start == Time{} || stage.end < stage.start || stage.processor >= problem_.processors.size()) break;

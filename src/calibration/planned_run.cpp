@@ -165,6 +165,7 @@ RunConfig make_run_config(const TaskFile& file, const PolicyInfo& policy, const 
     set_pressures(task, problem, chosen(t), choices);
     task.spec = &file.tasks[t];
     task.priority = choices[t].priority;
+    task.interval = mean_interval(problem.tasks[t]);
     task.utilisation = utilisation(problem.tasks[t], chosen(t));
     add_fallback(config, task, file, problem, t, choices, variants[t], lighter[t], memory);
     for (const int o : lighter[t]) {

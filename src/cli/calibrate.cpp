@@ -42,7 +42,7 @@ Calibration calibrate_session(Session& session) {
   const PlanProblem& profiled = session.profiled_problem();
   const WorkspaceLock lock(session.workspace(), session.context());  // what others measure would be in the times
   for (const PlanTask& task : profiled.tasks)
-    if (task.offset + 20 * task.period > options.play)
+    if (task.offset + 20 * mean_interval(task) > options.play)
       session.context().warn(
           fmt::format("{} is released fewer than 20 times in {}: its miss rates will say little; --calibrate-for takes "
                       "longer plays",

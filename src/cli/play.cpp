@@ -22,6 +22,10 @@ constexpr Duration kSimulatedRuns = std::chrono::minutes(10);  ///< in all, to e
 References make_references(Session& session, std::optional<Duration> duration) {
   References references;
   for (const TaskSpec& task : session.file().tasks) {
+    if (task.after.task >= 0) {
+      references.push_back(nullptr);
+      continue;
+    }
     const std::size_t jobs = duration ? static_cast<std::size_t>(*duration / task.period) + 1 : kStreamFrames;
     references.push_back(
         std::make_unique<StreamReferences>(session.engine(), task, session.options().seed, jobs, session.context()));
@@ -46,6 +50,15 @@ RunOutcome play(Session& session, const PolicyInfo& policy, std::optional<Durati
     config.supervise = Replanner(config, problem, choices, session.plan_options());
   std::vector<std::unique_ptr<LiveScore>> scores;
   for (std::size_t t = 0; t < config.tasks.size(); ++t) {
+    if (!references[t]) {
+      const TaskOption& option = problem.tasks[t].options[static_cast<std::size_t>(choices[t].option)];
+      config.tasks[t].accuracy = [accuracy = option.accuracy, loss = option.accuracy_loss] {
+        return std::pair(accuracy, loss < 1 ? accuracy / (1 - loss) : 0);
+      };
+      config.notes.push_back(fmt::format("{}: its accuracy is the profile's; what other tasks give it is not scored",
+                                         problem.tasks[t].name));
+      continue;
+    }
     scores.push_back(std::make_unique<LiveScore>(*references[t]));
     LiveScore* score = scores.back().get();
     config.tasks[t].score = [score](std::int64_t frame, const Result& result) { score->add(frame, result); };

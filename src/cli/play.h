@@ -12,7 +12,8 @@
 
 namespace rtmdl {
 
-/// What the source models say on the frames that are played: computed once for all policies of a command.
+/// What the source models say on the frames that are played: computed once for all policies of a command. Null of tasks
+/// that run after others: what they are given depends on the run.
 using References = std::vector<std::unique_ptr<StreamReferences>>;
 [[nodiscard]] References make_references(Session& session, std::optional<Duration> duration);
 

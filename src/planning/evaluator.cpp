@@ -57,17 +57,21 @@ void set_priorities(Choices& choices, const std::vector<int>& order) {
 Evaluator::Evaluator(const PlanProblem& problem, const PlanOptions& options, const Context& context)
     : problem_(problem), options_(options), context_(context), simulator_(problem), analysis_(problem) {
   std::int64_t first = std::chrono::nanoseconds(options.simulated).count(), last = 0;
-  for (const PlanTask& task : problem.tasks) {
-    const std::int64_t jobs = releases_within(task, options.simulated);
-    jobs_.push_back(jobs);
+  const std::vector<std::int64_t> released = most_releases(problem, options.simulated, options.seed);
+  for (std::size_t i = 0; i < problem.tasks.size(); ++i) {
+    const PlanTask& task = problem.tasks[i];
+    const std::int64_t jobs = released[i];
     const double allowed = task.hard ? 0.0 : task.miss_rate_limit * static_cast<double>(jobs) + kSameLoss;
     limits_.push_back(static_cast<std::int64_t>(allowed));
     quick_.push_back(limits_.back() / 2 + (task.hard ? 0 : 1));
     any_hard_ |= task.hard;
     all_hard_ &= task.hard;
-    if (jobs == 0) continue;
-    first = std::min(first, task.offset.count());
-    last = std::max(last, (task.offset + (jobs - 1) * task.period + task.deadline).count());
+    releases_.emplace_back();
+    if (task.after.task < 0)
+      releases_[i] = release_times(problem, static_cast<int>(i), options.simulated, options.seed);
+    if (releases_[i].empty()) continue;
+    first = std::min(first, releases_[i].front().count());
+    last = std::max(last, (releases_[i].back() + task.deadline).count());
   }
   dm_ = deadline_monotonic_order(problem);
   rm_ = rate_monotonic_order(problem);
@@ -97,10 +101,11 @@ Evaluator::Facts Evaluator::facts_of(std::size_t i, std::size_t o) const {
   facts.utilisation.resize(problem_.processors.size());
   for (const StageOption& stage : option.stages) {
     const std::size_t p = index(stage.processor);
-    facts.utilisation[p] += load_seconds(stage, dispatch_cost(problem_, stage.processor)) / to_seconds(task.period) /
-                            problem_.processors[p].slots;
+    facts.utilisation[p] += load_seconds(stage, dispatch_cost(problem_, stage.processor)) /
+                            to_seconds(mean_interval(task)) / problem_.processors[p].slots;
   }
-  const std::size_t jobs = static_cast<std::size_t>(jobs_[i]);
+  const std::vector<Duration>& releases = releases_[i];
+  const std::size_t jobs = releases.size();
   std::vector<std::vector<std::int64_t>> times(problem_.processors.size());
   std::vector<std::int64_t> whole(jobs);
   for (std::size_t j = 0; j < jobs; ++j) {
@@ -112,9 +117,8 @@ Evaluator::Facts Evaluator::facts_of(std::size_t i, std::size_t o) const {
     auto& here = times[index(stage.processor)];
     here.resize(jobs);
     for (std::size_t j = 0; j < jobs; ++j) {
-      const Duration nominal = nominal_release(task.offset, task.period, j);
       const Duration time =
-          dispatch_cost(problem_, stage.processor) + least_time(stage, draw.quantile(options_.seed, j, nominal));
+          dispatch_cost(problem_, stage.processor) + least_time(stage, draw.quantile(options_.seed, j, releases[j]));
       here[j] += time.count() * stage.slots;
       whole[j] += time.count();
     }

@@ -138,7 +138,8 @@ class Evaluator {
   const Context& context_;
   Simulator simulator_;
   ResponseAnalysis analysis_;
-  std::vector<std::int64_t> jobs_, limits_;  ///< per task: released, and the most that may miss
+  std::vector<std::vector<Duration>> releases_;  ///< nominal, of each task; none of one that runs after another
+  std::vector<std::int64_t> limits_;             ///< per task: the most that may miss
   std::vector<std::vector<Facts>> facts_;
   std::vector<std::int64_t> capacity_;
   std::vector<int> dm_, rm_;

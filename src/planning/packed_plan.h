@@ -31,10 +31,26 @@ void parts(A& a, SlowDowns& v) {
   a(demand, factor);
 }
 template <class A>
+void parts(A& a, ArrivalSpec::Phase& v) {
+  auto& [mean, lasts] = v;
+  a(mean, lasts);
+}
+template <class A>
+void parts(A& a, ArrivalSpec& v) {
+  auto& [kind, calm, burst, times, length] = v;
+  a(kind, calm, burst, times, length);
+}
+template <class A>
+void parts(A& a, AfterSpec& v) {
+  auto& [task, per_detection, most] = v;
+  a(task, per_detection, most);
+}
+template <class A>
 void parts(A& a, PlanTask& v) {
   auto& [name, period, deadline, jitter, offset, miss_rate_limit, hard, weight, queue, late, options, accuracy_min,
-         refused] = v;
-  a(name, period, deadline, jitter, offset, miss_rate_limit, hard, weight, queue, late, options, accuracy_min, refused);
+         refused, arrivals, interval, after, detections] = v;
+  a(name, period, deadline, jitter, offset, miss_rate_limit, hard, weight, queue, late, options, accuracy_min, refused,
+    arrivals, interval, after, detections);
 }
 template <class A>
 void parts(A& a, PlanProcessor& v) {

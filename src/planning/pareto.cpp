@@ -35,7 +35,7 @@ class FrontSearch {
         start_(*evaluator.best()) {
     double jobs = 0;
     for (const PlanTask& task : evaluator.problem().tasks)
-      jobs += static_cast<double>(simulated.count()) / static_cast<double>(task.period.count());
+      jobs += static_cast<double>(simulated.count()) / static_cast<double>(mean_interval(task).count());
     const int most = 60 + 10 * static_cast<int>(evaluator.tasks());
     left_ = std::clamp(static_cast<int>(kMostFrontJobs / std::max(jobs, 1.0)), kFewest, most);
   }

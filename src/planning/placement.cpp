@@ -14,7 +14,7 @@ std::vector<double> shares(const PlanProblem& problem, const PlanTask& task, con
   std::vector<double> result(problem.processors.size(), 0.0);
   for (const StageOption& stage : option.stages) {
     const std::size_t p = static_cast<std::size_t>(stage.processor);
-    result[p] += load_seconds(stage, dispatch_cost(problem, stage.processor)) / to_seconds(task.period) /
+    result[p] += load_seconds(stage, dispatch_cost(problem, stage.processor)) / to_seconds(mean_interval(task)) /
                  problem.processors[p].slots;
   }
   return result;

@@ -121,6 +121,14 @@ std::string plan_key(const PlanProblem& problem, const PlanOptions& options) {
     text +=
         fmt::format("{},{},{},{},{},{},{},{},{},{}|", t.name, t.period.count(), t.deadline.count(), t.jitter.count(),
                     t.offset.count(), t.miss_rate_limit, t.hard, t.weight, t.queue, static_cast<int>(t.late));
+    if (t.arrivals.kind != ArrivalSpec::Kind::periodic || t.after.task >= 0) {
+      const ArrivalSpec& a = t.arrivals;
+      text += fmt::format("{},{},{},{},{},{},{},{},{},{}:", static_cast<int>(a.kind), a.calm.mean.count(),
+                          a.calm.lasts.count(), a.burst.mean.count(), a.burst.lasts.count(), a.length.count(),
+                          t.after.task, t.after.per_detection, t.after.most, t.interval.count());
+      for (const Duration time : a.times) text += fmt::format("{},", time.count());
+    }
+    for (const std::uint8_t boxes : t.detections) text += fmt::format("{},", boxes);
     for (const TaskOption& o : t.options) {
       text += fmt::format("{},{},{},{},{},{},{},{},{},{}:", fmt::join(o.cuts, "+"), o.correlation, o.variant, o.content,
                           o.processor, o.threads, o.accuracy, o.accuracy_loss, o.bytes, o.memory);

@@ -57,7 +57,8 @@ struct Searched {
 /// Whether trying every order of every combination is a matter of seconds.
 bool small_enough_to_enumerate(const PlanProblem& problem, const PlanOptions& options) {
   double jobs = 0;
-  for (const PlanTask& task : problem.tasks) jobs += static_cast<double>(releases_within(task, options.simulated));
+  for (const std::int64_t released : most_releases(problem, options.simulated, options.seed))
+    jobs += static_cast<double>(released);
   return space_of(problem) * jobs <= kMostJobsEnumerated;
 }
 
@@ -255,8 +256,8 @@ void choose(Plan& plan, const Strategy& strategy, std::vector<ParetoPoint> front
                         {}};
     for (const StageOption& stage : option.stages) {
       const std::size_t p = index(stage.processor);
-      planned.utilisation[p] += load_seconds(stage, dispatch_cost(problem, stage.processor)) / to_seconds(task.period) /
-                                problem.processors[p].slots;
+      planned.utilisation[p] += load_seconds(stage, dispatch_cost(problem, stage.processor)) /
+                                to_seconds(mean_interval(task)) / problem.processors[p].slots;
     }
     if (task.hard) planned.response_bound = strategy.bounds[i];
     plan.tasks.push_back(std::move(planned));
@@ -291,8 +292,9 @@ Duration simulated_length(const PlanProblem& problem) {
   double jobs_per_ns = 0;
   Duration wanted{}, least{};
   for (const PlanTask& task : problem.tasks) {
-    jobs_per_ns += 1 / static_cast<double>(task.period.count());
-    wanted = std::max(wanted, task.offset + task.period * kLeastReleases);
+    jobs_per_ns += 1 / static_cast<double>(mean_interval(task).count());
+    wanted = std::max(wanted, task.offset + mean_interval(task) * kLeastReleases);
+    wanted = std::max(wanted, task.offset + representative_stretch(task.arrivals));
     least = std::max(least, task.offset + Duration(1));
   }
   if (static_cast<double>(wanted.count()) * jobs_per_ns > kMostJobs) {
@@ -319,13 +321,18 @@ Plan plan(const PlanProblem& problem, const PlanOptions& options, const Context&
   Plan result;
   const Searched searched = search(evaluator, options, exchange);
   if (options.front) search_front(evaluator, options.seed + 2, options.simulated);
-  result.proven_optimal = searched.proven || evaluator.at_least_loss();
+  // A task that misses spares those after it work: what fails for some tasks may hold for more of them.
+  const bool independent =
+      std::all_of(slowed.tasks.begin(), slowed.tasks.end(), [](const PlanTask& task) { return task.after.task < 0; });
+  result.proven_optimal = (searched.proven && independent) || evaluator.at_least_loss();
   result.model = searched.model;
   const Strategy best = chosen_of(evaluator, options.miss_weight, result.proven_optimal);
   result.method = searched.proven || options.method == "exact" ? "exact"
                   : options.method == "nsga2"                  ? "nsga2"
                                                                : "descent";
-  result.loss_bound = result.proven_optimal ? best.score.loss : std::min(searched.bound, best.score.loss);
+  result.loss_bound = result.proven_optimal
+                          ? best.score.loss
+                          : std::min(independent ? searched.bound : evaluator.least_loss(), best.score.loss);
   result.ranks = options.ranks;
   result.space = space_of(problem);
   result.evaluated = evaluator.evaluated();

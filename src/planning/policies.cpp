@@ -104,7 +104,7 @@ Choices choices_for(const PolicyInfo& policy, const PlanProblem& problem, const 
   if (policy.order == Policy::fixed_priority || choices.empty()) return choices;
   std::vector<SchedulerTask> tasks(problem.tasks.size());
   for (std::size_t t = 0; t < tasks.size(); ++t) {
-    tasks[t].period = problem.tasks[t].period;
+    tasks[t].period = mean_interval(problem.tasks[t]);
     tasks[t].deadline = problem.tasks[t].deadline;
     tasks[t].utilisation =
         utilisation(problem.tasks[t], problem.tasks[t].options[static_cast<std::size_t>(choices[t].option)]);

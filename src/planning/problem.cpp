@@ -64,6 +64,23 @@ int slots_of(const TaskOption& option) {
   return most;
 }
 
+int released_by(const PlanTask& parent, std::uint64_t job, const AfterSpec& after) {
+  if (!after.per_detection) return 1;
+  if (parent.detections.empty()) return after.most;
+  return std::min<int>(after.most, parent.detections[job % parent.detections.size()]);
+}
+
+void set_follower_streams(PlanProblem& problem) {
+  for (PlanTask& task : problem.tasks) {
+    if (task.after.task < 0) continue;
+    std::int64_t jobs = task.after.most;
+    const PlanTask* first = &problem.tasks[index(task.after.task)];
+    for (; first->after.task >= 0; first = &problem.tasks[index(first->after.task)]) jobs *= first->after.most;
+    task.period = std::max(first->period / jobs, Duration(1));
+    task.jitter = problem.tasks[index(task.after.task)].deadline + first->period - task.period;
+  }
+}
+
 double space_of(const PlanProblem& problem) {
   double space = 1;
   for (std::size_t i = 0; i < problem.tasks.size(); ++i) {
@@ -75,7 +92,7 @@ double space_of(const PlanProblem& problem) {
 double utilisation(const PlanTask& task, const TaskOption& option) {
   double sum = 0;
   for (const StageOption& stage : option.stages) sum += to_seconds(stage.times.mean());
-  return sum / to_seconds(task.period);
+  return sum / to_seconds(mean_interval(task));
 }
 
 }  // namespace rtmdl

@@ -4,6 +4,7 @@
 
 #include <rtmdl/time.h>
 #include "scheduling/scheduler.h"
+#include "task/arrival_spec.h"
 
 #include <array>
 #include <cstddef>
@@ -88,6 +89,8 @@ struct TaskOption {
 
 struct PlanTask {
   std::string name;
+  /// `period`: the shortest interval between releases, which proofs count on. Of a task that runs after another one
+  /// proofs take `period` and `jitter` as well; nothing else does.
   Duration period{}, deadline{}, jitter{}, offset{};
   double miss_rate_limit = 0.01;  ///< ζ
   bool hard = false;
@@ -97,7 +100,19 @@ struct PlanTask {
   std::vector<TaskOption> options;  ///< at least one; options below accuracy.min are not in here
   double accuracy_min = 0;
   std::vector<TaskOption> refused;  ///< by accuracy.min: what a lower one would admit
+  ArrivalSpec arrivals{};
+  Duration interval{};  ///< between releases, on average; zero: the period
+  AfterSpec after{};
+  std::vector<std::uint8_t> detections{};  ///< that each frame of its stream gives, in order; empty: not known
 };
+
+/// Between releases, on average: what load is counted with.
+[[nodiscard]] inline Duration mean_interval(const PlanTask& task) {
+  return task.interval > Duration{} ? task.interval : task.period;
+}
+/// Jobs of a task that runs after `parent` which the parent's job releases if it is in time. Where its detections are
+/// not known: as many as can be.
+[[nodiscard]] int released_by(const PlanTask& parent, std::uint64_t job, const AfterSpec& after);
 
 struct PlanProcessor {
   std::string name;
@@ -136,6 +151,11 @@ struct PlanProblem {
 /// How far `by` brings `slowed` from its times alone to those beside busy neighbours, 0 to 1; nothing: not known.
 [[nodiscard]] std::optional<double> pressure(const PlanProblem& problem, const TaskOption& slowed,
                                              const TaskOption& by);
+
+/// Sets what proofs take of tasks that run after others. Such a task has up to n jobs for each of the first task of its
+/// chain, which has the period T, at any moment until the deadline D of the task before it (which releases none when it
+/// is late). As a stream of its own: a job every T/n, up to D + T − T/n later than nominal.
+void set_follower_streams(PlanProblem& problem);
 
 /// What starting a stage costs on a processor.
 [[nodiscard]] inline Duration dispatch_cost(const PlanProblem& problem, int processor) {

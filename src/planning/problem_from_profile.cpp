@@ -191,17 +191,20 @@ void drop_needless_alone(std::vector<TaskOption>& options) {
   options = std::move(kept);
 }
 
-void require_a_deadline_that_can_be_met(const TaskSpec& task, const std::vector<TaskOption>& options) {
+/// `before`: what the tasks before it take. Returns that and what it takes itself.
+Duration require_a_deadline_that_can_be_met(const TaskSpec& task, const std::vector<TaskOption>& options,
+                                            Duration before) {
   const auto fastest = std::min_element(options.begin(), options.end(), [](const TaskOption& a, const TaskOption& b) {
     return alone_in_all(a) < alone_in_all(b);
   });
-  const Duration least = alone_in_all(*fastest);
-  if (least <= task.deadline) return;
+  const Duration least = before + alone_in_all(*fastest);
+  if (least <= task.deadline) return least;
   const ConfigNode deadline = task.where["deadline"];
   (deadline.present() ? deadline : task.where["period"])
       .fail(fmt::format("{} cannot be met by any variant even alone: the fastest, {} on {}, takes {} (p50, pre- and "
-                        "post-processing included)",
-                        format_duration(task.deadline), fastest->variant, fastest->processor, format_duration(least)));
+                        "post-processing{} included)",
+                        format_duration(task.deadline), fastest->variant, fastest->processor, format_duration(least),
+                        before > Duration{} ? " and the tasks before it" : ""));
 }
 
 PlanTask plan_task(const TaskFile& file, const TaskSpec& task, const TaskProfile& profile) {
@@ -211,6 +214,9 @@ PlanTask plan_task(const TaskFile& file, const TaskSpec& task, const TaskProfile
   out.deadline = task.deadline;
   out.jitter = task.jitter;
   out.offset = task.offset;
+  out.arrivals = task.arrivals;
+  out.after = task.after;
+  out.detections = profile.detections;
   out.miss_rate_limit = task.miss_rate;
   out.hard = task.hard;
   out.weight = task.accuracy.weight;
@@ -232,26 +238,53 @@ PlanTask plan_task(const TaskFile& file, const TaskSpec& task, const TaskProfile
   if (out.options.empty())
     task.where.fail(
         "no profiled variant of this task reaches accuracy.min; accepted is a lower one, or a variant that does");
-  require_a_deadline_that_can_be_met(task, out.options);
   return out;
 }
 
 }  // namespace
 
+std::vector<Duration> mean_intervals(const TaskFile& file, const std::vector<TaskProfile>& profile) {
+  constexpr double kFewest = 0.01;  // jobs for each of the other task
+  std::vector<Duration> intervals;
+  for (const TaskSpec& task : file.tasks) {
+    const AfterSpec& after = task.after;
+    if (after.task < 0) {
+      intervals.push_back(mean_interval(task.arrivals, task.period));
+      continue;
+    }
+    PlanTask before;
+    for (const TaskProfile& p : profile)
+      if (p.name == file.tasks[index(after.task)].name) before.detections = p.detections;
+    const std::size_t frames = std::max<std::size_t>(before.detections.size(), 1);
+    double jobs = 0;
+    for (std::size_t k = 0; k < frames; ++k) jobs += released_by(before, k, after);
+    jobs = std::max(jobs / static_cast<double>(frames), kFewest);
+    intervals.push_back(from_seconds(to_seconds(intervals[index(after.task)]) / jobs));
+  }
+  return intervals;
+}
+
 PlanProblem make_problem(const TaskFile& file, const std::vector<TaskProfile>& profile, Duration dispatch) {
   PlanProblem problem;
   for (const ProcessorSpec& p : file.processors) problem.processors.push_back({p.name, p.preemptive, p.slots});
+  const std::vector<Duration> intervals = mean_intervals(file, profile);
+  std::vector<Duration> least;  // that a task and those before it take
   for (const TaskSpec& task : file.tasks) {
     const auto found =
         std::find_if(profile.begin(), profile.end(), [&](const TaskProfile& p) { return p.name == task.name; });
     if (found == profile.end()) task.where.fail("this task is not profiled; run `rtmdl profile`");
-    problem.tasks.push_back(plan_task(file, task, *found));
+    PlanTask& out = problem.tasks.emplace_back(plan_task(file, task, *found));
+    const bool periodic = task.after.task < 0 && task.arrivals.kind == ArrivalSpec::Kind::periodic;
+    if (!periodic) out.interval = intervals[problem.tasks.size() - 1];
+    const Duration before = task.after.task < 0 ? Duration{} : least[index(task.after.task)];
+    least.push_back(require_a_deadline_that_can_be_met(task, out.options, before));
   }
   take_pairs(problem, profile);
   for (PlanTask& task : problem.tasks) {
     drop_needless_alone(task.options);
     drop_needless_alone(task.refused);
   }
+  set_follower_streams(problem);
   problem.storage = file.storage;
   problem.memory = file.memory;
   problem.dispatch = dispatch;

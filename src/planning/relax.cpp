@@ -66,6 +66,7 @@ class Prober {
   /// The strategy if there is one. `problem` with times as measured.
   std::optional<Choices> strategy(const PlanProblem& problem) {
     PlanProblem free = with_margin(problem, options_.margin);
+    set_follower_streams(free);
     for (PlanTask& task : free.tasks)
       for (TaskOption& option : task.options) option.accuracy_loss = 0;
     Evaluator evaluator(free, options_, quiet_);
@@ -196,8 +197,9 @@ class Relaxer {
   void deadline(std::size_t i) {
     const PlanTask& task = problem_.tasks[i];
     // Later, the frame would be overwritten, and the task file refuses it. A proof ends with the period.
-    const Duration most =
-        std::min(times(task.deadline, kMostTimes), task.hard ? task.period : task.period * (task.queue + 1));
+    const bool periodic = task.arrivals.kind == ArrivalSpec::Kind::periodic && task.after.task < 0;
+    const Duration overwritten = periodic ? task.period * (task.queue + 1) : Duration::max();
+    const Duration most = std::min(times(task.deadline, kMostTimes), task.hard ? task.period : overwritten);
     const Grid grid = grid_of(task.deadline, most);
     const int step = least_step(grid.count, [&](PlanProblem& p, int k) { p.tasks[i].deadline = grid.at(k); });
     if (step == 0) return;
@@ -208,6 +210,7 @@ class Relaxer {
 
   void period(std::size_t i) {
     const PlanTask& task = problem_.tasks[i];
+    if (task.arrivals.kind != ArrivalSpec::Kind::periodic || task.after.task >= 0) return;
     const bool follows = task.deadline == task.period;
     const Grid grid = grid_of(task.period, times(task.period, kMostTimes));
     const int step = least_step(grid.count, [&](PlanProblem& p, int k) {
@@ -307,8 +310,11 @@ class Relaxer {
   /// Every period, deadline, jitter and offset.
   void stretch() {
     const auto change = [&](PlanProblem& p, double factor) {
-      for (PlanTask& task : p.tasks)
-        for (Duration* d : {&task.period, &task.deadline, &task.jitter, &task.offset}) *d = times(*d, factor);
+      for (PlanTask& task : p.tasks) {
+        for (Duration* d : {&task.period, &task.deadline, &task.jitter, &task.offset, &task.interval})
+          *d = times(*d, factor);
+        task.arrivals.stretch(factor);
+      }
     };
     const auto in_steps = [&](double most, double step) {
       const int k = least_step(static_cast<int>(std::lround((most - 1) / step)),

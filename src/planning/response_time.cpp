@@ -128,7 +128,7 @@ void ResponseAnalysis::throttle(const Choices& choices) {
     for (std::size_t i = 0; i < choices.size(); ++i) {
       if (!(present_ >> i & 1)) continue;
       const Chain& mine = chain(choices, i);
-      const std::int64_t jobs = (kSecond + mine.period - 1) / mine.period + mine.queue + 1;
+      const std::int64_t jobs = (kSecond + mine.jitter + mine.period - 1) / mine.period + mine.queue + 1;
       for (const Visit& visit : mine.visits)
         if (index(visit.processor) == p) asked += static_cast<double>(jobs) * static_cast<double>(visit.time);
     }

@@ -32,8 +32,8 @@
 /// quietly).
 ///
 /// Where the kernel stops real-time threads for the rest of a second (PlanProcessor::realtime_share), and what is there
-/// can ask for more than the share in one second (up to ⌈1 s/T⌉ + queue + 1 jobs of each task, whatever its priority),
-/// the stop counts as the most urgent visit of all, once a second.
+/// can ask for more than the share in one second (up to ⌈(1 s + J)/T⌉ + queue + 1 jobs of each task, whatever its
+/// priority), the stop counts as the most urgent visit of all, once a second.
 ///
 /// With several slots, and stages that take more than one, a bound is that of one slot for all; safe, and pessimistic.
 /// Where the processor preempts, the most urgent stage that is there runs. Where it does not, nothing less urgent

@@ -72,14 +72,14 @@ struct StageRun {
 
 struct TaskRun {
   Duration jitter{};
-  std::int64_t period = 0, nominal = 0, actual = 0;
-  std::int64_t left = 0;       ///< releases to come
-  std::int64_t remaining = 0;  ///< of a preempted stage; under contention: `work` below
-  double work = 0;             ///< left of the stage in progress: nanoseconds beside busy neighbours
-  double gain = 0;             ///< by how much it is faster with none: times/alone − 1
+  Arrivals releases, expiries;  ///< expiries: of the job whose deadline comes next
+  std::int64_t actual = 0;      ///< when the next job is released
+  Duration end{};               ///< no nominal release from then on
+  std::int64_t remaining = 0;   ///< of a preempted stage; under contention: `work` below
+  double work = 0;              ///< left of the stage in progress: nanoseconds beside busy neighbours
+  double gain = 0;              ///< by how much it is faster with none: times/alone − 1
   std::int64_t most_misses = kNever;
   std::uint64_t job = 0;
-  std::int64_t expiries = 0;   ///< deadlines to come at which a job is given up
   std::uint64_t expiring = 0;  ///< the job whose deadline comes next
   bool cancelled = false;      ///< the stage in progress ends before its time
   std::vector<std::array<StageRun, kMaxStages>> modes = std::vector<std::array<StageRun, kMaxStages>>(1);
@@ -138,8 +138,24 @@ class Stalls {
 
 }  // namespace
 
-std::int64_t releases_within(const PlanTask& task, Duration length) {
-  return task.offset >= length ? 0 : (length - task.offset - Duration(1)) / task.period + 1;
+std::vector<Duration> release_times(const PlanProblem& problem, int task, Duration length, std::uint64_t seed) {
+  const PlanTask& of = problem.tasks[index(task)];
+  std::vector<Duration> times;
+  for (Arrivals next(of.arrivals, of.period, of.offset, seed, task); next.next() < length; next.advance())
+    times.push_back(next.next());
+  return times;
+}
+
+std::vector<std::int64_t> most_releases(const PlanProblem& problem, Duration length, std::uint64_t seed) {
+  std::vector<std::int64_t> released;
+  for (const PlanTask& task : problem.tasks) {
+    const int i = static_cast<int>(released.size()), before = task.after.task;
+    std::int64_t& jobs = released.emplace_back(0);
+    if (before < 0) jobs = static_cast<std::int64_t>(release_times(problem, i, length, seed).size());
+    for (std::int64_t k = 0; before >= 0 && k < released[index(before)]; ++k)
+      jobs += released_by(problem.tasks[index(before)], static_cast<std::uint64_t>(k), task.after);
+  }
+  return released;
 }
 
 double SimulationOutcome::miss_rate() const {
@@ -174,6 +190,13 @@ struct Simulator::State {
   bool neighbours_count = false;  ///< a chosen option knows its times alone
   std::vector<double> pressures;  ///< on each task by each, row by row; below 0: not known; empty: none is
   std::span<const Slowdown> slowdowns;
+  struct Due {
+    int task = 0;
+    int jobs = 0;
+    std::int64_t nominal = 0;
+  };
+  std::vector<std::vector<int>> followers;  ///< of each task: those that run after it
+  std::vector<Due> due;                     ///< released now, the last of them first
   SimulationOutcome outcome;
 
   explicit State(SchedulerConfig c) : config(std::move(c)), scheduler(config) {}
@@ -184,7 +207,8 @@ struct Simulator::State {
                 Stages& scheduled);
   void prepare_pressures(const PlanProblem& problem, const Choices& choices);
   template <bool paced_, bool observed>
-  void loop(std::uint64_t seed, bool collect, const std::function<void(const SimulatedEvent&)>& observer);
+  void loop(const PlanProblem& problem, std::uint64_t seed, bool collect,
+            const std::function<void(const SimulatedEvent&)>& observer);
   template <bool paced_>
   bool cut_short(int task, std::size_t slot, std::int64_t now) noexcept;
   bool stands_still(std::size_t slot) noexcept;
@@ -200,6 +224,7 @@ struct Simulator::State {
     for (unsigned rest = slots[slot].slots; rest != 0; rest &= rest - 1)
       look(cores[first + static_cast<std::size_t>(std::countr_zero(rest))]);
   }
+  void follow(const PlanProblem& problem, const Decision& finished);
   std::int64_t next_change() noexcept;
   void count_budgets(std::int64_t until) noexcept;
   void change_machine(std::int64_t now, int& in_use) noexcept;
@@ -215,7 +240,7 @@ Simulator::Simulator(const PlanProblem& problem) : problem_(problem) {
     for (const TaskOption& option : task.options) {
       if (option.stages.empty()) bad_input(fmt::format("{}: option {} has no stage", name(), option.variant));
     }
-    config.tasks.push_back({.period = task.period,
+    config.tasks.push_back({.period = mean_interval(task),
                             .deadline = task.deadline,
                             .priority = static_cast<int>(config.tasks.size()) + 1,
                             .queue = task.queue,
@@ -224,6 +249,10 @@ Simulator::Simulator(const PlanProblem& problem) : problem_(problem) {
   state_ = std::make_unique<State>(std::move(config));
   State& s = *state_;
   s.tasks.resize(problem.tasks.size());
+  s.followers.resize(problem.tasks.size());
+  for (std::size_t i = problem.tasks.size(); i-- > 0;)
+    if (const int before = problem.tasks[i].after.task; before >= 0)
+      s.followers[index(before)].push_back(static_cast<int>(i));
   s.outcome.tasks.resize(problem.tasks.size());
   for (std::size_t p = 0; p < problem.processors.size(); ++p) {
     s.first_slot.push_back(static_cast<int>(s.slots.size()));
@@ -308,20 +337,22 @@ void Simulator::State::prepare(const PlanProblem& problem, const Choices& choice
     double mean = 0;
     if (options.policy == Policy::utilisation_monotonic)
       for (const StageOption& stage : option.stages) mean += to_ms(stage.times.mean());
-    scheduled.utilisation = mean / to_ms(task.period);
-    t.period = task.period.count();
+    scheduled.utilisation = mean / to_ms(mean_interval(task));
     t.jitter = task.jitter;
-    t.nominal = task.offset.count();
+    t.releases = Arrivals(task.arrivals, task.period, task.offset, options.seed, index);
+    t.expiries = t.releases;
     t.job = 0;
-    t.left = (options.active >> i & 1) ? releases_within(task, options.length) : 0;
+    t.end = (options.active >> i & 1) ? options.length : Duration{};
     t.cancelled = false;
     t.expiring = 0;
-    t.expiries = task.late == Late::abort ? t.left : 0;
     scheduled.late = task.late;
-    if (t.expiries > 0) deadlines.set(index, t.nominal + task.deadline.count());
     t.most_misses = options.most_misses.empty() ? kNever : options.most_misses[i];
-    t.actual = t.nominal + release_jitter(options.seed, index, 0, task.jitter).count();
-    if (t.left > 0) releases.set(index, t.actual);
+    const Duration first = t.releases.next();
+    t.actual = (first + release_jitter(options.seed, index, 0, task.jitter)).count();
+    if (first < t.end && task.after.task < 0) {
+      releases.set(index, t.actual);
+      if (task.late == Late::abort) deadlines.set(index, (first + task.deadline).count());
+    }
     TaskOutcome& o = outcome.tasks[i];
     o.released = o.completed = o.missed = o.dropped = o.failed = o.abandoned = 0;
     o.completed_in.fill(0);
@@ -329,11 +360,12 @@ void Simulator::State::prepare(const PlanProblem& problem, const Choices& choice
     o.switches = 0;
     o.worst_response = {};
     o.responses_ms.clear();
-    if (options.collect_responses) o.responses_ms.reserve(static_cast<std::size_t>(t.left));
+    if (options.collect_responses) o.responses_ms.reserve(static_cast<std::size_t>(t.end / mean_interval(task) + 1));
   }
   pressures.clear();
   if (neighbours_count && problem.slow_downs.kinds() > 0) prepare_pressures(problem, choices);
   scheduler.reset(config);
+  due.clear();
   std::fill(finish.begin(), finish.end(), kNever);
   std::fill(slots.begin(), slots.end(), SlotRun{});
   std::fill(busy.begin(), busy.end(), 0);
@@ -351,6 +383,15 @@ void Simulator::State::prepare_pressures(const PlanProblem& problem, const Choic
       pressures.push_back(known.value_or(-1));
       if (packs) config.tasks[i].pressures.push_back(known.value_or(1));
     }
+}
+
+/// Jobs of the tasks after one that was in time.
+void Simulator::State::follow(const PlanProblem& problem, const Decision& finished) {
+  for (const int task : followers[finished.task]) {
+    if (tasks[index(task)].end == Duration{}) continue;
+    const int jobs = released_by(problem.tasks[finished.task], finished.job, problem.tasks[index(task)].after);
+    if (jobs > 0) due.push_back({task, jobs, finished.release.time_since_epoch().count()});
+  }
 }
 
 /// Counts what the stage on a slot has done since it was last looked at.
@@ -477,7 +518,7 @@ void Simulator::State::change_machine(std::int64_t now, int& in_use) noexcept {
 /// paced_: stages advance at a speed that changes (others start or end, a core is stopped); else an end that is set
 /// once stays.
 template <bool paced_, bool observed>
-void Simulator::State::loop(std::uint64_t seed, bool collect,
+void Simulator::State::loop(const PlanProblem& problem, std::uint64_t seed, bool collect,
                             const std::function<void(const SimulatedEvent&)>& observer) {
   const std::size_t slot_count = slots.size();
   int in_use = 0, paced_for = 0;  // slots that advance
@@ -492,7 +533,7 @@ void Simulator::State::loop(std::uint64_t seed, bool collect,
     decisions.clear();
     if constexpr (paced_) {
       if (machine) {
-        const std::int64_t event = std::min({end, releases.next(), deadlines.next()});
+        const std::int64_t event = due.empty() ? std::min({end, releases.next(), deadlines.next()}) : now;
         bool waiting = event != kNever;  // for something, if only for a slot that stands still
         for (std::size_t s = 0; s < slot_count; ++s) waiting |= finish[s] == kNever && slots[s].task >= 0;
         if (waiting) {
@@ -508,7 +549,12 @@ void Simulator::State::loop(std::uint64_t seed, bool collect,
         }
       }
     }
-    if (end <= releases.next() && end <= deadlines.next()) {
+    if (!due.empty()) {
+      const Due first = due.back();
+      if (--due.back().jobs == 0) due.pop_back();
+      ++outcome.tasks[static_cast<std::size_t>(first.task)].released;
+      scheduler.release(first.task, Time(Duration(first.nominal)), Time(Duration(now)), decisions);
+    } else if (end <= releases.next() && end <= deadlines.next()) {
       if (end == kNever) break;
       now = end;
       finish[ending] = kNever;
@@ -521,19 +567,21 @@ void Simulator::State::loop(std::uint64_t seed, bool collect,
       const int task = deadlines.next_task();
       TaskRun& t = tasks[static_cast<std::size_t>(task)];
       now = deadlines.next();
-      deadlines.set(task, --t.expiries > 0 ? now + t.period : kNever);
+      const Duration expired = t.expiries.next();
+      t.expiries.advance();
+      deadlines.set(task, t.expiries.next() < t.end ? now + (t.expiries.next() - expired).count() : kNever);
       scheduler.expire(task, t.expiring++, Time(Duration(now)), decisions);
     } else {
       const int task = releases.next_task();
       TaskRun& t = tasks[static_cast<std::size_t>(task)];
       now = t.actual;
-      const std::int64_t nominal = t.nominal;
+      const Duration nominal = t.releases.next();
       ++outcome.tasks[static_cast<std::size_t>(task)].released;
-      t.nominal += t.period;
+      t.releases.advance();
       ++t.job;
-      t.actual = std::max(now, t.nominal + release_jitter(seed, task, t.job, t.jitter).count());
-      releases.set(task, --t.left > 0 ? t.actual : kNever);
-      scheduler.release(task, Time(Duration(nominal)), Time(Duration(now)), decisions);
+      t.actual = std::max(now, (t.releases.next() + release_jitter(seed, task, t.job, t.jitter)).count());
+      releases.set(task, t.releases.next() < t.end ? t.actual : kNever);
+      scheduler.release(task, Time(nominal), Time(Duration(now)), decisions);
     }
     ++events;
     for (const Decision& d : decisions.items()) {
@@ -591,6 +639,7 @@ void Simulator::State::loop(std::uint64_t seed, bool collect,
         case Decision::Kind::finish: {
           const Duration response = Duration(now) - d.release.time_since_epoch();
           ++o.completed;
+          if (!d.late && !followers[d.task].empty()) follow(problem, d);
           o.missed += d.late;
           ++o.completed_in[d.mode];
           o.in_time_in[d.mode] += !d.late;
@@ -632,11 +681,11 @@ const SimulationOutcome& Simulator::run(const Choices& choices, const Simulation
   State& s = *state_;
   s.prepare(problem_, choices, options);
   if (s.paced) {
-    if (observer) s.loop<true, true>(options.seed, options.collect_responses, observer);
-    else s.loop<true, false>(options.seed, options.collect_responses, observer);
+    if (observer) s.loop<true, true>(problem_, options.seed, options.collect_responses, observer);
+    else s.loop<true, false>(problem_, options.seed, options.collect_responses, observer);
   } else {
-    if (observer) s.loop<false, true>(options.seed, options.collect_responses, observer);
-    else s.loop<false, false>(options.seed, options.collect_responses, observer);
+    if (observer) s.loop<false, true>(problem_, options.seed, options.collect_responses, observer);
+    else s.loop<false, false>(problem_, options.seed, options.collect_responses, observer);
   }
   return s.outcome;
 }

@@ -1,11 +1,12 @@
 #pragma once
 /// Drives the scheduler core with a virtual clock and sampled times.
 ///
-/// Job k of a task is nominally released at offset + k·period, and really up to `jitter` later (never before the job
-/// ahead of it). Deadlines and responses count from the nominal release. A stage takes a quantile of its distribution
-/// (stage_draw.h) plus the dispatch cost of its processor, less where it runs beside idle processors and the times
-/// alone are known (StageOption::alone), by as much as those that really run beside it allow (pressure()). A core whose
-/// real-time threads have used their share of a second stands still until the next one begins
+/// Jobs are nominally released as Arrivals says, and really up to `jitter` later (never before the job ahead of it).
+/// When a job completes in time, those of the tasks after it are released at once, with its nominal release, as many as
+/// released_by() says. Deadlines and responses count from the nominal release. A stage takes a quantile of its
+/// distribution (stage_draw.h) plus the dispatch cost of its processor, less where it runs beside idle processors and
+/// the times alone are known (StageOption::alone), by as much as those that really run beside it allow (pressure()). A
+/// core whose real-time threads have used their share of a second stands still until the next one begins
 /// (PlanProcessor::realtime_share), as do all that a stall takes away (PlanProblem::stalls: at random moments, each
 /// lasting as one that was seen). Of a job that is given up a stage between the first and the last ends kCancelDelay
 /// later (inference can be cancelled, pre- and post-processing not). At one instant completions come before deadlines,
@@ -64,8 +65,11 @@ struct SimulationOutcome {
   [[nodiscard]] double miss_rate() const;  ///< over all jobs
 };
 
-/// Jobs of `task` whose nominal release lies in [0, length).
-[[nodiscard]] std::int64_t releases_within(const PlanTask& task, Duration length);
+/// Nominal releases in [0, length) of a task that is released by itself; `task` is its number.
+[[nodiscard]] std::vector<Duration> release_times(const PlanProblem& problem, int task, Duration length,
+                                                  std::uint64_t seed);
+/// Jobs of each task with a nominal release in [0, length), those of tasks after others as if none of these missed.
+[[nodiscard]] std::vector<std::int64_t> most_releases(const PlanProblem& problem, Duration length, std::uint64_t seed);
 
 /// Something that happened in the simulation, for traces and replay tests.
 struct SimulatedEvent {

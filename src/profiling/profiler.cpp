@@ -5,6 +5,7 @@
 #include "data/plugin_steps.h"
 #include "data/source.h"
 #include "profiling/content_key.h"
+#include "profiling/detection_counts.h"
 #include "profiling/machine.h"
 #include "profiling/measure.h"
 #include "profiling/segmentation.h"
@@ -556,6 +557,8 @@ class Profiling {
   std::vector<TaskProfile> deliver() {
     std::vector<TaskProfile> tasks;
     for (const TaskSpec& task : file_.tasks) tasks.push_back({task.name, {}});
+    for (const TaskSpec& task : file_.tasks)
+      if (task.after.per_detection) count_detections(tasks, static_cast<std::size_t>(task.after.task));
     for (const Unit& unit : units_)
       if (unit.known() && !unit.in_two()) tasks[unit.task].variants.push_back(profile_of(unit));
     for (const Unit& first : units_)
@@ -624,6 +627,13 @@ class Profiling {
     out.memory = std::max(out.memory, other.memory);
     out.reused = first.reused && rest.reused;
     return out;
+  }
+
+  /// Not of a task that is itself given parts of frames: its stream is not what it sees in a run.
+  void count_detections(std::vector<TaskProfile>& tasks, std::size_t t) {
+    const TaskSpec& task = file_.tasks[t];
+    if (task.after.per_detection || !tasks[t].detections.empty()) return;
+    tasks[t].detections = detection_counts(engine_, task, store_, hashes_, options_.seed, context_);
   }
 
   void require_each(const std::vector<TaskProfile>& tasks) const {

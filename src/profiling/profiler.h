@@ -64,6 +64,9 @@ struct VariantProfile {
 struct TaskProfile {
   std::string name;
   std::vector<VariantProfile> variants;
+  /// Boxes that the source model finds on each of the first frames of the stream; measured where another task runs
+  /// after this one, once per detection. Empty: not known.
+  std::vector<std::uint8_t> detections{};
 };
 
 struct StageSummary {

@@ -13,7 +13,7 @@
 namespace rtmdl {
 namespace {
 
-constexpr std::int64_t kSchema = 8;                // PRAGMA user_version; raise with every change below
+constexpr std::int64_t kSchema = 9;                // PRAGMA user_version; raise with every change below
 constexpr std::int64_t kApplication = 0x72746d64;  // PRAGMA application_id: "rtmd"
 constexpr std::size_t kMostSamples = 2000;
 
@@ -39,6 +39,10 @@ constexpr const char* kCutsTable =
 constexpr const char* kPairs =
     "ALTER TABLE times ADD COLUMN cores_used REAL NOT NULL DEFAULT 0;"
     "CREATE TABLE slow_downs (key TEXT PRIMARY KEY, what TEXT NOT NULL, factor REAL NOT NULL,"
+    " measured TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP);";
+
+constexpr const char* kDetectionsTable =
+    "CREATE TABLE detections (key TEXT PRIMARY KEY, what TEXT NOT NULL, counts TEXT NOT NULL,"
     " measured TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP);";
 
 constexpr const char* kTables = R"(
@@ -68,7 +72,8 @@ constexpr const char* kUpgrades[kSchema - 1] = {
     kMomentColumns,
     kStallTable,
     kCutsTable,
-    kPairs};
+    kPairs,
+    kDetectionsTable};
 
 /// "input=1,3,224,224;other=1,8"
 std::string shapes_text(const std::map<std::string, std::vector<std::int64_t>>& shapes) {
@@ -151,6 +156,7 @@ Store::Store(const std::filesystem::path& file) : database_(file) {
     database_.execute(kStallTable);
     database_.execute(kCutsTable);
     database_.execute(kPairs);
+    database_.execute(kDetectionsTable);
     database_.execute(
         fmt::format("PRAGMA user_version = {}; PRAGMA application_id = {}", kSchema, kApplication).c_str());
   }
@@ -324,6 +330,25 @@ void Store::put_segmentations(const std::string& key, const std::string& what,
       .bind(key)
       .bind(what)
       .bind(fmt::format("{}", fmt::join(places, "\n")))
+      .step();
+}
+
+std::optional<std::vector<std::uint8_t>> Store::detections(const std::string& key) {
+  Statement query(database_, "SELECT counts FROM detections WHERE key = ?");
+  if (!query.bind(key).step()) return std::nullopt;
+  std::vector<std::uint8_t> counts;
+  std::istringstream in(query.text(0));
+  int boxes = 0;
+  while (in >> boxes && boxes >= 0 && boxes <= 255) counts.push_back(static_cast<std::uint8_t>(boxes));
+  if (!in.eof() || counts.empty()) return std::nullopt;  // not written by us: they are counted anew
+  return counts;
+}
+
+void Store::put_detections(const std::string& key, const std::string& what, const std::vector<std::uint8_t>& counts) {
+  Statement(database_, "INSERT OR REPLACE INTO detections (key, what, counts) VALUES (?, ?, ?)")
+      .bind(key)
+      .bind(what)
+      .bind(fmt::format("{}", fmt::join(counts, " ")))
       .step();
 }
 

@@ -103,6 +103,10 @@ class Store {
   void put_segmentations(const std::string& key, const std::string& what,
                          const std::vector<std::vector<int>>& segmentations);
 
+  /// Boxes on each frame of a task's stream (detection_counts.h).
+  [[nodiscard]] std::optional<std::vector<std::uint8_t>> detections(const std::string& key);
+  void put_detections(const std::string& key, const std::string& what, const std::vector<std::uint8_t>& counts);
+
   /// Throw Error(bad_input) on an entry that makes no sense; the caller goes on without it.
   [[nodiscard]] std::optional<StoredRunTimes> run_times(const std::string& key);
   [[nodiscard]] std::optional<StoredSpeed> speed(const std::string& key);

@@ -58,6 +58,16 @@ Json mode_json(const RunMode& mode, const RunConfig& config, const fs::path& fol
   return j;
 }
 
+/// Played faster or slower than the task file says, whose kind of arrivals it has.
+Json arrivals_json(const ArrivalSpec& arrivals) {
+  Json j{{"calm", {arrivals.calm.mean.count(), arrivals.calm.lasts.count()}},
+         {"burst", {arrivals.burst.mean.count(), arrivals.burst.lasts.count()}},
+         {"length", arrivals.length.count()},
+         {"times", Json::array()}};
+  for (const Duration time : arrivals.times) j["times"].push_back(time.count());
+  return j;
+}
+
 Json task_json(const RunTask& task, const RunConfig& config, const fs::path& folder) {
   Json j;
   j["name"] = task.spec->name;
@@ -67,6 +77,7 @@ Json task_json(const RunTask& task, const RunConfig& config, const fs::path& fol
   j["deadline_ns"] = task.spec->deadline.count();
   j["jitter_ns"] = task.spec->jitter.count();
   j["offset_ns"] = task.spec->offset.count();
+  if (task.spec->arrivals.kind != ArrivalSpec::Kind::periodic) j["arrivals_ns"] = arrivals_json(task.spec->arrivals);
   j["failures_to_fall_back"] = task.failures_to_fall_back;
   j["modes"] = {mode_json(task, config, folder)};
   for (const RunMode& mode : task.fallbacks) j["modes"].push_back(mode_json(mode, config, folder));
@@ -86,6 +97,18 @@ int small(const Json& j, const char* key, int least, int most) {
 
 Duration time_of(const Json& j, const char* key, Duration least) {
   return Duration(whole(j.at(key), least.count(), kLongest, key));
+}
+
+/// The opposite of arrivals_json().
+void take_arrivals(const Json& j, ArrivalSpec& arrivals) {
+  const auto time = [&](const Json& value) { return Duration(whole(value, 0, kLongest, "time of arrivals")); };
+  arrivals.calm = {time(j.at("calm").at(0)), time(j.at("calm").at(1))};
+  arrivals.burst = {time(j.at("burst").at(0)), time(j.at("burst").at(1))};
+  arrivals.length = time(j.at("length"));
+  arrivals.times.clear();
+  for (const Json& t : j.at("times")) arrivals.times.push_back(time(t));
+  if ((arrivals.kind == ArrivalSpec::Kind::trace) == arrivals.times.empty())
+    bad_input("the arrivals of one of its tasks are of another kind");
 }
 
 /// The bytes that were planned with: another model under the same name is another plan.
@@ -147,6 +170,7 @@ RunTask task_from(const Json& j, TaskSpec& spec, const RunConfig& config, const 
   spec.deadline = time_of(j, "deadline_ns", Duration(1));
   spec.jitter = time_of(j, "jitter_ns", Duration(0));
   spec.offset = time_of(j, "offset_ns", Duration(0));
+  if (spec.arrivals.kind != ArrivalSpec::Kind::periodic) take_arrivals(j.at("arrivals_ns"), spec.arrivals);
   RunTask task;
   task.spec = &spec;
   task.priority = small(j, "priority", 1, kMaxTasks);

@@ -54,7 +54,7 @@ DispatcherConfig dispatcher_config(const RunConfig& config, bool realtime) {
   for (std::size_t i = 0; i < config.tasks.size(); ++i) {
     const RunTask& task = config.tasks[i];
     SchedulerTask t;
-    t.period = task.spec->period;
+    t.period = task.interval > Duration{} ? task.interval : mean_interval(task.spec->arrivals, task.spec->period);
     t.deadline = task.spec->deadline;
     t.priority = task.priority;
     t.utilisation = task.utilisation;
@@ -73,6 +73,7 @@ DispatcherConfig dispatcher_config(const RunConfig& config, bool realtime) {
       t.failures_to_fall_back = task.failures_to_fall_back;
     }
     d.scheduler.tasks.push_back(t);
+    d.after.push_back(task.spec->after);
   }
   return d;
 }

@@ -20,7 +20,8 @@ namespace {
 
 using Locked = std::lock_guard<PriorityMutex>;
 
-constexpr std::size_t kMostStarts = 2 * kMaxSlots;  ///< of one event: it dispatches on two processors
+/// Of one event: it dispatches on two processors, and may release jobs of all other tasks.
+constexpr std::size_t kMostStarts = 2 * kMaxSlots + kMaxTasks;
 
 /// Of the watchdog's looks: a fraction of the shortest limit.
 constexpr Duration kWatchLeast = std::chrono::milliseconds(1), kWatchMost = std::chrono::milliseconds(10);
@@ -125,6 +126,14 @@ Dispatcher::Dispatcher(const DispatcherConfig& config, const std::vector<JobBody
     results_.push_back(
         std::make_unique<Ring<Result>>(config_.result_capacity.empty() ? 16 : config_.result_capacity[t]));
   wake_.reserve(kMostStarts);
+  followers_.resize(tasks.size());
+  std::size_t most_due = 0;
+  for (std::size_t t = 0; t < config_.after.size(); ++t) {
+    if (config_.after[t].task < 0) continue;
+    followers_[static_cast<std::size_t>(config_.after[t].task)].push_back(static_cast<int>(t));
+    most_due += static_cast<std::size_t>(config_.after[t].most);
+  }
+  due_.reserve(most_due);
   watch_period_ = watch_period(config_.scheduler);
   try {
     for (std::size_t t = 0; t < tasks.size(); ++t)
@@ -428,6 +437,37 @@ double Dispatcher::slowdown(int processor) noexcept {
 
 void Dispatcher::apply(const Decisions& decisions, Time now) noexcept {
   wake_.clear();
+  carry_out(decisions, now);
+  for (const Due& due : due_) {
+    log({SchedulerEvent::Kind::release, static_cast<std::uint8_t>(due.task), 0, due.release, now, due.job});
+    cause_ = ModeChange::Cause::load;
+    decisions_.clear();
+    scheduler_.release(due.task, due.release, now, decisions_);
+    carry_out(decisions_, now);
+  }
+  due_.clear();
+}
+
+/// Jobs of the tasks after one that was in time.
+void Dispatcher::follow(const Decision& finished) noexcept {
+  JobBody& body = *bodies_[finished.task][finished.mode];
+  const Frame* const frame = body.frame();
+  for (const int task : followers_[finished.task]) {
+    const auto t = static_cast<std::size_t>(task);
+    if (!bodies_[t].front()) continue;
+    const AfterSpec& after = config_.after[t];
+    const Result* const result = after.per_detection ? body.result() : nullptr;
+    const std::size_t found = !after.per_detection ? 1 : result ? result->boxes.size() : 0;
+    for (std::size_t k = 0; k < std::min(found, static_cast<std::size_t>(after.most)); ++k) {
+      const auto job = static_cast<std::uint64_t>(counts_[t].released);
+      if (frame && !bodies_[t].front()->hand_over(job, *frame, result ? &result->boxes[k] : nullptr)) continue;
+      ++counts_[t].released;
+      due_.push_back({task, job, finished.release});
+    }
+  }
+}
+
+void Dispatcher::carry_out(const Decisions& decisions, Time now) noexcept {
   for (const Decision& d : decisions.items()) {
     switch (d.kind) {
       case Decision::Kind::start: {
@@ -471,6 +511,8 @@ void Dispatcher::apply(const Decisions& decisions, Time now) noexcept {
         break;
       }
       case Decision::Kind::finish:
+        if (!d.late) follow(d);
+        [[fallthrough]];
       case Decision::Kind::fail:
       case Decision::Kind::drop:
       case Decision::Kind::abandon: over(d, now); break;
@@ -499,6 +541,7 @@ void Dispatcher::over(const Decision& d, Time now) noexcept {
     ++counts.completed;
     if (d.late) ++counts.late;
   }
+  if (!config_.after.empty() && config_.after[d.task].task >= 0) bodies_[d.task].front()->job_over(d.job);
   JobRecord* record = records_.claim();
   if (!record) {
     lost_.fetch_add(1, std::memory_order_relaxed);

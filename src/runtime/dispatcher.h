@@ -8,9 +8,10 @@
 /// On a preemptive processor a worker runs under SCHED_FIFO and the kernel carries out what the core decides: a started
 /// job of higher priority displaces the one below it. Fixed priorities are given to the threads once; under EDF and
 /// FIFO a thread's priority follows its preemption level when it is started. Without the privilege all processors are
-/// non-preemptive (cooperative at stage boundaries). Where a processor has a core for each slot a worker runs on the
-/// cores of the slots that its stage takes: left to itself the kernel may wake it on a core whose real-time threads are
-/// throttled, while another is free.
+/// non-preemptive (cooperative at stage boundaries). A job that completes in time releases those of the tasks after its
+/// own in the same moment, after the decisions of its end. Where a processor has a core for each slot a worker runs on
+/// the cores of the slots that its stage takes: left to itself the kernel may wake it on a core whose real-time threads
+/// are throttled, while another is free.
 
 #include "base/priority_mutex.h"
 #include "base/semaphore.h"
@@ -20,6 +21,7 @@
 #include "runtime/ring.h"
 
 #include "scheduling/scheduler.h"
+#include "task/arrival_spec.h"
 
 #include <atomic>
 #include <cstdint>
@@ -74,6 +76,7 @@ struct DispatcherConfig {
   std::size_t record_capacity = 8192;           ///< finished jobs that may wait for the collector
   std::vector<std::size_t> result_capacity;  ///< results of each task that may wait for the collector; empty: 16 each
   std::size_t event_capacity = 0;            ///< events logged for replay; logging stops when full
+  std::vector<AfterSpec> after;              ///< of each task; empty: all are released from outside
   Semaphore* published = nullptr;            ///< posted for every record, if the collector waits for them
 };
 
@@ -157,6 +160,8 @@ class Dispatcher {
   void take(const Event& event) noexcept;
   /// Carries out decisions, under the lock; workers to wake are left in wake_.
   void apply(const Decisions& decisions, Time now) noexcept;
+  void carry_out(const Decisions& decisions, Time now) noexcept;
+  void follow(const Decision& finished) noexcept;
   void over(const Decision& decision, Time now) noexcept;
   void give_up(const Decision& decision, Time now) noexcept;
   void come_back(Worker& worker, Time now) noexcept;
@@ -179,8 +184,15 @@ class Dispatcher {
   std::vector<int> modes_;                                    ///< per task
   std::vector<std::vector<std::vector<Worker*>>> worker_of_;  ///< [task][mode][processor]
   std::vector<std::unique_ptr<Worker>> workers_;
-  std::vector<Worker*> wake_;  ///< scratch, under the lock; copied out before unlocking
-  bool published_ = false;     ///< likewise: a record waits for the collector to be told
+  struct Due {
+    int task = 0;
+    std::uint64_t job = 0;
+    Time release{};
+  };
+  std::vector<std::vector<int>> followers_;  ///< of each task: those that run after it
+  std::vector<Due> due_;                     ///< scratch, under the lock: jobs that the event in hand releases
+  std::vector<Worker*> wake_;                ///< scratch, under the lock; copied out before unlocking
+  bool published_ = false;                   ///< likewise: a record waits for the collector to be told
   Ring<JobRecord> records_;
   std::vector<std::unique_ptr<Ring<Result>>> results_;
   std::vector<SchedulerEvent> events_;

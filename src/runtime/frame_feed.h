@@ -3,6 +3,8 @@
 
 #include "data/frame.h"
 #include "data/source.h"
+
+#include <rtmdl/result.h>
 #include "task/config_node.h"
 
 #include <cstdint>
@@ -18,6 +20,12 @@ class FrameFeed {
   /// No allocation, no I/O.
   [[nodiscard]] virtual const Frame* take(std::uint64_t job) noexcept = 0;
   virtual void give_back(std::uint64_t /*job*/) noexcept {}
+  /// A job is about to be released that works on this frame, or on that part of it. False: there is nothing to work on.
+  /// Of tasks that run after others, as job_over() is. Neither allocates.
+  [[nodiscard]] virtual bool hand_over(std::uint64_t /*job*/, const Frame& /*frame*/, const Box* /*part*/) noexcept {
+    return true;
+  }
+  virtual void job_over(std::uint64_t /*job*/) noexcept {}
   /// To warm up with: one of each size that will come, if that is known. Not empty.
   [[nodiscard]] virtual std::span<const Frame> samples() const noexcept = 0;
 };

@@ -19,6 +19,14 @@ class JobBody {
   /// Of the job that has just completed; null if there is none. The collector swaps it against an empty one that keeps
   /// its capacity.
   virtual Result* result() noexcept { return nullptr; }
+  /// Of the job that has just completed; null if there is none.
+  [[nodiscard]] virtual const Frame* frame() const noexcept { return nullptr; }
+  /// A job of a task that runs after another one is about to be released: what it works on, as FrameFeed::hand_over().
+  [[nodiscard]] virtual bool hand_over(std::uint64_t /*job*/, const Frame& /*frame*/, const Box* /*part*/) noexcept {
+    return true;
+  }
+  /// Such a job is over. From any thread.
+  virtual void job_over(std::uint64_t /*job*/) noexcept {}
   /// Asks a job in progress to give up soon: its stage fails, or the next one does. From any thread; may come before
   /// begin(job) and after the job's end.
   virtual void cancel(std::uint64_t /*job*/) noexcept {}

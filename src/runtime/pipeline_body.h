@@ -21,6 +21,11 @@ class PipelineBody final : public JobBody {
   std::int64_t begin(std::uint64_t job) noexcept override;
   bool stage(int index) override;
   Result* result() noexcept override { return &result_; }
+  const Frame* frame() const noexcept override { return frame_; }
+  bool hand_over(std::uint64_t job, const Frame& frame, const Box* part) noexcept override {
+    return feed_.hand_over(job, frame, part);
+  }
+  void job_over(std::uint64_t job) noexcept override { feed_.job_over(job); }
   void cancel(std::uint64_t job) noexcept override;
   const char* last_error() const noexcept override;
   void warm_up(int stage) override;

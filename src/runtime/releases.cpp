@@ -16,9 +16,10 @@ namespace {
 constexpr Duration kNap = std::chrono::milliseconds(100);  ///< between looks at the stop flag
 
 /// A task's releases, or the deadlines of its jobs.
-struct Grid {
+struct Moments {
   int task = 0;
   bool deadlines = false;
+  Arrivals arrivals;
   std::uint64_t job = 0;  ///< the next one
   Time nominal{};         ///< its release
   Time when{};
@@ -33,20 +34,24 @@ Duration play_releases(Dispatcher& dispatcher, const std::vector<ReleaseSpec>& t
   std::atomic<bool> done{false};
   std::thread thread([&] {
     place_current_thread(placement);
-    std::vector<Grid> grids;
+    std::vector<Moments> all;
     for (const bool deadlines : {true, false})
-      for (std::size_t i = 0; i < tasks.size(); ++i)
-        if (!deadlines || tasks[i].abort_at) grids.push_back({static_cast<int>(i), deadlines, 0, {}, {}});
-    const auto place = [&](Grid& g) {
-      const ReleaseSpec& task = tasks[static_cast<std::size_t>(g.task)];
-      g.nominal = start + nominal_release(task.offset, task.period, g.job);
-      g.when = g.nominal + (g.deadlines ? *task.abort_at : release_jitter(seed, g.task, g.job, task.jitter));
-      if (g.nominal >= end) g.when = Time::max();
+      for (std::size_t i = 0; i < tasks.size(); ++i) {
+        const ReleaseSpec& t = tasks[i];
+        const int task = static_cast<int>(i);
+        if (!t.follows && (!deadlines || t.abort_at))
+          all.push_back({task, deadlines, Arrivals(t.arrivals, t.period, t.offset, seed, task), 0, {}, {}});
+      }
+    const auto place = [&](Moments& m) {
+      const ReleaseSpec& task = tasks[static_cast<std::size_t>(m.task)];
+      m.nominal = start + m.arrivals.next();
+      m.when = m.nominal + (m.deadlines ? *task.abort_at : release_jitter(seed, m.task, m.job, task.jitter));
+      if (m.nominal >= end) m.when = Time::max();
     };
-    for (Grid& g : grids) place(g);
+    for (Moments& m : all) place(m);
     while (!context.stopping()) {
-      Grid& first =
-          *std::min_element(grids.begin(), grids.end(), [](const Grid& a, const Grid& b) { return a.when < b.when; });
+      Moments& first =
+          *std::min_element(all.begin(), all.end(), [](const Moments& a, const Moments& b) { return a.when < b.when; });
       if (first.when == Time::max()) break;  // the last periods are played to their end below
       const Time now = MonotonicClock::now();
       if (first.when > now) {
@@ -56,6 +61,7 @@ Duration play_releases(Dispatcher& dispatcher, const std::vector<ReleaseSpec>& t
       if (first.deadlines) dispatcher.expire(first.task, first.job);
       else dispatcher.release(first.task, first.nominal);
       ++first.job;
+      first.arrivals.advance();
       place(first);
     }
     while (!context.stopping() && MonotonicClock::now() < end) sleep_until(std::min(end, MonotonicClock::now() + kNap));

@@ -52,6 +52,7 @@ struct RunMode {
 struct RunTask : RunMode {
   const TaskSpec* spec = nullptr;
   int priority = 0;                ///< 1 the most urgent
+  Duration interval{};             ///< between releases, on average; zero: as `spec` alone says
   double utilisation = 0;          ///< for utilisation-monotonic orders
   std::vector<RunMode> fallbacks;  ///< loaded too
   int failures_to_fall_back = 0;   ///< failed jobs in a row; 0: never

@@ -3,6 +3,7 @@
 #include "base/units.h"
 #include "runtime/collector.h"
 #include "runtime/deployment.h"
+#include "runtime/follower_feed.h"
 #include "runtime/live_progress.h"
 #include "runtime/packing.h"
 #include "runtime/releases.h"
@@ -63,6 +64,15 @@ struct CoreTicks {
     return total > 0 ? busy / total : 0;
   }
 };
+
+/// `before`: of the tasks before it.
+std::unique_ptr<FrameFeed> feed_of(const TaskSpec& task, const std::vector<const FrameFeed*>& before,
+                                   std::uint64_t seed) {
+  const auto source = open_source(task.data, seed);
+  if (task.after.task < 0) return std::make_unique<StreamFeed>(task.data, *source, kStreamFrames);
+  return std::make_unique<FollowerFeed>(source->read(Split::stream, 0),
+                                        before[static_cast<std::size_t>(task.after.task)]->samples());
+}
 
 void mark_stalled(RunOutcome& outcome, const std::vector<RunTask>& tasks) {
   for (const Stall& s : outcome.stalls) {
@@ -195,11 +205,13 @@ RunOutcome run(Engine& engine, const RunConfig& config, std::uint64_t seed, cons
   RunOutcome outcome;
   RunReport& report = outcome.report;
   report.policy = config.name;
+  std::vector<const FrameFeed*> feeds;
   Deployment box(
       engine, config,
       [&](std::size_t i) {
-        const ConfigNode& data = config.tasks[i].spec->data;
-        return std::make_unique<StreamFeed>(data, *open_source(data, seed), kStreamFrames);
+        std::unique_ptr<FrameFeed> feed = feed_of(*config.tasks[i].spec, feeds, seed);
+        feeds.push_back(feed.get());
+        return feed;
       },
       context);
   report.preemption = box.preemption();
@@ -209,7 +221,7 @@ RunOutcome run(Engine& engine, const RunConfig& config, std::uint64_t seed, cons
   std::vector<ReleaseSpec> releases;
   for (std::size_t i = 0; i < config.tasks.size(); ++i) {
     const TaskSpec& task = *config.tasks[i].spec;
-    releases.push_back({task.period, task.offset, task.jitter, {}});
+    releases.push_back({task.period, task.offset, task.jitter, {}, task.arrivals, task.after.task >= 0});
     if (box.scheduler().tasks[i].late == Late::abort) releases.back().abort_at = task.deadline;
   }
 

@@ -16,9 +16,9 @@ namespace rtmdl {
 namespace {
 
 constexpr std::array<std::string_view, 2> kTopLevel{"storage", "memory"};
-constexpr std::array<std::string_view, 11> kPlanning{"period", "deadline",     "jitter",         "offset",
-                                                     "late",   "hard",         "miss_rate",      "queue",
-                                                     "slots",  "accuracy.min", "accuracy.weight"};
+constexpr std::array<std::string_view, 12> kPlanning{"period", "deadline",     "jitter",          "offset",
+                                                     "late",   "hard",         "miss_rate",       "queue",
+                                                     "slots",  "accuracy.min", "accuracy.weight", "max"};
 
 [[noreturn]] void refuse(const Setting& setting, const std::string& message) {
   bad_input(fmt::format("{}: {}", setting.origin, message));
@@ -148,6 +148,7 @@ ConfigNode with_settings(const ConfigNode& root, const std::vector<Setting>& set
 
 bool only_planning(const Setting& setting) {
   if (std::find(kTopLevel.begin(), kTopLevel.end(), setting.key) != kTopLevel.end()) return true;
+  if (setting.key.find(".arrivals.") != std::string::npos) return true;
   return std::any_of(kPlanning.begin(), kPlanning.end(),
                      [&](std::string_view key) { return setting.key.ends_with("." + std::string(key)); });
 }

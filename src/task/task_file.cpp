@@ -16,17 +16,6 @@
 namespace rtmdl {
 namespace {
 
-constexpr Duration kShortest = std::chrono::microseconds(100);
-constexpr Duration kLongest = std::chrono::hours(1);
-
-Duration positive_duration(const ConfigNode& node) {
-  const Duration d = node.duration();
-  if (d < kShortest || d > kLongest)
-    node.fail(fmt::format("'{}' is out of range: {} to {} is accepted", node.text(), format_duration(kShortest),
-                          format_duration(kLongest)));
-  return d;
-}
-
 Duration duration_up_to(const ConfigNode& node, Duration most, std::string_view what) {
   const Duration d = node.duration();
   if (d < Duration::zero() || d > most)
@@ -214,29 +203,92 @@ void parse_bindings(const ConfigNode& node, TaskSpec& task) {
     for (const auto& [name, value] : inputs.members()) task.inputs[name] = value.number();
 }
 
-void parse_timing(const ConfigNode& node, TaskSpec& task) {
-  if (!node["period"].present()) node.fail("has no period: write for instance `period: 33.3 ms`");
-  task.period = positive_duration(node["period"]);
+/// When it is released by itself. Whether the shortest interval is what the user says.
+bool parse_releases(const ConfigNode& node, TaskSpec& task) {
+  if (const ConfigNode arrivals = node["arrivals"]; arrivals.present())
+    task.arrivals = ArrivalSpec::parse(arrivals, task.period);
+  const bool periodic = task.arrivals.kind == ArrivalSpec::Kind::periodic;
+  const ConfigNode period = node["period"];
+  if (!periodic && period.present())
+    period.fail("is of periodic arrivals; of others `min` in `arrivals` is the shortest interval");
+  if (periodic && !period.present()) node.fail("has no period: write for instance `period: 33.3 ms`");
+  if (periodic) task.period = positive_duration(period);
+  const bool known = task.period > Duration{};
+  if (!known) task.period = least_interval(task.arrivals);
+  if (node["jitter"].present())
+    task.jitter = duration_up_to(node["jitter"], task.period, periodic ? "the period" : "the shortest interval");
+  if (node["offset"].present())
+    task.offset = duration_up_to(node["offset"], mean_interval(task.arrivals, task.period),
+                                 periodic ? "the period" : "the mean interval");
+  return known && task.arrivals.kind != ArrivalSpec::Kind::trace;
+}
+
+/// `after`, `per`, `max`: it is released by another task's jobs.
+void parse_after(const ConfigNode& node, const TaskFile& file, TaskSpec& task) {
+  for (const char* key : {"period", "arrivals", "jitter", "offset"})
+    if (node[key].present()) node[key].fail("a task that runs after another one is released by it, and has none");
+  const std::string name = node["after"].text();
+  std::vector<std::string> names;
+  for (const TaskSpec& other : file.tasks) {
+    if (other.name == name) task.after.task = static_cast<int>(names.size());
+    names.push_back(other.name);
+  }
+  if (task.after.task < 0)
+    node["after"].fail(names.empty() ? std::string("there is no task above this one")
+                                     : fmt::format("'{}' is no task above this one: there are {}", excerpt(name),
+                                                   fmt::join(names, ", ")));
+  const TaskSpec& parent = file.tasks[static_cast<std::size_t>(task.after.task)];
+  const ConfigNode per = node["per"], most = node["max"];
+  if (per.present()) task.after.per_detection = per.one_of({"job", "detection"}) == "detection";
+  if (task.after.per_detection && parent.post_kind != "detections" && parent.post_kind != "score_map")
+    per.fail(fmt::format("'{}' gives {}, which has no boxes; accepted is job", name, parent.post_kind));
+  if (most.present() && !task.after.per_detection) most.fail("is of `per: detection`");
+  if (task.after.per_detection) task.after.most = 4;
+  if (most.present()) task.after.most = static_cast<int>(most.integer(1, kMaxQueue));
+  task.period = std::max(parent.period / task.after.most, Duration(1));
+  task.queue = task.after.most;
+}
+
+void parse_deadline(const ConfigNode& node, TaskSpec& task, bool has_default) {
+  const ConfigNode deadline = node["deadline"];
+  if (!deadline.present() && !has_default)
+    node.fail("has no deadline: only a period, or the `min` of other arrivals, stands for one");
+  task.deadline = deadline.present() ? positive_duration(deadline) : task.period;
+  if (task.after.task >= 0 || (task.arrivals.kind != ArrivalSpec::Kind::periodic && !task.hard)) return;
+  // A frame that waits longer than queue + 1 periods is overwritten, so a later deadline could never be used.
+  const Duration most = task.period * (task.queue + 1);
+  if (task.deadline > most)
+    deadline.fail(fmt::format(
+        "'{}' is beyond what the queue allows: with `queue: {}` and a period of {} a frame is overwritten after {}; "
+        "accepted is up to that, or a longer queue",
+        deadline.text(), task.queue, format_duration(task.period), format_duration(most)));
+}
+
+void parse_timing(const ConfigNode& node, const TaskFile& file, TaskSpec& task) {
+  const bool follows = node["after"].present();
+  bool known = false;
+  if (follows) {
+    parse_after(node, file, task);
+  } else {
+    for (const char* key : {"per", "max"})
+      if (node[key].present()) node[key].fail("is of tasks that run after another one: `after: TASK`");
+    known = parse_releases(node, task);
+  }
   if (node["queue"].present()) task.queue = static_cast<int>(node["queue"].integer(1, kMaxQueue));
   if (const ConfigNode late = node["late"]; late.present()) {
     const std::string text = late.one_of({"finish", "skip", "abort"});
     task.late = text == "skip" ? Late::skip : text == "abort" ? Late::abort : Late::finish;
+    if (follows && task.late == Late::abort)
+      late.fail("a task that runs after another one cannot be given up; accepted are finish, skip");
   }
-  task.deadline = task.period;
-  if (const ConfigNode deadline = node["deadline"]; deadline.present()) {
-    task.deadline = positive_duration(deadline);
-    // A frame that waits longer than queue + 1 periods is overwritten, so a later deadline could never be used.
-    const Duration most = task.period * (task.queue + 1);
-    if (task.deadline > most)
-      deadline.fail(fmt::format(
-          "'{}' is beyond what the queue allows: with `queue: {}` and a period of {} a frame is overwritten after {}; "
-          "accepted is up to that, or a longer queue",
-          deadline.text(), task.queue, format_duration(task.period), format_duration(most)));
-  }
-  if (node["jitter"].present()) task.jitter = duration_up_to(node["jitter"], task.period, "the period");
-  if (node["offset"].present()) task.offset = duration_up_to(node["offset"], task.period, "the period");
   if (node["miss_rate"].present()) task.miss_rate = node["miss_rate"].fraction();
-  if (node["hard"].present()) task.hard = node["hard"].boolean();
+  if (const ConfigNode hard = node["hard"]; hard.present()) {
+    task.hard = hard.boolean();
+    if (task.hard && follows) hard.fail("a task that runs after another one cannot be proven; accepted is false");
+    if (task.hard && !known && task.arrivals.kind != ArrivalSpec::Kind::trace)
+      hard.fail("a proof needs the shortest interval between releases: give `min` in `arrivals`");
+  }
+  parse_deadline(node, task, known);
 }
 
 bool is_off(const ConfigNode& node) { return node.is_scalar() && (node.text() == "off" || node.text() == "false"); }
@@ -261,11 +313,11 @@ void parse_faults(const ConfigNode& node, TaskSpec& task) {
   }
 }
 
-TaskSpec parse_task(const ConfigNode& node) {
+TaskSpec parse_task(const ConfigNode& node, const TaskFile& file) {
   node.require_map("a task such as {name: faces, model: faces.onnx, period: 33 ms, …}");
-  node.allow({"name",   "model",    "variants", "data",     "pre",    "post",       "shapes", "state",
-              "inputs", "period",   "deadline", "jitter",   "offset", "miss_rate",  "hard",   "queue",
-              "late",   "watchdog", "fallback", "accuracy", "scale",  "processors", "split"});
+  node.allow({"name",   "model",    "variants", "data",     "pre",      "post",     "shapes", "state",      "inputs",
+              "period", "deadline", "jitter",   "offset",   "arrivals", "after",    "per",    "max",        "miss_rate",
+              "hard",   "queue",    "late",     "watchdog", "fallback", "accuracy", "scale",  "processors", "split"});
   TaskSpec task;
   task.where = node;
   if (!node["name"].present()) node.fail("has no name");
@@ -273,7 +325,7 @@ TaskSpec parse_task(const ConfigNode& node) {
   require_plain_name(task.name, node["name"]);
   parse_model(node, task);
   parse_bindings(node, task);
-  parse_timing(node, task);
+  parse_timing(node, file, task);
   parse_faults(node, task);
   if (!node["data"].present()) node.fail("has no data: write for instance `data: {source: images, path: pictures}`");
   task.data = node["data"];
@@ -324,7 +376,7 @@ TaskFile parse_document(const ConfigNode& root, const std::filesystem::path& pat
   const ConfigNode tasks = root["tasks"];
   if (!tasks.present()) root.fail("has no tasks: write `tasks:` and a list");
   for (const ConfigNode& node : tasks.items()) {
-    TaskSpec task = parse_task(node);
+    TaskSpec task = parse_task(node, file);
     parse_task_processors(node, file, task);
     // What the file gives all tasks together is theirs to share: the standard bound of each is for files that give
     // none.
@@ -371,15 +423,21 @@ void TaskFile::stretch(double factor) {
     return Duration(std::llround(static_cast<double>(d.count()) * factor));
   };
   for (TaskSpec& task : tasks) {
-    const double period = to_seconds(task.period) * factor;
-    if (!(period >= to_seconds(kShortest) && period <= to_seconds(kLongest)))
-      task.where["period"].fail(fmt::format("'{}' played {:.3g} times as fast is out of range: {} to {} is accepted",
-                                            task.where["period"].text(), 1 / factor, format_duration(kShortest),
-                                            format_duration(kLongest)));
-    task.period = stretched(task.period);
+    const Duration interval = mean_interval(task.arrivals, task.period);
+    const double played = to_seconds(interval) * factor;
+    const bool in_range = played >= to_seconds(kShortestPeriod) && played <= to_seconds(kLongestPeriod);
+    if (task.after.task < 0 && !in_range) {
+      const ConfigNode period = task.where["period"];
+      (period.present() ? period : task.where["arrivals"])
+          .fail(fmt::format("'{}' played {:.3g} times as fast is out of range: {} to {} is accepted",
+                            format_duration(interval), 1 / factor, format_duration(kShortestPeriod),
+                            format_duration(kLongestPeriod)));
+    }
+    task.period = std::max(stretched(task.period), Duration(1));
     task.deadline = stretched(task.deadline);
     task.jitter = stretched(task.jitter);
     task.offset = stretched(task.offset);
+    task.arrivals.stretch(factor);
   }
 }
 

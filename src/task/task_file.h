@@ -2,6 +2,7 @@
 /// The task file: what a user asks of the box. Parsed and checked as far as the text alone allows; models and data are
 /// checked by the verbs that open them.
 
+#include "task/arrival_spec.h"
 #include "task/config_node.h"
 #include "task/limits.h"
 #include "task/setting.h"
@@ -88,7 +89,10 @@ struct TaskSpec {
   std::map<std::string, std::vector<std::int64_t>> shapes;  ///< fixes free dimensions of inputs
   std::map<std::string, std::string> state;                 ///< output -> input
   std::map<std::string, double> inputs;                     ///< constant inputs
+  /// `period`: the shortest interval between releases, also where they are not periodic.
   Duration period{}, deadline{}, jitter{}, offset{};
+  ArrivalSpec arrivals;
+  AfterSpec after;          ///< of the tasks of its file
   double miss_rate = 0.01;  ///< limit ζ
   bool hard = false;
   int queue = 1;  ///< frames that may wait; the newest wins
@@ -120,8 +124,8 @@ struct TaskFile {
   static TaskFile parse(const std::string& text, const std::filesystem::path& path,
                         const std::vector<Setting>& settings = {});
 
-  /// Multiplies every period, deadline, jitter and offset: the same workload, played slower (above 1) or faster. Throws
-  /// Error(bad_input) if a period leaves what a task file may say.
+  /// Multiplies every period, deadline, jitter, offset and other arrivals: the same workload, played slower (above 1)
+  /// or faster. Throws Error(bad_input) if a period leaves what a task file may say.
   void stretch(double factor);
 
   [[nodiscard]] int processor_index(const std::string& name) const;  ///< -1 if there is none

@@ -19,6 +19,7 @@
 namespace rtmdl {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
 
 struct ApiTest : testing::Test {
@@ -166,6 +167,39 @@ TEST_F(ApiTest, PlaysATasksOwnDataInItsPeriod) {
     EXPECT_EQ(apart % std::chrono::milliseconds(20), Duration::zero()) << "on a grid";
     EXPECT_GT(apart, Duration::zero());
   }
+}
+
+/// `to` instead of the last task's period.
+void set_releases(const PlannedFolder& folder, const std::string& to) {
+  const std::string period = "period: 20 ms";
+  std::string text = read_file(folder.tasks());
+  text.replace(text.rfind(period), period.size(), to);
+  folder.write("tasks.yaml", text);
+  folder.plan();
+}
+
+TEST_F(ApiTest, PlaysATaskAsItsArrivalsAre) {
+  const PlannedFolder folder;
+  folder.write("times.csv", "0\n0.005\n0.03\n");  // again after 45 ms
+  set_releases(folder, "arrivals: {trace: times.csv}, deadline: 50 ms");
+  Runtime box(folder.tasks(), options());
+  box.attach(0);
+  ASSERT_TRUE(results.wait_for(6));
+  box.stop();
+  Time first = Time::max();
+  for (const auto& r : results.all()) first = std::min(first, r.job.release);
+  for (const auto& r : results.all()) {
+    const Duration at = (r.job.release - first) % std::chrono::milliseconds(45);
+    EXPECT_THAT(at / std::chrono::milliseconds(1), testing::AnyOf(0, 5, 30)) << r.job.job;
+    EXPECT_EQ(at % std::chrono::milliseconds(1), Duration::zero()) << r.job.job;
+  }
+}
+
+TEST_F(ApiTest, SaysThatItDoesNotPlayTasksThatRunAfterOthers) {
+  const PlannedFolder folder(2);
+  set_releases(folder, "after: t0, deadline: 60 ms");
+  EXPECT_THAT(error_of([&] { Runtime box(folder.tasks(), options()); }),
+              AllOf(HasSubstr("'t1' runs after another one"), HasSubstr("rtmdl run")));
 }
 
 TEST_F(ApiTest, NothingBeginsAfterItWasStopped) {

@@ -59,6 +59,42 @@ TEST(ProblemFromProfile, HasTheTimesAloneAscendingBesideThoseUnderLoad) {
   EXPECT_TRUE(o.stages[2].alone.sorted.empty()) << "it is planned with those already";
 }
 
+TEST(ProblemFromProfile, CountsLoadByTheMeanIntervalAndProofsByTheShortest) {
+  const TaskFile file = TaskFile::parse(
+      "tasks:\n  - {name: faces, model: CMakeLists.txt, data: {source: synthetic}, post: {kind: detections}, "
+      "arrivals: {sporadic: {min: 100 ms, mean: 200 ms}}}\n"
+      "  - {name: each, model: CMakeLists.txt, data: {source: synthetic}, after: faces, per: detection, max: 4, "
+      "deadline: 150 ms}\n",
+      std::string(RTMDL_SOURCE_DIR) + "/tasks.yaml");
+  std::vector<TaskProfile> profiles{{"faces", {variant("source", "cpu", 1, {10})}},
+                                    {"each", {variant("source", "cpu", 1, {10})}}};
+  EXPECT_THAT(mean_intervals(file, profiles), testing::ElementsAre(milliseconds(200), milliseconds(50)))
+      << "as many as can be";
+  profiles[0].detections = {0, 1, 7, 0};
+  const PlanProblem problem = make_problem(file, profiles);
+  EXPECT_EQ(problem.tasks[0].period, milliseconds(100));
+  EXPECT_EQ(mean_interval(problem.tasks[0]), milliseconds(200));
+  EXPECT_EQ(mean_interval(problem.tasks[1]), milliseconds(160)) << "five jobs in four of 200 ms";
+  EXPECT_EQ(problem.tasks[1].period, milliseconds(25));
+  EXPECT_EQ(problem.tasks[1].jitter, milliseconds(100 + 100 - 25));
+  EXPECT_NEAR(utilisation(problem.tasks[1], problem.tasks[1].options[0]), 13.0 / 160, 1e-9);
+}
+
+TEST(ProblemFromProfile, AChainsDeadlineHasToLeaveRoomForAllOfIt) {
+  const TaskFile file = TaskFile::parse(
+      "tasks:\n  - {name: faces, model: CMakeLists.txt, data: {source: synthetic}, period: 50 ms}\n"
+      "  - {name: then, model: CMakeLists.txt, data: {source: synthetic}, after: faces, deadline: 25 ms}\n",
+      std::string(RTMDL_SOURCE_DIR) + "/tasks.yaml");
+  const std::vector<TaskProfile> profiles{{"faces", {variant("source", "cpu", 1, {10})}},
+                                          {"then", {variant("source", "cpu", 1, {10})}}};
+  try {
+    static_cast<void>(make_problem(file, profiles));
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_THAT(e.what(), AllOf(HasSubstr("25 ms cannot be met"), HasSubstr("26 ms"), HasSubstr("tasks before")));
+  }
+}
+
 TEST(ProblemFromProfile, FindsTheCorrelationOfAJobsStagesWhereSamplesPairUp) {
   VariantProfile v = variant("source", "gpu", 1, {});
   for (StageTimes* t : {&v.pre, &v.infer, &v.post}) {

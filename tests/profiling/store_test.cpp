@@ -175,18 +175,25 @@ TEST_F(StoreTest, TwoMayWriteAtOnce) {
   EXPECT_EQ(first.accuracy("b"), 0.25);
 }
 
+TEST_F(StoreTest, KeepsWhatADetectorFinds) {
+  Store store(file);
+  EXPECT_FALSE(store.detections("d"));
+  store.put_detections("d", "faces", {0, 3, 255});
+  EXPECT_EQ(store.detections("d"), (std::vector<std::uint8_t>{0, 3, 255}));
+}
+
 TEST_F(StoreTest, RefusesANewerSchemaAndNamesBothVersions) {
   { Store store(file); }
-  { Database(file).execute("PRAGMA user_version = 9"); }
+  { Database(file).execute("PRAGMA user_version = 10"); }
   EXPECT_THAT(error_of([&] { Store store(file); }),
-              AllOf(HasSubstr(file.string()), HasSubstr("schema 9"), HasSubstr("up to 8"), HasSubstr("newer")));
+              AllOf(HasSubstr(file.string()), HasSubstr("schema 10"), HasSubstr("up to 9"), HasSubstr("newer")));
 }
 
 TEST_F(StoreTest, TakesOverCorrectionsOfSchema4) {
   { Store(file).put_corrections({}, {{"p", "gpu", 1.25, 7, Duration(8000), Duration(20000), 99, 0.5, 12.5, 400}}); }
   Database(file).execute(
       "ALTER TABLE speeds DROP COLUMN moment_products; ALTER TABLE speeds DROP COLUMN moment_weights;"
-      "ALTER TABLE speeds DROP COLUMN moment_pairs; DROP TABLE stalls; DROP TABLE cuts;"
+      "ALTER TABLE speeds DROP COLUMN moment_pairs; DROP TABLE stalls; DROP TABLE cuts; DROP TABLE detections;"
       "DROP TABLE slow_downs; ALTER TABLE times DROP COLUMN cores_used; PRAGMA user_version = 4");
   Store store(file);
   ASSERT_TRUE(store.speed("p"));
@@ -202,7 +209,7 @@ TEST_F(StoreTest, TakesOverAStoreOfTheFirstSchema) {
     old.execute(
         "ALTER TABLE families DROP COLUMN done; ALTER TABLE variants DROP COLUMN recipe;"
         "ALTER TABLE families DROP COLUMN layout; ALTER TABLE families DROP COLUMN settled;"
-        "DROP TABLE run_times; DROP TABLE speeds; DROP TABLE stalls; DROP TABLE cuts;"
+        "DROP TABLE run_times; DROP TABLE speeds; DROP TABLE stalls; DROP TABLE cuts; DROP TABLE detections;"
         "DROP TABLE slow_downs; ALTER TABLE times DROP COLUMN cores_used; PRAGMA user_version = 1");
     old.execute("INSERT INTO families (key, task) VALUES ('old', 'faces')");
   }
@@ -305,7 +312,9 @@ TEST_F(StoreTest, StartsAnewAfterAFullDiskAtCreation) {
 
 TEST_F(StoreTest, TakesOverTimesOfTheSchemaWithoutPairs) {
   { Store(file).put_times("key", "faces int8", some_times()); }
-  Database(file).execute("DROP TABLE slow_downs; ALTER TABLE times DROP COLUMN cores_used; PRAGMA user_version = 7");
+  Database(file).execute(
+      "DROP TABLE slow_downs; ALTER TABLE times DROP COLUMN cores_used; DROP TABLE detections; PRAGMA user_version = "
+      "7");
   Store store(file);
   ASSERT_TRUE(store.times("key"));
   EXPECT_EQ(store.times("key")->busy, some_times().busy);

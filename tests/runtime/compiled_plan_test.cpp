@@ -111,6 +111,29 @@ TEST_F(CompiledPlanTest, ASplitModelKeepsThePlaceOfEachSegment) {
   EXPECT_EQ(place_name(plan.config.processors, plan.config.tasks[1]), "gpu+cpu@9");
 }
 
+TEST_F(CompiledPlanTest, KeepsArrivalsAsTheyWerePlayed) {
+  const std::string text = read_file(folder.tasks());
+  std::string changed = text;
+  changed.replace(changed.find("period: 20 ms"), 13, "arrivals: {sporadic: {min: 20 ms, mean: 50 ms}}");
+  folder.write("tasks.yaml", changed);
+  TaskFile file = TaskFile::load(folder.tasks());
+  file.stretch(2);
+  RunConfig config;
+  config.processors = file.processors;
+  for (TaskSpec& spec : file.tasks) {
+    RunTask& task = config.tasks.emplace_back();
+    task.spec = &spec;
+    task.request = load_request(spec, spec.model);
+    task.priority = static_cast<int>(config.tasks.size());
+  }
+  save_compiled_plan(folder.compiled(), file, config);
+  const CompiledPlan plan = load_compiled_plan(folder.compiled(), folder.tasks());
+  EXPECT_EQ(plan.file->tasks[0].arrivals, file.tasks[0].arrivals);
+  EXPECT_EQ(plan.file->tasks[0].arrivals.calm.mean, std::chrono::milliseconds(100));
+  EXPECT_EQ(plan.file->tasks[0].period, std::chrono::milliseconds(40));
+  EXPECT_THAT(after("\"times\": []", "\"times\": [5]"), HasSubstr("of another kind"));
+}
+
 TEST_F(CompiledPlanTest, IsOfOneVersionOfItsTaskFile) {
   folder.write("tasks.yaml", read_file(folder.tasks()) + "# a note\n");
   EXPECT_THAT(error_of([&] { static_cast<void>(load_compiled_plan(folder.compiled(), folder.tasks())); }),
