@@ -2,6 +2,7 @@
 
 #include "base/units.h"
 #include "data/pipeline.h"
+#include "planning/response_time.h"
 
 #include <rtmdl/error.h>
 
@@ -65,6 +66,7 @@ void set_mode(RunMode& mode, const TaskFile& file, std::size_t t, const TaskOpti
   for (const StageOption& stage : option.stages) {
     const Duration dispatch = dispatch_cost(problem, stage.processor);
     mode.stage_times.push_back(expected_time(stage, dispatch));
+    mode.stage_bounds.push_back(longest_time(stage, dispatch));
     if (file.tasks[t].watchdog > 0)
       mode.stage_limits.push_back(std::max(
           kShortestLimit, from_seconds(file.tasks[t].watchdog * to_seconds(stage.times.quantile(0.99) + dispatch))));

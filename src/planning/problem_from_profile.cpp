@@ -136,10 +136,11 @@ PlanTask plan_task(const TaskFile& file, const TaskSpec& task, const TaskProfile
     const int processor = file.processor_index(v.processor);
     if (processor < 0 || !task.may_run_on(v.processor) || !worthwhile(v, profile) || !shorter_than_fewer(v, profile))
       continue;
+    const ProcessorSpec& on = file.processors[static_cast<std::size_t>(processor)];
+    if (on.kernel == KernelOrder::deadline && v.threads > 1) continue;  // a reservation is one thread's
     const bool accurate = v.source || v.accuracy >= task.accuracy.min - kRounding;
     std::vector<TaskOption>& options = accurate ? out.options : out.refused;
     options.push_back(option(v, processor, file.host_processor()));
-    const ProcessorSpec& on = file.processors[static_cast<std::size_t>(processor)];
     if (on.device == "cpu") take_slots(options.back(), slots_of_threads(v.threads, on.slots, on.cores.size()));
   }
   if (out.options.empty())

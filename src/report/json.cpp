@@ -189,6 +189,7 @@ Json task_json(const TaskReport& t) {
   json["effective_accuracy"] = json_number(t.effective_accuracy);
   json["accuracy_loss"] = json_number(t.accuracy_loss);
   json["switches"] = t.switches;
+  json["throttled"] = t.throttled;
   json["response_ms"] = {{"p50", json_number(t.response.p50_ms)},
                          {"p99", json_number(t.response.p99_ms)},
                          {"max", json_number(t.response.max_ms)}};
@@ -212,6 +213,7 @@ Json run_object(const RunReport& r) {
   for (const ProcessorReport& p : r.processors) {
     Json processor{{"name", p.name}, {"busy", json_number(p.busy)}};
     if (p.at_once) processor["packing"] = {{"at_once", json_number(*p.at_once)}, {"gain", json_number(*p.gain)}};
+    if (!p.kernel.empty()) processor["kernel"] = p.kernel;
     json["processors"].push_back(std::move(processor));
   }
   if (r.trace)

@@ -27,6 +27,7 @@ struct RunMode {
   int slots = 1;                       ///< that the infer stage takes
   std::vector<StageTime> stage_times;  ///< for packing (SchedulerTask); may be empty
   std::vector<Duration> stage_limits;  ///< for the watchdog (SchedulerMode); may be empty
+  std::vector<Duration> stage_bounds;  ///< for reservations, as proofs take them; empty: there are none to be
 };
 
 /// One task of a run, with the mode that it begins in.

@@ -27,6 +27,7 @@ struct TaskReport {
   double effective_accuracy = 0;              ///< a missed job counts 0
   double accuracy_loss = 0;                   ///< against the source model on the same inputs
   std::int64_t switches = 0;                  ///< changes of variant during the run
+  std::int64_t throttled = 0;                 ///< times that a job used its reservation up (SCHED_DEADLINE)
   ResponseTimes response;
 };
 
@@ -35,6 +36,7 @@ struct ProcessorReport {
   double busy = 0;                  ///< share of time
   std::optional<double> at_once{};  ///< of a real run on several slots: stages in progress while any was
   std::optional<double> gain{};     ///< likewise: what that gained over one after the other
+  std::string kernel{};  ///< of a real run: what orders its threads, "fifo", "deadline" or "other"; else empty
 };
 
 struct MachineStalls {
