@@ -10,15 +10,16 @@
 
 namespace rtmdl {
 
+int bind_thread(pthread_t thread, const std::vector<int>& cores) noexcept {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  for (const int core : cores)
+    if (core >= 0 && core < CPU_SETSIZE) CPU_SET(static_cast<unsigned>(core), &set);
+  return pthread_setaffinity_np(thread, sizeof set, &set);
+}
+
 bool place_current_thread(const ThreadPlacement& placement) noexcept {
-  int failure = 0;
-  if (!placement.cores.empty()) {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    for (const int core : placement.cores)
-      if (core >= 0 && core < CPU_SETSIZE) CPU_SET(static_cast<unsigned>(core), &set);
-    failure = pthread_setaffinity_np(pthread_self(), sizeof set, &set);
-  }
+  int failure = placement.cores.empty() ? 0 : bind_thread(pthread_self(), placement.cores);
   sched_param param{};
   param.sched_priority = placement.fifo_priority > 0 ? placement.fifo_priority : 0;
   const int policy = placement.fifo_priority > 0 ? SCHED_FIFO : placement.fifo_priority < 0 ? SCHED_IDLE : SCHED_OTHER;

@@ -1,6 +1,7 @@
 #pragma once
 /// Where a thread runs and how the kernel treats it.
 
+#include <pthread.h>
 #include <vector>
 
 namespace rtmdl {
@@ -13,6 +14,9 @@ struct ThreadPlacement {
 /// Places the calling thread: cores first (so they hold even if the policy is refused), then the policy.
 /// False with errno set if the kernel refuses either.
 bool place_current_thread(const ThreadPlacement& placement) noexcept;
+
+/// Lets a thread run on these cores only. 0, or the kernel's error.
+int bind_thread(pthread_t thread, const std::vector<int>& cores) noexcept;
 
 /// Whether this process may use SCHED_FIFO at all; asks the kernel with a short-lived thread.
 [[nodiscard]] bool realtime_permitted() noexcept;

@@ -3,6 +3,7 @@
 #include "base/units.h"
 #include "data/pipeline.h"
 #include "planning/lighter.h"
+#include "planning/response_time.h"
 
 #include <rtmdl/error.h>
 
@@ -99,6 +100,7 @@ void set_mode(RunMode& mode, const TaskFile& file, std::size_t t, const TaskOpti
     const Duration dispatch = dispatch_cost(problem, stage.processor);
     mode.stage_times.push_back(expected_time(stage, dispatch));
     mode.stage_loads.push_back(expected_load(stage, dispatch));
+    mode.stage_bounds.push_back(longest_time(stage, dispatch));
     if (file.tasks[t].watchdog > 0)
       mode.stage_limits.push_back(std::max(
           kShortestLimit, from_seconds(file.tasks[t].watchdog * to_seconds(stage.times.quantile(0.99) + dispatch))));

@@ -80,7 +80,7 @@ RunReport predict(const PolicyInfo& policy, const PlanProblem& problem, const Ch
     weights.push_back(task.weight);
   }
   for (std::size_t p = 0; p < problem.processors.size(); ++p)
-    report.processors.push_back({problem.processors[p].name, outcome.busy[p], {}, {}, {}});
+    report.processors.push_back({problem.processors[p].name, outcome.busy[p]});
   sum_up(report, weights);
   return report;
 }

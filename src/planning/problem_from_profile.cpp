@@ -228,6 +228,9 @@ PlanTask plan_task(const TaskFile& file, const TaskSpec& task, const TaskProfile
     if (on.empty() || !allowed(task, v) || !worthwhile(v, profile) || !shorter_than_fewer(v, profile) ||
         !spares_both(v, profile))
       continue;
+    const bool reserved =
+        std::any_of(on.begin(), on.end(), [](const ProcessorSpec* p) { return p->kernel == KernelOrder::deadline; });
+    if (reserved && v.threads > 1) continue;  // a reservation is one thread's
     const bool accurate = v.source || v.accuracy >= task.accuracy.min - kRounding;
     std::vector<TaskOption>& options = accurate ? out.options : out.refused;
     options.push_back(option(file, v, on));

@@ -19,7 +19,8 @@ namespace rtmdl {
 /// is slower still; of a task with `split` also for each place × pair of processors that the model may be split over. A
 /// stage takes as many of its processor's slots as its threads need of the cores that slots share, and one of an
 /// accelerator; where it is 1.3× faster with nothing beside it there, there is an option that takes them all. Left out:
-/// variants below accuracy.min (never the source), more threads where they are not 1.3× faster than one, splits that
+/// variants below accuracy.min (never the source), more threads where they are not 1.3× faster than one or where the
+/// kernel orders by deadline, splits that
 /// leave a processor as much to do as the whole model would there, or both more than another place does. Throws
 /// Error(bad_input) if a deadline cannot be met by any option even alone (after the fastest of the tasks before it):
 /// names the fastest one's median and the deadline.

@@ -217,6 +217,7 @@ Json task_json(const TaskReport& t) {
     for (const VariantShare& v : t.variants)
       json["variants"].push_back({{"variant", v.variant}, {"completed", v.completed}});
   }
+  json["throttled"] = t.throttled;
   json["response_ms"] = {{"p50", json_number(t.response.p50_ms)},
                          {"p99", json_number(t.response.p99_ms)},
                          {"max", json_number(t.response.max_ms)}};
@@ -241,6 +242,7 @@ Json run_object(const RunReport& r) {
     Json processor{{"name", p.name}, {"busy", json_number(p.busy)}};
     if (p.slowdown) processor["slowdown"] = json_number(*p.slowdown);
     if (p.at_once) processor["packing"] = {{"at_once", json_number(*p.at_once)}, {"gain", json_number(*p.gain)}};
+    if (!p.kernel.empty()) processor["kernel"] = p.kernel;
     json["processors"].push_back(std::move(processor));
   }
   if (r.trace)

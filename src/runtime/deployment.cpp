@@ -1,16 +1,22 @@
 #include "runtime/deployment.h"
 
 #include "base/thread_placement.h"
+#include "base/units.h"
+
+#include <rtmdl/error.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cmath>
+#include <cstring>
 #include <thread>
 #include <utility>
 
 #include <opencv2/core/utility.hpp>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <sys/mman.h>
 
@@ -54,6 +60,8 @@ DispatcherConfig dispatcher_config(const RunConfig& config, bool realtime) {
   for (std::size_t i = 0; i < config.tasks.size(); ++i) {
     const RunTask& task = config.tasks[i];
     SchedulerTask t;
+    d.stage_bounds.push_back({task.stage_bounds});
+    for (const RunMode& mode : task.fallbacks) d.stage_bounds.back().push_back(mode.stage_bounds);
     t.period = task.interval > Duration{} ? task.interval : mean_interval(task.spec->arrivals, task.spec->period);
     t.deadline = task.spec->deadline;
     t.priority = task.priority;
@@ -132,7 +140,28 @@ std::string throttling_note() {
       std::llround(1000 * share));
 }
 
+std::string refusal(const ProcessorSpec& p, const Reserving& refused) {
+  const std::string cores = fmt::format("{}", fmt::join(p.cores, ", "));
+  if (refused.error == EPERM)
+    return fmt::format(
+        "{} runs under SCHED_FIFO: SCHED_DEADLINE is not permitted on core {}. It takes CAP_SYS_NICE and a cpuset of "
+        "its own that no other overlaps",
+        p.name, cores);
+  return fmt::format(
+      "{} runs under SCHED_FIFO: the kernel does not reserve {} of core {} ({}). Longer periods, fewer tasks or "
+      "lighter "
+      "variants would fit",
+      p.name, format_percent(refused.cores), cores, std::strerror(refused.error));
+}
+
 }  // namespace
+
+KeepOff::KeepOff(const std::vector<int>& cores) : before_(available_cores()), others_(before_) {
+  std::erase_if(others_, [&](int core) { return std::find(cores.begin(), cores.end(), core) != cores.end(); });
+  bind_thread(pthread_self(), others_);
+}
+
+KeepOff::~KeepOff() { bind_thread(pthread_self(), before_); }
 
 MemoryLock::MemoryLock(bool wanted) noexcept : held_(wanted && mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) == 0) {}
 
@@ -152,7 +181,8 @@ Deployment::Deployment(Engine& engine, const RunConfig& config, const OpenFeed& 
     notes_.push_back(std::move(note));
   };
   if (config.realtime && !realtime_)
-    say("SCHED_FIFO is not permitted: running cooperatively, preempting only between stages. Run as root, or give the "
+    say(context,
+        "SCHED_FIFO is not permitted: running cooperatively, preempting only between stages. Run as root, or give the "
         "binary CAP_SYS_NICE (setcap cap_sys_nice,cap_ipc_lock+ep)");
   if (realtime_)
     if (std::string note = throttling_note(); !note.empty()) {
@@ -182,12 +212,64 @@ Deployment::Deployment(Engine& engine, const RunConfig& config, const OpenFeed& 
 
   memory_ = std::make_unique<MemoryLock>(realtime_);
   if (realtime_ && !memory_->held())
-    say("memory could not be locked (mlockall): page faults may cost time. Raise RLIMIT_MEMLOCK or give CAP_IPC_LOCK");
+    say(context,
+        "memory could not be locked (mlockall): page faults may cost time. Raise RLIMIT_MEMLOCK or give CAP_IPC_LOCK");
   dispatching_.published = published;
+  take_cores(context);
   dispatcher_ = std::make_unique<Dispatcher>(dispatching_, bodies);
+  reserve(context);
   prepared_.assign(bodies_.size(), false);
   for (std::size_t i = 0; i < bodies_.size(); ++i)
     if (loaded(i)) prepare_results(i);
+}
+
+void Deployment::say(const Context& context, std::string note) {
+  context.warn(note);
+  notes_.push_back(std::move(note));
+}
+
+/// Where the kernel is to order by deadlines: cores that are nobody else's.
+void Deployment::take_cores(const Context& context) {
+  reserved_.resize(config_.processors.size());
+  if (!dispatching_.realtime) return;
+  ExclusiveCores::clean_up();
+  std::vector<std::vector<int>> sets;
+  std::vector<int> taken;
+  std::string names;
+  for (std::size_t p = 0; p < config_.processors.size(); ++p) {
+    const ProcessorSpec& spec = config_.processors[p];
+    if (spec.kernel != KernelOrder::deadline) continue;
+    by_deadline_.push_back(p);
+    sets.push_back(spec.cores);
+    taken.insert(taken.end(), spec.cores.begin(), spec.cores.end());
+    names += (names.empty() ? "" : ", ") + spec.name;
+  }
+  if (sets.empty()) return;
+  if (config_.policy != Policy::edf) {
+    by_deadline_.clear();
+    return say(context, fmt::format("{}: SCHED_FIFO, since {} does not order by deadlines; `--policy edf` does", names,
+                                    config_.name));
+  }
+  try {
+    exclusive_.emplace(sets);
+    off_.emplace(taken);
+    dispatching_.watchdog_cores = off_->others();
+  } catch (const Error& e) {
+    by_deadline_.clear();
+    say(context, fmt::format("{}: SCHED_FIFO, since cores of its own, which SCHED_DEADLINE takes, are not to be had: "
+                             "{}. Run as root, with the cpuset controller writable",
+                             names, e.what()));
+  }
+}
+
+void Deployment::reserve(const Context& context) {
+  for (std::size_t k = 0; k < by_deadline_.size(); ++k) {
+    const std::size_t p = by_deadline_[k];
+    const Reserving done =
+        dispatcher_->reserve(static_cast<int>(p), [&](pid_t thread) { return exclusive_->join(k, thread); });
+    reserved_[p] = done.error == 0;
+    if (!reserved_[p]) say(context, refusal(config_.processors[p], done));
+  }
 }
 
 /// Before the first job of the task: later its places are in use.
@@ -249,9 +331,15 @@ std::string Deployment::preemption() const {
   return config_.system_defaults ? "none" : realtime_ ? "kernel" : "cooperative";
 }
 
+std::string Deployment::kernel(std::size_t processor) const {
+  return reserved(processor) ? "deadline" : dispatching_.realtime ? "fifo" : "other";
+}
+
 ThreadPlacement Deployment::releaser() const {
+  const auto host = static_cast<std::size_t>(config_.host_processor);
   return {config_.system_defaults ? std::vector<int>{}
-                                  : config_.processors[static_cast<std::size_t>(config_.host_processor)].cores,
+          : reserved(host)        ? off_->others()
+                                  : config_.processors[host].cores,
           realtime_ ? kFifoRelease : 0};
 }
 

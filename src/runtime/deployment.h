@@ -2,6 +2,7 @@
 /// A strategy as it stands on the box: every pipeline loaded and warmed up, memory locked, threads that wait for work.
 
 #include "base/context.h"
+#include "base/exclusive_cores.h"
 #include "base/semaphore.h"
 #include "engine/engine.h"
 #include "runtime/dispatcher.h"
@@ -13,6 +14,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -32,6 +34,19 @@ class MemoryLock {
 
  private:
   bool held_;
+};
+
+/// Keeps the calling thread, and those that it starts, off cores for its life.
+class KeepOff {
+ public:
+  explicit KeepOff(const std::vector<int>& cores);
+  ~KeepOff();
+  KeepOff(const KeepOff&) = delete;
+  KeepOff& operator=(const KeepOff&) = delete;
+  [[nodiscard]] const std::vector<int>& others() const noexcept { return others_; }
+
+ private:
+  std::vector<int> before_, others_;
 };
 
 class Deployment {
@@ -65,6 +80,10 @@ class Deployment {
   [[nodiscard]] bool realtime() const noexcept { return realtime_; }
   /// "kernel", "cooperative" or "none" (RunReport::preemption).
   [[nodiscard]] std::string preemption() const;
+  /// The workers of a processor have reservations (SCHED_DEADLINE): what else runs there waits for them.
+  [[nodiscard]] bool reserved(std::size_t processor) const noexcept { return reserved_[processor]; }
+  /// What the kernel orders its threads by (ProcessorReport::kernel).
+  [[nodiscard]] std::string kernel(std::size_t processor) const;
   /// Of the thread that releases jobs: on the core of the first stages waking them is a switch and not an interrupt to
   /// another core.
   [[nodiscard]] ThreadPlacement releaser() const;
@@ -77,6 +96,9 @@ class Deployment {
   using Bodies = std::vector<std::unique_ptr<PipelineBody>>;  ///< by mode
 
   [[nodiscard]] Bodies open(std::size_t task);
+  void say(const Context& context, std::string note);
+  void take_cores(const Context& context);
+  void reserve(const Context& context);
   void prepare_results(std::size_t task);
   void forget(const std::vector<JobBody*>& stuck) noexcept;
 
@@ -92,6 +114,10 @@ class Deployment {
   std::vector<bool> prepared_;        ///< of each task: places for its results have their memory
   std::vector<std::size_t> haunted_;  ///< tasks whose feeds a stuck thread may still read
   std::unique_ptr<MemoryLock> memory_;
+  std::vector<std::size_t> by_deadline_;  ///< processors to be reserved
+  std::vector<bool> reserved_;            ///< of each processor
+  std::optional<ExclusiveCores> exclusive_;
+  std::optional<KeepOff> off_;
   std::unique_ptr<Dispatcher> dispatcher_;
 };
 

@@ -14,11 +14,15 @@
 #include <sched.h>
 #include <semaphore.h>
 #include <time.h>
+#include <unistd.h>
 
 namespace rtmdl {
 namespace {
 
 using Locked = std::lock_guard<PriorityMutex>;
+
+constexpr int kLeadShare = 64;  ///< of a processor's reservations: the shortest period divided by this
+constexpr Duration kLeastReservation = std::chrono::microseconds(2);  ///< a little more than the kernel's
 
 /// Of one event: it dispatches on two processors, and may release jobs of all other tasks.
 constexpr std::size_t kMostStarts = 2 * kMaxSlots + kMaxTasks;
@@ -53,6 +57,13 @@ std::vector<std::vector<JobBody*>> by_task(const SchedulerConfig& config, const 
     next = end;
   }
   return modes;
+}
+
+/// Processor time of a thread so far; zero if it is gone.
+Duration processor_time(clockid_t clock) noexcept {
+  timespec t{};
+  if (clock_gettime(clock, &t) != 0) return {};
+  return std::chrono::seconds(t.tv_sec) + Duration(t.tv_nsec);
 }
 
 /// Where what users wrote meets the runtime: nothing it throws goes further.
@@ -103,6 +114,13 @@ struct Dispatcher::Worker {
   int level = -1;           ///< that its kernel priority stands for (EDF, FIFO)
   std::uint16_t slots = 0;  ///< on whose cores it runs; 0: on all of its processor's
   ThreadPlacement placement;
+  pid_t id = 0;             ///< of the thread
+  bool reserved = false;    ///< it runs under SCHED_DEADLINE; under the lock, as the next four
+  Reservation reservation;  ///< that it has or may get
+  Duration lead{};          ///< of the reservation (reservation_of)
+  Duration seen{};          ///< processor time of the thread when its last stage ended
+  Duration spent{};         ///< of it, by the job `charged`
+  std::uint64_t charged = ~std::uint64_t{0};
   sem_t signal{}, ready{};
   clockid_t clock{};
   std::exception_ptr failure;
@@ -120,6 +138,7 @@ Dispatcher::Dispatcher(const DispatcherConfig& config, const std::vector<JobBody
   counts_.resize(tasks.size());
   modes_.resize(tasks.size());
   worker_of_.resize(tasks.size());
+  reserved_.resize(config_.processors.size());
   events_.reserve(config_.event_capacity);
   changes_.reserve(kMostChanges);
   for (std::size_t t = 0; t < tasks.size(); ++t)
@@ -198,7 +217,10 @@ std::vector<JobBody*> Dispatcher::end_workers(std::size_t task) {
   {
     const Locked locked(lock_);
     for (auto& worker : workers_)
-      if (worker->task == static_cast<int>(task)) ended.push_back(std::move(worker));
+      if (worker->task == static_cast<int>(task)) {
+        give_back(*worker);
+        ended.push_back(std::move(worker));
+      }
     std::erase(workers_, nullptr);
     worker_of_[task].clear();
   }
@@ -225,6 +247,46 @@ std::vector<JobBody*> Dispatcher::end_workers(std::size_t task) {
     }
   }
   return stuck;
+}
+
+/// What its stages take of its processor at most.
+Duration Dispatcher::bound_of(const Worker& worker) const {
+  const auto t = static_cast<std::size_t>(worker.task), m = static_cast<std::size_t>(worker.mode);
+  const std::vector<int>& stages = stages_of(config_.scheduler.tasks[t], m);
+  Duration bound{};
+  for (std::size_t s = 0; s < stages.size(); ++s)
+    if (stages[s] == worker.processor) bound += config_.stage_bounds[t][m][s];
+  return bound;
+}
+
+Reserving Dispatcher::reserve(int processor, const std::function<bool(pid_t)>& join) {
+  std::vector<Worker*> all;
+  Duration shortest = Duration::max();
+  const auto task_of = [&](const Worker& w) -> const SchedulerTask& {
+    return config_.scheduler.tasks[static_cast<std::size_t>(w.task)];
+  };
+  for (const auto& worker : workers_)
+    if (worker->processor == processor) {
+      all.push_back(worker.get());
+      shortest = std::min(shortest, task_of(*worker).period);
+    }
+  Reserving result;
+  for (Worker* worker : all) {
+    const SchedulerTask& task = task_of(*worker);
+    worker->lead = shortest / kLeadShare;
+    worker->reservation = reservation_of(bound_of(*worker), task.deadline, task.period, worker->lead);
+    const bool planned = worker->mode == 0;
+    if (planned) result.cores += worker->reservation.share();
+    if (result.error != 0) continue;
+    if (!join(worker->id)) result.error = errno;
+    else result.error = bind_thread(worker->thread.native_handle(), worker->placement.cores);
+    if (planned && result.error == 0) result.error = make_reserved(*worker, worker->reservation);
+  }
+  const Locked locked(lock_);
+  reserved_[static_cast<std::size_t>(processor)] = result.error == 0;
+  for (Worker* worker : all)
+    if (result.error != 0) give_back(*worker);
+  return result;
 }
 
 void Dispatcher::attach(int task, const std::vector<JobBody*>& bodies) {
@@ -263,6 +325,7 @@ std::vector<JobBody*> Dispatcher::detach(int task, Duration patience) {
 void Dispatcher::work(Worker& worker, JobBody& body) {
   place_current_thread({worker.placement.cores, 0});  // a warm-up is not to delay other tasks' jobs
   pthread_getcpuclockid(pthread_self(), &worker.clock);
+  worker.id = gettid();
   const auto& processors =
       stages_of(config_.scheduler.tasks[static_cast<std::size_t>(worker.task)], static_cast<std::size_t>(worker.mode));
   try {
@@ -301,6 +364,7 @@ void Dispatcher::work(Worker& worker, JobBody& body) {
         const Locked locked(lock_);
         const Time now = MonotonicClock::now();  // events come in the order of their times
         decisions_.clear();
+        charge(worker);
         if (worker.lost) {
           come_back(worker, now);
         } else {
@@ -330,7 +394,7 @@ void Dispatcher::work(Worker& worker, JobBody& body) {
 /// From a stage that was given up, under the lock.
 void Dispatcher::come_back(Worker& worker, Time now) noexcept {
   worker.lost = false;
-  if (config_.realtime) place_current_thread(worker.placement);
+  if (config_.realtime) place_current_thread(worker.placement);  // a reservation comes with its next job
   worker.level = -1;
   worker.slots = 0;
   restore(worker.task, worker.mode, now);
@@ -343,7 +407,7 @@ void Dispatcher::restore(int task, int mode, Time now) noexcept {
 }
 
 void Dispatcher::watch() {
-  place_current_thread({{}, config_.realtime ? kFifoWatchdog : 0});
+  place_current_thread({config_.watchdog_cores, config_.realtime ? kFifoWatchdog : 0});
   while (!stopping_.load(std::memory_order_relaxed)) {
     std::this_thread::sleep_for(watch_period_);
     for (std::size_t t = 0; t < modes_.size(); ++t)
@@ -487,7 +551,8 @@ void Dispatcher::carry_out(const Decisions& decisions, Time now) noexcept {
         Worker* worker = worker_of_[d.task][d.mode][d.processor];
         worker->stage = d.stage;
         worker->job = d.job;
-        set_level(*worker, d.level);
+        if (reserved_[d.processor]) set_due(*worker, d.release + config_.scheduler.tasks[d.task].deadline, now);
+        else set_level(*worker, d.level);
         set_slots(*worker, d.slots);
         wake_.push_back(worker);
         break;
@@ -525,6 +590,7 @@ void Dispatcher::give_up(const Decision& d, Time now) noexcept {
   ++counts_[d.task].stuck;
   Worker& worker = *worker_of_[d.task][d.mode][d.processor];
   worker.lost = true;
+  give_back(worker);
   const sched_param none{};
   if (config_.realtime) pthread_setschedparam(worker.thread.native_handle(), SCHED_OTHER, &none);
   JobRecord& record = current_[d.task];
@@ -591,7 +657,43 @@ void Dispatcher::set_level(Worker& worker, int level) noexcept {
   if (pthread_setschedparam(worker.thread.native_handle(), SCHED_FIFO, &param) == 0) worker.level = level;
 }
 
+/// The kernel keeps what a thread leaves until its period is over, and books it to whatever domain its core is in by
+/// then: so it leaves next to nothing.
+void Dispatcher::give_back(Worker& worker) noexcept {
+  if (!std::exchange(worker.reserved, false)) return;
+  rtmdl::reserve(worker.id, {kLeastReservation, worker.reservation.period, worker.reservation.period});
+  sched_param param{};
+  param.sched_priority = kFifoBase;
+  pthread_setschedparam(worker.thread.native_handle(), SCHED_FIFO, &param);
+}
+
+int Dispatcher::make_reserved(Worker& worker, const Reservation& reservation) noexcept {
+  const int refused = rtmdl::reserve(worker.id, reservation);
+  if (refused == 0 && !std::exchange(worker.reserved, true)) worker.seen = processor_time(worker.clock);
+  return refused;
+}
+
+/// For the wake-up that follows. A worker without reservation takes its task's over.
+void Dispatcher::set_due(Worker& worker, Time due, Time now) noexcept {
+  if (!worker.reserved)
+    for (const auto& of_mode : worker_of_[static_cast<std::size_t>(worker.task)])
+      if (Worker* other = of_mode[static_cast<std::size_t>(worker.processor)]) give_back(*other);
+  make_reserved(worker, due_in(worker.reservation, due - now - worker.lead));
+}
+
+/// Counts how often the stage that ended used up what its job may use. The kernel tells that by a signal, but only at
+/// its next tick while the thread runs, and so not each time.
+void Dispatcher::charge(Worker& worker) noexcept {
+  if (!worker.reserved) return;
+  if (std::exchange(worker.charged, worker.job) != worker.job) worker.spent = {};
+  const Duration now = processor_time(worker.clock);
+  const std::int64_t before = exhausted(worker.reservation, worker.spent);
+  worker.spent += now - std::exchange(worker.seen, now);
+  counts_[static_cast<std::size_t>(worker.task)].throttled += exhausted(worker.reservation, worker.spent) - before;
+}
+
 void Dispatcher::set_slots(Worker& worker, std::uint16_t slots) noexcept {
+  if (worker.reserved) return;  // it may run on every core of its processor
   const auto processor = static_cast<std::size_t>(worker.processor);
   const std::vector<int>& cores = config_.processors[processor].cores;
   const int count = config_.scheduler.processors[processor].slots;
@@ -635,11 +737,8 @@ double Dispatcher::mean_slowdown(int processor) noexcept {
 Duration Dispatcher::worked(int processor) noexcept {
   const Locked locked(lock_);
   Duration sum{};
-  for (const auto& worker : workers_) {
-    timespec t{};
-    if (worker->processor == processor && clock_gettime(worker->clock, &t) == 0)
-      sum += std::chrono::seconds(t.tv_sec) + Duration(t.tv_nsec);
-  }
+  for (const auto& worker : workers_)
+    if (worker->processor == processor) sum += processor_time(worker->clock);
   return sum;
 }
 

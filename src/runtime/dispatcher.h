@@ -12,8 +12,12 @@
 /// own in the same moment, after the decisions of its end. Where a processor has a core for each slot a worker runs on
 /// the cores of the slots that its stage takes: left to itself the kernel may wake it on a core whose real-time threads
 /// are throttled, while another is free.
+///
+/// Under EDF a processor's workers may have reservations instead (reserve()): then the kernel orders them, by the same
+/// absolute deadlines as the core, because a worker is told what is left of its job's deadline whenever it is started.
 
 #include "base/priority_mutex.h"
+#include "base/reservation.h"
 #include "base/semaphore.h"
 #include "base/thread_placement.h"
 #include "runtime/job_body.h"
@@ -25,6 +29,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <thread>
@@ -78,6 +83,15 @@ struct DispatcherConfig {
   std::size_t event_capacity = 0;            ///< events logged for replay; logging stops when full
   std::vector<AfterSpec> after;              ///< of each task; empty: all are released from outside
   Semaphore* published = nullptr;            ///< posted for every record, if the collector waits for them
+  /// What stages take at most, [task][mode][stage]: for reserve(), where there is to be one.
+  std::vector<std::vector<std::vector<Duration>>> stage_bounds;
+  std::vector<int> watchdog_cores;  ///< empty: any
+};
+
+/// What came of Dispatcher::reserve().
+struct Reserving {
+  int error = 0;     ///< what the kernel said to the first that it refused (base/reservation.h); 0: all are made
+  double cores = 0;  ///< that were asked for, all together
 };
 
 /// released = completed + dropped + failed, once nothing is pending.
@@ -87,6 +101,7 @@ struct JobCounts {
   std::int64_t overran = 0;    ///< stages that ran for their limit; their jobs failed, unless the last stage was done
   std::int64_t stuck = 0;      ///< of them: given up
   std::int64_t switches = 0;   ///< changes of mode
+  std::int64_t throttled = 0;  ///< times that a job used its worker's reservation up
 };
 
 inline constexpr Duration kStuckPatience = std::chrono::seconds(2);
@@ -107,6 +122,12 @@ class Dispatcher {
   /// Ends the threads of a task and forgets its body: what waits is dropped, the job in progress is waited for, and
   /// asked to give up after `patience`. Others run on. No release() of the task from now on. Returns as stop() does.
   std::vector<JobBody*> detach(int task, Duration patience);
+
+  /// Before the first release, under Policy::edf: the workers of a realtime processor run under SCHED_DEADLINE from now
+  /// on, each with what its stages may take in a period reserved. All of them, or none: then all stay under SCHED_FIFO.
+  /// `join` makes the processor's cores a worker's own (ExclusiveCores), false with errno set. A mode that a task goes
+  /// over to later takes the reservation over if the kernel admits its own; else it runs under SCHED_FIFO.
+  Reserving reserve(int processor, const std::function<bool(pid_t)>& join);
 
   /// From the release thread. No allocation; takes the core's lock for the length of one event.
   void release(int task, Time release) noexcept;
@@ -172,6 +193,11 @@ class Dispatcher {
     if (published && config_.published) config_.published->post();
   }
   void set_level(Worker& worker, int level) noexcept;
+  [[nodiscard]] Duration bound_of(const Worker& worker) const;
+  int make_reserved(Worker& worker, const Reservation& reservation) noexcept;
+  void set_due(Worker& worker, Time due, Time now) noexcept;
+  void give_back(Worker& worker) noexcept;
+  void charge(Worker& worker) noexcept;
   void set_slots(Worker& worker, std::uint16_t slots) noexcept;
 
   DispatcherConfig config_;
@@ -191,6 +217,7 @@ class Dispatcher {
   };
   std::vector<std::vector<int>> followers_;  ///< of each task: those that run after it
   std::vector<Due> due_;                     ///< scratch, under the lock: jobs that the event in hand releases
+  std::vector<bool> reserved_;               ///< processors whose workers have reservations; under the lock
   std::vector<Worker*> wake_;                ///< scratch, under the lock; copied out before unlocking
   bool published_ = false;                   ///< likewise: a record waits for the collector to be told
   Ring<JobRecord> records_;

@@ -40,6 +40,7 @@ struct RunMode {
   std::vector<StageLoad> stage_loads;        ///< for adaptation (SchedulerMode); may be empty
   std::optional<double> loss;                ///< likewise, of other modes than the first
   std::vector<double> pressures;             ///< of each task of the run, for packing (SchedulerMode); may be empty
+  std::vector<Duration> stage_bounds;        ///< for reservations, as proofs take them; empty: there are none to be
 };
 
 [[nodiscard]] inline const RunPlace& place_of(const RunMode& mode, std::size_t segment) {

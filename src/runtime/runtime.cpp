@@ -122,6 +122,7 @@ void report_tasks(RunOutcome& outcome, const RunConfig& config, Dispatcher& disp
     t.abandoned = c.abandoned;
     t.failed = c.failed;
     t.switches = c.switches;
+    t.throttled = c.throttled;
     t.missed = c.late + c.dropped + c.failed;
     t.response = response_times(responses[i]);
     for (std::size_t m = 0; m < completed_in[i].size() && task.fallbacks.size() > 0; ++m)
@@ -171,6 +172,10 @@ void note_faults(RunOutcome& outcome, const RunConfig& config, Deployment& box, 
       say(outcome.report, context,
           fmt::format("{}: {} stages ran beyond the watchdog's limit and were cancelled, {} of them did not come back",
                       config.tasks[t].spec->name, c.overran, c.stuck));
+    if (c.throttled > 0)
+      say(outcome.report, context,
+          fmt::format("{} used its reservation up {} times and was held back: its jobs took longer than their profile",
+                      config.tasks[t].spec->name, c.throttled));
   }
 }
 
@@ -225,8 +230,10 @@ RunOutcome run(Engine& engine, const RunConfig& config, std::uint64_t seed, cons
     if (box.scheduler().tasks[i].late == Late::abort) releases.back().abort_at = task.deadline;
   }
 
-  std::vector<int> cores;
-  for (const ProcessorSpec& p : config.processors) cores.insert(cores.end(), p.cores.begin(), p.cores.end());
+  std::vector<int> cores;  // that the probe can see: reservations come before it
+  for (std::size_t p = 0; p < config.processors.size(); ++p)
+    if (!box.reserved(p))
+      cores.insert(cores.end(), config.processors[p].cores.begin(), config.processors[p].cores.end());
   outcome.start = MonotonicClock::now() + kLead;
   box.begin(outcome.start);
   outcome.processor_names = box.processor_names();
@@ -269,7 +276,8 @@ RunOutcome run(Engine& engine, const RunConfig& config, std::uint64_t seed, cons
   report.seconds = to_seconds(played);
   for (std::size_t i = 0; i < config.processors.size(); ++i) {
     const ProcessorSpec& p = config.processors[i];
-    ProcessorReport out{p.name, 0, {}, {}, {}};
+    ProcessorReport out{p.name};
+    if (p.device == "cpu") out.kernel = box.kernel(i);
     if (p.device == "cpu") {
       out.busy = CoreTicks::busy_share(before, after, p.cores);
     } else {

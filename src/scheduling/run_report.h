@@ -34,6 +34,7 @@ struct TaskReport {
   double accuracy_loss = 0;                   ///< against the source model on the same inputs
   std::int64_t switches = 0;                  ///< changes of variant during the run
   std::vector<VariantShare> variants;         ///< that its jobs ran, the planned first; empty: one for all
+  std::int64_t throttled = 0;                 ///< times that a job used its reservation up (SCHED_DEADLINE)
   ResponseTimes response;
 };
 
@@ -43,6 +44,7 @@ struct ProcessorReport {
   std::optional<double> at_once{};   ///< of a real run on several slots: stages in progress while any was
   std::optional<double> gain{};      ///< likewise: what that gained over one after the other
   std::optional<double> slowdown{};  ///< of a real run: time that stages took, over what the profile expects of them
+  std::string kernel{};  ///< of a real run: what orders its threads, "fifo", "deadline" or "other"; else empty
 };
 
 struct MachineStalls {

@@ -26,7 +26,7 @@ struct Setting {
 [[nodiscard]] ConfigNode with_settings(const ConfigNode& root, const std::vector<Setting>& settings);
 
 /// Whether it changes only what is planned: not the variants and their measured times (a task's timing, limits and
-/// weights, a processor's slots and preemption, storage and memory).
+/// weights, a processor's slots and what its kernel goes by, storage and memory).
 [[nodiscard]] bool only_planning(const Setting& setting);
 
 }  // namespace rtmdl

@@ -35,10 +35,20 @@ void require_plain_name(const std::string& name, const ConfigNode& at) {
     at.fail(fmt::format("'{}' is not accepted: a name is 1 to 64 letters, digits, '-' and '_'", excerpt(name)));
 }
 
+void parse_kernel(const ConfigNode& node, ProcessorSpec& p) {
+  if (!is_cpu(p.device)) node.fail(fmt::format("is for cpu devices; '{}' is a {}", p.name, p.device));
+  if (node.one_of({"fifo", "deadline"}) == "fifo") return;
+  p.kernel = KernelOrder::deadline;
+  if (!p.preemptive) node.fail("'deadline' is preemptive; accepted is that without `preemptive: false`");
+  if (p.cores.size() != static_cast<std::size_t>(p.slots))
+    node.fail(fmt::format("'deadline' is for one core a slot; '{}' has {} cores and `slots: {}`", p.name,
+                          p.cores.size(), p.slots));
+}
+
 ProcessorSpec parse_processor(const std::string& name, const ConfigNode& node) {
   require_plain_name(name, node);
   node.require_map("a processor such as {device: cpu, cores: [0]}");
-  node.allow({"device", "cores", "slots", "preemptive", "segments", "options"});
+  node.allow({"device", "cores", "slots", "preemptive", "kernel", "segments", "options"});
   ProcessorSpec p;
   p.name = name;
   p.where = node;
@@ -69,6 +79,7 @@ ProcessorSpec parse_processor(const std::string& name, const ConfigNode& node) {
     if (p.preemptive && !is_cpu(p.device))
       preemptive.fail(fmt::format("a {} cannot be preempted by the kernel; accepted is false", p.device));
   }
+  if (node["kernel"].present()) parse_kernel(node["kernel"], p);
   if (const ConfigNode options = node["options"]; options.present()) {
     if (is_cpu(p.device)) options.fail("options are for accelerators; a cpu device takes none");
     for (const auto& [key, value] : options.members()) p.options[key] = value.text();
@@ -100,6 +111,14 @@ std::vector<ProcessorSpec> parse_processors(const ConfigNode& node) {
     if (!is_webgpu(p.device)) continue;
     if (webgpu) p.where.fail(fmt::format("'{}' is the webgpu device already; it serves one processor", webgpu->name));
     webgpu = &p;
+  }
+  std::size_t by_deadline = 0;  // cores
+  for (const ProcessorSpec& p : processors) {
+    if (p.kernel == KernelOrder::deadline) by_deadline += p.cores.size();
+    if (by_deadline == available_cores().size())
+      p.where["kernel"].fail(
+          "'deadline' leaves no core for what runs below it, such as the thread that releases jobs; accepted is one "
+          "core at least that is of no such processor");
   }
   if (std::none_of(processors.begin(), processors.end(), [](const ProcessorSpec& p) { return is_cpu(p.device); }))
     node.fail("no processor is a cpu device; pre- and post-processing need one");

@@ -20,12 +20,19 @@ namespace rtmdl {
 
 inline constexpr int kMaxSegments = 8;
 
+/// By what the kernel orders the threads of a processor.
+enum class KernelOrder : std::uint8_t {
+  fifo,     ///< priorities (SCHED_FIFO)
+  deadline  ///< reservations and deadlines (SCHED_DEADLINE), under policies of earliest deadline first
+};
+
 struct ProcessorSpec {
   std::string name;
-  std::string device = "cpu";                  ///< "cpu", "webgpu", "cuda:0", …
-  std::vector<int> cores;                      ///< of a cpu device; an accelerator's submitting thread runs on any core
-  int slots = 1;                               ///< stages that run side by side
-  bool preemptive = true;                      ///< a cpu device under SCHED_FIFO is; an accelerator is not
+  std::string device = "cpu";  ///< "cpu", "webgpu", "cuda:0", …
+  std::vector<int> cores;      ///< of a cpu device; an accelerator's submitting thread runs on any core
+  int slots = 1;               ///< stages that run side by side
+  bool preemptive = true;      ///< a cpu device under SCHED_FIFO is; an accelerator is not
+  KernelOrder kernel = KernelOrder::fifo;
   int segments = kMaxSegments;                 ///< that a model is cut into at most, where nothing preempts
   std::map<std::string, std::string> options;  ///< of the execution provider
   ConfigNode where;

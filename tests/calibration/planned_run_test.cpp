@@ -159,5 +159,14 @@ TEST_F(PlannedRun, StagesMayRunForMultiplesOfTheirProfile) {
   EXPECT_TRUE(config.tasks[0].stage_limits.empty());
 }
 
+TEST_F(PlannedRun, StagesMayTakeWhatProofsTakeThemTo) {
+  problem.dispatch = 1ms;
+  fallback(0, "");
+  EXPECT_THAT(config.tasks[0].stage_bounds, ElementsAre(2200us, 10600us, 2200us)) << "the longest, 1.2 times, and 1 ms";
+  problem.tasks[0].options[0].stages[1].longest = 9ms;
+  fallback(0, "");
+  EXPECT_EQ(config.tasks[0].stage_bounds[1], 9ms);
+}
+
 }  // namespace
 }  // namespace rtmdl

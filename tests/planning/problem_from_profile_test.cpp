@@ -158,6 +158,17 @@ TEST(ProblemFromProfile, LeavesOutWhatIsBelowTheAccuracyButNeverTheSource) {
   EXPECT_EQ(problem.tasks[0].accuracy_min, 0.95);
 }
 
+TEST(ProblemFromProfile, StagesHaveOneThreadWhereTheKernelOrdersByDeadlines) {
+  const auto options = [](const std::string& keys) {
+    const TaskFile file = task_file("", "{cpu: {cores: [0]}, gpu: {device: cpu, cores: [1]" + keys + "}}");
+    return make_problem(file, profile({variant("source", "gpu", 1, {13}), variant("source", "gpu", 2, {7})}))
+        .tasks[0]
+        .options.size();
+  };
+  EXPECT_EQ(options(""), 2u);
+  EXPECT_EQ(options(", kernel: deadline"), 1u);
+}
+
 TEST(ProblemFromProfile, MoreThreadsHaveToPayByThirtyPerCent) {
   const TaskFile file = task_file("", "{cpu: {cores: [0, 1]}}");
   const auto options = [&](int two_threads_ms) {

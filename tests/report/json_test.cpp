@@ -35,7 +35,7 @@ const std::string kRunShape =
     "tasks:[{name:string,variant:string,priority:int,released:int,completed:int,missed:int,dropped:int,failed:int,"
     "abandoned:int,missed_in_stalls:int,miss_"
     "rate:real,accuracy:real,"
-    "effective_accuracy:real,accuracy_loss:real,switches:int,response_ms:{p50:real,p99:real,max:real}}],"
+    "effective_accuracy:real,accuracy_loss:real,switches:int,throttled:int,response_ms:{p50:real,p99:real,max:real}}],"
     "processors:[{name:string,busy:real}],notes:[]}";
 
 RunReport report() { return sample::outcome("rtmdl", sample::edge_box(0.5, "int8", 0.01), 2, 1).report; }

@@ -130,8 +130,8 @@ TEST(Setting, LinesOfWhatIsBesideItStay) {
 }
 
 TEST(Setting, KnowsWhatOnlyThePlanDependsOn) {
-  for (const char* set :
-       {"faces.period=1s", "tasks.faces.accuracy.min=1%", "gpu.slots=2", "storage=1MB", "a.hard=true"})
+  for (const char* set : {"faces.period=1s", "tasks.faces.accuracy.min=1%", "gpu.slots=2", "gpu.kernel=deadline",
+                          "storage=1MB", "a.hard=true"})
     EXPECT_TRUE(only_planning(parse_setting(set))) << set;
   for (const char* set : {"faces.model=x", "gpu.cores=1", "faces.scale.storage=100%", "faces.accuracy.metric=top1"})
     EXPECT_FALSE(only_planning(parse_setting(set))) << set;

@@ -2,6 +2,7 @@
 #include <rtmdl/error.h>
 
 #include "base/atomic_file.h"
+#include "base/thread_placement.h"
 #include "task/workspace.h"
 
 #include <atomic>
@@ -133,6 +134,31 @@ TEST_F(TaskFileTest, EverythingThatItDescribesArrives) {
   EXPECT_EQ(t.scale.tuning.batch, 64);
   EXPECT_EQ(t.scale.tuning.shift, 2);
   EXPECT_TRUE(t.scale.tuning.mirror);
+}
+
+TEST_F(TaskFileTest, TheKernelMayOrderAProcessorByDeadlines) {
+  const auto processors = [](const std::string& gpu) {
+    return "processors:\n  cpu: {cores: [0]}\n  gpu: {" + gpu + "}\n";
+  };
+  const std::string period = "    period: 33 ms\n";
+  EXPECT_EQ(parse(period).processors[0].kernel, KernelOrder::fifo);
+  EXPECT_THAT(complaint(period, processors("device: webgpu, kernel: deadline")),
+              HasSubstr("tasks.yaml:3: processors.gpu.kernel: is for cpu devices; 'gpu' is a webgpu"));
+  EXPECT_THAT(complaint(period, "processors:\n  cpu: {kernel: edf}\n"),
+              HasSubstr("tasks.yaml:2: processors.cpu.kernel: "));
+  const std::vector<int> cores = available_cores();
+  if (cores.size() <= kMaxSlots)
+    EXPECT_THAT(complaint(period, fmt::format("processors:\n  cpu: {{slots: {}, kernel: deadline}}\n", cores.size())),
+                HasSubstr("processors.cpu.kernel: 'deadline' leaves no core"));
+  if (cores.size() < 2) return;
+  const TaskFile file = parse(period, processors("device: cpu, cores: [1], kernel: deadline"));
+  EXPECT_EQ(file.processors[0].kernel, KernelOrder::fifo);
+  EXPECT_EQ(file.processors[1].kernel, KernelOrder::deadline);
+  EXPECT_THAT(complaint(period, processors("device: cpu, cores: [1], preemptive: false, kernel: deadline")),
+              HasSubstr("processors.gpu.kernel: 'deadline' is preemptive"));
+  EXPECT_THAT(
+      complaint(period, "processors:\n  cpu: {kernel: deadline}\n"),
+      HasSubstr(fmt::format("'deadline' is for one core a slot; 'cpu' has {} cores and `slots: 1`", cores.size())));
 }
 
 TEST_F(TaskFileTest, FamiliesHaveABoundOfTheirOwnWhereTheFileHasNone) {
