@@ -61,6 +61,7 @@ DispatcherConfig dispatcher_config(const RunConfig& config, bool realtime) {
     const RunTask& task = config.tasks[i];
     SchedulerTask t;
     d.stage_bounds.push_back({task.stage_bounds});
+    d.least_intervals.push_back(task.spec->period);
     for (const RunMode& mode : task.fallbacks) d.stage_bounds.back().push_back(mode.stage_bounds);
     t.period = task.interval > Duration{} ? task.interval : mean_interval(task.spec->arrivals, task.spec->period);
     t.deadline = task.spec->deadline;

@@ -262,19 +262,20 @@ Duration Dispatcher::bound_of(const Worker& worker) const {
 Reserving Dispatcher::reserve(int processor, const std::function<bool(pid_t)>& join) {
   std::vector<Worker*> all;
   Duration shortest = Duration::max();
-  const auto task_of = [&](const Worker& w) -> const SchedulerTask& {
-    return config_.scheduler.tasks[static_cast<std::size_t>(w.task)];
+  const auto interval_of = [&](const Worker& w) {
+    const auto t = static_cast<std::size_t>(w.task);
+    return config_.least_intervals.empty() ? config_.scheduler.tasks[t].period : config_.least_intervals[t];
   };
   for (const auto& worker : workers_)
     if (worker->processor == processor) {
       all.push_back(worker.get());
-      shortest = std::min(shortest, task_of(*worker).period);
+      shortest = std::min(shortest, interval_of(*worker));
     }
   Reserving result;
   for (Worker* worker : all) {
-    const SchedulerTask& task = task_of(*worker);
+    const SchedulerTask& task = config_.scheduler.tasks[static_cast<std::size_t>(worker->task)];
     worker->lead = shortest / kLeadShare;
-    worker->reservation = reservation_of(bound_of(*worker), task.deadline, task.period, worker->lead);
+    worker->reservation = reservation_of(bound_of(*worker), task.deadline, interval_of(*worker), worker->lead);
     const bool planned = worker->mode == 0;
     if (planned) result.cores += worker->reservation.share();
     if (result.error != 0) continue;

@@ -85,7 +85,8 @@ struct DispatcherConfig {
   Semaphore* published = nullptr;            ///< posted for every record, if the collector waits for them
   /// What stages take at most, [task][mode][stage]: for reserve(), where there is to be one.
   std::vector<std::vector<std::vector<Duration>>> stage_bounds;
-  std::vector<int> watchdog_cores;  ///< empty: any
+  std::vector<Duration> least_intervals;  ///< between releases of each task, likewise; empty: their periods
+  std::vector<int> watchdog_cores;        ///< empty: any
 };
 
 /// What came of Dispatcher::reserve().

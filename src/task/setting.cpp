@@ -16,9 +16,9 @@ namespace rtmdl {
 namespace {
 
 constexpr std::array<std::string_view, 2> kTopLevel{"storage", "memory"};
-constexpr std::array<std::string_view, 13> kPlanning{"period", "deadline", "jitter",       "offset",
-                                                     "late",   "hard",     "miss_rate",    "queue",
-                                                     "slots",  "kernel",   "accuracy.min", "accuracy.weight", "max"};
+constexpr std::array<std::string_view, 13> kPlanning{"period",       "deadline",        "jitter", "offset", "late",
+                                                     "hard",         "miss_rate",       "queue",  "slots",  "kernel",
+                                                     "accuracy.min", "accuracy.weight", "max"};
 
 [[noreturn]] void refuse(const Setting& setting, const std::string& message) {
   bad_input(fmt::format("{}: {}", setting.origin, message));
