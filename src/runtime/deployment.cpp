@@ -150,8 +150,7 @@ std::string refusal(const ProcessorSpec& p, const Reserving& refused) {
         p.name, cores);
   return fmt::format(
       "{} runs under SCHED_FIFO: the kernel does not reserve {} of core {} ({}). Longer periods, fewer tasks or "
-      "lighter "
-      "variants would fit",
+      "lighter variants would fit",
       p.name, format_percent(refused.cores), cores, std::strerror(refused.error));
 }
 
@@ -177,10 +176,6 @@ Deployment::Deployment(Engine& engine, const RunConfig& config, const OpenFeed& 
       realtime_(config.realtime && realtime_permitted()),
       dispatching_(dispatcher_config(config, realtime_)),
       load_(config.slowdowns) {
-  const auto say = [&](std::string note) {
-    context.warn(note);
-    notes_.push_back(std::move(note));
-  };
   if (config.realtime && !realtime_)
     say(context,
         "SCHED_FIFO is not permitted: running cooperatively, preempting only between stages. Run as root, or give the "
