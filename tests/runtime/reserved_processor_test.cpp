@@ -241,7 +241,7 @@ class ReservedRun : public ::testing::Test {
       task.spec = &spec;
       task.variant = "a";
       task.request = load_request(spec, folder_.path() / "a.model");
-      task.processor = 1;
+      task.places = {{.processor = 1}};
       task.priority = static_cast<int>(config_.tasks.size()) + 1;
       task.stage_bounds = {1ms, 5ms, 1ms};
       config_.tasks.push_back(task);

@@ -147,9 +147,10 @@ TEST_F(TaskFileTest, TheKernelMayOrderAProcessorByDeadlines) {
   EXPECT_THAT(complaint(period, "processors:\n  cpu: {kernel: edf}\n"),
               HasSubstr("tasks.yaml:2: processors.cpu.kernel: "));
   const std::vector<int> cores = available_cores();
-  if (cores.size() <= kMaxSlots)
+  if (cores.size() <= kMaxSlots) {
     EXPECT_THAT(complaint(period, fmt::format("processors:\n  cpu: {{slots: {}, kernel: deadline}}\n", cores.size())),
                 HasSubstr("processors.cpu.kernel: 'deadline' leaves no core"));
+  }
   if (cores.size() < 2) return;
   const TaskFile file = parse(period, processors("device: cpu, cores: [1], kernel: deadline"));
   EXPECT_EQ(file.processors[0].kernel, KernelOrder::fifo);
