@@ -19,6 +19,7 @@ constexpr double kMs = 1e6;
 
 /// Of the factors: a stage counts as its share of this much work, and no stage moves them further than that.
 constexpr double kMemory = 50 * kMs, kMostWeight = 0.25, kMostGrowth = 1.5;
+constexpr double kTold = 0.2 * kMs;  ///< shorter ones tell more of waking up than of the processor
 constexpr double kLeastFactor = 0.5, kMostFactor = 8;
 
 constexpr double kLeastLeft = 0.1;  ///< of a stage's mean, that is expected of it however long it has run
@@ -100,7 +101,7 @@ void Adaptation::observe(int task, int mode, int stage, Duration took) noexcept 
   const Mode& m = tasks_[static_cast<std::size_t>(task)].modes[static_cast<std::size_t>(mode)];
   if (static_cast<std::size_t>(stage) >= m.stages.size()) return;
   const Stage& s = m.stages[static_cast<std::size_t>(stage)];
-  if (s.mean <= 0) return;
+  if (s.mean < kTold) return;
   took_[static_cast<std::size_t>(s.processor)] += static_cast<double>(took.count());
   expected_[static_cast<std::size_t>(s.processor)] += s.mean;
   double& factor = factors_[static_cast<std::size_t>(s.processor)];

@@ -57,7 +57,7 @@ class Adaptation {
   void observe(int task, int mode, int stage, Duration took) noexcept;
   /// How much longer stages take on a processor than in the profile, as of late.
   [[nodiscard]] double factor(int processor) const noexcept { return factors_[static_cast<std::size_t>(processor)]; }
-  /// The same since reset(); 0: no stage has ended there.
+  /// The same since reset(); 0: no stage has ended there (very short ones left out).
   [[nodiscard]] double mean_factor(int processor) const noexcept {
     const auto p = static_cast<std::size_t>(processor);
     return expected_[p] > 0 ? took_[p] / expected_[p] : 0;
