@@ -2,6 +2,10 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <fstream>
+#include <string>
+
+#include <fmt/format.h>
 
 namespace rtmdl {
 namespace {
@@ -34,6 +38,12 @@ double CoreSpeed::now() noexcept {
   took = std::min(took, look());
   full_ = std::min(full_, took);
   return speed() < kSlow ? speed() : 1;
+}
+
+bool keeps_its_speed(int core) {
+  std::ifstream governor(fmt::format("/sys/devices/system/cpu/cpu{}/cpufreq/scaling_governor", core));
+  std::string name;
+  return !(governor >> name) || name == "performance";
 }
 
 }  // namespace rtmdl

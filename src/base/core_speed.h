@@ -21,4 +21,7 @@ class CoreSpeed {
   Duration full_{};  ///< the shortest look so far
 };
 
+/// Whether the kernel leaves the core's frequency alone: else an idle core is slow, and nothing is wrong with it.
+[[nodiscard]] bool keeps_its_speed(int core);
+
 }  // namespace rtmdl

@@ -93,6 +93,7 @@ void set_mode(RunMode& mode, const TaskFile& file, std::size_t t, const TaskOpti
               const TaskVariants& variants) {
   const Variant& variant = find_variant(variants, option.variant);
   mode.variant = variant.id;
+  mode.profiled_accuracy = option.accuracy;
   mode.request = load_request(file.tasks[t], variant.path, variant.shapes);
   mode.request.cuts = option.cuts;
   mode.places = places_of(file, problem, option);
@@ -166,6 +167,7 @@ RunConfig make_run_config(const TaskFile& file, const PolicyInfo& policy, const 
     set_mode(task, file, t, chosen(t), problem, variants[t]);
     set_pressures(task, problem, chosen(t), choices);
     task.spec = &file.tasks[t];
+    if (chosen(t).accuracy_loss < 1) task.source_accuracy = chosen(t).accuracy / (1 - chosen(t).accuracy_loss);
     task.priority = choices[t].priority;
     task.interval = mean_interval(problem.tasks[t]);
     task.utilisation = utilisation(problem.tasks[t], chosen(t));

@@ -18,6 +18,9 @@ constexpr Duration kLook = std::chrono::milliseconds(50), kIdleLook = std::chron
 constexpr Duration kLongestSearch = std::chrono::seconds(3), kLongestSimulation = std::chrono::seconds(10);
 constexpr Duration kIdlePatience = std::chrono::seconds(5);  ///< for a moment in which nothing is pending
 
+constexpr const char* kNeverIdle =
+    "planned again: the other strategy could not be adopted, for no moment came without pending jobs";
+
 bool is_off(double slowdown, double planned) { return std::abs(slowdown / planned - 1) > Drift::kTolerated; }
 
 void stretch(std::vector<Duration>& times, double factor) {
@@ -67,6 +70,7 @@ bool Drift::as_profiled(const std::vector<double>& slowdowns) {
 
 bool Drift::seen(const std::vector<double>& slowdowns, Time now) {
   bool off = false;
+  off |= as_profiled(slowdowns) && !as_profiled(planned_);
   for (std::size_t p = 0; p < planned_.size(); ++p)
     off |= is_off(std::max(slowdowns[p], 1.0), planned_[p]);  // a faster box needs no other plan
   if (!off) {
@@ -107,8 +111,15 @@ Replanner::Replanner(const RunConfig& config, PlanProblem problem, Choices choic
   const auto has_threads = [](const RunMode& mode) {
     return std::any_of(mode.places.begin(), mode.places.end(), [](const RunPlace& p) { return p.threads > 1; });
   };
+  // The back-end's threads, and streams of a device, keep the priorities that they were made with.
+  const auto on_device = [&](const RunTask& task) {
+    return std::any_of(task.places.begin(), task.places.end(), [&](const RunPlace& p) {
+      return config.processors[static_cast<std::size_t>(p.processor)].device.find(':') != std::string::npos;
+    });
+  };
+  fixed_order_ = std::count_if(config.tasks.begin(), config.tasks.end(), on_device) > 1;
   for (const RunTask& task : config.tasks) {
-    fixed_order_ |= has_threads(task);  // threads of the back-end keep their priorities
+    fixed_order_ |= has_threads(task);
     std::vector<int>& modes = modes_.emplace_back();
     for (std::size_t m = 0; m < task.fallbacks.size(); ++m) {
       if (task.fallbacks[m].loss) modes.push_back(static_cast<int>(m) + 1);
@@ -116,7 +127,9 @@ Replanner::Replanner(const RunConfig& config, PlanProblem problem, Choices choic
     }
   }
   options_.budget = std::min(options_.budget, kLongestSearch);
-  options_.simulated = std::min(options_.simulated, kLongestSimulation);
+  Duration last_offset{};
+  for (const PlanTask& task : problem_.tasks) last_offset = std::max(last_offset, task.offset);
+  options_.simulated = std::min(options_.simulated, std::max(kLongestSimulation, 2 * last_offset));
   options_.front = false;
   options_.jobs = 1;
   options_.log = {};
@@ -136,9 +149,9 @@ std::vector<std::string> Replanner::operator()(Dispatcher& dispatcher, const std
       slowdowns.push_back(dispatcher.slowdown(static_cast<int>(p)));
     const Time now = MonotonicClock::now();
     if (!drift.seen(slowdowns, now)) continue;
-    drift.planned(slowdowns);
     const auto strategy = plan_for(problem_, choices_, lighter_, slowdowns, options_, fixed_order_, context);
     if (stopping.load(std::memory_order_relaxed)) break;
+    if (!strategy || strategy == running) drift.planned(slowdowns);
     if (strategy == running) continue;
     const std::string when = fmt::format("after {}, stages taking longer by the factors {}",
                                          format_duration(now - start), slowdown_text(slowdowns, problem_));
@@ -148,7 +161,11 @@ std::vector<std::string> Replanner::operator()(Dispatcher& dispatcher, const std
     }
     const Duration searched = MonotonicClock::now() - now;
     const std::optional<Duration> change = adopt(*strategy, dispatcher, stopping);
-    if (!change) continue;
+    if (!change) {
+      if (notes.empty() || notes.back() != kNeverIdle) notes.emplace_back(kNeverIdle);
+      continue;  // tried again
+    }
+    drift.planned(slowdowns);
     running = *strategy;
     notes.push_back(fmt::format("planned again {}: another strategy from {} on (the search took {}, going over {})",
                                 when, format_duration(MonotonicClock::now() - start), format_duration(searched),

@@ -51,10 +51,6 @@ RunOutcome play(Session& session, const PolicyInfo& policy, std::optional<Durati
   std::vector<std::unique_ptr<LiveScore>> scores;
   for (std::size_t t = 0; t < config.tasks.size(); ++t) {
     if (!references[t]) {
-      const TaskOption& option = problem.tasks[t].options[static_cast<std::size_t>(choices[t].option)];
-      config.tasks[t].accuracy = [accuracy = option.accuracy, loss = option.accuracy_loss] {
-        return std::pair(accuracy, loss < 1 ? accuracy / (1 - loss) : 0);
-      };
       config.notes.push_back(fmt::format("{}: its accuracy is the profile's; what other tasks give it is not scored",
                                          problem.tasks[t].name));
       continue;

@@ -68,8 +68,8 @@ class Session {
   const Plan& plan_with_relaxations();
   /// Leaves plan() as programs open it (include/rtmdl/runtime.h), unless that is a what-if.
   void compile_plan();
-  /// --set, --weights, --cores: what is planned is not what the file says, and plan.json is left as it is.
   [[nodiscard]] const PolicyInfo& policy() const;  ///< --policy, else what the task file says
+  /// --set, --weights, --cores: what is planned is not what the file says, and plan.json is left as it is.
   [[nodiscard]] bool what_if() const { return !options_.settings.empty() || options_.cores; }
 
   /// Text for people: stdout, or nothing with --json. Throws Error(bad_input) if stdout takes it not (a full disk).

@@ -21,8 +21,7 @@ bool stands_in(const TaskOption& option, const TaskOption& planned) {
     const bool inner = s > 0 && s + 1 < option.stages.size();  // pre and post are the same work, measured twice
     if (inner && longest(o) > longest(p)) return false;
   }
-  return option.processor == planned.processor && option.threads == planned.threads &&
-         mean_time(option) < mean_time(planned);
+  return option.threads == planned.threads && mean_time(option) < mean_time(planned);
 }
 
 std::vector<int> of_task(const PlanTask& task, const TaskOption& planned, std::size_t most) {
@@ -49,9 +48,13 @@ std::vector<int> of_task(const PlanTask& task, const TaskOption& planned, std::s
 
 std::vector<std::vector<int>> lighter_options(const PlanProblem& problem, const Choices& choices, int most) {
   std::vector<std::vector<int>> lighter(problem.tasks.size());
+  int least_urgent_hard = 0;
+  for (std::size_t t = 0; t < problem.tasks.size(); ++t)
+    if (problem.tasks[t].hard) least_urgent_hard = std::max(least_urgent_hard, choices[t].priority);
   for (std::size_t t = 0; t < problem.tasks.size(); ++t) {
     const PlanTask& task = problem.tasks[t];
-    if (!task.hard) lighter[t] = of_task(task, task.options[index(choices[t].option)], static_cast<std::size_t>(most));
+    if (choices[t].priority > least_urgent_hard)
+      lighter[t] = of_task(task, task.options[index(choices[t].option)], static_cast<std::size_t>(most));
   }
   if (!problem.memory) return lighter;
   std::int64_t left = *problem.memory;

@@ -205,7 +205,7 @@ struct Simulator::State {
   template <typename Stages>
   void set_mode(const PlanProblem& problem, std::size_t task, std::size_t mode, const TaskOption& option, bool adapts,
                 Stages& scheduled);
-  void prepare_pressures(const PlanProblem& problem, const Choices& choices);
+  void prepare_pressures(const PlanProblem& problem, const Choices& choices, std::span<const std::vector<int>> lighter);
   template <bool paced_, bool observed>
   void loop(const PlanProblem& problem, std::uint64_t seed, bool collect,
             const std::function<void(const SimulatedEvent&)>& observer);
@@ -363,7 +363,7 @@ void Simulator::State::prepare(const PlanProblem& problem, const Choices& choice
     if (options.collect_responses) o.responses_ms.reserve(static_cast<std::size_t>(t.end / mean_interval(task) + 1));
   }
   pressures.clear();
-  if (neighbours_count && problem.slow_downs.kinds() > 0) prepare_pressures(problem, choices);
+  if (neighbours_count && problem.slow_downs.kinds() > 0) prepare_pressures(problem, choices, options.lighter);
   scheduler.reset(config);
   due.clear();
   std::fill(finish.begin(), finish.end(), kNever);
@@ -373,7 +373,8 @@ void Simulator::State::prepare(const PlanProblem& problem, const Choices& choice
   outcome.given_up = false;
 }
 
-void Simulator::State::prepare_pressures(const PlanProblem& problem, const Choices& choices) {
+void Simulator::State::prepare_pressures(const PlanProblem& problem, const Choices& choices,
+                                         std::span<const std::vector<int>> lighter) {
   const auto option = [&](std::size_t i) -> const TaskOption& {
     return problem.tasks[i].options[index(choices[i].option)];
   };
@@ -381,7 +382,14 @@ void Simulator::State::prepare_pressures(const PlanProblem& problem, const Choic
     for (std::size_t j = 0; j < tasks.size(); ++j) {
       const std::optional<double> known = pressure(problem, option(i), option(j));
       pressures.push_back(known.value_or(-1));
-      if (packs) config.tasks[i].pressures.push_back(known.value_or(1));
+      if (!packs) continue;
+      SchedulerTask& scheduled = config.tasks[i];
+      scheduled.pressures.push_back(known.value_or(1));
+      for (std::size_t m = 0; m < scheduled.fallbacks.size(); ++m) {
+        const TaskOption& other = problem.tasks[i].options[index(lighter[i][m])];
+        if (other.kind >= 0)
+          scheduled.fallbacks[m].pressures.push_back(pressure(problem, other, option(j)).value_or(1));
+      }
     }
 }
 

@@ -160,7 +160,8 @@ class Measurement {
   template <typename Work>
   void timed(Runs& runs, std::size_t stage, const std::vector<int>& cores, bool cpu_clock, const Work& work) {
     move_to(cores);
-    const bool slow_before = speed_.now() < 1;
+    CoreSpeed& speed = &cores == &bench_.host_cores ? host_speed_ : infer_speed_;
+    const bool slow_before = speed.now() < 1;
     const Duration cpu = cpu_time(CLOCK_THREAD_CPUTIME_ID);
     const Time start = MonotonicClock::now();
     const bool done = work();
@@ -169,7 +170,7 @@ class Measurement {
     const Duration cpu_spent =
         cpu_clock ? std::max(Duration(1), cpu_time(CLOCK_THREAD_CPUTIME_ID) - cpu) : Duration::zero();
     if (!done) fail(stage);
-    runs[stage].push_back({wall, cpu_spent, slow_before || speed_.now() < 1});
+    runs[stage].push_back({wall, cpu_spent, slow_before || speed.now() < 1});
     job_time_ += wall;
   }
 
@@ -226,7 +227,7 @@ class Measurement {
   std::vector<int> cores_;  // all that are measured on
   Result result_;
   CacheEmptier caches_;
-  CoreSpeed speed_;
+  CoreSpeed host_speed_, infer_speed_;
   std::size_t segments_;  // 0: infer is one piece
   Runs alone_runs_, busy_runs_;
   bool busy_ = false;

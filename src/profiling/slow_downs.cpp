@@ -136,6 +136,7 @@ class PairMeasuring {
   }
 
   void measure_pair(Pair& pair) {
+    if (MonotonicClock::now() >= bench_.deadline) return;  // it counts as the worst neighbour
     const PairMember &slowed = members_[pair.slowed], &by = members_[pair.by];
     StageTimes infer;
     try {
@@ -147,9 +148,7 @@ class PairMeasuring {
       Neighbour neighbour(bench_.engine, bench_.file.tasks[by.task], by.request, first_frame(by.task), pair.cores.by,
                           bench_.fifo);
       const Bench on{{pair.cores.slowed}, {pair.cores.slowed}, bench_.fifo, processor_of(slowed).device == "cpu"};
-      MeasureLimits limits = kPairLimits;
-      if (MonotonicClock::now() >= bench_.deadline) limits.length = {}, limits.wanted = limits.min;
-      infer = measure(*pipeline_, bench_.frames(slowed.task), on, &neighbour, limits, bench_.context).infer;
+      infer = measure(*pipeline_, bench_.frames(slowed.task), on, &neighbour, kPairLimits, bench_.context).infer;
     } catch (const Error& error) {
       if (error.code() != ErrorCode::bad_input) throw;
       bench_.context.warn(fmt::format("{}: left out: {}", name_of(pair), error.what()));

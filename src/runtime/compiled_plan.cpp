@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <set>
 #include <string>
@@ -109,6 +110,12 @@ void take_arrivals(const Json& j, ArrivalSpec& arrivals) {
   for (const Json& t : j.at("times")) arrivals.times.push_back(time(t));
   if ((arrivals.kind == ArrivalSpec::Kind::trace) == arrivals.times.empty())
     bad_input("the arrivals of one of its tasks are of another kind");
+  const bool ascend =
+      std::adjacent_find(arrivals.times.begin(), arrivals.times.end(), std::greater_equal<>()) == arrivals.times.end();
+  if (!ascend || (!arrivals.times.empty() && arrivals.length <= arrivals.times.back()))
+    bad_input("the arrivals of one of its tasks are not in order");
+  if (arrivals.kind == ArrivalSpec::Kind::random && arrivals.calm.mean <= Duration{})
+    bad_input("the arrivals of one of its tasks have no mean");
 }
 
 /// The bytes that were planned with: another model under the same name is another plan.

@@ -60,9 +60,15 @@ DispatcherConfig dispatcher_config(const RunConfig& config, bool realtime) {
   for (std::size_t i = 0; i < config.tasks.size(); ++i) {
     const RunTask& task = config.tasks[i];
     SchedulerTask t;
-    d.stage_bounds.push_back({task.stage_bounds});
-    d.least_intervals.push_back(task.spec->period);
-    for (const RunMode& mode : task.fallbacks) d.stage_bounds.back().push_back(mode.stage_bounds);
+    // Jobs that come at once have one reservation together.
+    const int at_once = task.spec->after.most;
+    const auto of_all = [&](std::vector<Duration> bounds) {
+      for (Duration& bound : bounds) bound *= at_once;
+      return bounds;
+    };
+    d.stage_bounds.push_back({of_all(task.stage_bounds)});
+    for (const RunMode& mode : task.fallbacks) d.stage_bounds.back().push_back(of_all(mode.stage_bounds));
+    d.least_intervals.push_back(task.spec->period * at_once);
     t.period = task.interval > Duration{} ? task.interval : mean_interval(task.spec->arrivals, task.spec->period);
     t.deadline = task.spec->deadline;
     t.priority = task.priority;

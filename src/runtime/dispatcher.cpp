@@ -694,8 +694,8 @@ void Dispatcher::charge(Worker& worker) noexcept {
 }
 
 void Dispatcher::set_slots(Worker& worker, std::uint16_t slots) noexcept {
-  if (worker.reserved) return;  // it may run on every core of its processor
   const auto processor = static_cast<std::size_t>(worker.processor);
+  if (worker.reserved || reserved_[processor]) return;  // it may run on every core of its processor
   const std::vector<int>& cores = config_.processors[processor].cores;
   const int count = config_.scheduler.processors[processor].slots;
   if (count == 1 || cores.size() != static_cast<std::size_t>(count) || worker.slots == slots) return;

@@ -35,6 +35,10 @@ FollowerFeed::Place* FollowerFeed::find(std::uint64_t job) noexcept {
 }
 
 bool FollowerFeed::hand_over(std::uint64_t job, const Frame& frame, const Box* part) noexcept {
+  // A step of one's own may give anything.
+  if (part &&
+      !(std::isfinite(part->x0) && std::isfinite(part->y0) && std::isfinite(part->x1) && std::isfinite(part->y1)))
+    return false;
   const cv::Rect pixels = part ? pixels_of(*part, frame.image) : cv::Rect();
   if (part && (pixels.width <= 0 || pixels.height <= 0)) return false;
   const std::lock_guard<PriorityMutex> guard(lock_);

@@ -38,8 +38,8 @@ class FollowerFeed final : public FrameFeed {
 
   std::vector<Frame> samples_;
   PriorityMutex lock_;
-  /// Jobs that wait, one more that comes, the one in progress, and those whose threads are stuck.
-  std::array<Place, kMaxQueue + 2 + kMaxModes> places_;
+  /// Jobs that wait, those that come at once, the one in progress, and those whose threads are stuck.
+  std::array<Place, 2 * kMaxQueue + 1 + kMaxModes> places_;
 };
 
 }  // namespace rtmdl

@@ -14,12 +14,11 @@ constexpr int kWarmUps = 3;
 
 PipelineBody::PipelineBody(Engine& engine, const TaskSpec& task, const LoadRequest& request, FrameFeed& feed,
                            const PlayedLoad* load)
-    : pipeline_(engine, task, request),
-      feed_(feed),
-      load_(load),
-      on_cpu_(request.device == "cpu"),
-      frame_(&feed.samples().front()) {
+    : pipeline_(engine, task, request), feed_(feed), load_(load), frame_(&feed.samples().front()) {
   pipeline_.prepare(result_);
+  on_cpu_.assign(static_cast<std::size_t>(stages()), request.device == "cpu");
+  on_cpu_.front() = on_cpu_.back() = true;
+  for (std::size_t k = 0; k < request.places.size(); ++k) on_cpu_[k + 1] = request.places[k].device == "cpu";
 }
 
 std::int64_t PipelineBody::begin(std::uint64_t job) noexcept {
@@ -35,8 +34,7 @@ void PipelineBody::cancel(std::uint64_t job) noexcept {
 
 bool PipelineBody::stage(int index) {
   if (!load_) return work(index);
-  const bool infers = index > 0 && index + 1 < stages();
-  return load_->stretch(on_cpu_ || !infers, [&] { return work(index); });
+  return load_->stretch(on_cpu_[static_cast<std::size_t>(index)], [&] { return work(index); });
 }
 
 bool PipelineBody::work(int index) {

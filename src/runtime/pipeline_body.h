@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <vector>
 
 namespace rtmdl {
 
@@ -40,7 +41,7 @@ class PipelineBody final : public JobBody {
   Pipeline pipeline_;
   FrameFeed& feed_;
   const PlayedLoad* load_;
-  bool on_cpu_;  ///< inference
+  std::vector<bool> on_cpu_;  ///< each stage
   std::uint64_t job_ = kNoJob - 1;
   std::atomic<std::uint64_t> cancelled_{kNoJob};  ///< the job that is to be given up, if it is still in progress
   const char* failed_ = "";                       ///< where the last job failed

@@ -39,6 +39,7 @@ struct RunMode {
   std::vector<Duration> stage_limits;        ///< for the watchdog (SchedulerMode); may be empty
   std::vector<StageLoad> stage_loads;        ///< for adaptation (SchedulerMode); may be empty
   std::optional<double> loss;                ///< likewise, of other modes than the first
+  double profiled_accuracy = 0;              ///< for tasks that are not scored
   std::vector<double> pressures;             ///< of each task of the run, for packing (SchedulerMode); may be empty
   std::vector<Duration> stage_bounds;        ///< for reservations, as proofs take them; empty: there are none to be
 };
@@ -60,6 +61,7 @@ struct RunTask : RunMode {
   bool present = true;             ///< false: it joins later (Deployment::load)
   /// Scores results on a frame of the stream: filled for metrics. May be empty. Called from one thread.
   std::function<void(std::int64_t frame, const Result& result)> score;
+  double source_accuracy = 0;  ///< likewise; 0: not known
   /// Accuracy of what was scored, and of the source model on the same frames. May be empty.
   std::function<std::pair<double, double>()> accuracy;
 };

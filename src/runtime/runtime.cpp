@@ -15,7 +15,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <exception>
 #include <fstream>
+#include <optional>
 #include <sstream>
 #include <thread>
 
@@ -99,6 +101,32 @@ void say(RunReport& report, const Context& context, const std::string& note) {
   context.warn(note);
 }
 
+/// Of the variants that its jobs ran, and of the source model, as far as they are known.
+std::optional<std::pair<double, double>> known_accuracy(const RunTask& task,
+                                                        const std::vector<std::int64_t>& completed) {
+  double accuracy = 0, jobs = 0;
+  const auto add = [&](const RunMode& mode, std::int64_t count) {
+    accuracy += mode.profiled_accuracy * static_cast<double>(count);
+    jobs += static_cast<double>(count);
+  };
+  add(task, completed[0]);
+  for (std::size_t m = 1; m < completed.size(); ++m) add(task.fallbacks[m - 1], completed[m]);
+  if (task.source_accuracy <= 0) return {};
+  return std::pair(jobs > 0 ? accuracy / jobs : task.profiled_accuracy, task.source_accuracy);
+}
+
+/// Empty where all ran the same.
+std::vector<VariantShare> shares_of(const std::vector<std::string>& names, const std::vector<std::int64_t>& completed) {
+  std::vector<VariantShare> shares;
+  for (std::size_t m = 0; m < completed.size(); ++m) {
+    if (completed[m] == 0) continue;
+    const auto same = std::find_if(shares.begin(), shares.end(), [&](const auto& s) { return s.variant == names[m]; });
+    if (same != shares.end()) same->completed += completed[m];  // elsewhere
+    else shares.push_back({names[m], completed[m]});
+  }
+  return shares.size() > 1 ? shares : std::vector<VariantShare>{};
+}
+
 void report_tasks(RunOutcome& outcome, const RunConfig& config, Dispatcher& dispatcher) {
   std::vector<std::vector<float>> responses(config.tasks.size());
   std::vector<std::vector<std::int64_t>> completed_in;  // each mode
@@ -125,10 +153,9 @@ void report_tasks(RunOutcome& outcome, const RunConfig& config, Dispatcher& disp
     t.throttled = c.throttled;
     t.missed = c.late + c.dropped + c.failed;
     t.response = response_times(responses[i]);
-    for (std::size_t m = 0; m < completed_in[i].size() && task.fallbacks.size() > 0; ++m)
-      if (completed_in[i][m] > 0) t.variants.push_back({outcome.variant_names[i][m], completed_in[i][m]});
-    if (task.accuracy) {
-      const auto [accuracy, source] = task.accuracy();
+    t.variants = shares_of(outcome.variant_names[i], completed_in[i]);
+    if (const auto scored = task.accuracy ? std::optional(task.accuracy()) : known_accuracy(task, completed_in[i])) {
+      const auto [accuracy, source] = *scored;
       t.accuracy = accuracy;
       t.accuracy_loss = source > 0 ? std::max(0.0, (source - accuracy) / source) : 0;
     }
@@ -186,7 +213,11 @@ class Supervisor {
     if (!config.supervise) return;
     thread_ = std::thread([&] {
       place_current_thread({{}, -1});
-      notes_ = config.supervise(dispatcher, stopping_);
+      try {
+        notes_ = config.supervise(dispatcher, stopping_);
+      } catch (const std::exception& e) {
+        notes_ = {fmt::format("the supervision of the run ended: {}", e.what())};
+      }
     });
   }
   ~Supervisor() { static_cast<void>(stop()); }

@@ -33,8 +33,10 @@ StallProbe::StallProbe(const std::vector<int>& cores, bool realtime) : available
 StallProbe::~StallProbe() { stop(); }
 
 void StallProbe::watch(Probe& probe) {
-  place_current_thread({{probe.core}, kFifoProbe});
+  if (!place_current_thread({{probe.core}, kFifoProbe})) return;  // elsewhere it would see another core
   CoreSpeed speed;
+  const bool tells = keeps_its_speed(probe.core);
+  Time last_slow{};
   Time next = MonotonicClock::now();
   while (!stopping_.load(std::memory_order_relaxed)) {
     next += kPeriod;
@@ -46,14 +48,17 @@ void StallProbe::watch(Probe& probe) {
       add(probe, next, now);
       next = now;
     }
-    if (const double share = speed.now(); share < 1)
-      add(probe, now - from_seconds((1 - share) * to_seconds(kPeriod)), now);
+    const double share = tells ? speed.now() : 1;
+    if (share == 1) continue;
+    const Duration lost = from_seconds((1 - share) * to_seconds(kPeriod));
+    if (now - last_slow <= 2 * kPeriod) probe.stalls.back().end += lost;  // one stall, as long as all that was lost
+    else add(probe, now - lost, now);
+    if (!probe.stalls.empty()) last_slow = now;
   }
 }
 
 void StallProbe::add(Probe& probe, Time start, Time end) {
-  if (!probe.stalls.empty() && start - probe.stalls.back().end < kPeriod / 2) probe.stalls.back().end = end;
-  else if (probe.stalls.size() < probe.stalls.capacity()) probe.stalls.push_back({start, end, probe.core});
+  if (probe.stalls.size() < probe.stalls.capacity()) probe.stalls.push_back({start, end, probe.core});
 }
 
 std::vector<Stall> StallProbe::stop() {

@@ -183,10 +183,15 @@ void Scheduler::reset(const SchedulerConfig& config) {
     t.late = from.late;
     modes_[i].failures_to_fall_back = from.failures_to_fall_back;
     modes_[i].failed = 0;
+    modes_[i].adapts = std::any_of(from.fallbacks.begin(), from.fallbacks.end(),
+                                   [](const SchedulerMode& mode) { return mode.loss.has_value(); });
     std::vector<Mode>& modes = modes_[i].all;
     modes.resize(from.fallbacks.size() + 1);
     take_stages(from, modes[0]);
-    for (std::size_t m = 1; m < modes.size(); ++m) take_stages(from.fallbacks[m - 1], modes[m]);
+    for (std::size_t m = 1; m < modes.size(); ++m) {
+      take_stages(from.fallbacks[m - 1], modes[m]);
+      modes[m].by_load = from.fallbacks[m - 1].loss.has_value();
+    }
     load_mode(static_cast<int>(i), 0);
     set_rank(i);
   }
@@ -314,7 +319,9 @@ double Scheduler::pressure_on(int task, int joining, unsigned displaced, const P
       modes_[static_cast<std::size_t>(task)].all[tasks_[static_cast<std::size_t>(task)].mode].pressures;
   if (of.empty()) return 1;
   const auto by = [&](int other) {
-    return tasks_[static_cast<std::size_t>(other)].mode == 0 ? of[static_cast<std::size_t>(other)] : 1;
+    const std::uint8_t mode = tasks_[static_cast<std::size_t>(other)].mode;
+    const bool known = mode == 0 || modes_[static_cast<std::size_t>(other)].all[mode].by_load;  // then lighter
+    return known ? of[static_cast<std::size_t>(other)] : 1;
   };
   double sum = by(joining);
   for (int s = 0; s < p.slots; ++s) {
@@ -459,10 +466,11 @@ void Scheduler::load_mode(int task, int mode) noexcept {
   TaskState& t = tasks_[static_cast<std::size_t>(task)];
   Modes& modes = modes_[static_cast<std::size_t>(task)];
   const Mode& from = modes.all[static_cast<std::size_t>(mode)];
+  const bool by_load = t.mode != mode && (mode == 0 || from.by_load) && (t.mode == 0 || modes.all[t.mode].by_load);
   t.mode = static_cast<std::uint8_t>(mode);
-  t.settled = true;
   modes.next = -1;
-  modes.failures = 0;
+  if (!by_load) modes.failures = 0;  // with the load modes come and go, and what fails may be what they have in common
+  t.settled = modes.failures == 0;
   t.stages = from.stages;
   t.processors = from.processors;
   t.widths = from.widths;
@@ -487,6 +495,16 @@ int Scheduler::usable_after(int task, int mode, bool around) const noexcept {
   return -1;
 }
 
+/// From a mode that is chosen by load, one that is not, for failures: it may be elsewhere. −1: there is none.
+int Scheduler::fallback_of(int task) const noexcept {
+  const Modes& modes = modes_[static_cast<std::size_t>(task)];
+  const TaskState& t = tasks_[static_cast<std::size_t>(task)];
+  if (!modes.adapts || !(t.mode == 0 || modes.all[t.mode].by_load)) return -1;
+  for (std::size_t m = 1; m < modes.all.size(); ++m)
+    if (!modes.all[m].by_load && ((t.blocked | modes.failed) >> m & 1) == 0) return static_cast<int>(m);
+  return -1;
+}
+
 /// In which mode the task goes on after a job.
 void Scheduler::choose_mode(int task, Decision::Kind ended, Decisions& out) noexcept {
   TaskState& t = tasks_[static_cast<std::size_t>(task)];
@@ -495,11 +513,13 @@ void Scheduler::choose_mode(int task, Decision::Kind ended, Decisions& out) noex
   if (ended == Decision::Kind::fail) ++modes.failures;
   t.settled = modes.failures == 0;
   int next = modes.next;
-  const bool failing = next < 0;
-  if (next < 0 && is_blocked(t)) next = usable_after(task, t.mode, true);
-  else if (next < 0 && modes.failures_to_fall_back > 0 && modes.failures >= modes.failures_to_fall_back) {
-    next = usable_after(task, t.mode, false);
-    if (next >= 0) modes.failed = static_cast<std::uint16_t>(modes.failed | 1U << t.mode);
+  const bool enough = modes.failures_to_fall_back > 0 && modes.failures >= modes.failures_to_fall_back;
+  const bool asked = next >= 0 && !modes.adapts;  // what load asks for gives way to failures
+  const bool failing = !asked && (is_blocked(t) || enough);
+  if (failing) {
+    next = fallback_of(task);
+    if (next < 0) next = usable_after(task, t.mode, is_blocked(t));
+    if (enough && next >= 0) modes.failed = static_cast<std::uint16_t>(modes.failed | 1U << t.mode);
   }
   if (next >= 0) change_mode(task, next, out, failing);
   else if (is_blocked(t)) t.state = State::stuck;
@@ -643,6 +663,8 @@ bool Scheduler::adopt(Time, Decisions& out) noexcept {
     set_rank(i);
     const int mode = proposals_[i].mode;
     adaptation_.set_strategy(static_cast<int>(i), tasks_[i].key, mode);
+    const std::uint8_t now_in = tasks_[i].mode;
+    if (now_in != 0 && !modes_[i].all[now_in].by_load) continue;  // it fell back, for good
     if (((tasks_[i].blocked | modes_[i].failed) >> mode & 1) == 0) ask_mode(static_cast<int>(i), mode, out);
   }
   return true;
@@ -663,6 +685,8 @@ void Scheduler::adapt(int task, Time release, Time now, Decisions& out) noexcept
     PendingTask& p = pending[count++];
     p = {.task = static_cast<int>(i), .key = t.key, .waiting = t.waiting, .begun = t.begun};
     if (t.waiting > 0) p.release = t.ring[t.head].release;
+    if (policy_ == Policy::custom && !t.begun)
+      p.key = order_.key(order_.context, static_cast<int>(i), p.release, p.release + t.deadline);
     if (!t.begun) continue;
     p.mode = t.mode;
     p.stage = t.stage;

@@ -264,6 +264,7 @@ class Scheduler {
     std::vector<Duration> limits;  ///< empty: none
     std::vector<StageTime> rest;   ///< alone from each stage to the end of the job, and that stage beside others;
                                    ///< empty: not known
+    bool by_load = false;          ///< it has a `loss`
     std::vector<double> pressures;
   };
   /// Of a task: what is seldom looked at.
@@ -273,6 +274,7 @@ class Scheduler {
     int failures = 0;  ///< in a row, in this mode
     int failures_to_fall_back = 0;
     std::uint16_t failed = 0;  ///< a bit for each mode that was left for its failures
+    bool adapts = false;       ///< some modes are chosen by load
     Duration patience{};       ///< of a stage that overran: what it may run before it is given up
   };
 
@@ -291,6 +293,7 @@ class Scheduler {
   void load_mode(int task, int mode) noexcept;
   void change_mode(int task, int mode, Decisions& out, bool failing = false) noexcept;
   [[nodiscard]] int usable_after(int task, int mode, bool around) const noexcept;
+  [[nodiscard]] int fallback_of(int task) const noexcept;
   void choose_mode(int task, Decision::Kind ended, Decisions& out) noexcept;
   void ask_mode(int task, int mode, Decisions& out) noexcept;
   void adapt(int task, Time release, Time now, Decisions& out) noexcept;

@@ -15,7 +15,7 @@
 namespace rtmdl {
 namespace {
 
-constexpr std::array<std::string_view, 2> kTopLevel{"storage", "memory"};
+constexpr std::array<std::string_view, 3> kTopLevel{"storage", "memory", "adapt"};
 constexpr std::array<std::string_view, 13> kPlanning{"period",       "deadline",        "jitter", "offset", "late",
                                                      "hard",         "miss_rate",       "queue",  "slots",  "kernel",
                                                      "accuracy.min", "accuracy.weight", "max"};

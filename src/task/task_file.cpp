@@ -242,6 +242,8 @@ bool parse_releases(const ConfigNode& node, TaskSpec& task) {
   return known && task.arrivals.kind != ArrivalSpec::Kind::trace;
 }
 
+constexpr std::int64_t kMostAtOnce = 256;  ///< jobs that one job may release, over a chain of tasks
+
 /// `after`, `per`, `max`: it is released by another task's jobs.
 void parse_after(const ConfigNode& node, const TaskFile& file, TaskSpec& task) {
   for (const char* key : {"period", "arrivals", "jitter", "offset"})
@@ -264,6 +266,12 @@ void parse_after(const ConfigNode& node, const TaskFile& file, TaskSpec& task) {
   if (most.present() && !task.after.per_detection) most.fail("is of `per: detection`");
   if (task.after.per_detection) task.after.most = 4;
   if (most.present()) task.after.most = static_cast<int>(most.integer(1, kMaxQueue));
+  std::int64_t at_once = task.after.most;
+  for (const TaskSpec* p = &parent; p->after.task >= 0; p = &file.tasks[static_cast<std::size_t>(p->after.task)])
+    at_once *= p->after.most;
+  if (at_once > kMostAtOnce)
+    node["after"].fail(fmt::format("{} jobs for each of the first task's in this chain; at most {} are accepted",
+                                   at_once, kMostAtOnce));
   task.period = std::max(parent.period / task.after.most, Duration(1));
   task.queue = task.after.most;
 }

@@ -131,7 +131,7 @@ TEST(AdaptiveSimulation, HardTasksKeepTheirVariantsAndCountersAddUp) {
 
 TEST(Lighter, StandsInWhereThePlanIsAndFitsIntoMemory) {
   PlanProblem problem = four_tasks();
-  const Choices choices = in_order(problem);
+  const Choices choices{{0, 2}, {0, 3}, {0, 1}, {0, 4}};
   EXPECT_THAT(lighter_options(problem, choices)[0], ::testing::ElementsAre(1, 2, 3)) << "the least loss first";
   problem.tasks[0].options[2].stages[1].processor = 0;
   problem.tasks[1].options[1].accuracy_loss = 0.5;  // a faster one loses less
@@ -143,6 +143,8 @@ TEST(Lighter, StandsInWhereThePlanIsAndFitsIntoMemory) {
   EXPECT_THAT(lighter[2], ::testing::IsEmpty());
   EXPECT_THAT(lighter[3], ::testing::ElementsAre(1, 3));
   EXPECT_THAT(lighter_options(problem, choices, 1)[0], ::testing::ElementsAre(3)) << "the lightest";
+  EXPECT_THAT(lighter_options(problem, {{0, 1}, {0, 3}, {0, 2}, {0, 4}})[0], ::testing::IsEmpty())
+      << "a proof rests on it";
   for (PlanTask& task : problem.tasks)
     for (TaskOption& option : task.options) option.memory = 10;
   problem.memory = 75;  // 35 beside the plan's own

@@ -5,6 +5,7 @@
 
 #include <rtmdl/error.h>
 
+#include <algorithm>
 #include <string>
 
 #include <gmock/gmock.h>
@@ -204,6 +205,64 @@ TEST_F(AdaptationTest, AVariantThatWasLeftForItsFailuresIsNotTakenAgain) {
     EXPECT_EQ(complete(0, k * 10ms + 3ms), "");
   }
   EXPECT_EQ(scheduler.mode(0), 1);
+}
+
+TEST_F(AdaptationTest, ALostProcessorIsLeftFromWhateverVariantLoadHasChosen) {
+  config.processors.push_back({true, 1});
+  SchedulerMode elsewhere = taking<SchedulerMode>(30ms);
+  elsewhere.stage_processors = {1};
+  config.tasks[1].fallbacks.insert(config.tasks[1].fallbacks.begin(), elsewhere);
+  config.tasks[1].failures_to_fall_back = 2;
+  config.tasks[1].deadline = 30ms;
+  scheduler.reset(config);
+  release(0, 0ms);
+  complete(0, 4ms);
+  EXPECT_EQ(release(1, 5ms), "1=2") << "by load: the first of the lighter ones";
+  scheduler.complete(1, Time(6ms), false, out);
+  EXPECT_EQ(changes(), "");
+  release(1, 45ms);
+  scheduler.complete(1, Time(46ms), false, out);
+  EXPECT_EQ(changes(), "1=1") << "two in a row: elsewhere, not to the next lighter one";
+  for (int k = 2; k < 50; ++k) {
+    EXPECT_EQ(release(1, k * 40ms + 5ms), "");
+    EXPECT_EQ(complete(1, k * 40ms + 10ms), "");
+  }
+  scheduler.propose(0, 1, 0);
+  scheduler.propose(1, 2, 2);
+  EXPECT_TRUE(scheduler.adopt(Time(3s), out));
+  EXPECT_EQ(changes(), "") << "for good";
+}
+
+TEST_F(AdaptationTest, FailuresCountAcrossChangesByLoad) {
+  config.tasks[1].failures_to_fall_back = 2;
+  config.tasks[1].deadline = 30ms;
+  scheduler.reset(config);
+  release(1, 0ms);
+  scheduler.complete(1, Time(1ms), false, out);  // planned variant
+  EXPECT_EQ(changes(), "");
+  release(0, 20ms);
+  complete(0, 24ms);
+  EXPECT_EQ(release(1, 25ms), "1=1");
+  scheduler.complete(1, Time(26ms), false, out);
+  EXPECT_EQ(changes(), "1=2");
+}
+
+TEST_F(AdaptationTest, AnotherStrategyIsAdoptedBetweenJobsAndGoneBackTo) {
+  scheduler.reset(config);
+  scheduler.propose(0, 2, 1);
+  scheduler.propose(1, 1, 0);
+  release(0, 0ms);
+  EXPECT_FALSE(scheduler.adopt(Time(1ms), out)) << "a job is pending";
+  complete(0, 4ms);
+  EXPECT_TRUE(scheduler.adopt(Time(5ms), out));
+  EXPECT_EQ(changes(), "0=1");
+  release(1, 10ms);
+  scheduler.release(0, Time(11ms), Time(11ms), out);
+  EXPECT_TRUE(std::none_of(out.items().begin(), out.items().end(), [](const Decision& d) {
+    return d.kind == Decision::Kind::preempt;
+  })) << "task 1 is the more urgent now";
+  scheduler.propose(0, 1, 0);
+  EXPECT_FALSE(scheduler.adopt(Time(12ms), out));
 }
 
 TEST_F(AdaptationTest, DoesNotAllocate) {

@@ -92,7 +92,7 @@ TEST(Setting, MessagesNameTheOption) {
       {"faces.perid=20ms", "--set faces.perid=20ms: unknown key 'perid'; did you mean 'period'?"},
       {"face.period=20ms", "--set face.period=20ms: no task or processor has the name 'face'; did you mean 'faces'?"},
       {"xyzzy.period=1s",
-       "no task or processor has the name 'xyzzy'; there are storage, memory, faces, text, cpu, gpu"},
+       "no task or processor has the name 'xyzzy'; there are storage, memory, adapt, faces, text, cpu, gpu"},
       {"storag=40MB", "no task or processor has the name 'storag'; did you mean 'storage'?"},
       {"faces=20ms", "--set faces=20ms: 'faces' is a task; write which of its keys, such as faces.period=20ms"},
       {"gpu=2", "'gpu' is a processor; write which of its keys, such as gpu.slots=2"},
