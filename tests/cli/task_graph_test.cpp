@@ -56,7 +56,8 @@ tasks:
     EXPECT_EQ(r.status, 0) << r.err;
     return Json::parse(r.out, nullptr, false);
   }
-  const fs::path folder_ = fs::path(RTMDL_BINARY_DIR) / "task-graph-test";
+  const fs::path folder_ =
+      fs::path(RTMDL_BINARY_DIR) / "task-graph-test" / testing::UnitTest::GetInstance()->current_test_info()->name();
 };
 
 TEST_F(TaskGraph, IsPlannedSimulatedAndRun) {

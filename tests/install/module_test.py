@@ -120,7 +120,8 @@ class Module(unittest.TestCase):
             with self.assertRaises(TypeError):
                 box.request("clothes", np.zeros((1, 1, 28, 28), ">f4"))
             with self.assertRaises(TimeoutError):
-                box.request("faces", photo()).result(timeout=0)
+                for _ in range(20):  # on a machine that stands still for a moment one may be done
+                    box.request("faces", photo()).result(timeout=0)
 
     def test_a_source_that_raises_ends(self):
         def source():
