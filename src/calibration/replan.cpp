@@ -21,6 +21,8 @@ constexpr Duration kIdlePatience = std::chrono::seconds(5);  ///< for a moment i
 constexpr const char* kNeverIdle =
     "planned again: the other strategy could not be adopted, for no moment came without pending jobs";
 
+constexpr std::size_t kMostNotes = 3;
+
 bool is_off(double slowdown, double planned) { return std::abs(slowdown / planned - 1) > Drift::kTolerated; }
 
 void stretch(std::vector<Duration>& times, double factor) {
@@ -170,6 +172,11 @@ std::vector<std::string> Replanner::operator()(Dispatcher& dispatcher, const std
     notes.push_back(fmt::format("planned again {}: another strategy from {} on (the search took {}, going over {})",
                                 when, format_duration(MonotonicClock::now() - start), format_duration(searched),
                                 format_duration(*change)));
+  }
+  if (notes.size() > kMostNotes) {
+    const std::size_t more = notes.size() - kMostNotes;
+    notes.resize(kMostNotes);
+    notes.push_back(fmt::format("planned again {} times more", more));
   }
   return notes;
 }

@@ -1,4 +1,5 @@
 #include "base/atomic_file.h"
+#include "base/units.h"
 #include "cli/play.h"
 #include "profiling/machine.h"
 #include "report/describe.h"
@@ -48,7 +49,8 @@ int compare_verb(const Options& options) {
   page.workload = session.file().path.stem().string();
   page.tasks = infos;
   for (const PolicyInfo* policy : chosen) {
-    session.context().info(fmt::format("running {} for {} s: {}", policy->name, to_seconds(duration), policy->summary));
+    session.context().info(
+        fmt::format("running {} for {}: {}", policy->name, format_duration(duration), policy->summary));
     const RunOutcome outcome = play(session, *policy, duration, references);
     page.runs.push_back(outcome.report);
     page.timelines.push_back(
