@@ -46,12 +46,6 @@ std::set<int> accelerators_among(const TaskFile& file, std::set<int> processors)
   return processors;
 }
 
-Duration mean_time(const TaskOption& option) {
-  Duration sum{};
-  for (const StageOption& stage : option.stages) sum += stage.times.mean();
-  return sum;
-}
-
 /// The fastest that is another variant on the same processors (`elsewhere` false), or the same one that runs on none of
 /// those that `planned` may lose: its accelerators, or all where it has none. Null: there is none.
 const TaskOption* fastest_other(const TaskFile& file, const PlanProblem& problem, const PlanTask& task,
@@ -176,8 +170,7 @@ RunConfig make_run_config(const TaskFile& file, const PolicyInfo& policy, const 
       const TaskOption& option = problem.tasks[t].options[index(o)];
       set_mode(task.fallbacks.emplace_back(), file, t, option, problem, variants[t]);
       set_pressures(task.fallbacks.back(), problem, option, choices);
-      task.fallbacks.back().loss =
-          problem.tasks[t].weight * std::max(0.0, option.accuracy_loss - chosen(t).accuracy_loss);
+      task.fallbacks.back().loss = weighted_loss(problem.tasks[t], option, chosen(t));
     }
     config.tasks.push_back(std::move(task));
   }

@@ -5,12 +5,6 @@
 namespace rtmdl {
 namespace {
 
-Duration mean_time(const TaskOption& option) {
-  Duration sum{};
-  for (const StageOption& stage : option.stages) sum += stage.times.mean();
-  return sum;
-}
-
 /// In the same places, and no stage may last longer.
 bool stands_in(const TaskOption& option, const TaskOption& planned) {
   if (option.variant == planned.variant || option.stages.size() != planned.stages.size()) return false;

@@ -3,6 +3,7 @@
 
 #include "planning/problem.h"
 
+#include <algorithm>
 #include <vector>
 
 namespace rtmdl {
@@ -13,5 +14,10 @@ namespace rtmdl {
 /// With a bound on memory: the first of every task before the second of any, as long as they fit beside the plan.
 [[nodiscard]] std::vector<std::vector<int>> lighter_options(const PlanProblem& problem, const Choices& choices,
                                                             int most = kMaxModes - 2);
+
+/// What a job loses that runs `option` and not the planned one, weighted (SchedulerMode::loss).
+[[nodiscard]] inline double weighted_loss(const PlanTask& task, const TaskOption& option, const TaskOption& planned) {
+  return task.weight * std::max(0.0, option.accuracy_loss - planned.accuracy_loss);
+}
 
 }  // namespace rtmdl

@@ -129,13 +129,9 @@ Choices source_choices(const PlanProblem& problem) {
 Choices compressed_choices(const PlanProblem& problem) {
   std::vector<std::vector<int>> allowed;
   for (const PlanTask& task : problem.tasks) {
-    const auto work = [](const TaskOption& option) {
-      double sum = 0;
-      for (const StageOption& stage : option.stages) sum += to_seconds(stage.times.mean());
-      return sum;
-    };
-    const auto fastest = std::min_element(task.options.begin(), task.options.end(),
-                                          [&](const TaskOption& a, const TaskOption& b) { return work(a) < work(b); });
+    const auto fastest =
+        std::min_element(task.options.begin(), task.options.end(),
+                         [](const TaskOption& a, const TaskOption& b) { return mean_time(a) < mean_time(b); });
     std::vector<int> mine;
     for (std::size_t o = 0; o < task.options.size(); ++o)
       if (task.options[o].variant == fastest->variant && task.options[o].cuts.empty())

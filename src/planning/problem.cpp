@@ -58,6 +58,12 @@ bool is_split(const TaskOption& option) {
   return false;
 }
 
+Duration mean_time(const TaskOption& option) {
+  Duration sum{};
+  for (const StageOption& stage : option.stages) sum += stage.times.mean();
+  return sum;
+}
+
 int slots_of(const TaskOption& option) {
   int most = 1;
   for (const StageOption& stage : option.stages) most = std::max(most, stage.slots);
@@ -90,9 +96,7 @@ double space_of(const PlanProblem& problem) {
 }
 
 double utilisation(const PlanTask& task, const TaskOption& option) {
-  double sum = 0;
-  for (const StageOption& stage : option.stages) sum += to_seconds(stage.times.mean());
-  return sum / to_seconds(mean_interval(task));
+  return to_seconds(mean_time(option)) / to_seconds(mean_interval(task));
 }
 
 }  // namespace rtmdl

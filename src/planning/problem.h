@@ -169,6 +169,8 @@ void set_follower_streams(PlanProblem& problem);
 [[nodiscard]] inline int segments_of(const TaskOption& option) { return static_cast<int>(option.cuts.size()) + 1; }
 /// Whether its segments run on several processors.
 [[nodiscard]] bool is_split(const TaskOption& option);
+/// Of all its stages together, on average.
+[[nodiscard]] Duration mean_time(const TaskOption& option);
 /// That the stage takes which takes most.
 [[nodiscard]] int slots_of(const TaskOption& option);
 

@@ -1,5 +1,6 @@
 #include "planning/simulator.h"
 
+#include "planning/lighter.h"
 #include "planning/stage_draw.h"
 #include "scheduling/arrivals.h"
 
@@ -332,12 +333,9 @@ void Simulator::State::prepare(const PlanProblem& problem, const Choices& choice
     for (std::size_t m = 0; m < lighter.size(); ++m) {
       const TaskOption& other = task.options.at(static_cast<std::size_t>(lighter[m]));
       set_mode(problem, i, m + 1, other, true, scheduled.fallbacks[m]);
-      scheduled.fallbacks[m].loss = task.weight * std::max(0.0, other.accuracy_loss - option.accuracy_loss);
+      scheduled.fallbacks[m].loss = weighted_loss(task, other, option);
     }
-    double mean = 0;
-    if (options.policy == Policy::utilisation_monotonic)
-      for (const StageOption& stage : option.stages) mean += to_ms(stage.times.mean());
-    scheduled.utilisation = mean / to_ms(mean_interval(task));
+    scheduled.utilisation = options.policy == Policy::utilisation_monotonic ? utilisation(task, option) : 0;
     t.jitter = task.jitter;
     t.releases = Arrivals(task.arrivals, task.period, task.offset, options.seed, index);
     t.expiries = t.releases;
