@@ -170,7 +170,8 @@ class Decisions {
 [[nodiscard]] std::vector<int> assign_priorities(Policy policy, std::span<const SchedulerTask> tasks);
 
 /// Not thread-safe: its driver serialises events. Events are noexcept, O(1) in the number of jobs (amortised where jobs
-/// are skipped), and do not allocate.
+/// are skipped; a release where jobs may change their modes looks at all that are pending: adaptation.h), and do not
+/// allocate.
 class Scheduler {
  public:
   /// Throws Error(bad_input) on more than kMax… of anything, unknown processors, equal priorities under fixed_priority,
