@@ -79,22 +79,14 @@ void Adaptation::reset(const SchedulerConfig& config) {
     active_ |= to.adapts;
     follows_ |= !from.stage_loads.empty();
   }
-  sum_planned();
   jobs_.reserve(2 * tasks_.size());
   ahead_.resize(2 * tasks_.size());
-}
-
-void Adaptation::sum_planned() noexcept {
-  planned_.fill(0);
-  for (const Task& t : tasks_)
-    for (std::size_t p = 0; p < processors_ && t.period > 0; ++p) planned_[p] += t.modes[t.home].load[p] / t.period;
 }
 
 void Adaptation::set_strategy(int task, std::int64_t rank, int mode) noexcept {
   Task& t = tasks_[static_cast<std::size_t>(task)];
   t.rank = static_cast<double>(rank);
   t.home = static_cast<std::size_t>(mode);
-  sum_planned();
 }
 
 void Adaptation::observe(int task, int mode, int stage, Duration took) noexcept {
@@ -362,10 +354,12 @@ bool Adaptation::lighten(Time now) noexcept {
 bool Adaptation::sustained(std::size_t task, std::size_t mode) const noexcept {
   for (std::size_t p = 0; p < processors_; ++p) {
     if (tasks_[task].modes[mode].load[p] <= 0) continue;
-    double load = 0;
-    for (std::size_t t = 0; t < tasks_.size(); ++t)
-      if (tasks_[t].period > 0) load += tasks_[t].modes[t == task ? mode : modes_[t]].load[p] / tasks_[t].period;
-    if (load * factors_[p] > std::max(kSustained, kOverPlan * planned_[p])) return false;
+    double load = 0, planned = 0;  // planned: at the profile's speed
+    for (std::size_t t = 0; t < tasks_.size(); ++t) {
+      load += tasks_[t].modes[t == task ? mode : modes_[t]].load[p] * tasks_[t].rate;
+      planned += tasks_[t].modes[tasks_[t].home].load[p] * tasks_[t].rate;
+    }
+    if (load * factors_[p] > std::max(kSustained, kOverPlan * planned)) return false;
   }
   return true;
 }

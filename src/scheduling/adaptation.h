@@ -109,7 +109,6 @@ class Adaptation {
     std::size_t job = 0;
     double excess = 0;
   };
-  void sum_planned() noexcept;
   void look(Time now, std::span<const PendingTask> pending) noexcept;
   void weigh() noexcept;
   bool lighten(Time now) noexcept;
@@ -136,7 +135,6 @@ class Adaptation {
   std::array<double, kMaxProcessors> factors_{};
   std::array<double, kMaxProcessors> took_{},
       expected_{};                                ///< all stages together, as they ended and as in the profile
-  std::array<double, kMaxProcessors> planned_{};  ///< load in the strategy's modes, at the profile's speed
   std::vector<Task> tasks_;
   // Of one look:
   std::vector<Job> jobs_;                                  ///< the most urgent first; jobs of a task that wait are one
