@@ -15,12 +15,12 @@ namespace rtmdl {
 namespace {
 
 constexpr Duration kLook = std::chrono::milliseconds(50), kIdleLook = std::chrono::microseconds(500);
+constexpr double kSmoothing = 0.2;  ///< of each look: a slow moment of the machine is no reason to plan again
 constexpr Duration kLongestSearch = std::chrono::seconds(3), kLongestSimulation = std::chrono::seconds(10);
 constexpr Duration kIdlePatience = std::chrono::seconds(5);  ///< for a moment in which nothing is pending
 
 constexpr const char* kNeverIdle =
     "planned again: the other strategy could not be adopted, for no moment came without pending jobs";
-
 constexpr std::size_t kMostNotes = 3;
 
 bool is_off(double slowdown, double planned) { return std::abs(slowdown / planned - 1) > Drift::kTolerated; }
@@ -71,8 +71,7 @@ bool Drift::as_profiled(const std::vector<double>& slowdowns) {
 }
 
 bool Drift::seen(const std::vector<double>& slowdowns, Time now) {
-  bool off = false;
-  off |= as_profiled(slowdowns) && !as_profiled(planned_);
+  bool off = as_profiled(slowdowns) && !as_profiled(planned_);
   for (std::size_t p = 0; p < planned_.size(); ++p)
     off |= is_off(std::max(slowdowns[p], 1.0), planned_[p]);  // a faster box needs no other plan
   if (!off) {
@@ -108,8 +107,7 @@ Replanner::Replanner(const RunConfig& config, PlanProblem problem, Choices choic
     : problem_(std::move(problem)),
       choices_(std::move(choices)),
       lighter_(lighter_options(problem_, choices_)),
-      options_(std::move(options)),
-      fixed_order_(false) {
+      options_(std::move(options)) {
   const auto has_threads = [](const RunMode& mode) {
     return std::any_of(mode.places.begin(), mode.places.end(), [](const RunPlace& p) { return p.threads > 1; });
   };
@@ -144,11 +142,11 @@ std::vector<std::string> Replanner::operator()(Dispatcher& dispatcher, const std
   Context context;
   context.stop = &stopping;
   const Time start = MonotonicClock::now();
+  std::vector<double> slowdowns(problem_.processors.size(), 1.0);
   while (!stopping.load(std::memory_order_relaxed)) {
     std::this_thread::sleep_for(kLook);
-    std::vector<double> slowdowns;
-    for (std::size_t p = 0; p < problem_.processors.size(); ++p)
-      slowdowns.push_back(dispatcher.slowdown(static_cast<int>(p)));
+    for (std::size_t p = 0; p < slowdowns.size(); ++p)
+      slowdowns[p] += kSmoothing * (dispatcher.slowdown(static_cast<int>(p)) - slowdowns[p]);
     const Time now = MonotonicClock::now();
     if (!drift.seen(slowdowns, now)) continue;
     const auto strategy = plan_for(problem_, choices_, lighter_, slowdowns, options_, fixed_order_, context);

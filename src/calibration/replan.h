@@ -27,7 +27,7 @@ class Drift {
   [[nodiscard]] static bool as_profiled(const std::vector<double>& slowdowns);
 
   static constexpr double kTolerated = 0.15;  ///< relative
-  static constexpr Duration kSlower = std::chrono::seconds(1), kAsProfiled = std::chrono::milliseconds(300);
+  static constexpr Duration kSlower = std::chrono::seconds(2), kAsProfiled = std::chrono::milliseconds(300);
 
  private:
   std::vector<double> planned_;
@@ -65,7 +65,7 @@ class Replanner {
   std::vector<std::vector<int>> lighter_;
   std::vector<std::vector<int>> modes_;  ///< of the run: what the lighter options of each task are there
   PlanOptions options_;
-  bool fixed_order_;
+  bool fixed_order_ = false;  ///< the priorities of the run stay
 };
 
 }  // namespace rtmdl

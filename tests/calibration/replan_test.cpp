@@ -17,10 +17,11 @@ TEST(Drift, IsSeenWhenItLasts) {
   const auto at = [](Duration t) { return Time(t); };
   EXPECT_FALSE(drift.seen({1.0, 1.1}, at(0ms))) << "within what is tolerated";
   EXPECT_FALSE(drift.seen({1.0, 1.4}, at(100ms)));
-  EXPECT_FALSE(drift.seen({1.0, 1.4}, at(900ms)));
-  EXPECT_FALSE(drift.seen({1.0, 1.0}, at(1000ms))) << "it was over for a moment";
-  EXPECT_FALSE(drift.seen({1.0, 1.4}, at(1100ms)));
-  EXPECT_TRUE(drift.seen({1.0, 1.4}, at(2100ms)));
+  EXPECT_FALSE(drift.seen({1.0, 1.4}, at(2000ms)));
+  EXPECT_FALSE(drift.seen({1.0, 1.0}, at(2050ms))) << "it was over for a moment";
+  EXPECT_FALSE(drift.seen({1.0, 1.4}, at(2100ms)));
+  EXPECT_FALSE(drift.seen({1.0, 1.4}, at(4000ms)));
+  EXPECT_TRUE(drift.seen({1.0, 1.4}, at(4100ms)));
   drift.planned({1.0, 1.4});
   EXPECT_FALSE(drift.seen({1.0, 1.5}, at(5s)));
   EXPECT_FALSE(drift.seen({0.6, 1.4}, at(6s))) << "faster is as in the profile";
