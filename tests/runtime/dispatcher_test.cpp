@@ -74,6 +74,27 @@ void wait_until_idle(Dispatcher& dispatcher) {
   ASSERT_EQ(dispatcher.pending(), 0);
 }
 
+/// What a core decides that is sent the events of a log.
+std::map<int, JobCounts> counts_of_replay(const SchedulerConfig& config, const std::vector<SchedulerEvent>& events) {
+  Scheduler scheduler(config);
+  Decisions decisions;
+  std::map<int, JobCounts> counts;
+  for (const SchedulerEvent& e : events) {
+    decisions.clear();
+    replay(e, scheduler, decisions);
+    for (const Decision& d : decisions.items()) {
+      JobCounts& c = counts[d.task];
+      c.completed += d.kind == Decision::Kind::finish;
+      c.late += d.kind == Decision::Kind::finish && d.late;
+      c.dropped += d.kind == Decision::Kind::drop || d.kind == Decision::Kind::abandon;
+      c.abandoned += d.kind == Decision::Kind::abandon;
+      c.failed += d.kind == Decision::Kind::fail;
+      c.switches += d.kind == Decision::Kind::change_mode;
+    }
+  }
+  return counts;
+}
+
 class DispatcherTest : public ::testing::TestWithParam<bool> {
  protected:
   void SetUp() override {
@@ -139,20 +160,7 @@ TEST_P(DispatcherTest, ARunReplaysFromItsLog) {
                 {{}, GetParam() ? kFifoRelease : 0}, {});
   wait_until_idle(dispatcher);
 
-  Scheduler replayed(d.scheduler);
-  Decisions decisions;
-  std::map<int, JobCounts> counts;
-  for (const SchedulerEvent& e : dispatcher.events()) {
-    decisions.clear();
-    replay(e, replayed, decisions);
-    for (const Decision& x : decisions.items()) {
-      counts[x.task].completed += x.kind == Decision::Kind::finish;
-      counts[x.task].late += x.kind == Decision::Kind::finish && x.late;
-      counts[x.task].dropped += x.kind == Decision::Kind::drop || x.kind == Decision::Kind::abandon;
-      counts[x.task].abandoned += x.kind == Decision::Kind::abandon;
-      counts[x.task].failed += x.kind == Decision::Kind::fail;
-    }
-  }
+  std::map<int, JobCounts> counts = counts_of_replay(d.scheduler, dispatcher.events());
   for (int t = 0; t < 3; ++t) {
     const JobCounts real = dispatcher.counts(t);
     EXPECT_EQ(counts[t].completed, real.completed);
@@ -182,18 +190,7 @@ TEST_P(DispatcherTest, ARunInWhichJobsAreMadeLighterReplaysFromItsLog) {
                 {{}, GetParam() ? kFifoRelease : 0}, {});
   wait_until_idle(dispatcher);
 
-  Scheduler replayed(d.scheduler);
-  Decisions decisions;
-  std::map<int, JobCounts> counts;
-  for (const SchedulerEvent& e : dispatcher.events()) {
-    decisions.clear();
-    replay(e, replayed, decisions);
-    for (const Decision& x : decisions.items()) {
-      counts[x.task].completed += x.kind == Decision::Kind::finish;
-      counts[x.task].late += x.kind == Decision::Kind::finish && x.late;
-      counts[x.task].switches += x.kind == Decision::Kind::change_mode;
-    }
-  }
+  std::map<int, JobCounts> counts = counts_of_replay(d.scheduler, dispatcher.events());
   std::int64_t switches = 0;
   for (int t = 0; t < 3; ++t) {
     EXPECT_EQ(counts[t].completed, dispatcher.counts(t).completed);
