@@ -374,7 +374,7 @@ PYBIND11_MODULE(rtmdl, m) {
       .def("request", &PyRuntime::request, py::arg("task"), py::arg("array"), py::kw_only(), py::arg("tag") = 0,
            py::arg("restart") = false, "The same with a Future.")
       .def("attach", &PyRuntime::attach, py::arg("task"), py::arg("source") = py::none(),
-           "Releases the task in its period with what an iterable gives, or with the task file's own data.")
+           "Releases the task as its `arrivals` say with what an iterable gives, or with the task file's own data.")
       .def(
           "detach",
           [](const PyRuntime& r, const TaskRef& t) {

@@ -97,7 +97,7 @@ struct TaskStatistics {
   std::string name, variant;
   std::int64_t released = 0, completed = 0, late = 0, dropped = 0, failed = 0, pending = 0;
   std::int64_t overran = 0;      ///< stages that the watchdog stopped; most of their jobs are among the failed
-  std::int64_t switches = 0;     ///< changes of variant: `fallback`
+  std::int64_t switches = 0;     ///< changes of variant: `fallback`, `adapt`
   std::int64_t refused = 0;      ///< inputs that were `busy`: never released
   Duration p50{}, p99{}, max{};  ///< of completed jobs' response times, from time stamp to completion; within 2 %
   [[nodiscard]] std::int64_t missed() const noexcept { return late + dropped + failed; }

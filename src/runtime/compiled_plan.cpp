@@ -201,7 +201,7 @@ void require_pressures(const RunMode& mode, std::size_t tasks) {
 
 RunConfig config_from(const Json& j, TaskFile& file, const fs::path& folder) {
   RunConfig config;
-  config.name = "rtmdl";
+  config.name = file.adapt ? "adaptive" : "rtmdl";
   config.processors = file.processors;
   config.host_processor = file.host_processor();
   config.notes = j.at("notes").get<std::vector<std::string>>();

@@ -249,7 +249,7 @@ void Deployment::take_cores(const Context& context) {
   if (sets.empty()) return;
   if (config_.policy != Policy::edf) {
     by_deadline_.clear();
-    return say(context, fmt::format("{}: SCHED_FIFO, since {} does not order by deadlines; `--policy edf` does", names,
+    return say(context, fmt::format("{}: SCHED_FIFO, since {} does not order by deadlines; policy edf does", names,
                                     config_.name));
   }
   try {

@@ -134,7 +134,7 @@ class Adaptation {
   std::array<bool, kMaxProcessors> preemptive_{};
   std::array<double, kMaxProcessors> factors_{};
   std::array<double, kMaxProcessors> took_{},
-      expected_{};                                ///< all stages together, as they ended and as in the profile
+      expected_{};  ///< all stages together, as they ended and as in the profile
   std::vector<Task> tasks_;
   // Of one look:
   std::vector<Job> jobs_;                                  ///< the most urgent first; jobs of a task that wait are one
