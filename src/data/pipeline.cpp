@@ -51,6 +51,14 @@ Pipeline::Pipeline(Engine& engine, const TaskSpec& task, const LoadRequest& requ
   pre_ = make_preprocess(task.pre, executable_->inputs()[0], sampling_rate(task.data));
   post_ = make_postprocess(task.post, executable_->outputs());
   outputs_.resize(executable_->outputs().size());
+  const auto outputs = executable_->outputs();
+  for (const ExitRule& rule : request.exits) {
+    const auto found =
+        std::find_if(outputs.begin(), outputs.end(), [&](const TensorSpec& o) { return o.name == rule.output; });
+    if (found == outputs.end())
+      bad_input(fmt::format("{}: no output '{}' to leave with", request.model.string(), rule.output));
+    exits_.push_back({rule, static_cast<std::size_t>(found - outputs.begin())});
+  }
 }
 
 bool Pipeline::pre(const Frame& frame) {
@@ -62,8 +70,27 @@ bool Pipeline::infer() { return executable_->run(); }
 
 bool Pipeline::infer(int segment) { return executable_->run_segment(segment); }
 
+double Pipeline::confidence(int exit) noexcept {
+  const Exit& at = exits_[static_cast<std::size_t>(exit)];
+  return rtmdl::confidence(at.rule, executable_->output(at.output));
+}
+
+bool Pipeline::is_sure(int exit, double confidence) const noexcept {
+  return rtmdl::is_sure(exits_[static_cast<std::size_t>(exit)].rule, confidence);
+}
+
 bool Pipeline::post(Result& result) {
   for (std::size_t i = 0; i < outputs_.size(); ++i) outputs_[i] = executable_->output(i);
+  return post_outputs(result);
+}
+
+bool Pipeline::post_at(int exit, Result& result) {
+  for (std::size_t i = 0; i < outputs_.size(); ++i) outputs_[i] = executable_->output(i);
+  outputs_.front() = outputs_[exits_[static_cast<std::size_t>(exit)].output];
+  return post_outputs(result);
+}
+
+bool Pipeline::post_outputs(Result& result) {
   result.clear();
   return post_->run(outputs_, geometry_, result);
 }

@@ -34,7 +34,14 @@ class Pipeline {
   /// Pieces that infer() has, and one of them: all in order are an infer().
   [[nodiscard]] int segments() const noexcept { return executable_->segments(); }
   bool infer(int segment);
+  /// Early exits of the request's: exit k is after segment k.
+  [[nodiscard]] int exits() const noexcept { return static_cast<int>(exits_.size()); }
+  /// After that segment: how sure the answer is that the job has so far, and whether it may leave with that.
+  [[nodiscard]] double confidence(int exit) noexcept;
+  [[nodiscard]] bool is_sure(int exit, double confidence) const noexcept;
   bool post(Result& result);
+  /// Of a job that has left there: with the exit's answer in place of the model's own.
+  bool post_at(int exit, Result& result);
   void prepare(Result& result) const { post_->prepare(result); }
 
   /// All three, for set-up code. Throws Error(bad_input) naming the stage that failed.
@@ -57,6 +64,13 @@ class Pipeline {
   std::unique_ptr<Executable> executable_;
   std::unique_ptr<Preprocess> pre_;
   std::unique_ptr<Postprocess> post_;
+  struct Exit {
+    ExitRule rule;
+    std::size_t output = 0;
+  };
+  bool post_outputs(Result& result);
+
+  std::vector<Exit> exits_;
   std::vector<TensorView> outputs_;
   Geometry geometry_;
 };

@@ -3,6 +3,7 @@
 /// (scripted times).
 
 #include "base/thread_placement.h"
+#include "model/exit_rule.h"
 
 #include <rtmdl/tensor.h>
 
@@ -35,6 +36,9 @@ struct LoadRequest : ModelPlace {
   std::map<std::string, double> constants;   ///< input name -> value that fills it once (a sample rate, say)
   /// Cuts the model into segments: the nodes before which one begins (model/split.h), ascending; empty: one segment.
   std::vector<int> cuts;
+  /// Of a model with early exits: when a job may leave after each segment but the last. The engine runs what it is
+  /// told.
+  std::vector<ExitRule> exits;
   /// Of each segment, if they have places of their own: what crosses a cut goes through the host's memory then, even
   /// between places that are alike. Empty: all run in the one above.
   std::vector<ModelPlace> places;
