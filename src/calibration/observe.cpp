@@ -72,7 +72,8 @@ class Observing {
       Time ready = std::max(released, over[job.task]);
       for (int s = 0; s < std::min<int>(job.stages, kRecordedStages); ++s) {
         const JobRecord::Stage& stage = job.stage[static_cast<std::size_t>(s)];
-        if (stage.start == Time{} || stage.end < stage.start || stage.processor >= problem_.processors.size()) break;
+        if (!stage.ran() && s + 1 < job.stages) continue;
+        if (!stage.ran() || stage.end < stage.start || stage.processor >= problem_.processors.size()) break;
         Piece piece{i, s, stage.start, stage.end, ready, {}, {}, false, stage.width() > 1};
         for (unsigned rest = stage.slots; rest != 0; rest &= rest - 1)
           slots_[{stage.processor, std::countr_zero(rest)}].push_back(piece);

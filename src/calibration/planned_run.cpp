@@ -2,6 +2,7 @@
 
 #include "base/units.h"
 #include "data/pipeline.h"
+#include "model/exits.h"
 #include "planning/lighter.h"
 #include "planning/response_time.h"
 
@@ -83,13 +84,16 @@ std::vector<RunPlace> places_of(const TaskFile& file, const PlanProblem& problem
   return places;
 }
 
+/// `by_load`: jobs may be made to leave at exits.
 void set_mode(RunMode& mode, const TaskFile& file, std::size_t t, const TaskOption& option, const PlanProblem& problem,
-              const TaskVariants& variants) {
+              const TaskVariants& variants, bool by_load) {
   const Variant& variant = find_variant(variants, option.variant);
   mode.variant = variant.id;
   mode.profiled_accuracy = option.accuracy;
   mode.request = load_request(file.tasks[t], variant.path, variant.shapes);
   mode.request.cuts = option.cuts;
+  if (option.optional_from > 0) mode.request.exits = read_exits(load_model(variant.path));
+  take_exits(problem.tasks[t], option, by_load, mode);
   mode.places = places_of(file, problem, option);
   for (const StageOption& stage : option.stages) {
     const Duration dispatch = dispatch_cost(problem, stage.processor);
@@ -112,7 +116,7 @@ void set_pressures(RunMode& mode, const PlanProblem& problem, const TaskOption& 
 /// What a task falls back to, as far as the bound on memory allows; where that is one of the lighter variants, these
 /// one after the other.
 void add_fallback(RunConfig& config, RunTask& task, const TaskFile& file, const PlanProblem& problem, std::size_t t,
-                  const Choices& choices, const TaskVariants& variants, const std::vector<int>& lighter,
+                  const Choices& choices, const TaskVariants& variants, const std::vector<int>& lighter, bool by_load,
                   std::int64_t& memory) {
   const FallbackSpec& spec = file.tasks[t].fallback;
   if (spec.after == 0 || config.system_defaults) return;
@@ -131,7 +135,7 @@ void add_fallback(RunConfig& config, RunTask& task, const TaskFile& file, const 
     return;
   }
   memory += option->memory;
-  set_mode(task.fallbacks.emplace_back(), file, t, *option, problem, variants);
+  set_mode(task.fallbacks.emplace_back(), file, t, *option, problem, variants, by_load);
   set_pressures(task.fallbacks.back(), problem, *option, choices);
   task.failures_to_fall_back = spec.after;
 }
@@ -158,17 +162,17 @@ RunConfig make_run_config(const TaskFile& file, const PolicyInfo& policy, const 
   }
   for (std::size_t t = 0; t < file.tasks.size(); ++t) {
     RunTask task;
-    set_mode(task, file, t, chosen(t), problem, variants[t]);
+    set_mode(task, file, t, chosen(t), problem, variants[t], policy.adapts);
     set_pressures(task, problem, chosen(t), choices);
     task.spec = &file.tasks[t];
     if (chosen(t).accuracy_loss < 1) task.source_accuracy = chosen(t).accuracy / (1 - chosen(t).accuracy_loss);
     task.priority = choices[t].priority;
     task.interval = mean_interval(problem.tasks[t]);
     task.utilisation = utilisation(problem.tasks[t], chosen(t));
-    add_fallback(config, task, file, problem, t, choices, variants[t], lighter[t], memory);
+    add_fallback(config, task, file, problem, t, choices, variants[t], lighter[t], policy.adapts, memory);
     for (const int o : lighter[t]) {
       const TaskOption& option = problem.tasks[t].options[index(o)];
-      set_mode(task.fallbacks.emplace_back(), file, t, option, problem, variants[t]);
+      set_mode(task.fallbacks.emplace_back(), file, t, option, problem, variants[t], policy.adapts);
       set_pressures(task.fallbacks.back(), problem, option, choices);
       task.fallbacks.back().loss = weighted_loss(problem.tasks[t], option, chosen(t));
     }

@@ -182,14 +182,17 @@ std::vector<std::string> Replanner::operator()(Dispatcher& dispatcher, const std
 /// At a moment in which no job is pending, if there comes one; how long that took.
 std::optional<Duration> Replanner::adopt(const RunningStrategy& strategy, Dispatcher& dispatcher,
                                          const std::atomic<bool>& stopping) const {
-  std::vector<int> modes(strategy.modes.size());
-  for (std::size_t t = 0; t < modes.size(); ++t)
-    if (strategy.modes[t] > 0) modes[t] = modes_[t][index(strategy.modes[t] - 1)];
+  std::vector<Terms> terms;
+  for (std::size_t t = 0; t < strategy.modes.size(); ++t) {
+    terms.push_back(dispatcher.terms(static_cast<int>(t)));
+    terms[t].priority = strategy.priorities[t];
+    terms[t].mode = strategy.modes[t] > 0 ? modes_[t][index(strategy.modes[t] - 1)] : 0;
+  }
   const Time end = MonotonicClock::now() + kIdlePatience;
   while (!stopping.load(std::memory_order_relaxed)) {
     const Time before = MonotonicClock::now();
     if (before > end) break;
-    if (dispatcher.adopt(strategy.priorities, modes)) return MonotonicClock::now() - before;
+    if (dispatcher.adopt(terms)) return MonotonicClock::now() - before;
     std::this_thread::sleep_for(kIdleLook);
   }
   return {};

@@ -117,6 +117,7 @@ Evaluator::Facts Evaluator::facts_of(std::size_t i, std::size_t o) const {
     auto& here = times[index(stage.processor)];
     here.resize(jobs);
     for (std::size_t j = 0; j < jobs; ++j) {
+      if (leaves_out(option, static_cast<int>(s), j)) continue;
       const Duration time =
           dispatch_cost(problem_, stage.processor) + least_time(stage, draw.quantile(options_.seed, j, releases[j]));
       here[j] += time.count() * stage.slots;

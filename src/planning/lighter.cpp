@@ -5,17 +5,37 @@
 namespace rtmdl {
 namespace {
 
+Duration longest(const StageOption& stage) { return std::max(stage.longest, stage.times.max()); }
+
 /// In the same places, and no stage may last longer.
-bool stands_in(const TaskOption& option, const TaskOption& planned) {
-  if (option.variant == planned.variant || option.stages.size() != planned.stages.size()) return false;
+bool stage_by_stage(const TaskOption& option, const TaskOption& planned) {
   for (std::size_t s = 0; s < option.stages.size(); ++s) {
     const StageOption &o = option.stages[s], &p = planned.stages[s];
     if (o.processor != p.processor || o.slots > p.slots) return false;
-    const auto longest = [](const StageOption& stage) { return std::max(stage.longest, stage.times.max()); };
     const bool inner = s > 0 && s + 1 < option.stages.size();  // pre and post are the same work, measured twice
     if (inner && longest(o) > longest(p)) return false;
   }
-  return option.threads == planned.threads && mean_time(option) < mean_time(planned);
+  return true;
+}
+
+/// With another number of stages: infers where all of the planned does, and in no longer pieces than its longest.
+bool piece_by_piece(const TaskOption& option, const TaskOption& planned) {
+  if (option.stages.size() < 3 || planned.stages.size() < 3 || is_split(option) || is_split(planned)) return false;
+  const StageOption& place = planned.stages[1];
+  Duration most{};
+  for (std::size_t s = 1; s + 1 < planned.stages.size(); ++s) most = std::max(most, longest(planned.stages[s]));
+  return option.stages.front().processor == planned.stages.front().processor &&
+         option.stages.back().processor == planned.stages.back().processor &&
+         std::all_of(option.stages.begin() + 1, option.stages.end() - 1, [&](const StageOption& o) {
+           return o.processor == place.processor && o.slots <= place.slots && longest(o) <= most;
+         });
+}
+
+bool stands_in(const TaskOption& option, const TaskOption& planned) {
+  if (option.variant == planned.variant || option.threads != planned.threads) return false;
+  const bool alike = option.stages.size() == planned.stages.size();
+  return (alike ? stage_by_stage(option, planned) : piece_by_piece(option, planned)) &&
+         mean_time(option) < mean_time(planned);
 }
 
 std::vector<int> of_task(const PlanTask& task, const TaskOption& planned, std::size_t most) {

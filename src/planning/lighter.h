@@ -9,11 +9,28 @@
 namespace rtmdl {
 
 /// Options for each task, from the least loss to the most, at most `most` each: on the planned processors, with no
-/// inference stage that may last longer than planned, each worth having: less loss than those that are faster. None for
+/// inference stage that may last longer than planned (of early exits: no unit longer than the longest piece planned), each worth having: less loss than those that are faster. None for
 /// hard tasks, which do not give way, nor for tasks more urgent than one: its proof also rests on their shortest times.
 /// With a bound on memory: the first of every task before the second of any, as long as they fit beside the plan.
 [[nodiscard]] std::vector<std::vector<int>> lighter_options(const PlanProblem& problem, const Choices& choices,
                                                             int most = kMaxModes - 2);
+
+/// Fills in SchedulerMode's figures of early exits; `by_load`: jobs that are not sure may be made to leave.
+template <typename Stages>
+void take_exits(const PlanTask& task, const TaskOption& option, bool by_load, Stages& to) {
+  to.optional_from = option.optional_from;
+  to.reaches.clear();
+  to.leave_losses.clear();
+  if (option.optional_from == 0) return;
+  for (const StageOption& stage : option.stages) {
+    to.reaches.push_back(stage.reach);
+    const int ran = static_cast<int>(to.reaches.size()) - 1, all = segments_of(option);
+    if (!by_load) continue;
+    const bool may_leave = ran >= option.optional_from - 1 && ran < all && option.accuracy_loss < 1;
+    const double most = may_leave ? option.accuracy / (1 - option.accuracy_loss) : 0;  // of the source
+    to.leave_losses.push_back(most > 0 ? -task.weight * accuracy_change(option, ran, all) / most : 0);
+  }
+}
 
 /// What a job loses that runs `option` and not the planned one, weighted (SchedulerMode::loss).
 [[nodiscard]] inline double weighted_loss(const PlanTask& task, const TaskOption& option, const TaskOption& planned) {

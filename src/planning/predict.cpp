@@ -27,9 +27,10 @@ void set_accuracy(const PlanTask& task, int planned, std::vector<int> modes, con
   for (std::size_t m = 0; m < modes.size(); ++m) {
     const TaskOption& option = task.options[index(modes[m])];
     const auto jobs = static_cast<double>(from.completed_in[m]);
-    accuracy += jobs * option.accuracy;
-    loss += jobs * option.accuracy_loss;
-    in_time += static_cast<double>(from.in_time_in[m]) * option.accuracy;
+    const double most = option.accuracy_loss < 1 ? option.accuracy / (1 - option.accuracy_loss) : 1;  // the source's
+    accuracy += jobs * option.accuracy + from.changed_in[m];
+    loss += jobs * option.accuracy_loss - (most > 0 ? from.changed_in[m] / most : 0);
+    in_time += static_cast<double>(from.in_time_in[m]) * option.accuracy + from.changed_in_time_in[m];
     if (modes.size() > 1 && from.completed_in[m] > 0) to.variants.push_back({option.variant, from.completed_in[m]});
   }
   const auto completed = static_cast<double>(from.completed);

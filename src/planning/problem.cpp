@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace rtmdl {
 
@@ -60,8 +61,37 @@ bool is_split(const TaskOption& option) {
 
 Duration mean_time(const TaskOption& option) {
   Duration sum{};
-  for (const StageOption& stage : option.stages) sum += stage.times.mean();
+  for (const StageOption& stage : option.stages)
+    sum += stage.reach == 1 ? stage.times.mean() : from_seconds(to_seconds(stage.times.mean()) * stage.reach);
   return sum;
+}
+
+void set_exits(TaskOption& option, std::vector<std::uint8_t> leaves, std::vector<double> unit_accuracy) {
+  option.optional_from = 2;
+  option.leaves = std::move(leaves);
+  option.unit_accuracy = std::move(unit_accuracy);
+  for (std::size_t s = 2; s + 1 < option.stages.size() && !option.leaves.empty(); ++s) {
+    const auto run = std::count_if(option.leaves.begin(), option.leaves.end(), [&](std::uint8_t units) { return units >= s; });
+    option.stages[s].reach = static_cast<double>(run) / static_cast<double>(option.leaves.size());
+  }
+}
+
+int units_until_sure(const TaskOption& option, std::uint64_t job) {
+  const int all = segments_of(option);
+  return option.leaves.empty() ? all : std::min<int>(all, option.leaves[job % option.leaves.size()]);
+}
+
+double accuracy_change(const TaskOption& option, int ran, int until_sure) {
+  const int all = segments_of(option);
+  if (option.unit_accuracy.size() != index(all) || ran == until_sure) return 0;
+  const auto share = [&](int units) { return units < all ? option.stages[index(units) + 1].reach : 0; };  // not sure yet
+  // Who is sure and runs on gains only at the end; who leaves before loses what those that are not sure yet have.
+  if (ran > until_sure) {
+    const double sure = 1 - share(all - 1);
+    return ran == all && sure > 0 ? (option.unit_accuracy.back() - option.accuracy) / sure : 0;
+  }
+  const double not_sure = share(ran);
+  return not_sure > 0 ? std::min((option.unit_accuracy[index(ran) - 1] - option.accuracy) / not_sure, 0.0) : 0;
 }
 
 int slots_of(const TaskOption& option) {

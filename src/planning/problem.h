@@ -40,6 +40,7 @@ struct StageOption {
   Duration longest{};
   Duration shortest{};  ///< what they take it to last at least; zero: min / kExecutionFactor
   int slots = 1;  ///< of its processor, that it takes at once: its packing class, from beside others to all for itself
+  double reach = 1;  ///< share of the jobs that run it
 };
 
 /// What the scheduler is told to expect of a stage, dispatch included: nearly all are shorter.
@@ -50,9 +51,9 @@ struct StageOption {
 
 /// Slots that a stage of so many threads takes where `slots` share `cores`.
 [[nodiscard]] int slots_of_threads(int threads, int slots, std::size_t cores);
-/// Time of a stage as a load on its processor: on all slots that it takes.
+/// Time of a stage as a load on its processor: on all slots that it takes, on average over all jobs.
 [[nodiscard]] inline double load_seconds(const StageOption& stage, Duration dispatch) {
-  return to_seconds(stage.times.mean() + dispatch) * stage.slots;
+  return to_seconds(stage.times.mean() + dispatch) * stage.slots * stage.reach;
 }
 
 /// How far inference of some ways to run a task slows that of others down, as measured. Rows and columns are kinds
@@ -85,7 +86,28 @@ struct TaskOption {
   int kind = -1;         ///< of SlowDowns, that was measured for this one; −1: none
   double demand = 1;     ///< share of its processor that inference uses
   double slow_down = 1;  ///< of inference, from `alone` to `times` of its stages
+  // Early exits (set_exits): each infer stage is a unit, after which jobs may leave.
+  int optional_from = 0;  ///< stages from here on may be left out, but for the last; 0: there are no exits
+  std::vector<std::uint8_t> leaves{};   ///< units that jobs run until they are sure, one per frame of the stream, in order
+  std::vector<double> unit_accuracy{};  ///< if all jobs left after that unit, sure or not
 };
+
+/// Pieces of the infer stage.
+[[nodiscard]] inline int segments_of(const TaskOption& option) { return static_cast<int>(option.cuts.size()) + 1; }
+
+/// Gives an option, which has a stage for each unit, its exits; sets StageOption::reach. `accuracy` is what jobs have
+/// that leave when they are sure.
+void set_exits(TaskOption& option, std::vector<std::uint8_t> leaves, std::vector<double> unit_accuracy);
+/// Units that a job runs until it is sure; all, where it never is.
+[[nodiscard]] int units_until_sure(const TaskOption& option, std::uint64_t job);
+/// Whether a job that leaves when it is sure does not run the stage.
+[[nodiscard]] inline bool leaves_out(const TaskOption& option, int stage, std::uint64_t job) {
+  return option.optional_from > 0 && stage >= option.optional_from && stage <= segments_of(option) &&
+         stage > units_until_sure(option, job);
+}
+/// By how much the accuracy of jobs is higher (lower: negative) that run so many units, but are sure after so many
+/// (all: never), than if they had left when they were sure.
+[[nodiscard]] double accuracy_change(const TaskOption& option, int ran, int until_sure);
 
 struct PlanTask {
   std::string name;
@@ -165,11 +187,9 @@ void set_follower_streams(PlanProblem& problem);
 /// A job that is given up shows nothing of how long it would have taken: what is measured is played without that.
 [[nodiscard]] constexpr Late measured_with(Late late) { return late == Late::abort ? Late::skip : late; }
 
-/// Pieces of the infer stage.
-[[nodiscard]] inline int segments_of(const TaskOption& option) { return static_cast<int>(option.cuts.size()) + 1; }
 /// Whether its segments run on several processors.
 [[nodiscard]] bool is_split(const TaskOption& option);
-/// Of all its stages together, on average.
+/// Of all stages that its jobs run together, on average.
 [[nodiscard]] Duration mean_time(const TaskOption& option);
 /// That the stage takes which takes most.
 [[nodiscard]] int slots_of(const TaskOption& option);

@@ -83,6 +83,11 @@ struct TaskRun {
   std::uint64_t job = 0;
   std::uint64_t expiring = 0;  ///< the job whose deadline comes next
   bool cancelled = false;      ///< the stage in progress ends before its time
+  std::uint8_t mode = 0, stage = 0;  ///< in progress
+  int ran = 0;                       ///< stages after the first that its job has begun
+  std::uint64_t running = 0;         ///< job that it is of
+  bool exits = false;                ///< some option that it may run has early exits
+  std::vector<const TaskOption*> options = std::vector<const TaskOption*>(1);  ///< of each mode
   std::vector<std::array<StageRun, kMaxStages>> modes = std::vector<std::array<StageRun, kMaxStages>>(1);
 };
 
@@ -226,6 +231,8 @@ struct Simulator::State {
       look(cores[first + static_cast<std::size_t>(std::countr_zero(rest))]);
   }
   void follow(const PlanProblem& problem, const Decision& finished);
+  [[nodiscard]] Answer answer_of(const TaskRun& t) const noexcept;
+  void count_change(const TaskRun& t, const Decision& finished) noexcept;
   std::int64_t next_change() noexcept;
   void count_budgets(std::int64_t until) noexcept;
   void change_machine(std::int64_t now, int& in_use) noexcept;
@@ -281,12 +288,16 @@ void Simulator::State::set_mode(const PlanProblem& problem, std::size_t task, st
   scheduled.stage_times.clear();
   scheduled.stage_loads.clear();
   scheduled.pressures.clear();
+  take_exits(problem.tasks[task], option, adapts, scheduled);
+  tasks[task].options[mode] = &option;
+  tasks[task].exits |= option.optional_from > 0;
+  const bool times_count = packs || option.optional_from > 0;
   for (std::size_t k = 0; k < option.stages.size(); ++k) {
     const StageOption& from = option.stages[k];
     const Duration cost(dispatch[static_cast<std::size_t>(from.processor)]);
     scheduled.stage_processors.push_back(from.processor);
     scheduled.stage_slots.push_back(from.slots);
-    if (packs) scheduled.stage_times.push_back(expected_time(from, cost));
+    if (times_count) scheduled.stage_times.push_back(expected_time(from, cost));
     if (adapts) scheduled.stage_loads.push_back(expected_load(from, cost));
     if (k >= kMaxStages) continue;  // the scheduler refuses it
     static const Duration kNone{};
@@ -328,6 +339,8 @@ void Simulator::State::prepare(const PlanProblem& problem, const Choices& choice
     const std::span<const int> lighter =
         options.lighter.empty() ? std::span<const int>{} : std::span<const int>(options.lighter[i]);
     t.modes.resize(lighter.size() + 1);
+    t.options.resize(lighter.size() + 1);
+    t.exits = false;
     set_mode(problem, i, 0, option, !options.lighter.empty(), scheduled);
     scheduled.fallbacks.resize(lighter.size());
     for (std::size_t m = 0; m < lighter.size(); ++m) {
@@ -355,6 +368,8 @@ void Simulator::State::prepare(const PlanProblem& problem, const Choices& choice
     o.released = o.completed = o.missed = o.dropped = o.failed = o.abandoned = 0;
     o.completed_in.fill(0);
     o.in_time_in.fill(0);
+    o.changed_in.fill(0);
+    o.changed_in_time_in.fill(0);
     o.switches = 0;
     o.worst_response = {};
     o.responses_ms.clear();
@@ -398,6 +413,23 @@ void Simulator::State::follow(const PlanProblem& problem, const Decision& finish
     const int jobs = released_by(problem.tasks[finished.task], finished.job, problem.tasks[index(task)].after);
     if (jobs > 0) due.push_back({task, jobs, finished.release.time_since_epoch().count()});
   }
+}
+
+/// Of the stage that has just ended.
+Answer Simulator::State::answer_of(const TaskRun& t) const noexcept {
+  const TaskOption& option = *t.options[t.mode];
+  if (option.optional_from == 0 || t.stage + 1 < option.optional_from || t.stage > segments_of(option)) return {};
+  const double utility = index(t.stage) <= option.unit_accuracy.size() ? option.unit_accuracy[t.stage - 1U] : 0;
+  return {t.stage >= units_until_sure(option, t.running), utility};
+}
+
+void Simulator::State::count_change(const TaskRun& t, const Decision& finished) noexcept {
+  const TaskOption& option = *t.options[finished.mode];
+  if (option.optional_from == 0) return;
+  const double change = accuracy_change(option, t.ran - 1, units_until_sure(option, finished.job));  // the last is post
+  TaskOutcome& o = outcome.tasks[finished.task];
+  o.changed_in[finished.mode] += change;
+  if (!finished.late) o.changed_in_time_in[finished.mode] += change;
 }
 
 /// Counts what the stage on a slot has done since it was last looked at.
@@ -568,7 +600,8 @@ void Simulator::State::loop(const PlanProblem& problem, std::uint64_t seed, bool
       busy[static_cast<std::size_t>(slot_processor[ending])] += (now - slots[ending].since) * slots[ending].width;
       const int completed = std::exchange(slots[ending].task, std::int16_t{-1});  // nothing there that could go on
       const bool cancelled = std::exchange(tasks[static_cast<std::size_t>(completed)].cancelled, false);
-      scheduler.complete(completed, Time(Duration(now)), !cancelled, decisions);
+      const TaskRun& t = tasks[static_cast<std::size_t>(completed)];
+      scheduler.complete(completed, Time(Duration(now)), !cancelled, decisions, t.exits ? answer_of(t) : Answer{});
     } else if (deadlines.next() <= releases.next()) {
       const int task = deadlines.next_task();
       TaskRun& t = tasks[static_cast<std::size_t>(task)];
@@ -597,6 +630,10 @@ void Simulator::State::loop(const PlanProblem& problem, std::uint64_t seed, bool
       switch (d.kind) {
         case Decision::Kind::start: {
           const StageRun& stage = t.modes[d.mode][d.stage];
+          if (t.exits) {
+            t.ran = d.stage == 0 ? 0 : t.ran + 1;
+            t.mode = d.mode, t.stage = d.stage, t.running = d.job;
+          }
           const std::uint64_t u = stage.draw.quantile(seed, d.job, d.release.time_since_epoch());
           const double slower = slowdowns.empty() ? 1 : slowdown_at(slowdowns, Duration(now));
           const std::int64_t time = slowed(interpolated(stage.sorted, stage.last, u) + dispatch[d.processor], slower);
@@ -649,6 +686,7 @@ void Simulator::State::loop(const PlanProblem& problem, std::uint64_t seed, bool
           o.missed += d.late;
           ++o.completed_in[d.mode];
           o.in_time_in[d.mode] += !d.late;
+          if (t.exits) count_change(t, d);
           o.worst_response = std::max(o.worst_response, response);
           if (collect) o.responses_ms.push_back(static_cast<float>(to_ms(response)));
           outcome.given_up |= o.missed > t.most_misses;

@@ -8,7 +8,7 @@
 /// the times alone are known (StageOption::alone), by as much as those that really run beside it allow (pressure()). A
 /// core whose real-time threads have used their share of a second stands still until the next one begins
 /// (PlanProcessor::realtime_share), as do all that a stall takes away (PlanProblem::stalls: at random moments, each
-/// lasting as one that was seen). Of a job that is given up a stage between the first and the last ends kCancelDelay
+/// lasting as one that was seen). A job is sure of its answer as TaskOption::leaves says. Of a job that is given up a stage between the first and the last ends kCancelDelay
 /// later (inference can be cancelled, pre- and post-processing not). At one instant completions come before deadlines,
 /// these before releases; then lower slots and lower tasks first.
 
@@ -49,7 +49,9 @@ struct TaskOutcome {
                    0;  ///< released = completed + dropped + failed; jobs in progress at the end are run to their end
   std::int64_t abandoned = 0;                                        ///< of the dropped: in progress at their deadline
   std::array<std::int64_t, kMaxModes> completed_in{}, in_time_in{};  ///< of the completed: by mode; in time
-  std::int64_t switches = 0;                                         ///< changes of mode
+  /// Of the completed, by mode: what leaving before or after they were sure did to the sum of their accuracies.
+  std::array<double, kMaxModes> changed_in{}, changed_in_time_in{};
+  std::int64_t switches = 0;  ///< changes of mode
   Duration worst_response{};
   std::vector<float> responses_ms;  ///< of completed jobs, if asked for
   [[nodiscard]] double miss_rate() const {

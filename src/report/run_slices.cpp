@@ -31,6 +31,7 @@ std::vector<SliceTrack> RunSlices::processors() const {
   for (std::size_t j = 0; j < jobs_.size(); ++j)
     for (int s = 0; s < recorded_stages(*jobs_[j]); ++s) {
       const JobRecord::Stage& stage = jobs_[j]->stage[static_cast<std::size_t>(s)];
+      if (!stage.ran()) continue;
       tracks[tracks_.of(stage)].slices.push_back(
           {stage.start, stage.end, static_cast<std::uint32_t>(j), static_cast<std::uint8_t>(s), false});
     }

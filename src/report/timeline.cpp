@@ -122,7 +122,7 @@ class TimelineDrawing {
       const JobRecord& r = outcome_.records[j];
       for (int s = 0; s < recorded_stages(r); ++s) {
         const JobRecord::Stage& stage = r.stage[static_cast<std::size_t>(s)];
-        if (stage.start < end() && stage.end >= outcome_.start)
+        if (stage.ran() && stage.start < end() && stage.end >= outcome_.start)
           spans[tracks_.of(stage)].push_back(
               {stage.start, stage.end, static_cast<std::uint32_t>(j), static_cast<std::uint8_t>(s), false});
       }

@@ -14,6 +14,7 @@ ProcessorTracks::ProcessorTracks(const RunOutcome& outcome) {
   for (const JobRecord& r : outcome.records)
     for (int s = 0; s < recorded_stages(r); ++s) {
       const JobRecord::Stage& stage = r.stage[static_cast<std::size_t>(s)];
+      if (!stage.ran()) continue;
       if (stage.processor >= slots.size()) slots.resize(stage.processor + std::size_t{1}, 1);
       slots[stage.processor] = std::max(slots[stage.processor], static_cast<std::size_t>(stage.slot()) + 1);
     }

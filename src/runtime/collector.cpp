@@ -92,6 +92,7 @@ void Collector::write(const JobRecord& r) {
                       ms(r.release + config_.deadlines[r.task]), ms(r.finish));
   for (int s = 0; s < r.stages; ++s) {
     const auto& stage = r.stage[static_cast<std::size_t>(s)];
+    if (!stage.ran()) continue;
     csv_ << fmt::format("{}{}:{:.4f}-{:.4f}", s ? " " : "", config_.processor_names[stage.processor], ms(stage.start),
                         ms(stage.end));
   }

@@ -4,6 +4,7 @@
 #include "base/excerpt.h"
 #include "base/hash.h"
 #include "data/pipeline.h"
+#include "model/exits.h"
 
 #include <rtmdl/error.h>
 
@@ -56,6 +57,11 @@ Json mode_json(const RunMode& mode, const RunConfig& config, const fs::path& fol
     j["stage_loads_ns"].push_back({load.mean.count(), load.likely.count()});
   if (mode.loss) j["loss"] = *mode.loss;
   if (!mode.pressures.empty()) j["pressures"] = mode.pressures;
+  if (mode.optional_from > 0) {
+    j["optional_from"] = mode.optional_from;
+    j["reaches"] = mode.reaches;
+    if (!mode.leave_losses.empty()) j["leave_losses"] = mode.leave_losses;
+  }
   return j;
 }
 
@@ -164,6 +170,15 @@ RunMode mode_from(const Json& j, const TaskSpec& spec, const RunConfig& config, 
                                 Duration(whole(load.at(1), 0, kLongest, "stage load"))});
   if (j.contains("loss")) mode.loss = j["loss"].get<double>();
   mode.pressures = j.value("pressures", std::vector<double>{});
+  if (j.contains("optional_from")) {
+    mode.request.exits = read_exits(load_model(mode.request.model));
+    if (mode.request.exits.size() != mode.request.cuts.size())
+      bad_input(fmt::format("the model of task '{}' has {} exits, not {}", spec.name, mode.request.exits.size(),
+                            mode.request.cuts.size()));
+    mode.optional_from = small(j, "optional_from", 1, kMaxStages);
+    mode.reaches = j.at("reaches").get<std::vector<double>>();
+    mode.leave_losses = j.value("leave_losses", std::vector<double>{});
+  }
   const std::size_t stages = mode.request.cuts.size() + 3;
   for (const std::size_t given : {mode.stage_times.size(), mode.stage_limits.size(), mode.stage_loads.size()})
     if (given != 0 && given != stages)

@@ -42,6 +42,9 @@ void set_stages(const RunMode& mode, int host, Stages& to) {
   to.stage_limits = mode.stage_limits;
   to.stage_loads = mode.stage_loads;
   to.pressures = mode.pressures;
+  to.optional_from = mode.optional_from;
+  to.reaches = mode.reaches;
+  to.leave_losses = mode.leave_losses;
 }
 
 /// The scheduler's view of a run. With system_defaults each task has a processor of its own, so that the core decides

@@ -24,8 +24,8 @@ using Locked = std::lock_guard<PriorityMutex>;
 constexpr int kLeadShare = 64;  ///< of a processor's reservations: the shortest period divided by this
 constexpr Duration kLeastReservation = std::chrono::microseconds(2);  ///< a little more than the kernel's
 
-/// Of one event: it dispatches on two processors, and may release jobs of all other tasks.
-constexpr std::size_t kMostStarts = 2 * kMaxSlots + kMaxTasks;
+/// Of one event and the releases that follow from it: no task's stage ends in them.
+constexpr std::size_t kMostStarts = kMaxTasks;
 
 /// Of the watchdog's looks: a fraction of the shortest limit.
 constexpr Duration kWatchLeast = std::chrono::milliseconds(1), kWatchMost = std::chrono::milliseconds(10);
@@ -81,14 +81,15 @@ bool run_stage(JobBody& body, int stage, std::uint64_t job, std::int64_t& frame)
 void replay(const SchedulerEvent& e, Scheduler& scheduler, Decisions& out) noexcept {
   switch (e.kind) {
     case SchedulerEvent::Kind::release: return scheduler.release(e.task, e.release, e.now, out);
-    case SchedulerEvent::Kind::complete: return scheduler.complete(e.task, e.now, true, out);
+    case SchedulerEvent::Kind::complete: return scheduler.complete(e.task, e.now, true, out, e.answer);
     case SchedulerEvent::Kind::failed: return scheduler.complete(e.task, e.now, false, out);
     case SchedulerEvent::Kind::expire: return scheduler.expire(e.task, e.job, e.now, out);
     case SchedulerEvent::Kind::overrun: return scheduler.overrun(e.task, e.now, out);
     case SchedulerEvent::Kind::restore: return scheduler.restore(e.task, e.mode, e.now, out);
     case SchedulerEvent::Kind::set_mode: return scheduler.set_mode(e.task, e.mode, e.now, out);
-    case SchedulerEvent::Kind::propose: return scheduler.propose(e.task, static_cast<int>(e.job), e.mode);
-    case SchedulerEvent::Kind::adopt: static_cast<void>(scheduler.adopt(e.now, out));
+    case SchedulerEvent::Kind::propose: return scheduler.propose(e.task, e.terms);
+    case SchedulerEvent::Kind::adopt: return static_cast<void>(scheduler.adopt(e.now, out, e.between_jobs));
+    case SchedulerEvent::Kind::set_energy: return scheduler.set_energy(e.joules, e.now, out);
   }
 }
 
@@ -350,6 +351,7 @@ void Dispatcher::work(Worker& worker, JobBody& body) {
       worker.place.store(Worker::Place::inside, std::memory_order_relaxed);
       const Time start = MonotonicClock::now();
       const bool ok = run_stage(body, stage, worker.job, frame);
+      const Answer answer = ok ? body.answer() : Answer{};
       const Time end = MonotonicClock::now();
       auto inside = Worker::Place::inside;
       if (!worker.place.compare_exchange_strong(inside, Worker::Place::outside)) {
@@ -374,10 +376,14 @@ void Dispatcher::work(Worker& worker, JobBody& body) {
           record.start = start;
           record.end = end;
           if (stage == 0) job.frame = frame;
-          log({ok ? SchedulerEvent::Kind::complete : SchedulerEvent::Kind::failed,
-               static_cast<std::uint8_t>(worker.task), 0, job.release, now, job.job});
+          log({.kind = ok ? SchedulerEvent::Kind::complete : SchedulerEvent::Kind::failed,
+               .task = static_cast<std::uint8_t>(worker.task),
+               .release = job.release,
+               .now = now,
+               .job = job.job,
+               .answer = answer});
           cause_ = ModeChange::Cause::failures;
-          scheduler_.complete(worker.task, now, ok, decisions_);
+          scheduler_.complete(worker.task, now, ok, decisions_, answer);
         }
         apply(decisions_, now);
         for (Worker* w : wake_) {
@@ -403,7 +409,10 @@ void Dispatcher::come_back(Worker& worker, Time now) noexcept {
 
 void Dispatcher::restore(int task, int mode, Time now) noexcept {
   cause_ = ModeChange::Cause::returned;
-  log({SchedulerEvent::Kind::restore, static_cast<std::uint8_t>(task), static_cast<std::uint8_t>(mode), {}, now, 0});
+  log({.kind = SchedulerEvent::Kind::restore,
+       .task = static_cast<std::uint8_t>(task),
+       .mode = static_cast<std::uint8_t>(mode),
+       .now = now});
   scheduler_.restore(task, mode, now, decisions_);
 }
 
@@ -416,7 +425,7 @@ void Dispatcher::watch() {
         cause_ = ModeChange::Cause::stuck;
         scheduler_.overrun(static_cast<int>(t), now, decisions_);
         if (!decisions_.items().empty())
-          log({SchedulerEvent::Kind::overrun, static_cast<std::uint8_t>(t), 0, {}, now, 0});
+          log({.kind = SchedulerEvent::Kind::overrun, .task = static_cast<std::uint8_t>(t), .now = now});
       });
   }
 }
@@ -443,7 +452,11 @@ void Dispatcher::take(const Event& event) noexcept {
 void Dispatcher::release(int task, Time release) noexcept {
   take([&](Time now) {
     const auto job = static_cast<std::uint64_t>(counts_[static_cast<std::size_t>(task)].released++);
-    log({SchedulerEvent::Kind::release, static_cast<std::uint8_t>(task), 0, release, now, job});
+    log({.kind = SchedulerEvent::Kind::release,
+         .task = static_cast<std::uint8_t>(task),
+         .release = release,
+         .now = now,
+         .job = job});
     cause_ = ModeChange::Cause::load;
     scheduler_.release(task, release, now, decisions_);
   });
@@ -452,7 +465,7 @@ void Dispatcher::release(int task, Time release) noexcept {
 void Dispatcher::expire(int task, std::uint64_t job) noexcept {
   take([&](Time now) {
     cause_ = ModeChange::Cause::failures;
-    log({SchedulerEvent::Kind::expire, static_cast<std::uint8_t>(task), 0, {}, now, job});
+    log({.kind = SchedulerEvent::Kind::expire, .task = static_cast<std::uint8_t>(task), .now = now, .job = job});
     scheduler_.expire(task, job, now, decisions_);
   });
 }
@@ -460,32 +473,33 @@ void Dispatcher::expire(int task, std::uint64_t job) noexcept {
 void Dispatcher::set_mode(int task, int mode) noexcept {
   take([&](Time now) {
     cause_ = ModeChange::Cause::asked;
-    log({SchedulerEvent::Kind::set_mode, static_cast<std::uint8_t>(task), static_cast<std::uint8_t>(mode), {}, now, 0});
+    log({.kind = SchedulerEvent::Kind::set_mode,
+         .task = static_cast<std::uint8_t>(task),
+         .mode = static_cast<std::uint8_t>(mode),
+         .now = now});
     scheduler_.set_mode(task, mode, now, decisions_);
   });
 }
 
-bool Dispatcher::adopt(const std::vector<int>& priorities, const std::vector<int>& modes) noexcept {
+bool Dispatcher::adopt(std::span<const Terms> terms, bool between_jobs) noexcept {
   bool adopted = false;
   take([&](Time now) {
-    for (std::size_t t = 0; t < bodies_.size(); ++t)
+    for (std::size_t t = 0; between_jobs && t < bodies_.size(); ++t)
       if (scheduler_.pending(static_cast<int>(t)) > 0) return;
     cause_ = ModeChange::Cause::load;
     for (std::size_t t = 0; t < bodies_.size(); ++t) {
-      log({SchedulerEvent::Kind::propose,
-           static_cast<std::uint8_t>(t),
-           static_cast<std::uint8_t>(modes[t]),
-           {},
-           now,
-           static_cast<std::uint64_t>(priorities[t])});
-      scheduler_.propose(static_cast<int>(t), priorities[t], modes[t]);
+      log({.kind = SchedulerEvent::Kind::propose,
+           .task = static_cast<std::uint8_t>(t),
+           .now = now,
+           .terms = terms[t]});
+      scheduler_.propose(static_cast<int>(t), terms[t]);
     }
-    log({SchedulerEvent::Kind::adopt, 0, 0, {}, now, 0});
-    adopted = scheduler_.adopt(now, decisions_);
+    log({.kind = SchedulerEvent::Kind::adopt, .now = now, .between_jobs = between_jobs});
+    adopted = scheduler_.adopt(now, decisions_, between_jobs);
     if (!adopted || !config_.realtime || !is_fixed_priority(config_.scheduler.policy)) return;
     for (const auto& worker : workers_) {
       const int priority =
-          kFifoBase + static_cast<int>(bodies_.size()) - priorities[static_cast<std::size_t>(worker->task)];
+          kFifoBase + static_cast<int>(bodies_.size()) - terms[static_cast<std::size_t>(worker->task)].priority;
       if (std::exchange(worker->placement.fifo_priority, priority) == priority || worker->lost) continue;
       sched_param param{};
       param.sched_priority = priority;
@@ -493,6 +507,19 @@ bool Dispatcher::adopt(const std::vector<int>& priorities, const std::vector<int
     }
   });
   return adopted;
+}
+
+Terms Dispatcher::terms(int task) noexcept {
+  const Locked locked(lock_);
+  return scheduler_.terms(task);
+}
+
+void Dispatcher::set_energy(double joules) noexcept {
+  take([&](Time now) {
+    cause_ = ModeChange::Cause::load;
+    log({.kind = SchedulerEvent::Kind::set_energy, .now = now, .joules = joules});
+    scheduler_.set_energy(joules, now, decisions_);
+  });
 }
 
 double Dispatcher::slowdown(int processor) noexcept {
@@ -504,7 +531,11 @@ void Dispatcher::apply(const Decisions& decisions, Time now) noexcept {
   wake_.clear();
   carry_out(decisions, now);
   for (const Due& due : due_) {
-    log({SchedulerEvent::Kind::release, static_cast<std::uint8_t>(due.task), 0, due.release, now, due.job});
+    log({.kind = SchedulerEvent::Kind::release,
+         .task = static_cast<std::uint8_t>(due.task),
+         .release = due.release,
+         .now = now,
+         .job = due.job});
     cause_ = ModeChange::Cause::load;
     decisions_.clear();
     scheduler_.release(due.task, due.release, now, decisions_);

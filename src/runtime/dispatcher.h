@@ -31,6 +31,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -48,12 +49,18 @@ struct DispatcherProcessor {
 
 /// An event as the core saw it: enough to replay the run.
 struct SchedulerEvent {
-  enum class Kind : std::uint8_t { release, complete, failed, expire, overrun, restore, set_mode, propose, adopt };
+  enum class Kind : std::uint8_t {
+    release, complete, failed, expire, overrun, restore, set_mode, propose, adopt, set_energy
+  };
   Kind kind = Kind::release;
   std::uint8_t task = 0;
-  std::uint8_t mode = 0;  ///< of restore, set_mode, propose
+  std::uint8_t mode = 0;  ///< of restore, set_mode
   Time release{}, now{};  ///< release: of the job that was released, whose stage ended
-  std::uint64_t job = 0;  ///< whose deadline came; of propose: the priority
+  std::uint64_t job = 0;  ///< whose deadline came
+  Answer answer{};        ///< of complete
+  Terms terms{};          ///< of propose
+  bool between_jobs = true;  ///< of adopt
+  double joules = 0;         ///< of set_energy
 };
 /// Sends an event to a core again.
 void replay(const SchedulerEvent& event, Scheduler& scheduler, Decisions& out) noexcept;
@@ -137,10 +144,13 @@ class Dispatcher {
 
   /// The task's next job begins in that mode (Scheduler::set_mode). From any thread.
   void set_mode(int task, int mode) noexcept;
-  /// Goes over to another strategy if no job is pending (Scheduler::adopt): priorities[i] under fixed priorities, and
-  /// the mode that task i goes back to. Threads of the back-end keep the priority that they were made with. From any
-  /// thread.
-  bool adopt(const std::vector<int>& priorities, const std::vector<int>& modes) noexcept;
+  /// Goes over to another strategy, of each task, if that can be (Scheduler::adopt). Threads of the back-end keep the
+  /// priority that they were made with. From any thread.
+  bool adopt(std::span<const Terms> terms, bool between_jobs = true) noexcept;
+  /// What holds for a task (Scheduler::terms).
+  [[nodiscard]] Terms terms(int task) noexcept;
+  /// So much is stored now (Scheduler::set_energy). From any thread.
+  void set_energy(double joules) noexcept;
   /// By how much stages take longer than expected there as of late (Scheduler::slowdown).
   [[nodiscard]] double slowdown(int processor) noexcept;
   /// Ends all threads; nothing may be released any more. Blocks until stages in progress have ended, but for those that

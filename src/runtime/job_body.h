@@ -2,6 +2,7 @@
 /// What a task does when its stages are started: the real pipeline, or a scripted one in tests and benchmarks.
 
 #include "data/postprocess.h"
+#include "scheduling/scheduler.h"
 
 #include <cstdint>
 
@@ -16,6 +17,8 @@ class JobBody {
   virtual std::int64_t begin(std::uint64_t job) = 0;
   /// False, or an exception: the job has failed. No allocation, no I/O.
   virtual bool stage(int index) = 0;
+  /// Of the stage that has just ended well, where the job may leave out others.
+  [[nodiscard]] virtual Answer answer() const noexcept { return {}; }
   /// Of the job that has just completed; null if there is none. The collector swaps it against an empty one that keeps
   /// its capacity.
   virtual Result* result() noexcept { return nullptr; }

@@ -19,11 +19,12 @@ struct JobRecord {
     Time start{}, end{};
     std::uint8_t processor = 0;
     std::uint16_t slots = 1;  ///< a bit for each that it took
+    [[nodiscard]] bool ran() const noexcept { return start != Time{}; }  ///< false: it was left out
     [[nodiscard]] int slot() const noexcept { return slots == 0 ? 0 : std::countr_zero(slots); }  ///< the first of them
     [[nodiscard]] int width() const noexcept { return std::popcount(slots); }
   };
   std::uint8_t task = 0;
-  std::uint8_t stages = 0;  ///< that were begun; of a dropped job: 0, or it was given up
+  std::uint8_t stages = 0;  ///< up to the last that was begun; of a dropped job: 0, or it was given up
   JobFate fate = JobFate::completed;
   std::uint8_t mode = 0;    ///< that it ran in (SchedulerTask); of one that had not begun: of the next
   bool late = false;        ///< completed after its deadline

@@ -48,7 +48,18 @@ bool PipelineBody::work(int index) {
   if (cancelled_ == job_) return false;
   const bool infers = index + 1 < stages();
   failed_ = infers ? "inference failed" : "post-processing refused the outputs (NaN, or a step of your own)";
-  return infers ? pipeline_.infer(index - 1) : pipeline_.post(result_);
+  if (infers) return infer(index - 1);
+  return exit_ < 0 ? pipeline_.post(result_) : pipeline_.post_at(exit_, result_);
+}
+
+bool PipelineBody::infer(int segment) noexcept {
+  if (!pipeline_.infer(segment)) return false;
+  exit_ = segment < pipeline_.exits() ? segment : -1;
+  if (exit_ < 0) return true;
+  const double confidence = pipeline_.confidence(exit_);
+  answer_ = {pipeline_.is_sure(exit_, confidence), confidence};
+  failed_ = "an exit's answer holds NaN";
+  return confidence >= 0;
 }
 
 bool PipelineBody::prepare_input() noexcept {

@@ -21,6 +21,7 @@ class PipelineBody final : public JobBody {
   int stages() const noexcept override { return 2 + pipeline_.segments(); }
   std::int64_t begin(std::uint64_t job) noexcept override;
   bool stage(int index) override;
+  Answer answer() const noexcept override { return answer_; }
   Result* result() noexcept override { return &result_; }
   const Frame* frame() const noexcept override { return frame_; }
   bool hand_over(std::uint64_t job, const Frame& frame, const Box* part) noexcept override {
@@ -35,6 +36,7 @@ class PipelineBody final : public JobBody {
  private:
   [[nodiscard]] bool work(int index);
   [[nodiscard]] bool prepare_input() noexcept;
+  [[nodiscard]] bool infer(int segment) noexcept;
 
   static constexpr std::uint64_t kNoJob = ~std::uint64_t{0};
 
@@ -46,6 +48,8 @@ class PipelineBody final : public JobBody {
   std::atomic<std::uint64_t> cancelled_{kNoJob};  ///< the job that is to be given up, if it is still in progress
   const char* failed_ = "";                       ///< where the last job failed
   const Frame* frame_ = nullptr;
+  Answer answer_;
+  int exit_ = -1;  ///< that the job has passed last, if it has not ended without
   Result result_;
 };
 

@@ -41,6 +41,9 @@ struct RunMode {
   std::optional<double> loss;                ///< likewise, of other modes than the first
   double profiled_accuracy = 0;              ///< for tasks that are not scored
   std::vector<double> pressures;             ///< of each task of the run, for packing (SchedulerMode); may be empty
+  int optional_from = 0;                     ///< SchedulerMode, so the next two
+  std::vector<double> reaches;
+  std::vector<double> leave_losses;
   std::vector<Duration> stage_bounds;        ///< for reservations, as proofs take them; empty: there are none to be
 };
 

@@ -22,6 +22,7 @@ constexpr double kMemory = 50 * kMs, kMostWeight = 0.25, kMostGrowth = 1.5;
 constexpr double kTold = 0.2 * kMs;  ///< shorter ones tell more of waking up than of the processor
 constexpr double kLeastFactor = 0.5, kMostFactor = 8;
 
+constexpr double kLeastReach = 1e-3;
 constexpr double kLeastLeft = 0.1;  ///< of a stage's mean, that is expected of it however long it has run
 constexpr int kMostRounds = 8;      ///< of the recursion for a finish
 
@@ -52,11 +53,6 @@ void Adaptation::reset(const SchedulerConfig& config) {
   for (std::size_t i = 0; i < tasks_.size(); ++i) {
     const SchedulerTask& from = config.tasks[i];
     Task& to = tasks_[i];
-    to.period = static_cast<double>(from.period.count());
-    to.rate = to.period > 0 ? 1 / to.period : 0;
-    to.deadline = static_cast<double>(from.deadline.count());
-    to.rank = priorities[i];
-    to.patience = shortest_kept(to.period);
     const auto take = [&](const auto& mode, std::optional<double> loss) {
       Mode& m = to.modes.emplace_back();
       m.allowed = loss.has_value();
@@ -66,10 +62,15 @@ void Adaptation::reset(const SchedulerConfig& config) {
         const double slots = config.processors[static_cast<std::size_t>(processor)].slots;
         const double width = mode.stage_slots.empty() ? 1 : mode.stage_slots[s];
         const double mean = static_cast<double>(mode.stage_loads[s].mean.count());
-        m.stages.push_back({processor, mean, static_cast<double>(mode.stage_loads[s].likely.count()), width / slots});
-        m.load[static_cast<std::size_t>(processor)] += mean * width / slots;
-        m.likely += m.stages.back().likely;
+        Stage& stage = m.stages.emplace_back();
+        stage = {processor, mean, static_cast<double>(mode.stage_loads[s].likely.count()), width / slots};
+        if (!mode.reaches.empty()) stage.reach = std::max(mode.reaches[s], kLeastReach);
+        if (!mode.leave_losses.empty()) stage.leave_loss = mode.leave_losses[s];
+        m.load[static_cast<std::size_t>(processor)] += mean * stage.reach * width / slots;
+        m.likely += stage.likely * stage.reach;
       }
+      m.optional_from = m.stages.empty() ? 0 : static_cast<std::size_t>(mode.optional_from);
+      active_ |= m.optional_from > 0 && m.allowed;
     };
     take(from, 0.0);
     for (const SchedulerMode& mode : from.fallbacks) {
@@ -78,15 +79,21 @@ void Adaptation::reset(const SchedulerConfig& config) {
     }
     active_ |= to.adapts;
     follows_ |= !from.stage_loads.empty();
+    set_terms(static_cast<int>(i), priorities[i], {priorities[i], 0, from.period, from.deadline, from.present});
   }
   jobs_.reserve(2 * tasks_.size());
   ahead_.resize(2 * tasks_.size());
 }
 
-void Adaptation::set_strategy(int task, std::int64_t rank, int mode) noexcept {
+void Adaptation::set_terms(int task, std::int64_t rank, const Terms& terms) noexcept {
   Task& t = tasks_[static_cast<std::size_t>(task)];
   t.rank = static_cast<double>(rank);
-  t.home = static_cast<std::size_t>(mode);
+  t.home = static_cast<std::size_t>(terms.mode);
+  t.period = static_cast<double>(terms.period.count());
+  t.rate = terms.present && t.period > 0 ? 1 / t.period : 0;
+  t.deadline = static_cast<double>(terms.deadline.count());
+  t.patience = shortest_kept(t.period);
+  if (!terms.present) t.released = kNone;
 }
 
 void Adaptation::observe(int task, int mode, int stage, Duration took) noexcept {
@@ -102,13 +109,52 @@ void Adaptation::observe(int task, int mode, int stage, Duration took) noexcept 
   factor = std::clamp(factor, kLeastFactor, kMostFactor);
 }
 
-void Adaptation::choose(int task, Time release, Time now, std::span<const PendingTask> pending,
-                        std::span<std::uint8_t> modes, std::span<const std::uint16_t> blocked) noexcept {
-  tasks_[static_cast<std::size_t>(task)].released = release.time_since_epoch().count();
+std::uint64_t Adaptation::choose(int task, Time release, Time now, std::span<const PendingTask> pending,
+                                 std::span<std::uint8_t> modes, std::span<const std::uint16_t> blocked) noexcept {
+  if (task >= 0) tasks_[static_cast<std::size_t>(task)].released = release.time_since_epoch().count();
   modes_ = modes;
   blocked_ = blocked;
+  leaves_ = 0;
   look(now, pending);
-  if (!lighten(now)) recover(task, now);
+  if (!lighten(now) && task >= 0) recover(task, now);
+  return leaves_;
+}
+
+/// Of jobs like this one, the share that run the stage.
+double Adaptation::part(const Job& job, const Mode& mode, std::size_t stage) const noexcept {
+  const auto at = static_cast<std::size_t>(job.stage);
+  const bool optional = mode.optional_from > 0 && stage >= mode.optional_from && stage + 1 < mode.stages.size();
+  if (!optional || (job.running && stage == at)) return 1;
+  if (job.begun && (leaves_ >> job.task & 1) != 0) return 0;
+  return std::min(mode.stages[stage].reach / (job.begun ? mode.stages[at].reach : 1), 1.0);
+}
+
+/// Whether it has begun, and stages that it can still leave out are ahead of it.
+bool Adaptation::may_leave(const Job& job) const noexcept {
+  const Mode& mode = mode_of(job);
+  const auto first = static_cast<std::size_t>(job.stage) + (job.running ? 1 : 0);
+  return job.begun && mode.optional_from > 0 && std::max(first, mode.optional_from) + 1 < mode.stages.size();
+}
+
+/// Time on the processors in use, or of its own (`own`), that a job in progress gives back by leaving.
+double Adaptation::leaving_gain(const Job& job, bool own,
+                                const std::array<bool, kMaxProcessors>& used) const noexcept {
+  const Mode& mode = mode_of(job);
+  double gain = 0;
+  for (auto s = std::max(static_cast<std::size_t>(job.stage) + (job.running ? 1 : 0), mode.optional_from);
+       s + 1 < mode.stages.size(); ++s) {
+    const Stage& stage = mode.stages[s];
+    const auto p = static_cast<std::size_t>(stage.processor);
+    if (own) gain += stage.likely * factors_[p] * part(job, mode, s);
+    else if (used[p]) gain += stage.mean * stage.share * factors_[p] * part(job, mode, s);
+  }
+  return gain;
+}
+
+double Adaptation::leave_loss(const Job& job) const noexcept {
+  const Mode& mode = mode_of(job);
+  const auto after = static_cast<std::size_t>(job.stage) - (job.running || job.stage == 0 ? 0 : 1);
+  return mode.stages[std::max(after, mode.optional_from - 1)].leave_loss;
 }
 
 /// The jobs, the most urgent first, and when others are expected.
@@ -159,7 +205,7 @@ void Adaptation::weigh() noexcept {
       const Stage& stage = mode.stages[s];
       const auto p = static_cast<std::size_t>(stage.processor);
       const double spent = s == static_cast<std::size_t>(job.stage) ? job.spent : 0;
-      sum[p] += std::max(stage.mean * factors_[p] - spent, kLeastLeft * stage.mean) * stage.share;
+      sum[p] += std::max(stage.mean * factors_[p] - spent, kLeastLeft * stage.mean) * stage.share * part(job, mode, s);
     }
   }
 }
@@ -198,6 +244,9 @@ double Adaptation::finish(std::size_t k) const noexcept {
     const bool first = s == static_cast<std::size_t>(job.stage);
     double own = stage.likely * factors_[p];
     if (first) own = std::max(own - job.spent, kLeastLeft * stage.mean);
+    const double runs = part(job, mode, s);
+    if (runs <= 0) continue;
+    own *= runs;
     double before = ahead_[k][p];
     if (first && !preemptive_[p] && !job.running) before += blocking(k, p);
     // What is ahead and comes until then, less what the processor does of it meanwhile; then what comes later.
@@ -261,7 +310,25 @@ bool Adaptation::relieve(std::size_t k, double excess) noexcept {
 
   std::size_t best = tasks_.size();
   std::uint8_t best_mode = 0;
+  bool best_leaves = false;
   double least_cost = std::numeric_limits<double>::infinity(), most_worth = 0;
+  /// What suffices, for the least; while nothing does, what gives most for its cost.
+  const auto weigh_up = [&](double gain, double cost, std::size_t task, std::size_t mode, bool leaves) {
+    const bool enough = gain >= excess;
+    const double worth = gain / (cost + kAnyCost);
+    if (enough ? cost >= least_cost : !std::isinf(least_cost) || worth <= most_worth) return;
+    best = task;
+    best_mode = static_cast<std::uint8_t>(mode);
+    best_leaves = leaves;
+    if (enough) least_cost = cost;
+    most_worth = worth;
+  };
+  for (std::size_t other = 0; other <= k; ++other) {
+    const Job& ahead = jobs_[other];
+    if (!may_leave(ahead) || (leaves_ >> ahead.task & 1) != 0) continue;
+    const double gain = leaving_gain(ahead, other == k, used);
+    if (gain > 0) weigh_up(gain, leave_loss(ahead), static_cast<std::size_t>(ahead.task), 0, true);
+  }
   for (std::size_t t = 0; t < tasks_.size(); ++t) {
     const Task& task = tasks_[t];
     if (!task.adapts || !task.modes[modes_[t]].allowed) continue;
@@ -281,21 +348,12 @@ bool Adaptation::relieve(std::size_t k, double excess) noexcept {
         for (std::size_t p = 0; p < processors_; ++p)
           if (used[p]) gain += jobs * (now.load[p] - task.modes[m].load[p]) * factors_[p];
       }
-      if (gain <= 0) continue;
-      const double cost = jobs * (task.modes[m].loss - now.loss);
-      const bool enough = gain >= excess;
-      // What suffices, for the least; while nothing does, what gives most for its cost.
-      const double worth = gain / (cost + kAnyCost);
-      if (enough ? cost < least_cost : std::isinf(least_cost) && worth > most_worth) {
-        best = t;
-        best_mode = static_cast<std::uint8_t>(m);
-        if (enough) least_cost = cost;
-        most_worth = worth;
-      }
+      if (gain > 0) weigh_up(gain, jobs * (task.modes[m].loss - now.loss), t, m, false);
     }
   }
   if (best == tasks_.size()) return false;
-  modes_[best] = best_mode;
+  if (best_leaves) leaves_ |= std::uint64_t{1} << best;
+  else modes_[best] = best_mode;
   return true;
 }
 
@@ -310,6 +368,7 @@ void Adaptation::take_lightest(std::size_t t) noexcept {
 bool Adaptation::can_be_saved(std::size_t k) noexcept {
   if (jobs_[k].deadline <= 0) return false;
   for (std::size_t t = 0; t < tasks_.size(); ++t) take_lightest(t);
+  leaves_ = ~std::uint64_t{0};
   weigh();
   return finish(k) <= jobs_[k].deadline;
 }
@@ -317,6 +376,7 @@ bool Adaptation::can_be_saved(std::size_t k) noexcept {
 /// Until no job is late that can be saved. Whether any was expected to be.
 bool Adaptation::lighten(Time now) noexcept {
   std::array<std::uint8_t, kMaxTasks> first{}, before{};  // modes as they were; before the job that is to be saved
+  std::uint64_t left = 0;                                 // leaves_ likewise
   std::copy(modes_.begin(), modes_.end(), first.begin());
   bool any = false;
   std::size_t saving = 0;
@@ -330,14 +390,18 @@ bool Adaptation::lighten(Time now) noexcept {
     bool hopeless = false;
     if (another) {
       std::copy(modes_.begin(), modes_.end(), before.begin());
+      left = leaves_;
       hopeless = !can_be_saved(saving);
       std::copy_n(before.begin(), modes_.size(), modes_.begin());
+      leaves_ = left;
       weigh();
     }
     if (!hopeless && relieve(saving, late.excess)) continue;
     std::copy_n(before.begin(), modes_.size(), modes_.begin());
+    leaves_ = left;
     Job& job = jobs_[saving];
     if (!job.begun) take_lightest(static_cast<std::size_t>(job.task));
+    else leaves_ |= std::uint64_t{1} << job.task;
     job.lost = true;
   }
   for (std::size_t t = 0; any && t < tasks_.size(); ++t) {

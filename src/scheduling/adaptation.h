@@ -10,6 +10,9 @@
 /// it was made lighter (longer if it had only just gone back), if every pending job stays in time with a margin and its
 /// processors can keep that up.
 ///
+/// A job in progress that may leave stages out counts those as far as jobs usually run them. Whenever it has come to
+/// where it may leave, the same question is asked, and that it leaves is one of the answers.
+///
 /// To lower job by job what costs least when a miss is predicted is Pantheon's idea (MobiSys 2024), there with exits of
 /// one network and in EDF order. Here it starts from a joint plan and goes back to it.
 
@@ -26,6 +29,7 @@
 namespace rtmdl {
 
 struct SchedulerConfig;
+struct Terms;
 
 /// A task with jobs that are not over.
 struct PendingTask {
@@ -50,8 +54,8 @@ class Adaptation {
   /// Of some stage it is known what it takes.
   [[nodiscard]] bool follows() const noexcept { return follows_; }
 
-  /// What the task goes back to, and its rank under ranked policies. Between jobs.
-  void set_strategy(int task, std::int64_t rank, int mode) noexcept;
+  /// What holds for the task from now on, and its rank under ranked policies.
+  void set_terms(int task, std::int64_t rank, const Terms& terms) noexcept;
 
   /// A stage has ended and had run for so long.
   void observe(int task, int mode, int stage, Duration took) noexcept;
@@ -63,11 +67,12 @@ class Adaptation {
     return expected_[p] > 0 ? took_[p] / expected_[p] : 0;
   }
 
-  /// The job of `task` with that nominal release, which is among the pending ones, was released. `modes[i]`, what the
-  /// next job of task i would run, is changed where need be; modes with a bit in `blocked[i]` are not taken.
+  /// The job of `task` with that nominal release, which is among the pending ones, was released; −1: a job in progress
+  /// may leave now. `modes[i]`, what the next job of task i would run, is changed where need be; modes with a bit in
+  /// `blocked[i]` are not taken. Returns a bit for each task whose job in progress is to leave when it may.
   /// O(jobs · tasks · stages), again for every change that it makes.
-  void choose(int task, Time release, Time now, std::span<const PendingTask> pending, std::span<std::uint8_t> modes,
-              std::span<const std::uint16_t> blocked) noexcept;
+  std::uint64_t choose(int task, Time release, Time now, std::span<const PendingTask> pending,
+                       std::span<std::uint8_t> modes, std::span<const std::uint16_t> blocked) noexcept;
 
  private:
   static constexpr std::int64_t kNone = INT64_MIN;
@@ -76,9 +81,12 @@ class Adaptation {
     int processor = 0;
     double mean = 0, likely = 0;
     double share = 1;  ///< of its processor's slots, that it takes
+    double reach = 1;  ///< share of the jobs that run it
+    double leave_loss = 0;  ///< of those that are not sure and leave after it
   };
   struct Mode {
     std::vector<Stage> stages;
+    std::size_t optional_from = 0;              ///< stages that may be left out, but for the last; 0: none
     std::array<double, kMaxProcessors> load{};  ///< of a job: mean × share
     double likely = 0;                          ///< all stages
     double loss = 0;
@@ -124,6 +132,10 @@ class Adaptation {
   [[nodiscard]] double slowed(const Mode& mode) const noexcept;
   [[nodiscard]] bool sustained(std::size_t task, std::size_t mode) const noexcept;
   [[nodiscard]] bool may_take(std::size_t task, std::size_t mode) const noexcept;
+  [[nodiscard]] double part(const Job& job, const Mode& mode, std::size_t stage) const noexcept;
+  [[nodiscard]] bool may_leave(const Job& job) const noexcept;
+  [[nodiscard]] double leaving_gain(const Job& job, bool own, const std::array<bool, kMaxProcessors>& used) const noexcept;
+  [[nodiscard]] double leave_loss(const Job& job) const noexcept;
   [[nodiscard]] const Mode& mode_of(const Job& job) const noexcept {
     const auto task = static_cast<std::size_t>(job.task);
     return tasks_[task].modes[job.begun ? job.mode : modes_[task]];
@@ -141,6 +153,7 @@ class Adaptation {
   std::vector<std::array<double, kMaxProcessors>> ahead_;  ///< of each job: work of those before it
   std::array<std::array<double, kMaxTasks>, kMaxProcessors> each_{};  ///< load of the next job of each task
   std::span<std::uint8_t> modes_;
+  std::uint64_t leaves_ = 0;  ///< a bit for each task: its job in progress is to leave
   std::span<const std::uint16_t> blocked_;
 };
 

@@ -11,8 +11,8 @@
 
 // Why no event makes more decisions than Decisions holds: jobs that are skipped, dropped or fail before they begin are
 // those that wait, at most kMaxTasks · kMaxQueue; one job ends and its stage may be given up; each task may change its
-// mode; an event dispatches on two processors at most, and a dispatch starts, preempts and resumes at most one stage
-// per slot each. Where every stage takes one slot it is four decisions: between events a free slot means an empty ready
+// mode; an event dispatches once on each processor at most (usually on one or two), and a dispatch starts, preempts and
+// resumes at most one stage per slot each. Where every stage takes one slot it is four decisions: between events a free slot means an empty ready
 // queue and no ready stage beats a running one, and an event makes at most one stage ready and frees at most one slot.
 
 namespace rtmdl {
@@ -61,6 +61,12 @@ void check_stages(const SchedulerConfig& config, std::size_t task, const Mode& m
   for (const double pressure : mode.pressures)
     if (!(pressure >= 0 && pressure <= 1))
       bad_input(fmt::format("task {} has a pressure of {}: between 0 and 1 are accepted", task, pressure));
+  check_each(mode.reaches.size(), "shares of jobs");
+  check_each(mode.leave_losses.size(), "losses");
+  const int last = static_cast<int>(stages) - 1;
+  if (mode.optional_from != 0 && (mode.optional_from < 1 || mode.optional_from >= last))
+    bad_input(fmt::format("task {} has optional stages from {} on: the first of {} and the last are not optional", task,
+                          mode.optional_from, stages));
 }
 
 void check_lighter(std::size_t i, const SchedulerTask& task, const SchedulerMode& mode) {
@@ -110,6 +116,7 @@ std::string_view policy_name(Policy policy) noexcept {
     case Policy::edf: return "edf";
     case Policy::fifo: return "fifo";
     case Policy::custom: return "custom";
+    case Policy::zygarde: return "zygarde";
   }
   return "unknown";
 }
@@ -149,6 +156,7 @@ void Scheduler::take_stages(const From& from, Mode& to) {
   }
   to.limits.assign(from.stage_limits.begin(), from.stage_limits.end());
   to.pressures.assign(from.pressures.begin(), from.pressures.end());
+  to.optional_from = static_cast<std::uint8_t>(from.optional_from);
   to.rest.clear();
   if (!from.stage_times.empty()) to.rest.resize(from.stage_times.size() + 1);
   for (std::size_t s = from.stage_times.size(); s-- > 0;)
@@ -172,8 +180,11 @@ void Scheduler::reset(const SchedulerConfig& config) {
   tasks_.resize(config.tasks.size());
   modes_.resize(config.tasks.size());
   const std::vector<int> priorities = assign_priorities(policy_, config.tasks);
-  proposals_.clear();
-  for (const int priority : priorities) proposals_.push_back({priority, 0});
+  terms_.clear();
+  energy_ = config.energy;
+  may_begin_ = may_add_ = true;
+  longest_.fill({});
+  Duration longest_deadline{1};
   for (std::size_t i = 0; i < tasks_.size(); ++i) {
     const SchedulerTask& from = config.tasks[i];
     TaskState& t = tasks_[i];
@@ -181,6 +192,8 @@ void Scheduler::reset(const SchedulerConfig& config) {
     t.deadline = from.deadline;
     t.queue = static_cast<std::uint8_t>(from.queue);
     t.late = from.late;
+    terms_.push_back({priorities[i], 0, from.period, from.deadline, from.present});
+    longest_deadline = std::max(longest_deadline, from.deadline);
     modes_[i].failures_to_fall_back = from.failures_to_fall_back;
     modes_[i].failed = 0;
     modes_[i].adapts = std::any_of(from.fallbacks.begin(), from.fallbacks.end(),
@@ -192,28 +205,35 @@ void Scheduler::reset(const SchedulerConfig& config) {
       take_stages(from.fallbacks[m - 1], modes[m]);
       modes[m].by_load = from.fallbacks[m - 1].loss.has_value();
     }
+    for (const Mode& mode : modes)
+      for (std::size_t stage = 0; stage + 1 < mode.rest.size(); ++stage)
+        longest_[mode.processors[stage]] = std::max(longest_[mode.processors[stage]], mode.rest[stage].beside);
     load_mode(static_cast<int>(i), 0);
-    set_rank(i);
   }
+  for (std::size_t i = 0; i < tasks_.size(); ++i) set_rank(i);
+  horizon_ = energy_.alpha > 0 ? 1e9 / energy_.alpha : static_cast<double>(longest_deadline.count());
   adaptation_.reset(config);
 }
 
 /// Of ranked policies from the priority that was proposed last.
 void Scheduler::set_rank(std::size_t task) noexcept {
-  const int priority = proposals_[task].priority;
-  const auto rank = std::count_if(proposals_.begin(), proposals_.end(),
-                                  [&](const Proposal& other) { return other.priority < priority; });
   TaskState& t = tasks_[task];
-  t.bit = static_cast<std::uint8_t>(is_fixed_priority(policy_) ? rank : static_cast<std::ptrdiff_t>(task));
-  t.key = t.bit;
+  t.bit = static_cast<std::uint8_t>(task);
+  if (is_fixed_priority(policy_)) {
+    const int priority = terms_[task].priority;
+    t.bit = static_cast<std::uint8_t>(
+        std::count_if(terms_.begin(), terms_.end(), [&](const Terms& other) { return other.priority < priority; }));
+    t.key = t.bit;
+  }
   task_of_bit_[t.bit] = static_cast<std::uint8_t>(task);
 }
 
 void Scheduler::take_key(TaskState& t, const Job& job, bool keeps_place) noexcept {
-  if (policy_ == Policy::edf) t.key = (job.release + t.deadline).time_since_epoch().count();
+  if (policy_ == Policy::edf) t.key = job.due.time_since_epoch().count();
   if (policy_ == Policy::fifo && !keeps_place) t.key = line_++;
   if (policy_ == Policy::custom)
-    t.key = order_.key(order_.context, static_cast<int>(&t - tasks_.data()), job.release, job.release + t.deadline);
+    t.key = order_.key(order_.context, static_cast<int>(&t - tasks_.data()), job.release, job.due);
+  if (policy_ == Policy::zygarde) t.key = energy_key(t, job);
 }
 
 /// The task's next stage (the first of its oldest waiting job, when none has begun) enters the ready queue of its
@@ -244,7 +264,7 @@ int Scheduler::best_in_time(ProcessorState& p, std::uint64_t waits, Time now, De
     const int best = best_ready(p.ready & ~waits);
     if (best < 0) return best;
     TaskState& t = tasks_[static_cast<std::size_t>(best)];
-    if (t.late == Late::finish || t.begun || now < t.ring[t.head].release + t.deadline) return best;
+    if (t.late == Late::finish || t.begun || now < t.ring[t.head].due) return best;
     drop_oldest(best, out);
     if (t.waiting > 0) {
       take_key(t, t.ring[t.head], true);
@@ -296,6 +316,8 @@ void Scheduler::begin(int task, int processor, std::uint16_t slots, Time now, De
     t.current = t.ring[t.head];
     t.head = static_cast<std::uint8_t>((t.head + 1) % kMaxQueue);
     --t.waiting;
+    t.sure = false;
+    t.utility = 0;
   }
   int level = 0;
   for (unsigned rest = slots; rest != 0; rest &= rest - 1) {
@@ -346,7 +368,7 @@ bool Scheduler::keeps_in_time(int joining, unsigned displaced, bool beside_more,
     const std::vector<StageTime>& times = mode.rest;
     if (!beside_more && mode.pressures.empty()) continue;
     if (times.empty() || t.state != State::running || t.key > tasks_[static_cast<std::size_t>(joining)].key) continue;
-    const Duration slack = t.current.release + t.deadline - now;
+    const Duration slack = t.current.due - now;
     const Duration after = times[t.stage + 1U].alone;
     const Duration ran = spent(t, now);
     const auto rest = [&](Duration stage) { return std::max(stage - ran, Duration{}) + after; };
@@ -411,6 +433,7 @@ Scheduler::Placed Scheduler::place(int task, int processor, Time now, Decisions&
 }
 
 void Scheduler::dispatch(int processor, Time now, Decisions& out) noexcept {
+  if (!may_begin_) return;
   ProcessorState& p = processors_[static_cast<std::size_t>(processor)];
   std::uint64_t waits = 0;
   for (int best = best_in_time(p, waits, now, out); best >= 0; best = best_in_time(p, waits, now, out)) {
@@ -449,8 +472,9 @@ void Scheduler::drop_oldest(int task, Decisions& out) noexcept {
 void Scheduler::release(int task, Time release, Time now, Decisions& out) noexcept {
   TaskState& t = tasks_[static_cast<std::size_t>(task)];
   if (t.waiting == t.queue) drop_oldest(task, out);
-  t.ring[(t.head + t.waiting++) % kMaxQueue] = {release, t.released++};
+  t.ring[(t.head + t.waiting++) % kMaxQueue] = {release, release + t.deadline, t.released++};
   if (adaptation_.active()) adapt(task, release, now, out);
+  if (policy_ == Policy::zygarde) dispatch_all(leave_in_time(now), now, out);
   if (t.begun) return;
   if (t.state == State::idle) {
     enqueue(task);
@@ -465,7 +489,7 @@ void Scheduler::release(int task, Time release, Time now, Decisions& out) noexce
 /// The job in progress, whose stage is on no slot any more, is over; the task's next one becomes ready.
 void Scheduler::end_job(int task, Decision::Kind kind, Time now, Decisions& out) noexcept {
   TaskState& t = tasks_[static_cast<std::size_t>(task)];
-  decide(kind, task, out, now > t.current.release + t.deadline);
+  decide(kind, task, out, now > t.current.due);
   t.begun = false;
   t.state = State::idle;
   t.stage = 0;
@@ -484,7 +508,11 @@ void Scheduler::dispatch_both(int left, int task, Time now, Decisions& out) noex
   if (elsewhere) dispatch(joined, now, out);
 }
 
-void Scheduler::complete(int task, Time now, bool ok, Decisions& out) noexcept {
+void Scheduler::dispatch_all(std::uint32_t processors, Time now, Decisions& out) noexcept {
+  for (; processors != 0; processors &= processors - 1) dispatch(std::countr_zero(processors), now, out);
+}
+
+void Scheduler::complete(int task, Time now, bool ok, Decisions& out, Answer answer) noexcept {
   TaskState& t = tasks_[static_cast<std::size_t>(task)];
   if (t.state != State::running && t.state != State::preempted) return;
   const int left = t.processor;
@@ -502,7 +530,7 @@ void Scheduler::complete(int task, Time now, bool ok, Decisions& out) noexcept {
   const bool cancelled = std::exchange(t.cancelled, false);
   const bool overran = cancelled && std::exchange(t.overran, false);
   const bool last = t.stage + 1 == t.stages;
-  const bool too_late = t.late == Late::abort && now >= t.current.release + t.deadline;
+  const bool too_late = t.late == Late::abort && now >= t.current.due;
   if (ok && last) {
     end_job(task, Decision::Kind::finish, now, out);
   } else if (cancelled || (ok && too_late)) {
@@ -510,13 +538,12 @@ void Scheduler::complete(int task, Time now, bool ok, Decisions& out) noexcept {
   } else if (!ok) {
     end_job(task, Decision::Kind::fail, now, out);
   } else {
-    ++t.stage;
+    t.stage = next_stage(task, answer, now, out);
     enqueue(task);
   }
-  const int joined = t.processor;
-  const bool elsewhere = t.state == State::ready && joined != left;
-  dispatch(left, now, out);
-  if (elsewhere) dispatch(joined, now, out);
+  if (policy_ != Policy::zygarde) return dispatch_both(left, task, now, out);
+  const std::uint32_t joined = t.state == State::ready ? 1U << t.processor : 0U;
+  dispatch_all(leave_in_time(now) | joined | 1U << left, now, out);
 }
 
 void Scheduler::expire(int task, std::uint64_t job, Time now, Decisions& out) noexcept {

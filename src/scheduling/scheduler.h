@@ -20,6 +20,10 @@
 /// than its limit is cancelled and its job fails; if it has not ended by twice the limit it is given up: taken off its
 /// slots, and its mode is blocked until restore(), because a thread is stuck in it. Modes that say what they cost are
 /// also chosen from at every release, so that jobs are in time (adaptation.h).
+///
+/// Early exits: some stages of a mode may be optional. A job whose answer is sure before them goes on with its last
+/// stage; so does one that is not sure, if others would be late otherwise (adaptation.h). Under Policy::zygarde it is
+/// energy and time that decide whether optional stages run.
 
 #include "scheduling/adaptation.h"
 #include "task/limits.h"
@@ -49,12 +53,13 @@ enum class Policy : std::uint8_t {
   utilisation_monotonic,
   edf,
   fifo,
-  custom,  ///< by JobOrder
+  custom,   ///< by JobOrder
+  zygarde,  ///< by EnergyRule
 };
 [[nodiscard]] std::string_view policy_name(Policy policy) noexcept;
 /// Whether a task's priority is the same for all its jobs.
 [[nodiscard]] constexpr bool is_fixed_priority(Policy policy) noexcept {
-  return policy != Policy::edf && policy != Policy::fifo && policy != Policy::custom;
+  return policy != Policy::edf && policy != Policy::fifo && policy != Policy::custom && policy != Policy::zygarde;
 }
 
 /// What a stage is expected to take at most.
@@ -82,6 +87,12 @@ struct SchedulerMode {
   /// By task: how far its stages bring these from their time alone to that beside, 0 to 1. Several add up, to 1 at
   /// most. Empty: any does it in full, as does a task that is in a fallback.
   std::vector<double> pressures{};
+  /// Stages from this one on may be left out, but for the last; 0: none. What is before them, and each of them, ends with
+  /// an Answer.
+  int optional_from = 0;
+  std::vector<double> reaches{};  ///< share of the jobs that run each stage, as expected; empty: all do
+  /// Weighted accuracy that a job loses, if it is not sure, by leaving after each stage; empty: none.
+  std::vector<double> leave_losses{};
 };
 
 struct SchedulerTask {
@@ -91,14 +102,45 @@ struct SchedulerTask {
   double utilisation = 0;  ///< used by utilisation_monotonic: the largest first
   int queue = 1;           ///< released jobs that may be there without having begun, 1..kMaxQueue; the oldest gives way
   Late late = Late::finish;
-  std::vector<int> stage_processors;  ///< of mode 0, as in SchedulerMode; so the next four
+  std::vector<int> stage_processors;  ///< of mode 0, as in SchedulerMode; so the next eight
   std::vector<int> stage_slots{};
   std::vector<StageTime> stage_times{};
   std::vector<Duration> stage_limits{};
   std::vector<StageLoad> stage_loads{};
   std::vector<double> pressures{};
+  int optional_from = 0;
+  std::vector<double> reaches{};
+  std::vector<double> leave_losses{};
   std::vector<SchedulerMode> fallbacks{};  ///< modes 1, 2, …; up to kMaxModes in all
   int failures_to_fall_back = 0;           ///< failed jobs in a row after which the next mode is taken; 0: never
+  bool present = true;                     ///< false: it is expected to release nothing until other terms are adopted
+};
+
+/// What holds for a task from an adoption on.
+struct Terms {
+  int priority = 0;  ///< under fixed_priority; distinct
+  int mode = 0;      ///< that it goes back to when there is slack
+  Duration period{}, deadline{};
+  bool present = true;
+  bool operator==(const Terms&) const = default;
+};
+
+/// Of a job, when a stage has ended after which it may leave out others.
+struct Answer {
+  bool sure = false;   ///< good enough
+  double utility = 0;  ///< how good, 0 to 1
+  bool operator==(const Answer&) const = default;
+};
+
+/// Policy::zygarde (Islam et al., IMWUT 2020). Of the stages that wait the one with the greatest
+/// (1 − α·(d − t)) + (1 − β·utility) + γ goes first, d the job's deadline, γ 1 until its answer is sure, then 0. Stages
+/// of a job that is sure run while η · (what is stored) is enough for them, and as long as its last stage will be in time.
+struct EnergyRule {
+  double alpha = 0;  ///< per second; 0: 1 / the longest deadline
+  double beta = 1;
+  double eta = 1;               ///< how predictable the source of energy is, 0 to 1
+  double optional_joules = 0;   ///< for optional stages
+  double mandatory_joules = 0;  ///< less than that, and no stage begins
 };
 
 struct SchedulerProcessor {
@@ -116,7 +158,8 @@ struct JobOrder {
 
 struct SchedulerConfig {
   Policy policy = Policy::fixed_priority;
-  JobOrder order{};  ///< of Policy::custom
+  JobOrder order{};     ///< of Policy::custom
+  EnergyRule energy{};  ///< of Policy::zygarde
   std::vector<SchedulerProcessor> processors;
   std::vector<SchedulerTask> tasks;
 };
@@ -153,7 +196,8 @@ struct Decision {
 };
 
 /// Decisions of one event, in the order in which they take effect. Fixed capacity: no event makes more. Few events make
-/// more than four; one may skip every job that waits, and one that frees many slots starts as many stages.
+/// more than four; one may skip every job that waits, and one that frees many slots starts as many stages; one that says
+/// that there is energy again may do so on every processor.
 class Decisions {
  public:
   void clear() noexcept { size_ = 0; }
@@ -161,7 +205,7 @@ class Decisions {
   [[nodiscard]] std::span<const Decision> items() const noexcept { return {items_.data(), size_}; }
 
  private:
-  std::array<Decision, kMaxTasks*(kMaxQueue + 1) + 6 * kMaxSlots + 8> items_;
+  std::array<Decision, kMaxTasks*(kMaxQueue + 1) + 3 * kMaxSlots * kMaxProcessors + 8> items_;
   std::size_t size_ = 0;
 };
 
@@ -175,7 +219,8 @@ class Decisions {
 class Scheduler {
  public:
   /// Throws Error(bad_input) on more than kMax… of anything, unknown processors, equal priorities under fixed_priority,
-  /// queue < 1, stages that take more slots than there are, negative limits, pressures outside 0..1.
+  /// queue < 1, stages that take more slots than there are, negative limits, pressures outside 0..1, optional stages that
+  /// are the first or the last.
   explicit Scheduler(const SchedulerConfig& config);
   /// As a new Scheduler(config), in the memory of this one.
   void reset(const SchedulerConfig& config);
@@ -184,8 +229,9 @@ class Scheduler {
   /// when its first stage starts; under FIFO a newer job takes the place in the line of the one it overwrites.
   void release(int task, Time release, Time now, Decisions& out) noexcept;
   /// The stage in progress of `task` ended. A preempted stage may end too (its driver saw that before the preemption
-  /// took hold). A preempted stage goes on only on its own slot. Ignored when no stage of `task` is in progress.
-  void complete(int task, Time now, bool ok, Decisions& out) noexcept;
+  /// took hold). A preempted stage goes on only on its own slot. Ignored when no stage of `task` is in progress. `answer` is
+  /// looked at where the job may leave out stages.
+  void complete(int task, Time now, bool ok, Decisions& out, Answer answer = {}) noexcept;
 
   /// The deadline of a job of a task with Late::abort has come. Ignored when that job is not in progress. A stage that
   /// completes all the same counts; the job ends with the last of them or before the next.
@@ -199,12 +245,17 @@ class Scheduler {
   void restore(int task, int mode, Time now, Decisions& out) noexcept;
   /// The task's next job begins in that mode. Ignored if it is blocked or there is none such.
   void set_mode(int task, int mode, Time now, Decisions& out) noexcept;
-  /// Another strategy, to be adopted: the task's priority (under fixed_priority; distinct) and the mode that it goes
-  /// back to when there is slack.
-  void propose(int task, int priority, int mode) noexcept;
-  /// From now on it is as was proposed, between jobs: false, and nothing happens, while any is pending, or if two
-  /// priorities are equal. Tasks of which nothing was proposed keep what they have.
-  bool adopt(Time now, Decisions& out) noexcept;
+  /// Another strategy, to be adopted.
+  void propose(int task, const Terms& terms) noexcept { terms_[static_cast<std::size_t>(task)] = terms; }
+  /// That were proposed last.
+  [[nodiscard]] const Terms& terms(int task) const noexcept { return terms_[static_cast<std::size_t>(task)]; }
+  /// From now on it is as was proposed; period, deadline and mode hold for jobs that are released or begin from now on.
+  /// Between jobs: false, and nothing happens, while any is pending. Else only while the order of the tasks that have
+  /// pending jobs stays. False as well if two priorities are equal. Tasks of which nothing was proposed keep what they
+  /// have.
+  bool adopt(Time now, Decisions& out, bool between_jobs = true) noexcept;
+  /// So much energy is stored now (Policy::zygarde).
+  void set_energy(double joules, Time now, Decisions& out) noexcept;
   /// In which the task's next job begins, as things are.
   [[nodiscard]] int mode(int task) const noexcept;
 
@@ -222,11 +273,11 @@ class Scheduler {
  private:
   enum class State : std::uint8_t { idle, ready, running, preempted, stuck };  ///< stuck: every mode is blocked
   struct Job {
-    Time release{};
+    Time release{}, due{};
     std::uint64_t number = 0;
   };
   struct TaskState {
-    std::int64_t key = 0;  ///< the smaller goes first: rank, absolute deadline or place in the line
+    std::int64_t key = 0;  ///< the smaller goes first: rank, absolute deadline, place in the line, or as EnergyRule says
     Duration deadline{};
     Job current;  ///< the job in progress; meaningful while begun
     State state = State::idle;
@@ -238,6 +289,9 @@ class Scheduler {
     bool settled = true;        ///< no mode was asked for, and the last job to end did not fail
     Late late = Late::finish;
     std::uint8_t stage = 0, stages = 0;
+    std::uint8_t optional_from = 0;
+    bool sure = false;   ///< the job in progress is; what it runs is optional
+    float utility = 0;   ///< of its answer
     std::uint8_t processor = 0, level = 0;
     std::uint8_t bit = 0;     ///< of its ready masks
     std::uint16_t slots = 0;  ///< a bit for each that the stage in progress takes
@@ -267,6 +321,7 @@ class Scheduler {
                                    ///< empty: not known
     bool by_load = false;          ///< it has a `loss`
     std::vector<double> pressures;
+    std::uint8_t optional_from = 0;
   };
   /// Of a task: what is seldom looked at.
   struct Modes {
@@ -277,10 +332,6 @@ class Scheduler {
     std::uint16_t failed = 0;  ///< a bit for each mode that was left for its failures
     bool adapts = false;       ///< some modes are chosen by load
     Duration patience{};       ///< of a stage that overran: what it may run before it is given up
-  };
-
-  struct Proposal {
-    int priority = 0, mode = 0;
   };
 
   template <typename From>
@@ -297,9 +348,15 @@ class Scheduler {
   [[nodiscard]] int fallback_of(int task) const noexcept;
   void choose_mode(int task, Decision::Kind ended, Decisions& out) noexcept;
   void ask_mode(int task, int mode, Decisions& out) noexcept;
-  void adapt(int task, Time release, Time now, Decisions& out) noexcept;
+  std::uint64_t adapt(int task, Time release, Time now, Decisions& out) noexcept;
+  [[nodiscard]] std::uint8_t next_stage(int task, Answer answer, Time now, Decisions& out) noexcept;
+  [[nodiscard]] bool leaves_now(const TaskState& t, Time now) const noexcept;
+  std::uint32_t leave_in_time(Time now) noexcept;
+  [[nodiscard]] std::int64_t energy_key(const TaskState& t, const Job& job) const noexcept;
+  [[nodiscard]] bool reorders_pending() const noexcept;
   void fail_waiting(int task, Time now, Decisions& out) noexcept;
   void dispatch_both(int left, int task, Time now, Decisions& out) noexcept;
+  void dispatch_all(std::uint32_t processors, Time now, Decisions& out) noexcept;
   void enqueue(int task) noexcept;
   void drop_oldest(int task, Decisions& out) noexcept;
   void take_key(TaskState& t, const Job& job, bool keeps_place) noexcept;
@@ -325,8 +382,12 @@ class Scheduler {
   std::vector<Modes> modes_;  ///< of each task
   std::vector<ProcessorState> processors_;
   std::array<std::uint8_t, kMaxTasks> task_of_bit_{};
-  std::vector<Proposal> proposals_;  ///< of each task
-  std::int64_t line_ = 0;            ///< places given under FIFO
+  std::vector<Terms> terms_;  ///< of each task
+  std::int64_t line_ = 0;     ///< places given under FIFO
+  EnergyRule energy_;
+  double horizon_ = 0;  ///< 1/α, nanoseconds
+  bool may_begin_ = true, may_add_ = true;  ///< there is energy for a stage; for an optional one
+  std::array<Duration, kMaxProcessors> longest_{};  ///< of the stages there
   Adaptation adaptation_;
 };
 

@@ -19,6 +19,7 @@ void Scheduler::load_mode(int task, int mode) noexcept {
   t.stages = from.stages;
   t.processors = from.processors;
   t.widths = from.widths;
+  t.optional_from = from.optional_from;
 }
 
 /// No job of the task is in progress.
@@ -76,7 +77,7 @@ void Scheduler::fail_waiting(int task, Time now, Decisions& out) noexcept {
   for (; t.waiting > 0; --t.waiting, t.head = static_cast<std::uint8_t>((t.head + 1) % kMaxQueue)) {
     const Job& job = t.ring[t.head];
     out.push({.kind = Decision::Kind::fail,
-              .late = now > job.release + t.deadline,
+              .late = now > job.due,
               .mode = t.mode,
               .task = static_cast<std::uint8_t>(task),
               .processor = t.processors[0],
@@ -137,30 +138,43 @@ void Scheduler::set_mode(int task, int mode, Time now, Decisions& out) noexcept 
   dispatch_both(left, task, now, out);
 }
 
-void Scheduler::propose(int task, int priority, int mode) noexcept {
-  proposals_[static_cast<std::size_t>(task)] = {priority, mode};
+/// Two tasks with pending jobs would change places.
+bool Scheduler::reorders_pending() const noexcept {
+  if (!is_fixed_priority(policy_)) return false;
+  for (std::size_t i = 0; i < tasks_.size(); ++i)
+    for (std::size_t j = 0; j < tasks_.size(); ++j) {
+      const bool both = pending(static_cast<int>(i)) > 0 && pending(static_cast<int>(j)) > 0;
+      if (both && tasks_[i].key < tasks_[j].key && terms_[i].priority > terms_[j].priority) return true;
+    }
+  return false;
 }
 
-bool Scheduler::adopt(Time, Decisions& out) noexcept {
+bool Scheduler::adopt(Time, Decisions& out, bool between_jobs) noexcept {
   for (std::size_t i = 0; i < tasks_.size(); ++i) {
-    if (pending(static_cast<int>(i)) > 0) return false;
-    const auto same = [&](const Proposal& other) { return other.priority == proposals_[i].priority; };
-    if (std::count_if(proposals_.begin(), proposals_.end(), same) > 1) return false;
+    if (between_jobs && pending(static_cast<int>(i)) > 0) return false;
+    const auto same = [&](const Terms& other) { return other.priority == terms_[i].priority; };
+    if (is_fixed_priority(policy_) && std::count_if(terms_.begin(), terms_.end(), same) > 1) return false;
   }
+  if (!between_jobs && reorders_pending()) return false;
+  for (ProcessorState& p : processors_) p.ready = 0;
   for (std::size_t i = 0; i < tasks_.size(); ++i) {
+    TaskState& t = tasks_[i];
+    const Terms& terms = terms_[i];
     set_rank(i);
-    const int mode = proposals_[i].mode;
-    adaptation_.set_strategy(static_cast<int>(i), tasks_[i].key, mode);
-    const std::uint8_t now_in = tasks_[i].mode;
-    if (now_in != 0 && !modes_[i].all[now_in].by_load) continue;  // it fell back, for good
-    if (((tasks_[i].blocked | modes_[i].failed) >> mode & 1) == 0) ask_mode(static_cast<int>(i), mode, out);
+    if (t.state == State::ready) processors_[t.processor].ready |= std::uint64_t{1} << t.bit;
+    t.deadline = terms.deadline;
+    adaptation_.set_terms(static_cast<int>(i), t.key, terms);
+    if (t.mode != 0 && !modes_[i].all[t.mode].by_load) continue;  // it fell back, for good
+    const bool usable = ((t.blocked | modes_[i].failed) >> terms.mode & 1) == 0;
+    if (usable && terms.mode != mode(static_cast<int>(i))) ask_mode(static_cast<int>(i), terms.mode, out);
   }
   return true;
 }
 
-/// A job of `task`, which waits, was released: which variant each job that has not begun is to run. They all begin on
-/// the processor that they wait for now.
-void Scheduler::adapt(int task, Time release, Time now, Decisions& out) noexcept {
+/// A job of `task`, which waits, was released (or, if −1, one has come to where it may leave): which variant each job
+/// that has not begun is to run. They all begin on the processor that they wait for now. Returns a bit for each task
+/// whose job in progress is to leave as soon as it can.
+std::uint64_t Scheduler::adapt(int task, Time release, Time now, Decisions& out) noexcept {
   std::array<PendingTask, kMaxTasks> pending;
   std::array<std::uint8_t, kMaxTasks> wanted;
   std::array<std::uint16_t, kMaxTasks> blocked;
@@ -174,7 +188,7 @@ void Scheduler::adapt(int task, Time release, Time now, Decisions& out) noexcept
     p = {.task = static_cast<int>(i), .key = t.key, .waiting = t.waiting, .begun = t.begun};
     if (t.waiting > 0) p.release = t.ring[t.head].release;
     if (policy_ == Policy::custom && !t.begun)
-      p.key = order_.key(order_.context, static_cast<int>(i), p.release, p.release + t.deadline);
+      p.key = order_.key(order_.context, static_cast<int>(i), p.release, t.ring[t.head].due);
     if (!t.begun) continue;
     p.mode = t.mode;
     p.stage = t.stage;
@@ -183,10 +197,11 @@ void Scheduler::adapt(int task, Time release, Time now, Decisions& out) noexcept
     p.begun_release = t.current.release;
   }
   const std::array<std::uint8_t, kMaxTasks> before = wanted;
-  adaptation_.choose(task, release, now, {pending.data(), count}, {wanted.data(), tasks_.size()},
-                     {blocked.data(), tasks_.size()});
+  const std::uint64_t leaves = adaptation_.choose(task, release, now, {pending.data(), count},
+                                                  {wanted.data(), tasks_.size()}, {blocked.data(), tasks_.size()});
   for (std::size_t i = 0; i < tasks_.size(); ++i)
     if (wanted[i] != before[i]) ask_mode(static_cast<int>(i), wanted[i], out);
+  return leaves;
 }
 
 int Scheduler::mode(int task) const noexcept {

@@ -60,6 +60,12 @@ struct AdaptationTest : ::testing::Test {
     scheduler.release(task, Time(at), Time(at), out);
     return changes();
   }
+  void propose(int task, int priority, int mode) {
+    Terms terms = scheduler.terms(task);
+    terms.priority = priority;
+    terms.mode = mode;
+    scheduler.propose(task, terms);
+  }
   std::string complete(int task, Duration at) {
     scheduler.complete(task, Time(at), true, out);
     return changes();
@@ -227,8 +233,8 @@ TEST_F(AdaptationTest, ALostProcessorIsLeftFromWhateverVariantLoadHasChosen) {
     EXPECT_EQ(release(1, k * 40ms + 5ms), "");
     EXPECT_EQ(complete(1, k * 40ms + 10ms), "");
   }
-  scheduler.propose(0, 1, 0);
-  scheduler.propose(1, 2, 2);
+  propose(0, 1, 0);
+  propose(1, 2, 2);
   EXPECT_TRUE(scheduler.adopt(Time(3s), out));
   EXPECT_EQ(changes(), "") << "for good";
 }
@@ -249,8 +255,8 @@ TEST_F(AdaptationTest, FailuresCountAcrossChangesByLoad) {
 
 TEST_F(AdaptationTest, AnotherStrategyIsAdoptedBetweenJobsAndGoneBackTo) {
   scheduler.reset(config);
-  scheduler.propose(0, 2, 1);
-  scheduler.propose(1, 1, 0);
+  propose(0, 2, 1);
+  propose(1, 1, 0);
   release(0, 0ms);
   EXPECT_FALSE(scheduler.adopt(Time(1ms), out)) << "a job is pending";
   complete(0, 4ms);
@@ -261,8 +267,39 @@ TEST_F(AdaptationTest, AnotherStrategyIsAdoptedBetweenJobsAndGoneBackTo) {
   EXPECT_TRUE(std::none_of(out.items().begin(), out.items().end(), [](const Decision& d) {
     return d.kind == Decision::Kind::preempt;
   })) << "task 1 is the more urgent now";
-  scheduler.propose(0, 1, 0);
-  EXPECT_FALSE(scheduler.adopt(Time(12ms), out));
+  propose(0, 1, 0);
+  EXPECT_FALSE(scheduler.adopt(Time(12ms), out)) << "two of one priority";
+}
+
+TEST_F(AdaptationTest, TermsHoldAtOnceWhereNoPendingJobsChangePlaces) {
+  scheduler.reset(config);
+  release(1, 0ms);
+  Terms terms = scheduler.terms(0);
+  EXPECT_EQ(terms, (Terms{1, 0, 10ms, 10ms, true}));
+  terms.deadline = 5ms;
+  terms.period = 20ms;
+  scheduler.propose(0, terms);
+  EXPECT_FALSE(scheduler.adopt(Time(1ms), out));
+  EXPECT_TRUE(scheduler.adopt(Time(1ms), out, false));
+  release(0, 2ms);
+  propose(0, 2, 0);
+  propose(1, 1, 0);
+  EXPECT_FALSE(scheduler.adopt(Time(3ms), out, false)) << "both have jobs";
+  out.clear();
+  scheduler.complete(0, Time(8ms), true, out);
+  EXPECT_TRUE(out.items()[0].late) << "6 ms after its release";
+  EXPECT_TRUE(scheduler.adopt(Time(8ms), out, false));
+}
+
+TEST_F(AdaptationTest, NothingIsExpectedOfATaskThatIsNotPresent) {
+  config.tasks[1].deadline = 27ms;  // alone and in time, even if two jobs of task 0 come; not if three do
+  scheduler.reset(config);
+  release(0, 0ms);
+  complete(0, 4ms);
+  EXPECT_NE(release(1, 9ms), "") << "task 0 is expected at 10, 20 and 30 ms";
+  config.tasks[0].present = false;
+  scheduler.reset(config);
+  EXPECT_EQ(release(1, 9ms), "");
 }
 
 TEST_F(AdaptationTest, DoesNotAllocate) {
