@@ -62,7 +62,7 @@ void let_training_threads_sleep(int argc, char** argv) {
 
 std::string policies_help() {
   std::string text = "Policies:\n";
-  for (const PolicyInfo& p : policies()) text += fmt::format("  {:<10}{}\n", p.name, p.summary);
+  for (const PolicyInfo& p : policies()) text += fmt::format("  {:<13} {}\n", p.name, p.summary);
   return text;
 }
 
