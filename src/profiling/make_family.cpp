@@ -428,9 +428,19 @@ class FamilyMaker::Work {
     v.location = location_of(path);
     v.content = hashes_.of(path);
     v.bytes = static_cast<std::int64_t>(bytes.size());
-    // Its own, beside the base's: comparable with what all others were measured with.
-    v.median = from_seconds(to_seconds(v.median) * level.seconds / level.whole_seconds);
-    v.note = fmt::format("{}; {}", v.note, level.note);
+    double mean = 0, passed = 0;
+    std::string exits;
+    const std::vector<double> reach = v.exits.reach();
+    for (std::size_t k = 0; k < reach.size(); ++k) {
+      mean += reach[k] * level.unit_seconds[k];
+      passed += level.unit_seconds[k];
+      if (k < v.exits.at.size())
+        exits += fmt::format("{}{} leave after {} of the time", k == 0 ? "" : ", ",
+                             format_percent(v.exits.at[k].leaves, 0), format_percent(passed / level.whole_seconds, 0));
+    }
+    v.median =
+        from_seconds(to_seconds(v.median) * mean / level.whole_seconds);  // the base's was measured beside others
+    v.note = fmt::format("{}; {}", v.note, exits);
   }
 
   /// The grid and about how long it takes, before it begins: for each example a forward pass of the source and three of

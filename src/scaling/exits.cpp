@@ -326,10 +326,9 @@ class Attaching {
     if (std::any_of(outcome_.levels.begin(), outcome_.levels.end(),
                     [&](const ExitsLevel& other) { return other.rules == level.rules && other.cuts == level.cuts; }))
       return;
-    time(level, choice);
-    if (level.whole_seconds < request_.speedup_min * level.seconds) {
-      outcome_.refused.push_back(
-          fmt::format("{}: {:.2f}x as fast as without exits", name, level.whole_seconds / level.seconds));
+    const double mean = time(level, choice);
+    if (level.whole_seconds < request_.speedup_min * mean) {
+      outcome_.refused.push_back(fmt::format("{}: {:.2f}x as fast as without exits", name, level.whole_seconds / mean));
       return;
     }
     outcome_.levels.push_back(std::move(level));
@@ -347,26 +346,21 @@ class Attaching {
       level.cuts.push_back(spans[e].end);
     }
     write_exits(level.model, level.rules);
-    level.loss = choice.loss;
     return level;
   }
 
-  /// As it will run: a unit up to each exit, beside the network without exits.
-  void time(ExitsLevel& level, const ExitChoice& choice) const {
+  /// As it will run: a unit up to each exit, beside the network without exits. Gives the mean.
+  double time(ExitsLevel& level, const ExitChoice& choice) const {
     const ScratchModel file(level.model, request_.folder);
     const auto seconds = seconds_of({cut_at(request_.at.model, {}), cut_at(file.path(), level.cuts)});
     level.whole_seconds = seconds[0][0];
-    double comes_by = 1, passed = 0;
-    std::string after, leave;
-    for (std::size_t k = 0; k < seconds[1].size(); ++k) {
-      level.seconds += comes_by * seconds[1][k];
-      passed += seconds[1][k];
-      if (k == choice.exits.size()) break;
-      comes_by -= choice.exits[k].leaves;
-      after += fmt::format("{}{:.0f}", k == 0 ? "" : ", ", 100 * passed / level.whole_seconds);
-      leave += fmt::format("{}{:.0f}", k == 0 ? "" : ", ", 100 * choice.exits[k].leaves);
+    level.unit_seconds = seconds[1];
+    double mean = 0, comes_by = 1;
+    for (std::size_t k = 0; k < level.unit_seconds.size(); ++k) {
+      mean += comes_by * level.unit_seconds[k];
+      if (k < choice.exits.size()) comes_by -= choice.exits[k].leaves;
     }
-    level.note = fmt::format("exits after {} % of the time, where {} % leave", after, leave);
+    return mean;
   }
 
   Engine& engine_;
