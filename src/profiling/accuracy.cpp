@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::size_t kKeptFrameBytes = 256u << 20;  // of decoded frames kept
 constexpr std::size_t kResultBytes = 256u << 20;     // of the source's results on evaluation frames kept
-constexpr std::size_t kStreamFrames = 1024;          // that exits are tried on
+constexpr std::size_t kPlayedFrames = 512;           // of the stream: what a run plays in a loop
 constexpr std::size_t kCalibrationBytes = 128u << 20, kLeastCalibration = 8;
 
 std::size_t frame_bytes(const Frame& frame) {
@@ -179,7 +179,7 @@ AccuracyEvaluator::ExitScores AccuracyEvaluator::score_exits(const LoadRequest& 
   for (std::size_t k = 0; k < request.exits.size(); ++k)
     scores.exits.at.push_back(
         {request.exits[k], request.cuts[k], left[k] / static_cast<double>(frames), after[k]->value()});
-  const std::size_t stream = std::min(size(Split::stream), kStreamFrames);
+  const std::size_t stream = std::min(size(Split::stream), kPlayedFrames);
   for (std::size_t i = 0; i < stream; ++i) {
     if (context.stopping()) throw Stopped();
     const int until = run_units(pipeline, frame(Split::stream, i), true, [](int, bool) {});

@@ -39,7 +39,8 @@ class AccuracyEvaluator {
     EarlyExits exits;
   };
   /// Of a model with early exits, which the request names with its cuts and rules. Every job runs to its end here, so
-  /// that all exits are scored, on the whole evaluation split; of the stream up to the first 1024 frames are looked at.
+  /// that all exits are scored, on the whole evaluation split; of the stream those frames are looked at that a run
+  /// plays.
   [[nodiscard]] ExitScores score_exits(const LoadRequest& request, const Context& context = {});
 
   /// Up to `n` inputs of the calibration split, as pre-processing gives them to the source model (fewer, but at least

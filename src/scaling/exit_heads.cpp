@@ -13,6 +13,8 @@
 namespace rtmdl {
 namespace {
 
+constexpr std::int64_t kMostChannels = 4096;
+
 /// The finest grid of at most 4 × 4 cells that keeps within so many features.
 std::int64_t cells(const ExitPlace& place, std::size_t side, std::size_t most) {
   for (const std::int64_t grid : {4, 2}) {
@@ -133,7 +135,7 @@ std::optional<ExitPlace> readable(const Model& model, const Links& links, const 
   const auto spec = specs.find(place.tensor);
   if (spec == specs.end() || links.producer(place.tensor) < 0) return std::nullopt;
   place.shape = spec->second.shape;
-  if (place.shape.size() != 2 && place.shape.size() != 4) return std::nullopt;
+  if ((place.shape.size() != 2 && place.shape.size() != 4) || place.shape[1] > kMostChannels) return std::nullopt;
   if (spec->second.type == ElementType::f32) return place;
   for (const int reader : links.consumers(place.tensor)) {
     const auto& node = model.graph().node(reader);

@@ -11,27 +11,27 @@ namespace {
 constexpr int kPrices = 24, kRounds = 12;
 constexpr double kCheapest = 1e-3, kDearest = 1e4;  // seconds of the whole network for one input's loss of all
 
-/// A threshold: the first `count` inputs in the order of a measure are sure.
-struct Cut {
+/// The first `count` inputs in the order of a measure are sure: those of at least so much confidence.
+struct Threshold {
   SureMeasure measure = SureMeasure::margin;
   std::uint32_t count = 0;
-  double threshold = 1;
-  bool operator==(const Cut&) const = default;
+  double least = 1;
+  bool operator==(const Threshold&) const = default;
 };
 
 /// Inputs of a place, the surest first.
-struct Order {
+struct Surest {
   std::vector<std::uint32_t> inputs;
   std::vector<std::uint32_t> rank;  ///< by input
 
-  Order(const std::vector<float>& confidence) : inputs(confidence.size()), rank(confidence.size()) {
+  Surest(const std::vector<float>& confidence) : inputs(confidence.size()), rank(confidence.size()) {
     std::iota(inputs.begin(), inputs.end(), 0U);
     std::stable_sort(inputs.begin(), inputs.end(), [&](auto a, auto b) { return confidence[a] > confidence[b]; });
     for (std::uint32_t k = 0; k < inputs.size(); ++k) rank[inputs[k]] = k;
   }
 };
 
-struct Outcome {
+struct Trade {
   double seconds = 0, loss = 0, error = 0;
   [[nodiscard]] double bound() const { return loss + error; }
 };
@@ -52,11 +52,11 @@ class Thresholds {
     places_ = places;
     times();
     double low = std::log(kCheapest * whole_), high = std::log(kDearest * whole_);
-    std::vector<Cut> cuts(places.size());
+    std::vector<Threshold> cuts(places.size());
     for (int k = 0; k < kPrices; ++k) {
       const double middle = (low + high) / 2;
       settle(cuts, std::exp(middle));
-      const Outcome outcome = played(cuts);
+      const Trade outcome = played(cuts);
       (outcome.bound() > most_loss_ ? low : high) = middle;
       consider(cuts, outcome);
     }
@@ -69,7 +69,7 @@ class Thresholds {
     choice.loss = best_.loss;
     choice.loss_error = best_.error;
     for (std::size_t k = 0; k < best_places_.size(); ++k)
-      choice.exits.push_back({best_places_[k], best_cuts_[k].measure, best_cuts_[k].threshold, best_shares_[k]});
+      choice.exits.push_back({best_places_[k], best_cuts_[k].measure, best_cuts_[k].least, best_shares_[k]});
     return choice;
   }
 
@@ -91,14 +91,14 @@ class Thresholds {
     leaving_.push_back(spent + rest_);
   }
 
-  [[nodiscard]] const Order& order(std::size_t exit, SureMeasure measure) const {
+  [[nodiscard]] const Surest& order(std::size_t exit, SureMeasure measure) const {
     return orders_[places_[exit]][static_cast<std::size_t>(measure)];
   }
-  [[nodiscard]] bool sure(std::size_t exit, const Cut& cut, std::size_t input) const {
+  [[nodiscard]] bool sure(std::size_t exit, const Threshold& cut, std::size_t input) const {
     return order(exit, cut.measure).rank[input] < cut.count;
   }
   /// places_.size(): all the way.
-  [[nodiscard]] std::size_t leaves_at(const std::vector<Cut>& cuts, std::size_t input, std::size_t from) const {
+  [[nodiscard]] std::size_t leaves_at(const std::vector<Threshold>& cuts, std::size_t input, std::size_t from) const {
     for (; from < cuts.size(); ++from)
       if (sure(from, cuts[from], input)) break;
     return from;
@@ -107,8 +107,8 @@ class Thresholds {
     return exit == places_.size() ? 0 : static_cast<double>(trials_[places_[exit]].loss[input]);
   }
 
-  [[nodiscard]] Outcome played(const std::vector<Cut>& cuts) const {
-    Outcome out;
+  [[nodiscard]] Trade played(const std::vector<Threshold>& cuts) const {
+    Trade out;
     double squares = 0;
     for (std::size_t i = 0; i < inputs_; ++i) {
       const std::size_t at = leaves_at(cuts, i, 0);
@@ -123,21 +123,21 @@ class Thresholds {
     return out;
   }
 
-  void settle(std::vector<Cut>& cuts, double price) const {
+  void settle(std::vector<Threshold>& cuts, double price) const {
     for (int round = 0; round < kRounds; ++round) {
-      const std::vector<Cut> before = cuts;
+      const std::vector<Threshold> before = cuts;
       for (std::size_t exit = cuts.size(); exit-- > 0;) cuts[exit] = best_cut(cuts, exit, price);
       if (cuts == before) return;
     }
   }
 
   /// Given the others: what each input gains by leaving here, summed from the surest on, is largest at the best cut.
-  [[nodiscard]] Cut best_cut(const std::vector<Cut>& cuts, std::size_t exit, double price) const {
+  [[nodiscard]] Threshold best_cut(const std::vector<Threshold>& cuts, std::size_t exit, double price) const {
     const auto cost = [&](std::size_t at, std::size_t i) { return leaving_[at] + price * loss_at(at, i); };
     std::vector<double> gain(inputs_, 0);
     for (std::size_t i = 0; i < inputs_; ++i)
       if (!left_before(cuts, exit, i)) gain[i] = cost(leaves_at(cuts, i, exit + 1), i) - cost(exit, i);
-    Cut best;
+    Threshold best;
     double most = 0;
     for (std::size_t m = 0; m < kSureMeasures; ++m) {
       double sum = 0;
@@ -151,7 +151,7 @@ class Thresholds {
     return best;
   }
 
-  [[nodiscard]] bool left_before(const std::vector<Cut>& cuts, std::size_t exit, std::size_t input) const {
+  [[nodiscard]] bool left_before(const std::vector<Threshold>& cuts, std::size_t exit, std::size_t input) const {
     return leaves_at(cuts, input, 0) < exit;
   }
 
@@ -164,14 +164,14 @@ class Thresholds {
     return k + 1 == inputs.size() || confidence(exit, measure, inputs[k + 1]) < confidence(exit, measure, inputs[k]);
   }
   /// Half-way to the next, so that rounding does not matter.
-  [[nodiscard]] Cut cut_behind(std::size_t exit, SureMeasure measure, std::uint32_t k) const {
+  [[nodiscard]] Threshold cut_behind(std::size_t exit, SureMeasure measure, std::uint32_t k) const {
     const auto& inputs = order(exit, measure).inputs;
     const double here = confidence(exit, measure, inputs[k]);
     const double next = k + 1 == inputs.size() ? 0.0 : confidence(exit, measure, inputs[k + 1]);
     return {measure, k + 1, (here + next) / 2};
   }
 
-  void consider(const std::vector<Cut>& cuts, const Outcome& outcome) {
+  void consider(const std::vector<Threshold>& cuts, const Trade& outcome) {
     if (outcome.bound() > most_loss_ || outcome.seconds >= best_.seconds) return;
     best_ = outcome;
     best_cuts_ = cuts;
@@ -186,16 +186,16 @@ class Thresholds {
   /// as the bound has room for.
   void use_up() {
     for (std::size_t exit = 0; exit < places_.size(); ++exit) {
-      const Cut from = best_cuts_[exit];
+      const Threshold from = best_cuts_[exit];
       std::uint32_t low = from.count;
       auto high = static_cast<std::uint32_t>(inputs_);
       while (high - low > 1) {
         const std::uint32_t middle = low + (high - low) / 2;
         std::uint32_t k = middle - 1;
         while (k + 1 < inputs_ && !may_cut_behind(exit, from.measure, k)) ++k;
-        std::vector<Cut> cuts = best_cuts_;
+        std::vector<Threshold> cuts = best_cuts_;
         cuts[exit] = cut_behind(exit, from.measure, k);
-        const Outcome outcome = played(cuts);
+        const Trade outcome = played(cuts);
         consider(cuts, outcome);
         (outcome.bound() > most_loss_ ? high : low) = middle;
       }
@@ -205,11 +205,11 @@ class Thresholds {
   const std::vector<ExitTrial>& trials_;
   double rest_, most_loss_, whole_ = 0;
   std::size_t inputs_;
-  std::vector<std::vector<Order>> orders_;  ///< by place, then measure
-  std::vector<std::size_t> places_;         ///< of the set that is being searched
+  std::vector<std::vector<Surest>> orders_;  ///< by place, then measure
+  std::vector<std::size_t> places_;          ///< of the set that is being searched
   std::vector<double> leaving_;
-  Outcome best_;
-  std::vector<Cut> best_cuts_;
+  Trade best_;
+  std::vector<Threshold> best_cuts_;
   std::vector<std::size_t> best_places_;
   std::vector<double> best_shares_;
 };

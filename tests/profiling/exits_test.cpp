@@ -101,7 +101,7 @@ TEST_F(ClothesTest, LeaveEarlyForLittleAccuracyAndAreFoundAgain) {
   EXPECT_LT(source.accuracy - exits.accuracy, 0.01);
   EXPECT_LT(to_seconds(exits.median), 0.8 * to_seconds(source.median));
   EXPECT_GT(exits.shared_bytes, exits.bytes / 2) << "the network's weights are the source's";
-  EXPECT_EQ(exits.exits.units.size(), 1024U);
+  EXPECT_EQ(exits.exits.units.size(), 512U);
   EXPECT_NEAR(exits.exits.whole_accuracy, source.accuracy, 0.001);
 
   const auto again = scale_tasks(*engine, file, folder.workspace(), options, {});

@@ -154,6 +154,19 @@ TEST(OrderedJson, of_scale_has_the_promised_fields) {
   EXPECT_EQ(OrderedJson::parse(scale_json(report))["storage"]["limit"], 60'000'000);
 }
 
+TEST(OrderedJson, of_scale_says_who_leaves_early) {
+  TaskVariants task;
+  task.variants.resize(1);
+  task.variants[0].exits.at = {{{"exit_1", SureMeasure::entropy, 0.625, false}, 7, 0.5, 0.75}};
+  task.variants[0].exits.whole_accuracy = 0.875;
+  ScaleReport report;
+  report.tasks = {{task}};
+  const OrderedJson json = OrderedJson::parse(scale_json(report))["tasks"][0]["variants"][0];
+  EXPECT_EQ(json["exits"].dump(),
+            R"([{"output":"exit_1","measure":"entropy","threshold":0.625,"leaves":0.5,"accuracy":0.75}])");
+  EXPECT_EQ(json["whole_accuracy"], 0.875);
+}
+
 TEST(OrderedJson, of_scale_says_which_families_rest_on_data_that_we_drew) {
   ScaleReport report;
   report.tasks.resize(2);
