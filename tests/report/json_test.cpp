@@ -198,6 +198,18 @@ TEST(OrderedJson, of_a_profile_has_the_promised_fields) {
   EXPECT_EQ(variant["alone_ms"]["max"], 0.5);
 }
 
+TEST(OrderedJson, of_a_profile_has_units_of_early_exits) {
+  VariantProfile v;
+  v.cuts = {7};
+  for (const double ms : {4.0, 2.0}) v.segment_times.emplace_back().busy = {from_ms(ms)};
+  v.exits.at = {{{}, 7, 0.75, 0.8}};
+  const OrderedJson json = OrderedJson::parse(profile_json({{"clothes", {v}}}))["tasks"][0]["variants"][0];
+  EXPECT_EQ(json["mean_ms"], 4.5);
+  EXPECT_EQ(json["units"][0]["run_by"], 1.0);
+  EXPECT_EQ(json["units"][1]["run_by"], 0.25);
+  EXPECT_EQ(json["units"][1]["ms"]["p50"], 2.0);
+}
+
 TEST(OrderedJson, never_holds_what_is_not_a_number) {
   RunReport r = report();
   r.miss_rate = kNaN;
