@@ -2,6 +2,7 @@
 
 #include "model/split.h"
 #include "models.h"
+#include "mutation.h"
 
 #include <rtmdl/error.h>
 
@@ -10,7 +11,6 @@
 
 #include <cmath>
 #include <limits>
-#include <random>
 
 namespace rtmdl {
 namespace {
@@ -143,19 +143,11 @@ TEST(Exits, HaveToBeInTheOrderOfTheGraph) {
 
 TEST(Exits, WhateverStandsInTheNoteIsReadOrRefusedInOneLine) {
   Model model = with_two_exits();
-  const std::string good = model.proto.metadata_props(0).value();
-  std::mt19937 random(7);
-  const auto below = [&](std::size_t n) { return std::uniform_int_distribution<std::size_t>(0, n - 1)(random); };
+  test::Mutator mutator(model.proto.metadata_props(0).value(),
+                        {"\"", "[", "{", "}", "null", "1e999", "-1", "\"measure\":7", "\\u0000", "\n", "[[[[[["}, 7);
   int refused = 0;
   for (int i = 0; i < 3000; ++i) {
-    std::string note = good;
-    for (std::size_t edits = 1 + below(3); edits > 0 && !note.empty(); --edits) switch (below(4)) {
-        case 0: note[below(note.size())] = static_cast<char>(below(256)); break;
-        case 1: note.erase(below(note.size()), 1 + below(9)); break;
-        case 2: note.insert(below(note.size()), note.substr(below(note.size()), 1 + below(9))); break;
-        default: note.resize(below(note.size()));
-      }
-    model.proto.mutable_metadata_props(0)->set_value(note);
+    model.proto.mutable_metadata_props(0)->set_value(mutator.next());
     const std::string message = complaint(model);
     EXPECT_EQ(message.find('\n'), std::string::npos) << message;
     EXPECT_LT(message.size(), 300U) << message;
