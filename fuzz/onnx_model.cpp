@@ -3,6 +3,7 @@
 #include "made_up_specs.h"
 #include "model/cut_points.h"
 #include "model/edit.h"
+#include "model/exits.h"
 #include "model/fold.h"
 #include "model/opset.h"
 #include "scaling/blocks.h"
@@ -49,6 +50,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (find_cut_points(model).part.size() != static_cast<std::size_t>(model.graph().node_size())) std::abort();
     try {
       look_for_what_can_go(model, specs);
+    } catch (const Error&) {
+    }
+    try {
+      (void)read_exits(model);
     } catch (const Error&) {
     }
     (void)upgrade_opset(model);

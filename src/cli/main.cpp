@@ -126,7 +126,7 @@ int run_main(int argc, char** argv) {
       "  rtmdl scale tasks.yaml                   and narrower forms, fine-tuned where libtorch is: minutes each\n"
       "  rtmdl scale tasks.yaml --budget 10min    what is not done by then is done by the next start\n");
   add_budget(*scale, options, "no limit");
-  scale->add_flag("--quick", options.quick, "No narrower or shallower forms: nothing is fine-tuned");
+  scale->add_flag("--quick", options.quick, "No narrower or shallower forms and no early exits: nothing is learnt");
   CLI::App* profile =
       verb("profile", "Measure every variant on every processor of this box: times, accuracy, bytes", profile_verb,
            "Example:\n  rtmdl profile tasks.yaml    leave the box alone meanwhile: what runs beside it is measured "

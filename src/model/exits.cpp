@@ -28,7 +28,7 @@ bool gives_floats(const Model& model, const std::string& output) {
   });
 }
 
-const json& value(const Model& model, const json& rule, const char* key, json::value_t type) {
+const json& field(const Model& model, const json& rule, const char* key, json::value_t type) {
   const auto at = rule.find(key);
   if (at == rule.end()) damaged(model, fmt::format("an exit has no '{}'", key));
   const bool number = type == json::value_t::number_float && at->is_number();
@@ -39,18 +39,18 @@ const json& value(const Model& model, const json& rule, const char* key, json::v
 ExitRule read_rule(const Model& model, const json& from) {
   if (!from.is_object()) damaged(model, fmt::format("{} is no exit", excerpt(from.dump())));
   ExitRule rule;
-  rule.output = value(model, from, "output", json::value_t::string).get<std::string>();
+  rule.output = field(model, from, "output", json::value_t::string).get<std::string>();
   if (!gives_floats(model, rule.output))
     damaged(model, fmt::format("'{}' is no output of the model that holds floats", excerpt(rule.output)));
-  const auto name = value(model, from, "measure", json::value_t::string).get<std::string>();
+  const auto name = field(model, from, "measure", json::value_t::string).get<std::string>();
   const auto measure = sure_measure(name);
   if (!measure) damaged(model, fmt::format("'{}' is no measure; accepted are margin, entropy, max", excerpt(name)));
   rule.measure = *measure;
-  rule.threshold = value(model, from, "threshold", json::value_t::number_float).get<double>();
+  rule.threshold = field(model, from, "threshold", json::value_t::number_float).get<double>();
   if (!(rule.threshold >= 0 && rule.threshold <= 1))
     damaged(model, fmt::format("the threshold {} is not within 0 and 1", rule.threshold));
   if (from.contains("probabilities"))
-    rule.probabilities = value(model, from, "probabilities", json::value_t::boolean).get<bool>();
+    rule.probabilities = field(model, from, "probabilities", json::value_t::boolean).get<bool>();
   return rule;
 }
 

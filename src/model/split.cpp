@@ -173,6 +173,10 @@ class Splitting {
   std::set<std::string> wanted_;
 };
 
+bool is_one_of(const onnx::NodeProto& node, const std::set<std::string>& types) {
+  return types.contains(node.op_type());
+}
+
 }  // namespace
 
 std::vector<Seam> find_seams(const Model& model, std::size_t most_crossing) {
@@ -200,6 +204,29 @@ std::vector<Seam> find_seams(const Model& model, std::size_t most_crossing) {
       if (last_read.contains(output)) crossing.push_back(output);
   }
   return seams;
+}
+
+bool is_heavy(const onnx::NodeProto& node) {
+  static const std::set<std::string> kHeavy{"Conv",          "ConvTranspose", "Gemm", "MatMul",       "LSTM",
+                                            "GRU",           "RNN",           "If",   "Loop",         "QLinearConv",
+                                            "QLinearMatMul", "ConvInteger",   "Scan", "MatMulInteger"};
+  return is_one_of(node, kHeavy);
+}
+
+bool parts_a_pair(const Model& model, const Links& links, const Seam& seam) {
+  static const std::set<std::string> kJoins{"Relu",      "Clip",        "LeakyRelu", "PRelu",     "Sigmoid",
+                                            "Tanh",      "HardSigmoid", "HardSwish", "Add",       "Mul",
+                                            "Softmax",   "Gelu",        "Elu",       "Sub",       "Div",
+                                            "Transpose", "Squeeze",     "Reshape",   "Unsqueeze", "BatchNormalization"};
+  return std::any_of(seam.crossing.begin(), seam.crossing.end(), [&](const std::string& tensor) {
+    const int producer = links.producer(tensor);
+    if (producer >= 0 && model.graph().node(producer).op_type() == "DequantizeLinear") return true;
+    const std::vector<int>& readers = links.consumers(tensor);
+    if (readers.size() != 1) return false;
+    const auto& reader = model.graph().node(readers.front());
+    return reader.op_type() == "QuantizeLinear" ||
+           (producer >= 0 && is_heavy(model.graph().node(producer)) && is_one_of(reader, kJoins));
+  });
 }
 
 std::vector<Model> split(const Model& model, const std::vector<int>& cuts, const FixedValues& values) {

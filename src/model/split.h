@@ -25,6 +25,11 @@ struct Seam {
 /// topological order (load_model() leaves them so).
 [[nodiscard]] std::vector<Seam> find_seams(const Model& model, std::size_t most_crossing);
 
+/// Most of a network's time goes to operators of this kind: convolutions, products, recurrent layers.
+[[nodiscard]] bool is_heavy(const onnx::NodeProto& node);
+/// A cut between two operators that the back-end would run as one costs more than its copy.
+[[nodiscard]] bool parts_a_pair(const Model& model, const Links& links, const Seam& seam);
+
 /// Gives the values of tensors that are the same in every run.
 using FixedValues = std::function<std::unordered_map<std::string, Tensor>(const std::vector<std::string>& names)>;
 

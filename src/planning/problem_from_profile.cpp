@@ -148,6 +148,7 @@ TaskOption option(const TaskFile& file, const VariantProfile& v, const std::vect
   o.source = v.source;
   o.demand = v.demand;
   o.slow_down = std::max(1.0, v.interference);
+  if (!v.exits.none()) set_exits(o, v.exits.units, v.exits.unit_accuracy());
   return o;
 }
 

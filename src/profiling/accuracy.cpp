@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::size_t kKeptFrameBytes = 256u << 20;  // of decoded frames kept
 constexpr std::size_t kResultBytes = 256u << 20;     // of the source's results on evaluation frames kept
+constexpr std::size_t kPlayedFrames = 512;           // of the stream: what a run plays in a loop
 constexpr std::size_t kCalibrationBytes = 128u << 20, kLeastCalibration = 8;
 
 std::size_t frame_bytes(const Frame& frame) {
@@ -147,6 +148,58 @@ double AccuracyEvaluator::operator()(const LoadRequest& request, const Context& 
     score->add(result, right, input);
   }
   return score->value();
+}
+
+AccuracyEvaluator::ExitScores AccuracyEvaluator::score_exits(const LoadRequest& request, const Context& context) {
+  Pipeline pipeline(engine_, task_, with_all_cores(request));
+  require_fitting_labels(pipeline);
+  const int units = pipeline.exits() + 1;
+  const std::unique_ptr<Metric> as_they_leave = metric();
+  std::vector<std::unique_ptr<Metric>> after;
+  for (int k = 0; k < units; ++k) after.push_back(metric());
+  std::vector<double> left(static_cast<std::size_t>(units), 0);
+  const Result none;
+  Result result;
+  const std::size_t frames = size(Split::evaluation);
+  for (std::size_t i = 0; i < frames; ++i) {
+    if (context.stopping()) throw Stopped();
+    const Result& right = against_source() ? expected(i) : none;
+    const Frame& input = frame(Split::evaluation, i);
+    const int sure_after = run_units(pipeline, input, false, [&](int k, bool leaves) {
+      if (!(k + 1 < units ? pipeline.post_at(k, result) : pipeline.post(result)))
+        bad_input(fmt::format("{}: unit {} gave no classes", request.model.string(), k + 1));
+      after[static_cast<std::size_t>(k)]->add(result, right, input);
+      if (leaves) as_they_leave->add(result, right, input);
+    });
+    left[static_cast<std::size_t>(sure_after) - 1] += 1;
+  }
+  ExitScores scores;
+  scores.accuracy = as_they_leave->value();
+  scores.exits.whole_accuracy = after.back()->value();
+  for (std::size_t k = 0; k < request.exits.size(); ++k)
+    scores.exits.at.push_back(
+        {request.exits[k], request.cuts[k], left[k] / static_cast<double>(frames), after[k]->value()});
+  const std::size_t stream = std::min(size(Split::stream), kPlayedFrames);
+  for (std::size_t i = 0; i < stream; ++i) {
+    if (context.stopping()) throw Stopped();
+    const int until = run_units(pipeline, frame(Split::stream, i), true, [](int, bool) {});
+    scores.exits.units.push_back(static_cast<std::uint8_t>(until));
+  }
+  return scores;
+}
+
+template <typename Visit>
+int AccuracyEvaluator::run_units(Pipeline& pipeline, const Frame& input, bool leave, const Visit& visit) {
+  if (!pipeline.pre(input)) pipeline.fail_at_pre(input);
+  const int units = pipeline.exits() + 1;
+  int sure_after = 0;
+  for (int k = 0; k < units && !(leave && sure_after > 0); ++k) {
+    if (!pipeline.infer(k)) bad_input(fmt::format("inference failed: {}", pipeline.executable().last_error()));
+    const bool leaves = sure_after == 0 && (k + 1 == units || pipeline.is_sure(k, pipeline.confidence(k)));
+    if (leaves) sure_after = k + 1;
+    visit(k, leaves);
+  }
+  return sure_after;
 }
 
 std::vector<InputSet> AccuracyEvaluator::calibration_inputs(std::size_t n, const std::vector<std::int64_t>& shape) {

@@ -34,6 +34,15 @@ class AccuracyEvaluator {
   /// meanwhile.
   [[nodiscard]] double operator()(const LoadRequest& request, const Context& context = {});
 
+  struct ExitScores {
+    double accuracy = 0;  ///< of jobs that leave when they are sure
+    EarlyExits exits;
+  };
+  /// Of a model with early exits, which the request names with its cuts and rules. Every job runs to its end here, so
+  /// that all exits are scored, on the whole evaluation split; of the stream those frames are looked at that a run
+  /// plays.
+  [[nodiscard]] ExitScores score_exits(const LoadRequest& request, const Context& context = {});
+
   /// Up to `n` inputs of the calibration split, as pre-processing gives them to the source model (fewer, but at least
   /// 8, where they are large: 128 MB in all). Of a stateful model they are consecutive, else spread over the split.
   /// With `shape`: at this shape of its (only) input.
@@ -57,6 +66,11 @@ class AccuracyEvaluator {
   [[nodiscard]] bool against_source() const { return task_.accuracy.metric == "agreement"; }
 
  private:
+  /// Runs a frame unit by unit, all of them or until it is sure. Gives after which it was (the last: never before) and
+  /// calls visit(unit, whether it leaves there).
+  template <typename Visit>
+  static int run_units(Pipeline& pipeline, const Frame& input, bool leave, const Visit& visit);
+
   struct References;
   [[nodiscard]] Pipeline& source_pipeline();
   /// reference() on an evaluation frame, valid until the next call: the first 256 MB are kept, others are computed

@@ -1,5 +1,6 @@
 #include "profiling/make_family.h"
 
+#include "base/atomic_file.h"
 #include "base/hash.h"
 #include "base/units.h"
 #include "model/model.h"
@@ -9,6 +10,7 @@
 #include "profiling/machine.h"
 #include "profiling/settle_family.h"
 #include "profiling/training_data.h"
+#include "scaling/exits.h"
 #include "scaling/measure.h"
 #include "scaling/slim.h"
 
@@ -31,6 +33,8 @@ namespace fs = std::filesystem;
 constexpr std::size_t kCalibrationSets = 64;
 constexpr double kRounding = 1e-9;        // 95 of 100 inputs are 95 %, however the figures were rounded
 constexpr const char* kQuick = "source";  // the recipe of the source's own levels
+constexpr std::string_view kExits =
+    "exits 1 of ";  // of those with early exits of a level; raise when they would differ
 
 /// A context that stops when the outer one does, or at a time.
 class StopAt {
@@ -123,6 +127,25 @@ class FamilyMaker::Work {
     }
   }
 
+  void find_or_make_exits(std::size_t t, Family& family) {
+    const TaskSpec& task = file_.tasks[t];
+    if (!task.scale.exits || !options_.slim || !family.finished) return;
+    for (const StoredVariant& base : exit_bases(family)) {
+      if (done(family, exits_recipe(base))) continue;
+      family.finished = false;
+      if (context_.stopping()) return;
+      if (MonotonicClock::now() >= deadline_)
+        return context_.warn(
+            fmt::format("{}: the budget is spent; early exits are not tried yet. Start again to go on", task.name));
+      try {
+        make_exits(t, family, base);
+      } catch (const Stopped&) {
+      }
+      if (!done(family, exits_recipe(base))) return;
+      family.finished = true;
+    }
+  }
+
   void make_again(std::size_t t, Family& of, const std::set<std::string>& recipes) {
     const TaskSpec& task = file_.tasks[t];
     Family old = std::move(of);
@@ -142,6 +165,11 @@ class FamilyMaker::Work {
     of = std::move(old);
     if (of.finished) keep(task, of);
     find_or_make_forms(t, of);
+    find_or_make_exits(t, of);
+    for (const std::string& recipe : recipes)
+      if (recipe.starts_with(kExits) && !done(of, recipe))
+        context_.warn(fmt::format("{}: the files of early exits of {} are gone; `rtmdl scale` makes them again",
+                                  task.name, recipe.substr(kExits.size())));
     for (const SlimLevel& level : slim_levels(task.scale.widths, task.scale.depths))
       for (const std::string& recipe : recipes_of(task, level))
         if (recipes.contains(recipe) && !made(of, task, level))
@@ -179,8 +207,9 @@ class FamilyMaker::Work {
     for (const SlimLevel& level : slim_levels(task.scale.widths, task.scale.depths))
       for (const std::string& recipe : recipes_of(task, level)) wanted.insert(recipe);
     auto& variants = family.stored.variants;
-    const auto rest = std::stable_partition(variants.begin(), variants.end(),
-                                            [&](const StoredVariant& v) { return wanted.contains(v.recipe); });
+    const auto rest = std::stable_partition(variants.begin(), variants.end(), [&](const StoredVariant& v) {
+      return wanted.contains(v.recipe) || (task.scale.exits && v.recipe.starts_with(kExits));
+    });
     family.others.assign(std::make_move_iterator(rest), std::make_move_iterator(variants.end()));
     variants.erase(rest, variants.end());
   }
@@ -259,6 +288,7 @@ class FamilyMaker::Work {
     std::vector<StoredVariant*> timed;
     for (StoredVariant& v : family.stored.variants) {
       if (!fs::exists(path_of(task, workspace_, v))) continue;  // the storage bound dropped it
+      if (!v.exits.none()) continue;                            // its time is a mean over jobs
       timed.push_back(&v);
       requests.push_back(load_request(task, path_of(task, workspace_, v), v.shapes));
       const bool whole = v.resolution == 1 && !calibration.empty();
@@ -296,6 +326,121 @@ class FamilyMaker::Work {
     into.refused.insert(into.refused.end(), refused.begin(), refused.end());
     into.done.push_back(recipe);
     keep(task, family);
+  }
+
+  static std::string exits_recipe(const StoredVariant& base) { return std::string(kExits) + base.id; }
+
+  /// Of the source's own levels of full size the fastest of each precision.
+  static std::vector<StoredVariant> exit_bases(const Family& family) {
+    std::vector<StoredVariant> bases;
+    for (const StoredVariant& v : family.stored.variants) {
+      if (v.recipe != kQuick || v.resolution != 1 || (v.precision != "fp32" && v.precision != "int8")) continue;
+      const auto same =
+          std::find_if(bases.begin(), bases.end(), [&](const StoredVariant& b) { return b.precision == v.precision; });
+      if (same == bases.end()) bases.push_back(v);
+      else if (v.median < same->median) *same = v;
+    }
+    return bases;
+  }
+
+  void make_exits(std::size_t t, Family& family, const StoredVariant& base) {
+    const TaskSpec& task = file_.tasks[t];
+    StopAt until(context_, deadline_);
+    Context& context = until.context();
+    const std::string id = base.precision == "fp32" ? "exits" : base.id + "-exits";
+    context.progress = [&](const std::string& what, double fraction) {
+      context_.report(fmt::format("{}: {}: {}", task.name, id, what), fraction);
+    };
+    std::vector<std::string> refused;
+    std::vector<StoredVariant> levels;
+    bool finished = true;
+    try {
+      finished = add_exits(task, base, id, context, levels, refused);
+    } catch (const Error& e) {  // the levels that are there run all the same
+      if (e.code() != ErrorCode::bad_input) throw;
+      refused.push_back(fmt::format("{}: {}", id, e.what()));
+    }
+    if (!finished) {
+      if (!context_.stopping())
+        context_.warn(
+            fmt::format("{}: the budget is spent before early exits were made. Start again to go on", task.name));
+      return;
+    }
+    log(task, family.stored.variants.front(), levels, refused);
+    auto& into = family.stored;
+    into.variants.insert(into.variants.end(), levels.begin(), levels.end());
+    into.refused.insert(into.refused.end(), refused.begin(), refused.end());
+    into.done.push_back(exits_recipe(base));
+    keep(task, family);
+  }
+
+  /// False if it was stopped.
+  bool add_exits(const TaskSpec& task, const StoredVariant& base, const std::string& id, const Context& context,
+                 std::vector<StoredVariant>& levels, std::vector<std::string>& refused) {
+    if (task.post_kind != "classes") {
+      refused.push_back(
+          fmt::format("{}: exits are of classifiers: `post: {{kind: classes}}`, not '{}'", id, task.post_kind));
+      return true;
+    }
+    const fs::path model = path_of(task, workspace_, base);
+    if (!fs::exists(model)) {
+      refused.push_back(fmt::format("{}: the storage bound has dropped {}", id, base.id));
+      return true;
+    }
+    AccuracyEvaluator evaluator(engine_, task, options_.seed);
+    const std::unique_ptr<TrainingData> data = open_training_data(task, load_inputs(task), options_.seed);
+    ExitsRequest request;
+    request.at = load_request(task, model, base.shapes);
+    request.data = data.get();
+    request.labels = !evaluator.against_source() && data->labelled();
+    request.folder = workspace_.variants();
+    request.seed = options_.seed;
+    const ExitsOutcome outcome = attach_exits(engine_, request, context);
+    if (!outcome.finished) return false;
+    for (const std::string& reason : outcome.refused) refused.push_back(fmt::format("{}: {}", id, reason));
+    for (const ExitsLevel& level : outcome.levels) {
+      StoredVariant v = base;
+      v.recipe = exits_recipe(base);
+      v.id = levels.empty() ? id : fmt::format("{}-{}", id, levels.size() + 1);
+      score_level(task, level, evaluator, context, v);
+      if (v.accuracy < task.accuracy.min - kRounding)
+        refused.push_back(fmt::format("{}: {} {} is below the {} asked for", v.id, task.accuracy.metric,
+                                      format_percent(v.accuracy, 2), format_percent(task.accuracy.min, 2)));
+      else levels.push_back(std::move(v));
+    }
+    return true;
+  }
+
+  /// Writes it and fills in what is not the base's.
+  void score_level(const TaskSpec& task, const ExitsLevel& level, AccuracyEvaluator& evaluator, const Context& context,
+                   StoredVariant& v) {
+    const std::string bytes = serialize(level.model);
+    const fs::path path = workspace_.variants() / (sha256(bytes).substr(0, 16) + ".onnx");
+    write_file_atomically(path, bytes);
+    LoadRequest request = load_request(task, path, v.shapes);
+    request.cuts = level.cuts;
+    request.exits = level.rules;
+    AccuracyEvaluator::ExitScores scores = evaluator.score_exits(request, context);
+    const double source = accuracy(evaluator, load_request(task, task.model), context);
+    v.accuracy = scores.accuracy;
+    v.accuracy_loss = source > 0 ? std::max(0.0, (source - v.accuracy) / source) : 0;
+    v.exits = std::move(scores.exits);
+    v.location = location_of(path);
+    v.content = hashes_.of(path);
+    v.bytes = static_cast<std::int64_t>(bytes.size());
+    double mean = 0, passed = 0;
+    std::string exits;
+    const std::vector<double> reach = v.exits.reach();
+    for (std::size_t k = 0; k < reach.size(); ++k) {
+      mean += reach[k] * level.unit_seconds[k];
+      passed += level.unit_seconds[k];
+      if (k < v.exits.at.size())
+        exits += fmt::format("{}{} leave after {} of the time", k == 0 ? "" : ", ",
+                             format_percent(v.exits.at[k].leaves, 0), format_percent(passed / level.whole_seconds, 0));
+    }
+    v.median =
+        from_seconds(to_seconds(v.median) * mean / level.whole_seconds);  // the base's was measured beside others
+    v.note = fmt::format("{}; {}", v.note, exits);
   }
 
   /// The grid and about how long it takes, before it begins: for each example a forward pass of the source and three of
@@ -543,6 +688,7 @@ FamilyMaker::~FamilyMaker() = default;
 
 Family FamilyMaker::find_or_make(std::size_t task) { return work_->find_or_make(task, true); }
 void FamilyMaker::find_or_make_forms(std::size_t task, Family& family) { work_->find_or_make_forms(task, family); }
+void FamilyMaker::find_or_make_exits(std::size_t task, Family& family) { work_->find_or_make_exits(task, family); }
 void FamilyMaker::make_again(std::size_t task, Family& family, const std::set<std::string>& recipes) {
   work_->make_again(task, family, recipes);
 }

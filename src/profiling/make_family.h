@@ -35,7 +35,9 @@ class FamilyMaker {
   [[nodiscard]] Family find_or_make(std::size_t task);
   /// Narrower and shallower forms and their levels, one after another, as far as options and budget allow.
   void find_or_make_forms(std::size_t task, Family& family);
-  /// Makes again what these recipes made; forms only if the options allow it, with a warning where not.
+  /// Levels with early exits, of tasks that ask for them (`scale.exits`), likewise.
+  void find_or_make_exits(std::size_t task, Family& family);
+  /// Makes again what these recipes made; forms and exits only if the options allow it, with a warning where not.
   void make_again(std::size_t task, Family& family, const std::set<std::string>& recipes);
 
   /// Writes the family to the store, if it is one that the next start may go on with.

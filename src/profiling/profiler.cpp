@@ -152,6 +152,10 @@ class Profiling {
       sources_[t] = open_source(file_.tasks[t].data, options_.seed);
       for (std::size_t v = 0; v < variants_[t].variants.size(); ++v) {
         const std::size_t first = units_.size();
+        if (!variants_[t].variants[v].exits.none()) {
+          list_exit_units(t, v);
+          continue;
+        }
         for (const int p : candidates(t))
           for (int threads = 1; threads <= most_threads(p); ++threads) {
             units_.push_back(unit_for(t, v, p, threads));
@@ -168,6 +172,16 @@ class Profiling {
         if (known) append(split_units(whole, *known));
       }
     }
+  }
+
+  /// Of a variant with early exits: cut where its units begin, nowhere else.
+  void list_exit_units(std::size_t t, std::size_t v) {
+    for (const int p : candidates(t))
+      for (int threads = 1; threads <= most_threads(p); ++threads) {
+        Unit whole = unit_for(t, v, p, threads);
+        variant_of(whole).exits.apply_to(whole.request);
+        units_.push_back(cut_unit(whole, std::vector<int>(whole.request.cuts), false));
+      }
   }
 
   void append(std::vector<Unit> units) { std::move(units.begin(), units.end(), std::back_inserter(units_)); }
@@ -585,6 +599,7 @@ class Profiling {
     out.demand = demand_of(unit, member);
     if (member) out.representative = member->variant;
     if (member && member->variant == variant.id && in_pairs(unit)) out.slow_downs = slow_downs_of(*member);
+    out.exits = variant.exits;
     out.accuracy = variant.accuracy;
     out.accuracy_loss = variant.accuracy_loss;
     out.content = hashes_.of(unit.request.model);
@@ -686,6 +701,15 @@ StageSummary summary(const StageTimes& times) {
   s.p99 = nearest_rank(0.99);
   s.max = sorted.back();
   return s;
+}
+
+Duration mean_of_units(const VariantProfile& v) {
+  if (v.exits.none()) return summary(v.infer).p50;
+  const std::vector<double> reach = v.exits.reach();
+  double seconds = 0;
+  for (std::size_t k = 0; k < v.segment_times.size(); ++k)
+    seconds += reach[k] * to_seconds(summary(v.segment_times[k]).p50);
+  return from_seconds(seconds);
 }
 
 std::vector<TaskProfile> profile_tasks(Engine& engine, const TaskFile& file, const Workspace& workspace,

@@ -50,6 +50,7 @@ struct VariantProfile {
                                      ///< several slots what copies beside each other told
   std::string representative;        ///< id of the variant that was measured in pairs for this one; empty: none
   std::vector<SlowDown> slow_downs;  ///< pair by pair (slow_downs.h), of representatives with one thread and uncut
+  EarlyExits exits;                  ///< of a variant that has some: segments are its units
   double accuracy = 1, accuracy_loss = 0;
   std::string content;      ///< hash of the model: two tasks may have the same one
   std::string key;          ///< hash of all that its times depend on
@@ -59,6 +60,8 @@ struct VariantProfile {
   bool reused = false;  ///< all of it was in the store
 };
 
+/// What inference takes on average, jobs of early exits as they leave: of the medians.
+[[nodiscard]] Duration mean_of_units(const VariantProfile& v);
 [[nodiscard]] inline int segments_of(const VariantProfile& v) { return static_cast<int>(v.cuts.size()) + 1; }
 
 struct TaskProfile {

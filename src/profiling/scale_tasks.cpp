@@ -27,7 +27,10 @@ class Scaling {
     remove_abandoned_scratch(workspace_.variants());
     for (std::size_t t = 0; t < file_.tasks.size(); ++t)
       families_.push_back(context_.stopping() ? unfinished() : maker_.find_or_make(t));
-    for (std::size_t t = 0; t < families_.size(); ++t) maker_.find_or_make_forms(t, families_[t]);
+    for (std::size_t t = 0; t < families_.size(); ++t) {
+      maker_.find_or_make_forms(t, families_[t]);
+      maker_.find_or_make_exits(t, families_[t]);
+    }
     if (context_.stopping()) return deliver();
     StorageChoice choice = choose();
     if (make_lost_again(choice.keep)) choice = choose();
@@ -126,6 +129,7 @@ class Scaling {
         v.path = path_of(file_.tasks[t], workspace_, s);
         v.shapes = s.shapes;
         v.note = s.note;
+        v.exits = s.exits;
         out.variants.push_back(std::move(v));
       }
       tasks.push_back(std::move(out));

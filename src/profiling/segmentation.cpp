@@ -27,34 +27,6 @@ constexpr double kMostTotal = 1.3;  // times the uncut model
 constexpr int kRuns = 15, kLeastRuns = 5, kWarmUpRuns = 2;
 constexpr Duration kTiming = std::chrono::milliseconds(300);
 
-bool is_one_of(const onnx::NodeProto& node, const std::set<std::string>& types) {
-  return types.contains(node.op_type());
-}
-
-bool heavy(const onnx::NodeProto& node) {
-  static const std::set<std::string> kHeavy{"Conv",          "ConvTranspose", "Gemm", "MatMul",       "LSTM",
-                                            "GRU",           "RNN",           "If",   "Loop",         "QLinearConv",
-                                            "QLinearMatMul", "ConvInteger",   "Scan", "MatMulInteger"};
-  return is_one_of(node, kHeavy);
-}
-
-/// A cut between two operators that the back-end would run as one costs more than its copy.
-bool parts_a_pair(const Model& model, const Links& links, const Seam& seam) {
-  static const std::set<std::string> kJoins{"Relu",      "Clip",        "LeakyRelu", "PRelu",     "Sigmoid",
-                                            "Tanh",      "HardSigmoid", "HardSwish", "Add",       "Mul",
-                                            "Softmax",   "Gelu",        "Elu",       "Sub",       "Div",
-                                            "Transpose", "Squeeze",     "Reshape",   "Unsqueeze", "BatchNormalization"};
-  return std::any_of(seam.crossing.begin(), seam.crossing.end(), [&](const std::string& tensor) {
-    const int producer = links.producer(tensor);
-    if (producer >= 0 && model.graph().node(producer).op_type() == "DequantizeLinear") return true;
-    const std::vector<int>& readers = links.consumers(tensor);
-    if (readers.size() != 1) return false;
-    const auto& reader = model.graph().node(readers.front());
-    return reader.op_type() == "QuantizeLinear" ||
-           (producer >= 0 && heavy(model.graph().node(producer)) && is_one_of(reader, kJoins));
-  });
-}
-
 Duration middle(std::vector<Duration>& times) {
   const auto at = times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2);
   std::nth_element(times.begin(), at, times.end());
@@ -125,7 +97,7 @@ class Choosing {
     node_time_.resize(static_cast<std::size_t>(model.graph().node_size()));
     double sum = 0;
     for (std::size_t i = 0; i < node_time_.size(); ++i)
-      sum += node_time_[i] = heavy(model.graph().node(static_cast<int>(i))) ? 1 : 0.05;
+      sum += node_time_[i] = is_heavy(model.graph().node(static_cast<int>(i))) ? 1 : 0.05;
     for (double& time : node_time_) time *= to_seconds(whole) / sum;
   }
 

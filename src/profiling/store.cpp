@@ -1,5 +1,7 @@
 #include "profiling/store.h"
 
+#include "profiling/exits_text.h"
+
 #include <rtmdl/error.h>
 
 #include <algorithm>
@@ -13,7 +15,7 @@
 namespace rtmdl {
 namespace {
 
-constexpr std::int64_t kSchema = 9;                // PRAGMA user_version; raise with every change below
+constexpr std::int64_t kSchema = 10;               // PRAGMA user_version; raise with every change below
 constexpr std::int64_t kApplication = 0x72746d64;  // PRAGMA application_id: "rtmd"
 constexpr std::size_t kMostSamples = 2000;
 
@@ -45,6 +47,8 @@ constexpr const char* kDetectionsTable =
     "CREATE TABLE detections (key TEXT PRIMARY KEY, what TEXT NOT NULL, counts TEXT NOT NULL,"
     " measured TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP);";
 
+constexpr const char* kExitsColumn = "ALTER TABLE variants ADD COLUMN exits TEXT NOT NULL DEFAULT '';";
+
 constexpr const char* kTables = R"(
   CREATE TABLE families (key TEXT PRIMARY KEY, task TEXT NOT NULL, done TEXT NOT NULL DEFAULT '',
     layout TEXT NOT NULL DEFAULT '', settled TEXT NOT NULL DEFAULT '', made TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP);
@@ -73,7 +77,8 @@ constexpr const char* kUpgrades[kSchema - 1] = {
     kStallTable,
     kCutsTable,
     kPairs,
-    kDetectionsTable};
+    kDetectionsTable,
+    kExitsColumn};
 
 /// "input=1,3,224,224;other=1,8"
 std::string shapes_text(const std::map<std::string, std::vector<std::int64_t>>& shapes) {
@@ -157,6 +162,7 @@ Store::Store(const std::filesystem::path& file) : database_(file) {
     database_.execute(kCutsTable);
     database_.execute(kPairs);
     database_.execute(kDetectionsTable);
+    database_.execute(kExitsColumn);
     database_.execute(
         fmt::format("PRAGMA user_version = {}; PRAGMA application_id = {}", kSchema, kApplication).c_str());
   }
@@ -173,7 +179,7 @@ std::optional<StoredFamily> Store::family(const std::string& key) {
   Statement variants(
       database_,
       "SELECT id, location, content, width, depth, resolution, precision, bytes, accuracy, accuracy_loss, median_ns, "
-      "shapes, note, recipe FROM variants WHERE family = ? ORDER BY position");
+      "shapes, note, recipe, exits FROM variants WHERE family = ? ORDER BY position");
   for (variants.bind(key); variants.step();) {
     StoredVariant v;
     v.id = variants.text(0);
@@ -190,6 +196,7 @@ std::optional<StoredFamily> Store::family(const std::string& key) {
     v.shapes = parse_shapes(variants.text(11));
     v.note = variants.text(12);
     v.recipe = variants.text(13);
+    v.exits = parse_exits(variants.text(14));
     family.variants.push_back(std::move(v));
   }
   Statement refused(database_, "SELECT reason FROM refused WHERE family = ? ORDER BY position");
@@ -207,11 +214,11 @@ void Store::put_family(const std::string& key, const std::string& task, const St
       .bind(family.layout)
       .bind(family.settled)
       .step();
-  Statement insert(
-      database_,
-      "INSERT INTO variants (family, position, id, location, content, width, depth, resolution, "
-      "precision, bytes, accuracy, "
-      "accuracy_loss, median_ns, shapes, note, recipe) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+  Statement insert(database_,
+                   "INSERT INTO variants (family, position, id, location, content, width, depth, resolution, "
+                   "precision, bytes, accuracy, "
+                   "accuracy_loss, median_ns, shapes, note, recipe, exits) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+                   "?, ?, ?, ?, ?)");
   std::int64_t position = 0;
   for (const StoredVariant& v : family.variants) {
     insert.bind(key)
@@ -227,7 +234,7 @@ void Store::put_family(const std::string& key, const std::string& task, const St
         .bind(v.accuracy)
         .bind(v.accuracy_loss)
         .bind(static_cast<std::int64_t>(v.median.count()));
-    insert.bind(shapes_text(v.shapes)).bind(v.note).bind(v.recipe).step();
+    insert.bind(shapes_text(v.shapes)).bind(v.note).bind(v.recipe).bind(exits_text(v.exits)).step();
     insert.rewind();
   }
   Statement refuse(database_, "INSERT INTO refused (family, position, reason) VALUES (?, ?, ?)");

@@ -4,6 +4,7 @@
 /// found.
 
 #include "profiling/database.h"
+#include "scaling/early_exits.h"
 
 #include <rtmdl/time.h>
 
@@ -42,6 +43,7 @@ struct StoredVariant {
   double accuracy = 1, accuracy_loss = 0;
   Duration median{};
   std::map<std::string, std::vector<std::int64_t>> shapes;
+  EarlyExits exits{};
 };
 
 struct StoredFamily {

@@ -69,6 +69,35 @@ std::string left_out(const std::string& task, const char* how, const std::vector
   return text;
 }
 
+/// Who leaves where, of levels with early exits.
+std::string exits_table(const ScaleReport& report, bool colour) {
+  Table table({{"task", Align::left},
+               {"level", Align::left},
+               {"exit"},
+               {"measure", Align::left},
+               {"sure from"},
+               {"leave"},
+               {"accuracy if all did"}});
+  bool any = false;
+  for (const TaskFront& front : report.tasks) {
+    std::string title = shortened(front.family.task, kName);
+    for (const Variant& v : front.family.variants)
+      for (std::size_t k = 0; k < v.exits.at.size(); ++k) {
+        const EarlyExit& exit = v.exits.at[k];
+        table.row({{title, Tone::strong},
+                   k == 0 ? v.id : "",
+                   fmt::format("{}", k + 1),
+                   sure_measure_name(exit.rule.measure),
+                   fmt::format("{:.3f}", exit.rule.threshold),
+                   percent(exit.leaves),
+                   percent(exit.accuracy)});
+        title.clear();
+        any = true;
+      }
+  }
+  return any ? table.to_string(colour) + "\n" : "";
+}
+
 }  // namespace
 
 std::vector<bool> dominated(const std::vector<Variant>& variants) {
@@ -154,7 +183,7 @@ std::string scale_table(const ScaleReport& report, bool all, bool colour) {
     rest += left_out(t.task, "refused", t.refused, all) + left_out(t.task, "dropped", t.dropped, all);
     if (!t.finished) rest += fmt::format("  {}: not finished; the next start goes on\n", t.task);
   }
-  std::string text = table.to_string(colour) + "\n";
+  std::string text = table.to_string(colour) + "\n" + exits_table(report, colour);
   if (any_synthetic) text += "* synthetic data: its accuracies say nothing of the world\n";
   if (any_dominated) text += "dominated: another level is at least as fast and as accurate\n";
   text += fmt::format("storage: {}\n",

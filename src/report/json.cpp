@@ -42,6 +42,15 @@ Json variant_json(const Variant& v) {
   json["path"] = v.path.string();
   json["median_ms"] = milliseconds(v.median);
   json["note"] = v.note;
+  if (v.exits.none()) return json;
+  json["exits"] = Json::array();
+  for (const EarlyExit& exit : v.exits.at)
+    json["exits"].push_back({{"output", exit.rule.output},
+                             {"measure", sure_measure_name(exit.rule.measure)},
+                             {"threshold", json_number(exit.rule.threshold)},
+                             {"leaves", json_number(exit.leaves)},
+                             {"accuracy", json_number(exit.accuracy)}});
+  json["whole_accuracy"] = json_number(v.exits.whole_accuracy);
   return json;
 }
 
@@ -58,6 +67,13 @@ Json profile_variant_json(const VariantProfile& v) {
       json["parts"].push_back({{"processor", v.split[k]}, {"ms", stage_json(summary(v.segment_times[k]))}});
   }
   json["ms"] = stage_json(infer);
+  if (!v.exits.none()) {
+    json["units"] = Json::array();
+    const std::vector<double> reach = v.exits.reach();
+    for (std::size_t k = 0; k < v.segment_times.size(); ++k)
+      json["units"].push_back({{"run_by", json_number(reach[k])}, {"ms", stage_json(summary(v.segment_times[k]))}});
+    json["mean_ms"] = milliseconds(mean_of_units(v));
+  }
   json["samples"] = infer.samples;
   json["alone_ms"] = stage_json(summary(only_alone(v.infer)));
   json["pre_ms"] = stage_json(summary(v.pre));

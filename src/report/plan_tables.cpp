@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 namespace rtmdl {
 namespace {
@@ -28,6 +29,7 @@ std::string ms(Duration d) { return short_number(to_ms(d)); }
 
 /// Of a split model with what its parts take.
 std::string profiled_place(const VariantProfile& v) {
+  if (!v.exits.none()) return fmt::format("{}, {} units", v.processor, segments_of(v));
   if (v.split.empty()) return place_text(v.processor, segments_of(v));
   return fmt::format("{}, {} + {}", v.processor, ms(summary(v.segment_times.front()).p50),
                      ms(summary(v.segment_times.back()).p50));
@@ -156,6 +158,37 @@ std::string slow_down_table(const std::vector<TaskProfile>& tasks, bool colour) 
   return any ? "\n" + table.to_string(colour) : "";
 }
 
+/// Units of early exits one by one, and what inference takes on average.
+std::string units_table(const std::vector<TaskProfile>& tasks, bool colour) {
+  Table table({{"task", Align::left},
+               {"variant", Align::left},
+               {"on", Align::left},
+               {"threads"},
+               {"units ms", Align::left},
+               {"run by", Align::left},
+               {"mean ms"}});
+  bool any = false;
+  for (const TaskProfile& t : tasks) {
+    std::string title = t.name;
+    for (const VariantProfile& v : t.variants) {
+      if (v.exits.none()) continue;
+      std::vector<std::string> units, run_by;
+      for (const StageTimes& unit : v.segment_times) units.push_back(ms(summary(unit).p50));
+      for (const double share : v.exits.reach()) run_by.push_back(percent(share));
+      table.row({{title, Tone::strong},
+                 v.id,
+                 v.processor,
+                 fmt::format("{}", v.threads),
+                 fmt::format("{}", fmt::join(units, " + ")),
+                 fmt::format("{}", fmt::join(run_by, ", ")),
+                 {ms(mean_of_units(v)), Tone::strong}});
+      title.clear();
+      any = true;
+    }
+  }
+  return any ? "\n" + table.to_string(colour) : "";
+}
+
 }  // namespace
 
 std::string profile_table(const std::vector<TaskProfile>& tasks, bool colour) {
@@ -207,7 +240,7 @@ std::string profile_table(const std::vector<TaskProfile>& tasks, bool colour) {
              "\np50 to max: infer stage as planned with; uses: share of its processor; beside: how much slower beside "
              "other work;\nstalled: jobs in which the machine stood still. {} of {} from the store\n",
              reused, all) +
-         slow_down_table(tasks, colour);
+         units_table(tasks, colour) + slow_down_table(tasks, colour);
 }
 
 }  // namespace rtmdl

@@ -32,6 +32,16 @@ std::size_t resident() noexcept {
   return pages * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
 }
 
+/// Of a run of `work` on one thread its CPU time, which is the time alone on the core: other processes do not count.
+template <typename Work>
+Duration timed(const LoadRequest& request, Executable& executable, const Work& work) {
+  const bool alone = request.threads == 1 && request.device == "cpu";
+  const auto now = [alone] { return alone ? thread_time() : MonotonicClock::now().time_since_epoch(); };
+  const Duration begin = now();
+  if (!work()) bad_input(fmt::format("{}: {}", request.model.string(), executable.last_error()));
+  return now() - begin;
+}
+
 class Measurement {
  public:
   Measurement(Engine& engine, const std::vector<LoadRequest>& requests, const std::vector<InputSet>& inputs,
@@ -78,12 +88,7 @@ class Measurement {
   }
 
   Duration timed_run(std::size_t i) {
-    // On one thread its CPU time is the time alone on the core: other processes do not count.
-    const bool alone = requests_[i].threads == 1 && requests_[i].device == "cpu";
-    const auto now = [alone] { return alone ? thread_time() : MonotonicClock::now().time_since_epoch(); };
-    const Duration begin = now();
-    if (!loaded_[i]->run()) bad_input(fmt::format("{}: {}", requests_[i].model.string(), loaded_[i]->last_error()));
-    return now() - begin;
+    return timed(requests_[i], *loaded_[i], [&] { return loaded_[i]->run(); });
   }
 
   /// Times what is loaded; only the first request stays.
@@ -142,6 +147,29 @@ std::vector<std::vector<Duration>> measure_times(Engine& engine, const std::vect
                                                  const std::vector<InputSet>& inputs, const MeasureOptions& options,
                                                  const Context& context) {
   return Measurement(engine, requests, inputs, options, context).run();
+}
+
+std::vector<std::vector<std::vector<Duration>>> measure_segments(Engine& engine,
+                                                                 const std::vector<LoadRequest>& requests,
+                                                                 const InputSet& input, const MeasureOptions& options,
+                                                                 const Context& context) {
+  std::vector<std::unique_ptr<Executable>> loaded;
+  std::vector<std::vector<std::vector<Duration>>> times;
+  for (const LoadRequest& request : requests) {
+    loaded.push_back(engine.load(request));
+    feed(*loaded.back(), input);
+    times.emplace_back(static_cast<std::size_t>(loaded.back()->segments()));
+  }
+  const Time until = MonotonicClock::now() + options.budget;
+  for (int round = -2; round < options.rounds_max && !context.stopping(); ++round) {  // the first two warm up
+    if (round >= options.rounds_min && MonotonicClock::now() >= until) break;
+    for (std::size_t i = 0; i < requests.size(); ++i)
+      for (int k = 0; k < loaded[i]->segments(); ++k) {
+        const Duration took = timed(requests[i], *loaded[i], [&] { return loaded[i]->run_segment(k); });
+        if (round >= 0) times[i][static_cast<std::size_t>(k)].push_back(took);
+      }
+  }
+  return times;
 }
 
 Duration quantile(std::vector<Duration> times, double q) {

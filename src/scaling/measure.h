@@ -25,6 +25,13 @@ struct MeasureOptions {
                                                                const MeasureOptions& options = {},
                                                                const Context& context = {});
 
+/// The same of models that run in segments (LoadRequest::cuts), all loaded at once: by request, then segment.
+[[nodiscard]] std::vector<std::vector<std::vector<Duration>>> measure_segments(Engine& engine,
+                                                                               const std::vector<LoadRequest>& requests,
+                                                                               const InputSet& input,
+                                                                               const MeasureOptions& options = {},
+                                                                               const Context& context = {});
+
 /// 0 ≤ q ≤ 1. Low quantiles decide (another process only ever adds time), medians are reported.
 [[nodiscard]] Duration quantile(std::vector<Duration> times, double q);
 

@@ -6,6 +6,7 @@
 #include "base/context.h"
 #include "engine/engine.h"
 #include "model/model.h"
+#include "scaling/early_exits.h"
 #include "scaling/quant_weights.h"
 
 #include <rtmdl/tensor.h>
@@ -78,10 +79,11 @@ struct Variant {
   std::int64_t shared_bytes = 0;  ///< of those, in a file that an earlier variant of this outcome already counts
   double accuracy = 1;            ///< as `accuracy` gave it
   double accuracy_loss = 0;       ///< (source − this) / source, never negative
-  Duration median{};              ///< one thread, measured beside the source
-  std::filesystem::path path;     ///< the source itself, or a file in `folder`
-  Shapes shapes;                  ///< for LoadRequest: fixes what the file leaves free
-  std::string note;               ///< what was done: "53 of 62 convolutions integer, percentile 99.99 %"
+  Duration median{};  ///< one thread, measured beside the source; with early exits the mean of jobs as they leave
+  EarlyExits exits;
+  std::filesystem::path path;  ///< the source itself, or a file in `folder`
+  Shapes shapes;               ///< for LoadRequest: fixes what the file leaves free
+  std::string note;            ///< what was done: "53 of 62 convolutions integer, percentile 99.99 %"
 };
 
 struct ScaleOutcome {

@@ -169,7 +169,7 @@ ScaleSpec parse_scale(const ConfigNode& node) {
   ScaleSpec scale;
   if (!node.present()) return scale;
   node.require_map("a map such as {precision: [fp32, int8], width: [1.0, 0.5], resolution: [1.0, 0.75]}");
-  node.allow({"precision", "resolution", "width", "depth", "shared", "storage", "tuning"});
+  node.allow({"precision", "resolution", "width", "depth", "exits", "shared", "storage", "tuning"});
   if (const ConfigNode precision = node["precision"]; precision.present()) {
     scale.precisions.clear();
     for (const ConfigNode& p : precision.items()) scale.precisions.push_back(p.one_of({"fp32", "int8", "fp16"}));
@@ -180,6 +180,7 @@ ScaleSpec parse_scale(const ConfigNode& node) {
   }
   if (node["width"].present()) scale.widths = fractions(node["width"], 0.05);
   if (node["depth"].present()) scale.depths = fractions(node["depth"], 0.0);
+  if (node["exits"].present()) scale.exits = node["exits"].boolean();
   if (node["shared"].present()) scale.shared = node["shared"].fraction();
   if (node["storage"].present()) scale.storage = node["storage"].fraction(kFamilyStorageMost);
   scale.tuning = parse_tuning(node["tuning"]);

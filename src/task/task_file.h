@@ -70,6 +70,7 @@ struct ScaleSpec {
   std::vector<double> widths{1.0, 0.75, 0.5, 0.35,
                              0.25};  ///< of the channels; w asks for w² of the multiply-accumulates
   std::vector<double> depths{1.0};   ///< of the blocks that can be left out
+  bool exits = false;                ///< levels of classifiers whose jobs leave early when they are sure
   double shared = 0;     ///< share of the layers, from the inputs on, whose weights stay slices of the source's
   double storage = 1.3;  ///< bytes of the whole family / of the source, at most; unbounded if the file has a `storage`
   TuningSpec tuning;

@@ -325,6 +325,22 @@ TEST(ProblemFromProfile, SegmentsAreStagesOfTheirOwn) {
   EXPECT_EQ(o.stages[3].times.max(), milliseconds(2));
 }
 
+TEST(ProblemFromProfile, UnitsOfEarlyExitsAreStagesThatJobsMayLeaveOut) {
+  VariantProfile v = variant("source", "gpu", 1, {12});
+  v.cuts = {7, 19};
+  v.segment_times = {times({4}), times({3}), times({2})};
+  v.exits.at = {{{}, 7, 0.5, 0.8}, {{}, 19, 0.25, 0.9}};
+  v.exits.whole_accuracy = 0.95;
+  v.exits.units = {1, 3, 2, 1};
+  const TaskOption o = make_problem(task_file(), profile({v})).tasks[0].options[0];
+  EXPECT_EQ(o.optional_from, 2);
+  EXPECT_EQ(o.leaves, v.exits.units);
+  EXPECT_THAT(o.unit_accuracy, testing::ElementsAre(0.8, 0.9, 0.95));
+  EXPECT_EQ(o.stages[1].reach, 1);
+  EXPECT_EQ(o.stages[2].reach, 0.5);
+  EXPECT_EQ(o.stages[3].reach, 0.25);
+}
+
 /// With what its parts take.
 VariantProfile split_variant(bool gpu_first, int cut, int first_ms, int rest_ms) {
   VariantProfile v = variant("source", "", 1, {first_ms + rest_ms});

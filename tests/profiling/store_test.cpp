@@ -184,16 +184,17 @@ TEST_F(StoreTest, KeepsWhatADetectorFinds) {
 
 TEST_F(StoreTest, RefusesANewerSchemaAndNamesBothVersions) {
   { Store store(file); }
-  { Database(file).execute("PRAGMA user_version = 10"); }
+  { Database(file).execute("PRAGMA user_version = 11"); }
   EXPECT_THAT(error_of([&] { Store store(file); }),
-              AllOf(HasSubstr(file.string()), HasSubstr("schema 10"), HasSubstr("up to 9"), HasSubstr("newer")));
+              AllOf(HasSubstr(file.string()), HasSubstr("schema 11"), HasSubstr("up to 10"), HasSubstr("newer")));
 }
 
 TEST_F(StoreTest, TakesOverCorrectionsOfSchema4) {
   { Store(file).put_corrections({}, {{"p", "gpu", 1.25, 7, Duration(8000), Duration(20000), 99, 0.5, 12.5, 400}}); }
   Database(file).execute(
       "ALTER TABLE speeds DROP COLUMN moment_products; ALTER TABLE speeds DROP COLUMN moment_weights;"
-      "ALTER TABLE speeds DROP COLUMN moment_pairs; DROP TABLE stalls; DROP TABLE cuts; DROP TABLE detections;"
+      "ALTER TABLE speeds DROP COLUMN moment_pairs; DROP TABLE stalls; DROP TABLE cuts; DROP TABLE detections; ALTER "
+      "TABLE variants DROP COLUMN exits;"
       "DROP TABLE slow_downs; ALTER TABLE times DROP COLUMN cores_used; PRAGMA user_version = 4");
   Store store(file);
   ASSERT_TRUE(store.speed("p"));
@@ -209,7 +210,8 @@ TEST_F(StoreTest, TakesOverAStoreOfTheFirstSchema) {
     old.execute(
         "ALTER TABLE families DROP COLUMN done; ALTER TABLE variants DROP COLUMN recipe;"
         "ALTER TABLE families DROP COLUMN layout; ALTER TABLE families DROP COLUMN settled;"
-        "DROP TABLE run_times; DROP TABLE speeds; DROP TABLE stalls; DROP TABLE cuts; DROP TABLE detections;"
+        "DROP TABLE run_times; DROP TABLE speeds; DROP TABLE stalls; DROP TABLE cuts; DROP TABLE detections; ALTER "
+        "TABLE variants DROP COLUMN exits;"
         "DROP TABLE slow_downs; ALTER TABLE times DROP COLUMN cores_used; PRAGMA user_version = 1");
     old.execute("INSERT INTO families (key, task) VALUES ('old', 'faces')");
   }
@@ -313,7 +315,8 @@ TEST_F(StoreTest, StartsAnewAfterAFullDiskAtCreation) {
 TEST_F(StoreTest, TakesOverTimesOfTheSchemaWithoutPairs) {
   { Store(file).put_times("key", "faces int8", some_times()); }
   Database(file).execute(
-      "DROP TABLE slow_downs; ALTER TABLE times DROP COLUMN cores_used; DROP TABLE detections; PRAGMA user_version = "
+      "DROP TABLE slow_downs; ALTER TABLE times DROP COLUMN cores_used; DROP TABLE detections; ALTER TABLE variants "
+      "DROP COLUMN exits; PRAGMA user_version = "
       "7");
   Store store(file);
   ASSERT_TRUE(store.times("key"));

@@ -97,6 +97,18 @@ TEST(ScaleTable, ComparesWithTheSourceAndMarksWhatIsDominated) {
   EXPECT_THAT(text, HasSubstr("storage: 7.0 MB of 400.0 MB\n"));
 }
 
+TEST(ScaleTable, SaysWhoLeavesWhereOfLevelsWithExits) {
+  TaskFront front;
+  front.family = {"clothes", {level("source", 9, 0.93, 4), level("exits", 4, 0.925, 4)}, {}, {}, false, true};
+  EXPECT_THAT(scale_table(report({front})), Not(HasSubstr("sure from")));
+  front.family.variants[1].exits.at = {{{"exit_1", SureMeasure::entropy, 0.625, false}, 7, 0.5, 0.75},
+                                       {{"exit_2", SureMeasure::max, 0.875, false}, 9, 0.25, 0.8125}};
+  const std::string text = scale_table(report({front}));
+  EXPECT_THAT(sample::line_with(text, "entropy"),
+              testing::AllOf(HasSubstr("exits"), HasSubstr("0.625"), HasSubstr("50"), HasSubstr("75")));
+  EXPECT_THAT(sample::line_with(text, "max"), testing::AllOf(HasSubstr("0.875"), HasSubstr("25"), HasSubstr("81.25")));
+}
+
 TEST(ScaleTable, SaysBrieflyWhatWasLeftOut) {
   TaskFront front = family(3);
   front.family.dropped = {"w0.9: dropped to stay within storage: 60.0 MB (30.0 MB)"};

@@ -154,6 +154,19 @@ TEST(OrderedJson, of_scale_has_the_promised_fields) {
   EXPECT_EQ(OrderedJson::parse(scale_json(report))["storage"]["limit"], 60'000'000);
 }
 
+TEST(OrderedJson, of_scale_says_who_leaves_early) {
+  TaskVariants task;
+  task.variants.resize(1);
+  task.variants[0].exits.at = {{{"exit_1", SureMeasure::entropy, 0.625, false}, 7, 0.5, 0.75}};
+  task.variants[0].exits.whole_accuracy = 0.875;
+  ScaleReport report;
+  report.tasks = {{task}};
+  const OrderedJson json = OrderedJson::parse(scale_json(report))["tasks"][0]["variants"][0];
+  EXPECT_EQ(json["exits"].dump(),
+            R"([{"output":"exit_1","measure":"entropy","threshold":0.625,"leaves":0.5,"accuracy":0.75}])");
+  EXPECT_EQ(json["whole_accuracy"], 0.875);
+}
+
 TEST(OrderedJson, of_scale_says_which_families_rest_on_data_that_we_drew) {
   ScaleReport report;
   report.tasks.resize(2);
@@ -183,6 +196,18 @@ TEST(OrderedJson, of_a_profile_has_the_promised_fields) {
   EXPECT_EQ(variant["ms"], OrderedJson::parse(R"({"min":1.0,"p50":50.0,"p99":99.0,"max":100.0})"));
   EXPECT_EQ(variant["samples"], 100);
   EXPECT_EQ(variant["alone_ms"]["max"], 0.5);
+}
+
+TEST(OrderedJson, of_a_profile_has_units_of_early_exits) {
+  VariantProfile v;
+  v.cuts = {7};
+  for (const double ms : {4.0, 2.0}) v.segment_times.emplace_back().busy = {from_ms(ms)};
+  v.exits.at = {{{}, 7, 0.75, 0.8}};
+  const OrderedJson json = OrderedJson::parse(profile_json({{"clothes", {v}}}))["tasks"][0]["variants"][0];
+  EXPECT_EQ(json["mean_ms"], 4.5);
+  EXPECT_EQ(json["units"][0]["run_by"], 1.0);
+  EXPECT_EQ(json["units"][1]["run_by"], 0.25);
+  EXPECT_EQ(json["units"][1]["ms"]["p50"], 2.0);
 }
 
 TEST(OrderedJson, never_holds_what_is_not_a_number) {

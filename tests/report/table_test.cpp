@@ -182,5 +182,20 @@ TEST(ProfileTable, shows_the_distribution) {
   EXPECT_LE(widest(text), 120u);
 }
 
+TEST(ProfileTable, shows_units_of_early_exits_and_their_mean) {
+  VariantProfile v;
+  v.id = "exits";
+  v.processor = "gpu";
+  v.cuts = {7, 9};
+  v.infer.busy = {from_ms(7)};
+  for (const double ms : {4.0, 2.0, 1.0}) v.segment_times.emplace_back().busy = {from_ms(ms)};
+  v.exits.at = {{{}, 7, 0.5, 0.8}, {{}, 9, 0.25, 0.9}};
+  const std::string text = profile_table({{"clothes", {v}}});
+  EXPECT_THAT(text, HasSubstr("gpu, 3 units"));
+  EXPECT_THAT(text, HasSubstr("4.00 + 2.00 + 1.00"));
+  EXPECT_THAT(text, HasSubstr("5.25"));
+  EXPECT_LE(widest(text), 120u);
+}
+
 }  // namespace
 }  // namespace rtmdl
