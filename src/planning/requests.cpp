@@ -11,13 +11,6 @@
 namespace rtmdl {
 namespace {
 
-Request request_of(const Change& change) {
-  const auto kind = change.kind == Change::Kind::join    ? Request::Kind::join
-                    : change.kind == Change::Kind::leave ? Request::Kind::leave
-                                                         : Request::Kind::timing;
-  return {kind, change.task, change.period, change.deadline};
-}
-
 std::string_view answer_of(Verdict::Kind kind) {
   switch (kind) {
     case Verdict::Kind::admitted: return "admitted";
@@ -35,6 +28,13 @@ int mode_of(const LoadedOptions& loaded, std::size_t task, int option) {
 }
 
 }  // namespace
+
+Request request_of(const Change& change) {
+  const auto kind = change.kind == Change::Kind::join    ? Request::Kind::join
+                    : change.kind == Change::Kind::leave ? Request::Kind::leave
+                                                         : Request::Kind::timing;
+  return {kind, change.task, change.period, change.deadline};
+}
 
 LoadedOptions loaded_options(const PolicyInfo& policy, const PlanProblem& problem, const Choices& planned) {
   LoadedOptions loaded;

@@ -26,6 +26,8 @@ struct LoadedOptions {
 [[nodiscard]] LoadedOptions loaded_options(const PolicyInfo& policy, const PlanProblem& problem,
                                            const Choices& planned);
 
+[[nodiscard]] Request request_of(const Change& change);
+
 /// After each change that makes room, and at the start, heavier variants are looked for as well.
 class Requests final : public Transitions {
  public:

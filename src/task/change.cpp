@@ -116,6 +116,10 @@ std::vector<Change> parse_changes(std::string_view text) {
 }
 
 void resolve_changes(std::vector<Change>& changes, const TaskFile& file) {
+  for (const ProcessorSpec& processor : file.processors)
+    if (processor.kernel == KernelOrder::deadline)
+      bad_input(fmt::format("{} has `kernel: deadline`: its reservations are for the tasks that the run begins with",
+                            processor.name));
   for (Change& change : changes) {
     change.task = find(file, change.name);
     require_changeable(file, change.task);

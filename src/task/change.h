@@ -27,7 +27,8 @@ struct Change {
 
 /// Finds their tasks. Throws Error(bad_input): no such task (with the nearest), one that comes though it is there or
 /// goes though it is not, a time that a task file would not take, and tasks that cannot change: those that run after
-/// others, or others after them, and those with `late: abort`; periods of tasks that are not periodic.
+/// others, or others after them, and those with `late: abort`; periods of tasks that are not periodic; any
+/// where a processor has `kernel: deadline`.
 void resolve_changes(std::vector<Change>& changes, const TaskFile& file);
 
 /// "faces.join", "speech.period=50 ms"
