@@ -117,7 +117,7 @@ Admission::Admission(PlanProblem problem, Regime in_force, PlanOptions options, 
       first_(std::move(in_force)),
       in_force_(first_),
       united_(first_),
-      options_(std::move(options)),
+      options_(search_while_running(std::move(options), problem_)),
       fixed_order_(fixed_order),
       context_(context) {
   options_.margin = 0;

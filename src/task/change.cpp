@@ -51,7 +51,7 @@ Change parse_change(std::string_view text) {
   return change;
 }
 
-int find(const TaskFile& file, const std::string& name) {
+int place_of(const TaskFile& file, const std::string& name) {
   std::vector<std::string_view> names;
   for (std::size_t t = 0; t < file.tasks.size(); ++t) {
     if (file.tasks[t].name == name) return static_cast<int>(t);
@@ -121,7 +121,7 @@ void resolve_changes(std::vector<Change>& changes, const TaskFile& file) {
       bad_input(fmt::format("{} has `kernel: deadline`: its reservations are for the tasks that the run begins with",
                             processor.name));
   for (Change& change : changes) {
-    change.task = find(file, change.name);
+    change.task = place_of(file, change.name);
     require_changeable(file, change.task);
   }
   std::vector<Timing> timings;
