@@ -92,6 +92,12 @@ struct RunningTask {
   Duration period{}, deadline{};  ///< period: the shortest interval between releases
 };
 
+/// What is said to a request for another rate.
+struct RateAnswer {
+  bool admitted = false;
+  std::string reason;  ///< of a refusal
+};
+
 /// Of a task since the runtime was opened. released = completed + dropped + failed + pending.
 struct TaskStatistics {
   std::string name, variant;
@@ -147,6 +153,12 @@ class Runtime {
   void remove(int task);
   /// Loads it again, as planned. Others run on meanwhile. Throws as opening does; nothing if it is there.
   void add(int task);
+
+  /// Asks for another period of a task, while all run on. Admitted, from the next release on, if it is no shorter than
+  /// the one that was planned for: what runs less often than planned needs no new plan, and may go back to it.
+  /// A shorter one is refused: whether that fits is for the planner to say. Attached sources follow. Throws
+  /// Error(bad_input): no such task, one without a period, a period beyond an hour.
+  RateAnswer request_period(int task, Duration period);
 
   /// Without stopping anything. May be called from on_result.
   [[nodiscard]] Statistics statistics() const;

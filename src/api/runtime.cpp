@@ -5,6 +5,7 @@
 #include "base/semaphore.h"
 #include "base/thread_placement.h"
 #include "base/timespec.h"
+#include "base/units.h"
 #include "data/frame_input.h"
 #include "data/source.h"
 #include "runtime/compiled_plan.h"
@@ -74,6 +75,7 @@ struct Runtime::Impl {
     SubmittedFeed* feed = nullptr;
     std::atomic<std::int64_t> refused{0};
     std::thread source;
+    std::atomic<Duration> period{};  // that it is released in; of periodic tasks
     std::atomic<bool> source_ends{false};   // is to end
     std::atomic<bool> source_ended{false};  // did so by itself
   };
@@ -103,6 +105,7 @@ struct Runtime::Impl {
         *engine, plan.config, [this](std::size_t i) { return open_feed(i); }, context, &published);
     for (std::size_t i = 0; i < tasks.size(); ++i) {
       tasks[i].open = plan.config.tasks[i].present;
+      tasks[i].period = plan.config.tasks[i].spec->period;
       tasks[i].aborts = box->scheduler().tasks[i].late == Late::abort;
     }
     const bool aborts = std::any_of(tasks.begin(), tasks.end(), [](const Task& t) { return t.aborts; });
@@ -234,8 +237,13 @@ struct Runtime::Impl {
       if (box->realtime()) pthread_setschedparam(pthread_self(), on ? SCHED_FIFO : SCHED_OTHER, &param);
     };
     const Time start = MonotonicClock::now() + kHeadStart;
-    Arrivals arrivals(spec.arrivals, spec.period, {}, kArrivalSeed, index);
+    Duration period = task.period;
+    Arrivals arrivals(spec.arrivals, period, {}, kArrivalSeed, index);
     while (!task.source_ends) {
+      if (const Duration asked = task.period; asked != period) {
+        arrivals = Arrivals(spec.arrivals, asked, arrivals.next() - period + asked, kArrivalSeed, index);
+        period = asked;
+      }
       Input input;
       try {
         if (!next(input)) return;
@@ -260,6 +268,15 @@ struct Runtime::Impl {
   void end_source(Task& task) noexcept {
     task.source_ends = true;
     if (task.source.joinable()) task.source.join();
+  }
+
+  /// From now on the core counts on what `edit` makes of the task's terms. The order stays, so it is done at once.
+  template <typename Edit>
+  void expect(std::size_t task, const Edit& edit) {
+    std::vector<Terms> terms;
+    for (std::size_t i = 0; i < tasks.size(); ++i) terms.push_back(box->dispatcher().terms(static_cast<int>(i)));
+    edit(terms[task]);
+    box->dispatcher().adopt(terms, false);
   }
 
   void close(Task& task) noexcept {
@@ -351,6 +368,7 @@ void Runtime::remove(int task) {
   impl_->end_source(impl_->tasks[t]);
   impl_->close(impl_->tasks[t]);
   impl_->box->unload(t, kPatience);
+  impl_->expect(t, [](Terms& terms) { terms.present = false; });
 }
 
 void Runtime::add(int task) {
@@ -358,8 +376,25 @@ void Runtime::add(int task) {
   const std::lock_guard<std::mutex> guard(impl_->control);
   if (impl_->stopping || impl_->box->loaded(t)) return;
   impl_->box->load(t);
+  impl_->expect(t, [](Terms& terms) { terms.present = true; });
   const std::lock_guard<PriorityMutex> opening(impl_->tasks[t].lock);
   impl_->tasks[t].open = true;
+}
+
+RateAnswer Runtime::request_period(int task, Duration period) {
+  const std::size_t t = impl_->checked(task);
+  const TaskSpec& spec = impl_->spec_of(task);
+  if (spec.arrivals.kind != ArrivalSpec::Kind::periodic) bad_input(fmt::format("task '{}' has no period", spec.name));
+  if (period > kLongestPeriod)
+    bad_input(fmt::format("a period of {} is out of range: at most {} is accepted", format_duration(period),
+                          format_duration(kLongestPeriod)));
+  if (period < spec.period)
+    return {false, fmt::format("{} was planned for a period of {}: whether {} is possible takes a plan of its own",
+                               spec.name, format_duration(spec.period), format_duration(period))};
+  const std::lock_guard<std::mutex> guard(impl_->control);
+  impl_->tasks[t].period = period;
+  impl_->expect(t, [&](Terms& terms) { terms.period = period; });
+  return {true, {}};
 }
 
 Statistics Runtime::statistics() const {

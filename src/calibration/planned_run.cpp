@@ -181,4 +181,29 @@ RunConfig make_run_config(const TaskFile& file, const PolicyInfo& policy, const 
   return config;
 }
 
+std::vector<std::vector<int>> lighter_modes(const RunConfig& config) {
+  std::vector<std::vector<int>> modes;
+  for (const RunTask& task : config.tasks) {
+    std::vector<int>& of_task = modes.emplace_back();
+    for (std::size_t m = 0; m < task.fallbacks.size(); ++m)
+      if (task.fallbacks[m].loss) of_task.push_back(static_cast<int>(m) + 1);
+  }
+  return modes;
+}
+
+bool order_is_fixed(const RunConfig& config) {
+  const auto has_threads = [](const RunMode& mode) {
+    return std::any_of(mode.places.begin(), mode.places.end(), [](const RunPlace& p) { return p.threads > 1; });
+  };
+  const auto on_device = [&](const RunTask& task) {
+    return std::any_of(task.places.begin(), task.places.end(), [&](const RunPlace& p) {
+      return config.processors[static_cast<std::size_t>(p.processor)].device.find(':') != std::string::npos;
+    });
+  };
+  return std::count_if(config.tasks.begin(), config.tasks.end(), on_device) > 1 ||
+         std::any_of(config.tasks.begin(), config.tasks.end(), [&](const RunTask& task) {
+           return has_threads(task) || std::any_of(task.fallbacks.begin(), task.fallbacks.end(), has_threads);
+         });
+}
+
 }  // namespace rtmdl

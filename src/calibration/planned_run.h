@@ -17,4 +17,9 @@ namespace rtmdl {
 [[nodiscard]] RunConfig make_run_config(const TaskFile& file, const PolicyInfo& policy, const PlanProblem& problem,
                                         const Choices& choices, const std::vector<TaskVariants>& variants);
 
+/// The modes of each task that are chosen by load, lighter and lighter.
+[[nodiscard]] std::vector<std::vector<int>> lighter_modes(const RunConfig& config);
+/// Priorities stay as they are when models are loaded: the back-end's threads, and streams of a device, keep theirs.
+[[nodiscard]] bool order_is_fixed(const RunConfig& config);
+
 }  // namespace rtmdl

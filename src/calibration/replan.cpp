@@ -1,7 +1,10 @@
 #include "calibration/replan.h"
 
 #include "base/units.h"
+#include "calibration/planned_run.h"
+#include "planning/admission.h"
 #include "planning/lighter.h"
+#include "scheduling/transition.h"
 
 #include <algorithm>
 #include <cmath>
@@ -16,8 +19,6 @@ namespace {
 
 constexpr Duration kLook = std::chrono::milliseconds(50), kIdleLook = std::chrono::microseconds(500);
 constexpr double kSmoothing = 0.2;  ///< of each look: a slow moment of the machine is no reason to plan again
-constexpr Duration kLongestSearch = std::chrono::seconds(3), kLongestSimulation = std::chrono::seconds(10);
-constexpr Duration kIdlePatience = std::chrono::seconds(5);  ///< for a moment in which nothing is pending
 
 constexpr const char* kNeverIdle =
     "planned again: the other strategy could not be adopted, for no moment came without pending jobs";
@@ -30,23 +31,17 @@ void stretch(std::vector<Duration>& times, double factor) {
 }
 
 /// The options that are loaded, with the times of today.
-PlanProblem loaded_problem(const PlanProblem& problem, const Choices& choices,
+PlanProblem slowed_problem(const PlanProblem& problem, const Choices& choices,
                            const std::vector<std::vector<int>>& lighter, const std::vector<double>& slowdowns) {
-  PlanProblem loaded = problem;
-  for (std::size_t t = 0; t < loaded.tasks.size(); ++t) {
-    std::vector<TaskOption>& options = loaded.tasks[t].options;
-    options = {problem.tasks[t].options[index(choices[t].option)]};
-    for (const int o : lighter[t]) options.push_back(problem.tasks[t].options[index(o)]);
-    for (TaskOption& option : options)
+  PlanProblem loaded = loaded_problem(problem, choices, lighter);
+  for (PlanTask& task : loaded.tasks)
+    for (TaskOption& option : task.options)
       for (StageOption& stage : option.stages) {
         const double factor = std::max(slowdowns[index(stage.processor)], 1.0);
         stretch(stage.times.sorted, factor);
         stretch(stage.alone.sorted, factor);
         stage.longest = Duration(std::llround(static_cast<double>(stage.longest.count()) * factor));
       }
-  }
-  loaded.memory.reset();  // they are in memory, and were stored
-  loaded.storage.reset();
   return loaded;
 }
 
@@ -92,7 +87,7 @@ std::optional<RunningStrategy> plan_for(const PlanProblem& problem, const Choice
                                         const std::vector<double>& slowdowns, const PlanOptions& options,
                                         bool fixed_order, const Context& context) {
   if (Drift::as_profiled(slowdowns)) return planned_strategy(choices);
-  const Plan found = plan(loaded_problem(problem, choices, lighter, slowdowns), options, context);
+  const Plan found = plan(slowed_problem(problem, choices, lighter, slowdowns), options, context);
   if (!found.feasible) return {};
   RunningStrategy strategy;
   for (const PlannedTask& task : found.tasks) {
@@ -108,31 +103,9 @@ Replanner::Replanner(const RunConfig& config, PlanProblem problem, Choices choic
       choices_(std::move(choices)),
       lighter_(lighter_options(problem_, choices_)),
       options_(std::move(options)) {
-  const auto has_threads = [](const RunMode& mode) {
-    return std::any_of(mode.places.begin(), mode.places.end(), [](const RunPlace& p) { return p.threads > 1; });
-  };
-  // The back-end's threads, and streams of a device, keep the priorities that they were made with.
-  const auto on_device = [&](const RunTask& task) {
-    return std::any_of(task.places.begin(), task.places.end(), [&](const RunPlace& p) {
-      return config.processors[static_cast<std::size_t>(p.processor)].device.find(':') != std::string::npos;
-    });
-  };
-  fixed_order_ = std::count_if(config.tasks.begin(), config.tasks.end(), on_device) > 1;
-  for (const RunTask& task : config.tasks) {
-    fixed_order_ |= has_threads(task);
-    std::vector<int>& modes = modes_.emplace_back();
-    for (std::size_t m = 0; m < task.fallbacks.size(); ++m) {
-      if (task.fallbacks[m].loss) modes.push_back(static_cast<int>(m) + 1);
-      fixed_order_ |= has_threads(task.fallbacks[m]);
-    }
-  }
-  options_.budget = std::min(options_.budget, kLongestSearch);
-  Duration last_offset{};
-  for (const PlanTask& task : problem_.tasks) last_offset = std::max(last_offset, task.offset);
-  options_.simulated = std::min(options_.simulated, std::max(kLongestSimulation, 2 * last_offset));
-  options_.front = false;
-  options_.jobs = 1;
-  options_.log = {};
+  fixed_order_ = order_is_fixed(config);
+  modes_ = lighter_modes(config);
+  options_ = search_while_running(options_, problem_);
 }
 
 std::vector<std::string> Replanner::operator()(Dispatcher& dispatcher, const std::atomic<bool>& stopping) const {
@@ -188,7 +161,7 @@ std::optional<Duration> Replanner::adopt(const RunningStrategy& strategy, Dispat
     terms[t].priority = strategy.priorities[t];
     terms[t].mode = strategy.modes[t] > 0 ? modes_[t][index(strategy.modes[t] - 1)] : 0;
   }
-  const Time end = MonotonicClock::now() + kIdlePatience;
+  const Time end = MonotonicClock::now() + kNoIdleMoment;
   while (!stopping.load(std::memory_order_relaxed)) {
     const Time before = MonotonicClock::now();
     if (before > end) break;

@@ -165,6 +165,7 @@ int run_main(int argc, char** argv) {
   add_duration(*simulate, options, "Simulated time [60s]");
   add_policy(*simulate, options);
   add_slowdown(*simulate, options);
+  add_change(*simulate, options);
   add_plan_options(*simulate, options);
   add_load(*simulate, options);
   add_settings(*simulate, options);
@@ -180,6 +181,7 @@ int run_main(int argc, char** argv) {
   add_duration(*run, options, "How long, such as 30s [until ctrl-C]");
   add_policy(*run, options);
   add_slowdown(*run, options);
+  add_change(*run, options);
   add_plan_options(*run, options);
   add_load(*run, options);
   add_settings(*run, options);
@@ -193,6 +195,7 @@ int run_main(int argc, char** argv) {
       ->capture_default_str()
       ->type_name("NAMES");
   add_slowdown(*compare, options);
+  add_change(*compare, options);
   add_plan_options(*compare, options);
   add_load(*compare, options);
   add_settings(*compare, options);

@@ -105,6 +105,15 @@ void add_slowdown(CLI::App& app, Options& o) {
       ->type_name("FACTOR@FROM-TO");
 }
 
+void add_change(CLI::App& app, Options& o) {
+  add_parsed(app, "--change",
+             "What is asked of the box while it runs, such as 'faces.join@10s, speech.period=50ms@20s, "
+             "signs.leave@25s': each is admitted, admitted with lighter variants, or refused with the reason. A task "
+             "that joins is not there before",
+             [&o](const std::string& text) { o.changes = parse_changes(text); })
+      ->type_name("TASK.WHAT@WHEN,...");
+}
+
 void add_budget(CLI::App& app, Options& o, const std::string& standard) {
   add_time(app, "--budget",
            fmt::format("Time that it may take, such as 10min; what is not done by then is left out [{}]", standard),

@@ -2,6 +2,7 @@
 /// The options that several verbs have.
 
 #include "planning/execution_bound.h"
+#include "task/change.h"
 #include "task/setting.h"
 #include "task/slowdown.h"
 
@@ -31,6 +32,7 @@ struct Options {
   std::optional<Duration> duration, budget;
   std::string method = "auto";
   std::vector<Slowdown> slowdowns;
+  std::vector<Change> changes;
   std::string policy;  ///< empty: as the task file says (Session::policy)
   std::string policies = "default,dm-nmc,rtmdl";
   ExecutionBound execution_bound;
@@ -54,6 +56,7 @@ void add_seed(CLI::App& app, std::uint64_t& seed, const std::string& what);
 void add_duration(CLI::App& app, Options& o, const std::string& what);
 void add_policy(CLI::App& app, Options& o);
 void add_slowdown(CLI::App& app, Options& o);
+void add_change(CLI::App& app, Options& o);
 void add_budget(CLI::App& app, Options& o, const std::string& standard);
 void add_plan_options(CLI::App& app, Options& o);
 void add_mpi(CLI::App& app, Options& o);

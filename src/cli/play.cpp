@@ -1,6 +1,7 @@
 #include "cli/play.h"
 
 #include "base/units.h"
+#include "calibration/answer_requests.h"
 #include "calibration/planned_run.h"
 #include "calibration/replan.h"
 #include "planning/predict.h"
@@ -40,14 +41,21 @@ RunOutcome play(Session& session, const PolicyInfo& policy, std::optional<Durati
   const Plan& plan = policy.variants == VariantChoice::planned ? session.plan() : no_plan;
   if (policy.variants == VariantChoice::planned && !plan.feasible)
     session.context().warn(fmt::format("no strategy is feasible ({}); running the nearest", plan.reason));
-  const Choices choices = choices_for(policy, problem, plan);
+  const LoadedOptions loaded = session.loaded(policy, choices_for(policy, problem, plan));
+  const Choices& choices = loaded.choices;
   RunConfig config = make_run_config(session.file(), policy, problem, choices, session.variants());
   config.duration = duration;
   config.slowdowns = session.options().slowdowns;
   const std::string name(policy.name);
   config.csv = session.workspace().runs() / (name + ".csv");
-  if (policy.adapts && policy.order == Policy::fixed_priority)
+  TransitionGate gate;
+  const std::unique_ptr<Requests> requests = session.requests(policy, loaded, order_is_fixed(config));
+  if (requests) {
+    config.gate = &gate;
+    config.supervise = AnswerRequests(config, *requests, gate);
+  } else if (policy.adapts && policy.order == Policy::fixed_priority) {
     config.supervise = Replanner(config, problem, choices, session.plan_options());
+  }
   std::vector<std::unique_ptr<LiveScore>> scores;
   for (std::size_t t = 0; t < config.tasks.size(); ++t) {
     if (!references[t]) {
@@ -61,11 +69,13 @@ RunOutcome play(Session& session, const PolicyInfo& policy, std::optional<Durati
     config.tasks[t].accuracy = [score] { return score->value(); };
   }
   RunOutcome outcome = run(session.engine(), config, session.options().seed, session.context());
+  if (requests) outcome.report.changes = requests->report();
   if (!policy.system_defaults) {
     const Duration played = from_seconds(outcome.report.seconds);
     const auto runs = static_cast<int>(std::clamp<std::int64_t>(kSimulatedRuns / std::max(played, Duration(1)), 1, 16));
     const std::vector<ExpectedMisses> expected =
-        expected_misses(policy, problem, choices, played, session.options().seed, runs, session.options().slowdowns);
+        expected_misses(policy, problem, choices, played, session.options().seed, runs, session.options().slowdowns,
+                        requests.get());
     for (std::size_t t = 0; t < expected.size(); ++t) outcome.report.tasks[t].predicted_miss_rate = expected[t].mean;
   }
   const std::vector<TaskInfo> infos = task_infos(session.file());

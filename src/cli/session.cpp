@@ -71,6 +71,7 @@ Session::Session(const Options& options, Exchange* exchange)
     file_ = std::move(changed);
   }
   check_cores();
+  check_changes();
   if (options.calibrate && options.cores) bad_input("--calibrate plays on the box as it is: leave --cores out");
   if (!options.log.empty() && options.mpi) bad_input("--log is of a search in one process: leave --mpi out");
   if (options.calibrate && options.mpi) bad_input("--calibrate and --mpi: one after the other");
@@ -89,6 +90,27 @@ void Session::check_cores() const {
   } catch (const Error& e) {
     bad_input(fmt::format("--cores: {}", e.what()));
   }
+}
+
+void Session::check_changes() {
+  if (options_.changes.empty()) return;
+  try {
+    resolve_changes(options_.changes, file_);
+  } catch (const Error& e) {
+    bad_input(fmt::format("--change: {}", e.what()));
+  }
+}
+
+LoadedOptions Session::loaded(const PolicyInfo& policy, const Choices& choices) {
+  if (!options_.changes.empty()) return loaded_options(policy, problem(), choices);
+  LoadedOptions loaded;
+  loaded.choices = choices;
+  return loaded;
+}
+
+std::unique_ptr<Requests> Session::requests(const PolicyInfo& policy, const LoadedOptions& loaded, bool fixed_order) {
+  if (options_.changes.empty()) return nullptr;
+  return make_requests(policy, loaded, options_.changes, plan_options(), fixed_order, context_);
 }
 
 const std::vector<TaskVariants>& Session::variants(bool forms) {

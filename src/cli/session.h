@@ -10,6 +10,7 @@
 #include "planning/planner.h"
 #include "planning/policies.h"
 #include "planning/problem_from_profile.h"
+#include "planning/requests.h"
 #include "profiling/profiler.h"
 #include "profiling/scale_tasks.h"
 #include "task/workspace.h"
@@ -68,6 +69,11 @@ class Session {
   const Plan& plan_with_relaxations();
   /// Leaves plan() as programs open it (include/rtmdl/runtime.h), unless that is a what-if.
   void compile_plan();
+  /// Of a policy that makes these choices: with --change what may run, else the choices alone.
+  [[nodiscard]] LoadedOptions loaded(const PolicyInfo& policy, const Choices& choices);
+  /// What is asked for; null: there is no --change.
+  [[nodiscard]] std::unique_ptr<Requests> requests(const PolicyInfo& policy, const LoadedOptions& loaded,
+                                                   bool fixed_order);
   [[nodiscard]] const PolicyInfo& policy() const;  ///< --policy, else what the task file says
   /// --set, --weights, --cores: what is planned is not what the file says, and plan.json is left as it is.
   [[nodiscard]] bool what_if() const { return !options_.settings.empty() || options_.cores; }
@@ -89,6 +95,7 @@ class Session {
   [[nodiscard]] std::filesystem::path plan_path() const;
   [[nodiscard]] const PolicyInfo& own_policy() const;
   void check_cores() const;
+  void check_changes();
   Plan plan_and_log(PlanOptions options);
   /// Keeps the plan, if ctrl-c did not end what made it.
   void keep_plan();

@@ -35,11 +35,13 @@ int simulate_verb(const Options& options) {
   const PlanProblem& problem = session.problem();
   const Plan no_plan;
   const Plan& plan = policy.variants == VariantChoice::planned ? session.plan() : no_plan;
-  const Choices choices = choices_for(policy, problem, plan);
+  const LoadedOptions loaded = session.loaded(policy, choices_for(policy, problem, plan));
+  const Choices& choices = loaded.choices;
+  const std::unique_ptr<Requests> requests = session.requests(policy, loaded, false);
   const Duration length = options.duration.value_or(std::chrono::seconds(60));
-  RunReport report = predict(policy, problem, choices, length, options.seed, options.slowdowns);
+  RunReport report = predict(policy, problem, choices, length, options.seed, options.slowdowns, requests.get());
   const auto expected =
-      expected_misses(policy, problem, choices, length, options.seed, kReplications, options.slowdowns);
+      expected_misses(policy, problem, choices, length, options.seed, kReplications, options.slowdowns, requests.get());
   for (std::size_t t = 0; t < report.tasks.size(); ++t) {
     report.tasks[t].mean_miss_rate = expected[t].mean;
     report.tasks[t].mean_miss_rate_95 = expected[t].half_width;

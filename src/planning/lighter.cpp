@@ -1,6 +1,9 @@
 #include "planning/lighter.h"
 
+#include "planning/response_time.h"
+
 #include <algorithm>
+#include <utility>
 
 namespace rtmdl {
 namespace {
@@ -58,22 +61,58 @@ std::vector<int> of_task(const PlanTask& task, const TaskOption& planned, std::s
   return kept;
 }
 
+/// With other pieces, so that those of inference together are neither longer nor shorter.
+void cover_pieces(TaskOption& option, const TaskOption& other) {
+  const auto sum = [](const TaskOption& of, Duration StageOption::*time) {
+    Duration all{};
+    for (std::size_t s = 1; s + 1 < of.stages.size(); ++s) all += of.stages[s].*time;
+    return all;
+  };
+  StageOption& first = option.stages[1];
+  const Duration longer = sum(other, &StageOption::longest) - sum(option, &StageOption::longest);
+  const Duration shorter = sum(option, &StageOption::shortest) - sum(other, &StageOption::shortest);
+  first.longest += std::max(longer, Duration{});
+  first.shortest = std::max(first.shortest - std::max(shorter, Duration{}), Duration(1));
+}
+
+/// Times of proofs that hold for jobs of `other` as well, which stands in for it.
+void cover(TaskOption& option, const TaskOption& other) {
+  const bool alike = option.stages.size() == other.stages.size();
+  if (!alike) cover_pieces(option, other);
+  for (std::size_t s = 0; s < option.stages.size(); ++s) {
+    const bool last = s + 1 == option.stages.size();
+    if (!alike && s > 0 && !last) continue;
+    const StageOption& with = alike || s == 0 ? other.stages[s] : other.stages.back();
+    option.stages[s].longest = std::max(option.stages[s].longest, with.longest);
+    option.stages[s].shortest = std::min(option.stages[s].shortest, with.shortest);
+  }
+}
+
+int least_urgent_hard(const PlanProblem& problem, const Choices& choices) {
+  int least = 0;
+  for (std::size_t t = 0; t < problem.tasks.size(); ++t)
+    if (problem.tasks[t].hard) least = std::max(least, choices[t].priority);
+  return least;
+}
+
+std::int64_t memory_of(const PlanProblem& problem, const Choices& choices) {
+  std::int64_t sum = 0;
+  for (std::size_t t = 0; t < choices.size(); ++t) sum += problem.tasks[t].options[index(choices[t].option)].memory;
+  return sum;
+}
+
 }  // namespace
 
 std::vector<std::vector<int>> lighter_options(const PlanProblem& problem, const Choices& choices, int most) {
   std::vector<std::vector<int>> lighter(problem.tasks.size());
-  int least_urgent_hard = 0;
-  for (std::size_t t = 0; t < problem.tasks.size(); ++t)
-    if (problem.tasks[t].hard) least_urgent_hard = std::max(least_urgent_hard, choices[t].priority);
+  const int below = least_urgent_hard(problem, choices);
   for (std::size_t t = 0; t < problem.tasks.size(); ++t) {
     const PlanTask& task = problem.tasks[t];
-    if (choices[t].priority > least_urgent_hard)
+    if (choices[t].priority > below)
       lighter[t] = of_task(task, task.options[index(choices[t].option)], static_cast<std::size_t>(most));
   }
   if (!problem.memory) return lighter;
-  std::int64_t left = *problem.memory;
-  for (std::size_t t = 0; t < problem.tasks.size(); ++t)
-    left -= problem.tasks[t].options[index(choices[t].option)].memory;
+  std::int64_t left = *problem.memory - memory_of(problem, choices);
   // The lightest saves most: it comes first.
   std::vector<std::vector<int>> fitting(lighter.size());
   for (std::size_t k = 0; k < static_cast<std::size_t>(most); ++k)
@@ -86,6 +125,48 @@ std::vector<std::vector<int>> lighter_options(const PlanProblem& problem, const 
       fitting[t].insert(fitting[t].begin(), o);
     }
   return fitting;
+}
+
+Choices roomy_choices(const PlanProblem& problem, const Choices& planned) {
+  Choices roomy = planned;
+  const int below = least_urgent_hard(problem, planned);
+  for (std::size_t t = 0; t < planned.size(); ++t) {
+    if (planned[t].priority <= below) continue;
+    const std::vector<TaskOption>& options = problem.tasks[t].options;
+    for (std::size_t o = 0; o < options.size(); ++o)
+      if (stands_in(options[index(planned[t].option)], options[o]) &&
+          options[o].accuracy_loss < options[index(roomy[t].option)].accuracy_loss)
+        roomy[t].option = static_cast<int>(o);
+  }
+  if (problem.memory && memory_of(problem, roomy) > *problem.memory) return planned;
+  const std::vector<std::vector<int>> lighter = lighter_options(problem, roomy);
+  for (std::size_t t = 0; t < planned.size(); ++t) {
+    const bool loaded = std::find(lighter[t].begin(), lighter[t].end(), planned[t].option) != lighter[t].end();
+    if (!loaded) roomy[t] = planned[t];
+  }
+  return roomy;
+}
+
+PlanProblem loaded_problem(PlanProblem problem, const Choices& choices, const std::vector<std::vector<int>>& lighter) {
+  for (std::size_t t = 0; t < problem.tasks.size(); ++t) {
+    std::vector<TaskOption>& options = problem.tasks[t].options;
+    std::vector<TaskOption> loaded{options[index(choices[t].option)]};
+    for (const int o : lighter[t]) loaded.push_back(options[index(o)]);
+    options = std::move(loaded);
+  }
+  problem.memory.reset();
+  problem.storage.reset();
+  return problem;
+}
+
+void prove_with_lighter(PlanProblem& problem) {
+  fix_proof_times(problem);
+  for (PlanTask& task : problem.tasks) {
+    const std::vector<TaskOption> alone = task.options;
+    for (TaskOption& option : task.options)
+      for (const TaskOption& other : alone)
+        if (other.accuracy_loss >= option.accuracy_loss) cover(option, other);
+  }
 }
 
 }  // namespace rtmdl

@@ -32,6 +32,18 @@ void take_exits(const PlanTask& task, const TaskOption& option, bool by_load, St
   }
 }
 
+/// Heavier than planned, where there is room: for each task that may have lighter options the most accurate one in whose
+/// place the planned one may stand, as lighter_options() of these choices have it; all together within the bound on
+/// memory, or all as planned.
+[[nodiscard]] Choices roomy_choices(const PlanProblem& problem, const Choices& planned);
+
+/// The problem with only the chosen option of each task and its lighter ones, in this order. They are in memory, and
+/// were stored: no bounds on that.
+[[nodiscard]] PlanProblem loaded_problem(PlanProblem problem, const Choices& choices,
+                                         const std::vector<std::vector<int>>& lighter);
+/// Times of proofs that hold whichever of the options with no less loss a job runs instead.
+void prove_with_lighter(PlanProblem& problem);
+
 /// What a job loses that runs `option` and not the planned one, weighted (SchedulerMode::loss).
 [[nodiscard]] inline double weighted_loss(const PlanTask& task, const TaskOption& option, const TaskOption& planned) {
   return task.weight * std::max(0.0, option.accuracy_loss - planned.accuracy_loss);

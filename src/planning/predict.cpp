@@ -43,7 +43,7 @@ void set_accuracy(const PlanTask& task, int planned, std::vector<int> modes, con
 }  // namespace
 
 RunReport predict(const PolicyInfo& policy, const PlanProblem& problem, const Choices& choices, Duration length,
-                  std::uint64_t seed, std::span<const Slowdown> slowdowns) {
+                  std::uint64_t seed, std::span<const Slowdown> slowdowns, Requests* requests) {
   Simulator simulator(problem);
   std::vector<std::vector<int>> lighter;
   if (policy.adapts) lighter = lighter_options(problem, choices);
@@ -54,6 +54,8 @@ RunReport predict(const PolicyInfo& policy, const PlanProblem& problem, const Ch
   o.collect_responses = true;
   o.lighter = lighter;
   o.slowdowns = slowdowns;
+  o.transitions = requests;
+  if (requests) requests->begin_again();
   SimulationOutcome outcome = simulator.run(choices, o);
   RunReport report;
   report.policy = policy.name;
@@ -82,6 +84,7 @@ RunReport predict(const PolicyInfo& policy, const PlanProblem& problem, const Ch
   }
   for (std::size_t p = 0; p < problem.processors.size(); ++p)
     report.processors.push_back({problem.processors[p].name, outcome.busy[p]});
+  if (requests) report.changes = requests->report();
   sum_up(report, weights);
   return report;
 }
@@ -95,7 +98,7 @@ std::vector<ExpectedMisses> expected_misses(Policy policy, const PlanProblem& pr
 
 std::vector<ExpectedMisses> expected_misses(const PolicyInfo& policy, const PlanProblem& problem,
                                             const Choices& choices, Duration length, std::uint64_t seed, int runs,
-                                            std::span<const Slowdown> slowdowns) {
+                                            std::span<const Slowdown> slowdowns, Requests* requests) {
   std::vector<ExpectedMisses> expected(problem.tasks.size());
   std::vector<double> squares(problem.tasks.size());
   Simulator simulator(problem);
@@ -106,8 +109,10 @@ std::vector<ExpectedMisses> expected_misses(const PolicyInfo& policy, const Plan
   o.length = length;
   o.lighter = lighter;
   o.slowdowns = slowdowns;
+  o.transitions = requests;
   for (int r = 0; r < runs; ++r) {
     o.seed = seed + static_cast<std::uint64_t>(r);
+    if (requests) requests->begin_again();
     const SimulationOutcome& outcome = simulator.run(choices, o);
     for (std::size_t t = 0; t < expected.size(); ++t) {
       const double rate = outcome.tasks[t].miss_rate();

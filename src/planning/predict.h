@@ -3,6 +3,7 @@
 
 #include "planning/policies.h"
 #include "planning/problem.h"
+#include "planning/requests.h"
 
 #include "scheduling/run_report.h"
 #include "task/slowdown.h"
@@ -14,9 +15,10 @@
 namespace rtmdl {
 
 /// The report that a run of this length and seed should give. Not for policies with `system_defaults`: what the
-/// operating system decides is not simulated.
+/// operating system decides is not simulated. With `requests` (begun again) `choices` are LoadedOptions::choices.
 [[nodiscard]] RunReport predict(const PolicyInfo& policy, const PlanProblem& problem, const Choices& choices,
-                                Duration length, std::uint64_t seed, std::span<const Slowdown> slowdowns = {});
+                                Duration length, std::uint64_t seed, std::span<const Slowdown> slowdowns = {},
+                                Requests* requests = nullptr);
 
 /// What a task is expected to miss in one run of a given length, over many seeds.
 struct ExpectedMisses {
@@ -31,6 +33,7 @@ struct ExpectedMisses {
                                                           int runs = 16);
 [[nodiscard]] std::vector<ExpectedMisses> expected_misses(const PolicyInfo& policy, const PlanProblem& problem,
                                                           const Choices& choices, Duration length, std::uint64_t seed,
-                                                          int runs, std::span<const Slowdown> slowdowns);
+                                                          int runs, std::span<const Slowdown> slowdowns,
+                                                          Requests* requests = nullptr);
 
 }  // namespace rtmdl

@@ -20,9 +20,11 @@ namespace rtmdl {
 namespace {
 
 constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
+constexpr int kTransition = kMaxTasks;  ///< among releases: instead of a task's, a change of what runs
+constexpr std::int64_t kLook = 1'000'000;  ///< for a moment without jobs, where no completion is to be waited for
 
 /// When something of each task comes next. Minima of blocks of eight, so that an update and a look cost about 8 + n/8
-/// comparisons: faster than a heap for the at most 64 tasks there can be.
+/// comparisons: faster than a heap for the at most 64 tasks there can be. The last block is kTransition's.
 class EventTimes {
  public:
   void reset() noexcept {
@@ -52,8 +54,8 @@ class EventTimes {
   }
 
  private:
-  std::array<std::int64_t, kMaxTasks> times_{};
-  std::array<std::int64_t, kMaxTasks / 8> blocks_{};
+  std::array<std::int64_t, kMaxTasks + 8> times_{};
+  std::array<std::int64_t, kMaxTasks / 8 + 1> blocks_{};
   std::size_t used_ = 0;
   std::int64_t next_ = kNever;
 };
@@ -73,6 +75,7 @@ struct StageRun {
 
 struct TaskRun {
   Duration jitter{};
+  Duration period{};
   Arrivals releases, expiries;  ///< expiries: of the job whose deadline comes next
   std::int64_t actual = 0;      ///< when the next job is released
   Duration end{};               ///< no nominal release from then on
@@ -203,6 +206,12 @@ struct Simulator::State {
   };
   std::vector<std::vector<int>> followers;  ///< of each task: those that run after it
   std::vector<Due> due;                     ///< released now, the last of them first
+  Transitions* transitions = nullptr;
+  std::optional<Transition> asked;  ///< not carried out yet
+  std::int64_t asked_at = 0, held_back = 0;
+  std::size_t holding = 0;  ///< of Transition::giving_way
+  Duration length{};
+  std::uint64_t run_seed = 0;
   SimulationOutcome outcome;
 
   explicit State(SchedulerConfig c) : config(std::move(c)), scheduler(config) {}
@@ -233,6 +242,13 @@ struct Simulator::State {
   void follow(const PlanProblem& problem, const Decision& finished);
   [[nodiscard]] Answer answer_of(const TaskRun& t) const noexcept;
   void count_change(const TaskRun& t, const Decision& finished) noexcept;
+  void begin_transitions(const PlanProblem& problem);
+  void go_over(const PlanProblem& problem, std::int64_t now);
+  bool carry_out(const PlanProblem& problem, std::int64_t now);
+  void hold_back(std::int64_t now);
+  void let_go(std::int64_t now);
+  void release_from(const PlanProblem& problem, int task, Duration from, std::int64_t now);
+  void take_terms(const PlanProblem& problem, int task, const Terms& terms, std::int64_t now);
   std::int64_t next_change() noexcept;
   void count_budgets(std::int64_t until) noexcept;
   void change_machine(std::int64_t now, int& in_use) noexcept;
@@ -350,6 +366,7 @@ void Simulator::State::prepare(const PlanProblem& problem, const Choices& choice
     }
     scheduled.utilisation = options.policy == Policy::utilisation_monotonic ? utilisation(task, option) : 0;
     t.jitter = task.jitter;
+    t.period = task.period;
     t.releases = Arrivals(task.arrivals, task.period, task.offset, options.seed, index);
     t.expiries = t.releases;
     t.job = 0;
@@ -379,11 +396,102 @@ void Simulator::State::prepare(const PlanProblem& problem, const Choices& choice
   if (neighbours_count && problem.slow_downs.kinds() > 0) prepare_pressures(problem, choices, options.lighter);
   scheduler.reset(config);
   due.clear();
+  transitions = options.transitions;
+  asked.reset();
+  length = options.length;
+  run_seed = options.seed;
   std::fill(finish.begin(), finish.end(), kNever);
   std::fill(slots.begin(), slots.end(), SlotRun{});
   std::fill(busy.begin(), busy.end(), 0);
   outcome.events = 0;
   outcome.given_up = false;
+  if (transitions) begin_transitions(problem);
+}
+
+/// What is asked for before the first release.
+void Simulator::State::begin_transitions(const PlanProblem& problem) {
+  decisions.clear();
+  while (transitions->next() <= Duration{}) go_over(problem, 0);
+  decisions.clear();  // nothing was pending
+}
+
+/// Something is asked for, or what was asked for may be carried out now.
+void Simulator::State::go_over(const PlanProblem& problem, std::int64_t now) {
+  if (!asked) {
+    asked = transitions->decide();
+    asked_at = now;
+    held_back = 0;
+    holding = 0;
+  }
+  const bool adopted = asked && carry_out(problem, now);
+  const bool given_up = asked && !adopted && now - asked_at >= kNoIdleMoment.count();
+  if (asked && !adopted && !given_up) return hold_back(now);
+  if (asked) {
+    let_go(now);
+    asked.reset();
+    transitions->ended({adopted, Duration(now), held_back});
+  }
+  const Duration next = transitions->next();
+  releases.set(kTransition, next < length ? std::max(next.count(), now) : kNever);
+}
+
+bool Simulator::State::carry_out(const PlanProblem& problem, std::int64_t now) {
+  for (std::size_t i = 0; i < tasks.size(); ++i) scheduler.propose(static_cast<int>(i), asked->terms[i]);
+  if (!scheduler.adopt(Time(Duration(now)), decisions, asked->between_jobs)) return false;
+  let_go(now);
+  for (std::size_t i = 0; i < tasks.size(); ++i) take_terms(problem, static_cast<int>(i), asked->terms[i], now);
+  return true;
+}
+
+/// Looks again when the next stage ends.
+void Simulator::State::hold_back(std::int64_t now) {
+  const std::size_t all = asked->giving_way.size(), wanted = gives_way(Duration(now - asked_at), all);
+  for (; holding < wanted; ++holding) releases.set(asked->giving_way[holding], kNever);
+  const std::int64_t end = *std::min_element(finish.begin(), finish.end());
+  std::int64_t look = end == kNever ? now + kLook : end;
+  if (holding < all)
+    look = std::min(look, asked_at + (kIdlePatience + kNextGivesWay * static_cast<int>(holding)).count());
+  releases.set(kTransition, look);
+}
+
+void Simulator::State::let_go(std::int64_t now) {
+  for (; holding > 0; --holding) {
+    const int task = asked->giving_way[holding - 1];
+    TaskRun& t = tasks[index(task)];
+    for (; t.releases.next().count() < now; t.releases.advance(), ++t.job) ++held_back;
+    t.actual = std::max(now, (t.releases.next() + release_jitter(run_seed, task, t.job, t.jitter)).count());
+    releases.set(task, t.releases.next() < t.end ? t.actual : kNever);
+  }
+}
+
+void Simulator::State::release_from(const PlanProblem& problem, int task, Duration from, std::int64_t now) {
+  TaskRun& t = tasks[index(task)];
+  t.end = length;
+  t.releases = Arrivals(problem.tasks[index(task)].arrivals, t.period, from, run_seed, task);
+  t.actual = std::max(now, (t.releases.next() + release_jitter(run_seed, task, t.job, t.jitter)).count());
+  releases.set(task, t.releases.next() < t.end ? t.actual : kNever);
+}
+
+/// Of a task that nothing else releases. One whose period changes has its next job a new period after its last, but not
+/// in the past.
+void Simulator::State::take_terms(const PlanProblem& problem, int task, const Terms& terms, std::int64_t now) {
+  const PlanTask& of = problem.tasks[index(task)];
+  TaskRun& t = tasks[index(task)];
+  if (of.after.task >= 0) return;
+  if (!terms.present) {
+    t.end = Duration{};
+    releases.set(task, kNever);
+    return;
+  }
+  const bool joins = t.end == Duration{};
+  const bool periodic = of.arrivals.kind == ArrivalSpec::Kind::periodic;
+  const Duration period = periodic ? terms.period : of.period, next = t.releases.next();
+  if (!joins && period == t.period) return;
+  const Duration from = joins                 ? std::max(Duration(now) + of.offset, next)  // a period after its last
+                        : next.count() <= now ? next
+                                              : std::max(next - t.period + period, Duration(now));
+  t.period = period;
+  release_from(problem, task, from, now);
 }
 
 void Simulator::State::prepare_pressures(const PlanProblem& problem, const Choices& choices,
@@ -612,15 +720,20 @@ void Simulator::State::loop(const PlanProblem& problem, std::uint64_t seed, bool
       scheduler.expire(task, t.expiring++, Time(Duration(now)), decisions);
     } else {
       const int task = releases.next_task();
-      TaskRun& t = tasks[static_cast<std::size_t>(task)];
-      now = t.actual;
-      const Duration nominal = t.releases.next();
-      ++outcome.tasks[static_cast<std::size_t>(task)].released;
-      t.releases.advance();
-      ++t.job;
-      t.actual = std::max(now, (t.releases.next() + release_jitter(seed, task, t.job, t.jitter)).count());
-      releases.set(task, t.releases.next() < t.end ? t.actual : kNever);
-      scheduler.release(task, Time(nominal), Time(Duration(now)), decisions);
+      if (task == kTransition) {
+        now = releases.next();
+        go_over(problem, now);
+      } else {
+        TaskRun& t = tasks[static_cast<std::size_t>(task)];
+        now = t.actual;
+        const Duration nominal = t.releases.next();
+        ++outcome.tasks[static_cast<std::size_t>(task)].released;
+        t.releases.advance();
+        ++t.job;
+        t.actual = std::max(now, (t.releases.next() + release_jitter(seed, task, t.job, t.jitter)).count());
+        releases.set(task, t.releases.next() < t.end ? t.actual : kNever);
+        scheduler.release(task, Time(nominal), Time(Duration(now)), decisions);
+      }
     }
     ++events;
     for (const Decision& d : decisions.items()) {

@@ -10,9 +10,10 @@
 /// (PlanProcessor::realtime_share), as do all that a stall takes away (PlanProblem::stalls: at random moments, each
 /// lasting as one that was seen). A job is sure of its answer as TaskOption::leaves says. Of a job that is given up a stage between the first and the last ends kCancelDelay
 /// later (inference can be cancelled, pre- and post-processing not). At one instant completions come before deadlines,
-/// these before releases; then lower slots and lower tasks first.
+/// these before releases, these before changes of what runs; then lower slots and lower tasks first.
 
 #include "planning/problem.h"
+#include "scheduling/transition.h"
 #include "task/slowdown.h"
 
 #include <array>
@@ -41,6 +42,8 @@ struct SimulationOptions {
   /// scheduler (planning/lighter.h). Empty: none.
   std::span<const std::vector<int>> lighter = {};
   std::span<const Slowdown> slowdowns = {};
+  /// Changes of what runs, asked for as it goes on; `active` does not count then. Null: none.
+  Transitions* transitions = nullptr;
 };
 
 struct TaskOutcome {

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 namespace rtmdl {
 
@@ -62,6 +63,21 @@ std::vector<std::string> task_names(const std::vector<RunReport>& reports) {
     for (const TaskReport& t : r.tasks)
       if (std::find(names.begin(), names.end(), t.name) == names.end()) names.push_back(t.name);
   return names;
+}
+
+std::string change_text(const ChangeReport& change) {
+  std::string text = fmt::format("at {:.6g} s {}: {}", change.at_s, change.asked,
+                                 change.answer == "lighter" ? "admitted with lighter variants" : change.answer);
+  std::vector<std::string> swaps;
+  for (const ChangeReport::Swap& swap : change.swaps)
+    swaps.push_back(fmt::format("{}: {} instead of {}, loss {}{}", swap.task, swap.to, swap.from,
+                                swap.accuracy_loss < 0 ? "−" : "+", percent(std::abs(swap.accuracy_loss))));
+  if (!swaps.empty()) text += fmt::format(" ({})", fmt::join(swaps, "; "));
+  if (change.effective_s) text += fmt::format(", since {:.3f} s", *change.effective_s);
+  if (change.effective_s && change.between_jobs) text += ", between jobs";
+  if (change.held_back > 0) text += fmt::format(", {} releases were held back for it", grouped(change.held_back));
+  if (!change.reason.empty()) text += ": " + change.reason;
+  return text;
 }
 
 }  // namespace rtmdl

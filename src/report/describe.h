@@ -32,6 +32,9 @@ namespace rtmdl {
 /// Without the times beside a busy neighbour.
 [[nodiscard]] StageTimes only_alone(const StageTimes& times);
 
+/// "at 10 s faces.join: admitted with lighter variants (signs: int8 instead of source, loss +1.2 %), since 10.1 s".
+[[nodiscard]] std::string change_text(const ChangeReport& change);
+
 /// The task of that name in a report, or null.
 [[nodiscard]] const TaskReport* task_in(const RunReport& report, const std::string& name);
 /// Names of the tasks of all reports, each once, in the order of their first mention.

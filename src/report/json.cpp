@@ -240,6 +240,21 @@ Json task_json(const TaskReport& t) {
   return json;
 }
 
+Json change_json(const ChangeReport& c) {
+  Json json{{"asked", c.asked},
+            {"at_s", json_number(c.at_s)},
+            {"answer", c.answer},
+            {"reason", c.reason},
+            {"effective_s", c.effective_s ? json_number(*c.effective_s) : Json(nullptr)},
+            {"between_jobs", c.between_jobs},
+            {"held_back", c.held_back}};
+  json["variants"] = Json::array();
+  for (const ChangeReport::Swap& s : c.swaps)
+    json["variants"].push_back(
+        {{"task", s.task}, {"from", s.from}, {"to", s.to}, {"accuracy_loss", json_number(s.accuracy_loss)}});
+  return json;
+}
+
 Json run_object(const RunReport& r) {
   Json json;
   json["policy"] = r.policy;
@@ -265,6 +280,10 @@ Json run_object(const RunReport& r) {
     json["trace"] = {{"records", r.trace->records},
                      {"lost", r.trace->lost},
                      {"collector_cpu_ms", json_number(r.trace->collector_cpu_ms)}};
+  if (!r.changes.empty()) {
+    json["changes"] = Json::array();
+    for (const ChangeReport& c : r.changes) json["changes"].push_back(change_json(c));
+  }
   json["notes"] = r.notes;
   return json;
 }

@@ -222,6 +222,8 @@ class ComparePageText {
   void machine() {
     std::vector<std::string> notes = content_.notes;
     for (const RunReport& r : content_.runs)
+      for (const ChangeReport& c : r.changes) notes.push_back(r.policy + ": " + change_text(c));
+    for (const RunReport& r : content_.runs)
       for (const std::string& n : r.notes)
         if (const std::string note = r.policy + ": " + n; std::find(notes.begin(), notes.end(), note) == notes.end())
           notes.push_back(note);

@@ -150,6 +150,13 @@ std::string notes_text(const std::vector<RunReport>& policies) {
   return text;
 }
 
+/// What was asked for while it ran.
+std::string changes_text(const RunReport& report) {
+  std::string text;
+  for (const ChangeReport& change : report.changes) text += fmt::format("{}: {}\n", report.policy, change_text(change));
+  return text;
+}
+
 /// "faces: 91.2 % source, 8.8 % int8 (14 switches)", of tasks whose jobs did not all run the same.
 std::string variants_text(const RunReport& report) {
   std::string text;
@@ -200,7 +207,7 @@ std::string compare_table(const std::vector<RunReport>& policies, const std::vec
         "\n! more missed than the task's limit. (In brackets: predicted.) A late, dropped or failed job is a miss; "
         "loss is "
         "against the source model.\n";
-  for (const RunReport& r : policies) text += variants_text(r);
+  for (const RunReport& r : policies) text += variants_text(r) + changes_text(r);
   return text + notes_text(policies);
 }
 
@@ -233,7 +240,7 @@ std::string run_table(const RunReport& report, const std::vector<TaskInfo>& task
   text += fmt::format("\n{}: {} of {} jobs missed ({}) in {} s, accuracy loss {} (summed), preemption: {}\n",
                       report.policy, grouped(report.missed), grouped(report.released), percent(report.miss_rate),
                       short_number(report.seconds), percent(report.accuracy_loss), report.preemption);
-  text += variants_text(report);
+  text += variants_text(report) + changes_text(report);
   std::string busy;
   for (const ProcessorReport& p : report.processors)
     busy += fmt::format("{}{} {}", busy.empty() ? "busy: " : ", ", p.name, percent(p.busy));

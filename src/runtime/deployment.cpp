@@ -75,6 +75,7 @@ DispatcherConfig dispatcher_config(const RunConfig& config, bool realtime) {
     t.period = task.interval > Duration{} ? task.interval : mean_interval(task.spec->arrivals, task.spec->period);
     t.deadline = task.spec->deadline;
     t.priority = task.priority;
+    t.present = task.present;
     t.utilisation = task.utilisation;
     t.queue = task.spec->queue;
     if (config.system_defaults) {

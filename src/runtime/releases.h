@@ -4,6 +4,7 @@
 #include "base/context.h"
 #include "base/thread_placement.h"
 #include "runtime/dispatcher.h"
+#include "runtime/transition_gate.h"
 #include "task/arrival_spec.h"
 
 #include <optional>
@@ -21,9 +22,10 @@ struct ReleaseSpec {
 /// `placement` is of the release thread: on the core of the first stages, waking them is a switch and not an interrupt
 /// to another core. Plays releases from `start` for `duration` (absent: until Context::stopping()), on a thread of its
 /// own that preempts all work; returns how long it played. Blocks. Job k of task i is released at start + the k-th of
-/// Arrivals(…, seed, i) + release_jitter(seed, i, k).
+/// Arrivals(…, seed, i) + release_jitter(seed, i, k), until a transition that comes through `gate` changes what is
+/// released: then it goes on as in the simulator.
 Duration play_releases(Dispatcher& dispatcher, const std::vector<ReleaseSpec>& tasks, Time start,
                        std::optional<Duration> duration, std::uint64_t seed, const ThreadPlacement& placement,
-                       const Context& context);
+                       const Context& context, TransitionGate* gate = nullptr);
 
 }  // namespace rtmdl

@@ -21,6 +21,7 @@
 namespace rtmdl {
 
 class Dispatcher;
+class TransitionGate;
 
 /// Where an infer stage runs, or a segment of it.
 struct RunPlace {
@@ -86,6 +87,7 @@ struct RunConfig {
   /// Called once, on a thread of the least urgency, when the clock starts; returns soon after `stopping`. Notes that it
   /// returns go into the report. Empty: nobody looks.
   std::function<std::vector<std::string>(Dispatcher& dispatcher, const std::atomic<bool>& stopping)> supervise;
+  TransitionGate* gate = nullptr;  ///< for changes of what runs, which `supervise` asks for; null: there are none
   LiveStatistics* live = nullptr;  ///< to be looked at while it runs, one of `tasks.size()` tasks; null: nobody does
   std::vector<std::string> notes;  ///< that the report begins with
 };

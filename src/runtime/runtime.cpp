@@ -267,6 +267,7 @@ RunOutcome run(Engine& engine, const RunConfig& config, std::uint64_t seed, cons
       cores.insert(cores.end(), config.processors[p].cores.begin(), config.processors[p].cores.end());
   outcome.start = MonotonicClock::now() + kLead;
   box.begin(outcome.start);
+  if (config.gate) config.gate->set_start(outcome.start);
   outcome.processor_names = box.processor_names();
 
   CollectorConfig collecting;
@@ -292,7 +293,7 @@ RunOutcome run(Engine& engine, const RunConfig& config, std::uint64_t seed, cons
   Supervisor supervisor(config, dispatcher);
   const CoreTicks before = CoreTicks::read();
   const Duration played = play_releases(dispatcher, releases, outcome.start, config.duration, seed, box.releaser(),
-                                        with_live_text(context, live, std::move(live_tasks)));
+                                        with_live_text(context, live, std::move(live_tasks)), config.gate);
   for (const std::string& note : supervisor.stop()) say(report, context, note);
   if (finish_jobs(dispatcher, kGrace))
     say(report, context, "jobs were still in progress 10 s after the end: cancelled");

@@ -60,6 +60,22 @@ struct TraceReport {
   double collector_cpu_ms = 0;  ///< processor time of the collector's thread: scoring results included
 };
 
+/// Something that was asked for while it ran: a task that comes or goes, another rate.
+struct ChangeReport {
+  struct Swap {
+    std::string task, from, to;  ///< variants
+    double accuracy_loss = 0;    ///< weighted, more than before
+  };
+  std::string asked;  ///< "faces.join"
+  double at_s = 0;
+  std::string answer;  ///< "admitted", "lighter" (with smaller variants of others), "refused"
+  std::string reason;  ///< of a refusal, and of what was not carried out
+  std::vector<Swap> swaps;
+  std::optional<double> effective_s;  ///< since when it is so
+  bool between_jobs = false;          ///< it took a moment in which no job was pending
+  std::int64_t held_back = 0;         ///< releases of soft tasks, until that came
+};
+
 struct RunReport {
   std::string policy;
   double seconds = 0;
@@ -71,6 +87,7 @@ struct RunReport {
   std::vector<TaskReport> tasks;
   std::vector<ProcessorReport> processors;
   std::optional<TraceReport> trace;  ///< of a real run
+  std::vector<ChangeReport> changes;
   std::vector<std::string> notes;    ///< said once each: missing privileges, lost records, unscored jobs
 };
 

@@ -114,6 +114,25 @@ TEST_F(ApiTest, EveryAcceptedInputHasOneResultWhateverComesAtOnce) {
   }
 }
 
+TEST_F(ApiTest, AdmitsALowerRateThanPlannedAndTheSourceFollows) {
+  const PlannedFolder folder;
+  Runtime box(folder.tasks(), options());
+  const RateAnswer faster = box.request_period(0, std::chrono::milliseconds(10));
+  EXPECT_FALSE(faster.admitted);
+  EXPECT_EQ(faster.reason, "t0 was planned for a period of 20 ms: whether 10 ms is possible takes a plan of its own");
+  EXPECT_THROW(box.request_period(0, std::chrono::hours(2)), Error);
+  box.attach(0);
+  ASSERT_TRUE(results.wait_for(3));
+  EXPECT_TRUE(box.request_period(0, std::chrono::milliseconds(60)).admitted);
+  ASSERT_TRUE(results.wait_for(8));
+  box.detach(0);
+  std::vector<Time> releases;
+  for (const auto& r : results.all()) releases.push_back(r.job.release);
+  std::sort(releases.begin(), releases.end());
+  EXPECT_EQ(releases[1] - releases[0], std::chrono::milliseconds(20));
+  EXPECT_EQ(releases[7] - releases[6], std::chrono::milliseconds(60));
+}
+
 TEST_F(ApiTest, AnswersARequest) {
   const PlannedFolder folder;
   Runtime box(folder.tasks(), options());

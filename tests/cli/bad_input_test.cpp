@@ -191,6 +191,10 @@ TEST_F(BadInput, AWrongOptionIsRefusedBeforeAnyWork) {
       {"plan --miss-weight -1", "--miss-weight: '-1' is not accepted: a number from 0 to 1000000 is"},
       {"plan --cores 0", "--cores: '0' is not accepted: a whole number of at least 1 is"},
       {"plan --cores 999", "--cores: 999 is out of range: the processors of the task file have "},
+      {"run --change faces@10s", "--change: 'faces@10s' is not accepted: write for instance faces.join@10s"},
+      {"simulate --change fases.join@1s", "--change: there is no task 'fases'; did you mean 'faces'?"},
+      {"compare --change faces.leave@5", "--change: '5' has no unit"},
+      {"run --change faces.leave@1s,faces.leave@2s", "--change: faces.leave@2 s: it is not there"},
       {"compare --policies rtmdl,rtmdl", "--policies names 'rtmdl' twice"},
   };
   for (const auto& [verb_and_option, expected] : rows) {

@@ -129,6 +129,31 @@ TEST(AdaptiveSimulation, HardTasksKeepTheirVariantsAndCountersAddUp) {
   EXPECT_GT(switched, 100);
 }
 
+TEST(AdaptiveSimulation, OnOverloadTheLeastWeightGivesWayFirstAndHardTasksNever) {
+  PlanProblem problem = four_tasks();
+  problem.tasks.resize(3);
+  for (PlanTask& task : problem.tasks) task.period = task.deadline = 20ms;
+  problem.tasks[0].hard = true;
+  for (std::size_t t = 0; t < 3; ++t)
+    for (TaskOption& option : problem.tasks[t].options) {
+      const Duration all = t == 0 ? 4ms : 7ms;
+      option.stages[1].times = test::constant(all * (4 - (option.variant[1] - '0')) / 4);
+    }
+  problem.tasks[1].weight = 1;
+  problem.tasks[2].weight = 4;
+  const Choices choices = in_order(problem);
+  const auto lighter = lighter_options(problem, choices);
+  const std::vector<Slowdown> slowdowns{{1.25, 2s, 8s}};
+  Simulator simulator(problem);
+  const SimulationOutcome& o = simulator.run(choices, {.length = 10s, .lighter = lighter, .slowdowns = slowdowns});
+  const auto lighter_jobs = [&](std::size_t t) { return o.tasks[t].completed - o.tasks[t].completed_in[0]; };
+  EXPECT_EQ(o.tasks[0].missed, 0);
+  EXPECT_EQ(lighter_jobs(0), 0);
+  EXPECT_GT(lighter_jobs(1), 200) << "though it is the more urgent one";
+  EXPECT_LT(lighter_jobs(2) * 5, lighter_jobs(1));
+  EXPECT_LE(missed(o), 0.02);
+}
+
 TEST(Lighter, StandsInWhereThePlanIsAndFitsIntoMemory) {
   PlanProblem problem = four_tasks();
   const Choices choices{{0, 2}, {0, 3}, {0, 1}, {0, 4}};

@@ -1,5 +1,6 @@
 #include "report/json.h"
 
+#include "report/describe.h"
 #include "report/sample.h"
 
 #include <gtest/gtest.h>
@@ -228,6 +229,22 @@ TEST(OrderedJson, repairs_text_that_is_not_utf8) {
   RunReport r = report();
   r.tasks[0].name = "caf\xe9 \"x\"\n";
   EXPECT_EQ(OrderedJson::parse(run_json(r))["tasks"][0]["name"], "caf\uFFFD \"x\"\n");
+}
+
+TEST(RunJson, ListsWhatWasAskedForWhileItRan) {
+  RunReport r = report();
+  EXPECT_FALSE(OrderedJson::parse(run_json(r)).contains("changes"));
+  r.changes = {{"faces.join", 10, "lighter", "", {{"signs", "source", "int8", 0.012}}, 10.25, true, 3},
+               {"text.join", 20, "refused", "with text, no strategy keeps every limit", {}, {}, false, 0}};
+  const OrderedJson changes = OrderedJson::parse(run_json(r))["changes"];
+  EXPECT_EQ(changes[0]["answer"], "lighter");
+  EXPECT_EQ(changes[0]["variants"][0]["to"], "int8");
+  EXPECT_EQ(changes[0]["effective_s"], 10.25);
+  EXPECT_TRUE(changes[1]["effective_s"].is_null());
+  EXPECT_EQ(change_text(r.changes[0]),
+            "at 10 s faces.join: admitted with lighter variants (signs: int8 instead of source, loss +1.2 %), since "
+            "10.250 s, between jobs, 3 releases were held back for it");
+  EXPECT_EQ(change_text(r.changes[1]), "at 20 s text.join: refused: with text, no strategy keeps every limit");
 }
 
 }  // namespace
