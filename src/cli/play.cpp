@@ -82,6 +82,11 @@ std::string trace_line(const Session& session, const std::string& policy) {
 
 bool within_limits(Session& session, const RunReport& report) {
   bool kept = true;
+  if (report.energy && over_budget(*report.energy) > kSameBudget) {
+    kept = false;
+    session.context().warn(fmt::format("{}: the box drew {} on average; its budget is {}", report.policy,
+                                       format_watts(report.energy->watts), format_watts(*report.energy->limit)));
+  }
   for (std::size_t t = 0; t < report.tasks.size(); ++t) {
     const double limit = session.file().tasks[t].miss_rate;
     if (report.tasks[t].miss_rate <= limit) continue;
