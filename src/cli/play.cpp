@@ -3,6 +3,7 @@
 #include "base/units.h"
 #include "calibration/planned_run.h"
 #include "calibration/replan.h"
+#include "energy/energy_meter.h"
 #include "planning/predict.h"
 #include "report/perfetto.h"
 
@@ -18,6 +19,11 @@ namespace {
 constexpr Duration kSimulatedRuns = std::chrono::minutes(10);  ///< in all, to expect what a run misses
 
 }  // namespace
+
+void require_meter(const TaskFile& file) {
+  if (file.energy.meter != MeterKind::constant)
+    static_cast<void>(open_meter(file.energy.meter, MonotonicClock::now()));
+}
 
 References make_references(Session& session, std::optional<Duration> duration) {
   References references;

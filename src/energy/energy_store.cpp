@@ -24,6 +24,12 @@ void EnergyStore::advance(Duration now, double watts) noexcept {
   }
 }
 
+void EnergyStore::look() noexcept {
+  if (joules_ < begins_with_) waited_ += now_ - looked_;
+  looked_ = now_;
+  off_ = joules_ <= capacitor_->least || (off_ && joules_ < begins_with_);
+}
+
 void EnergyStore::take(double joules) noexcept {
   const double drawn = std::min(joules, joules_);
   joules_ -= drawn;

@@ -121,6 +121,8 @@ void require_method(const std::string& method);
 [[nodiscard]] Choices balanced_choices(const PlanProblem& problem, const std::vector<std::vector<int>>& allowed);
 /// The source model of each task (without one: the option with the least loss), balanced: what the baselines run.
 [[nodiscard]] Choices source_choices(const PlanProblem& problem);
+/// The most accurate of the models with early exits of each task (without one: as source_choices()), balanced.
+[[nodiscard]] Choices exit_choices(const PlanProblem& problem);
 /// The fastest variant of each task, balanced.
 [[nodiscard]] Choices compressed_choices(const PlanProblem& problem);
 

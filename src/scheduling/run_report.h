@@ -72,9 +72,9 @@ struct HarvestReport {
 struct EnergyReport {
   std::string meter;                ///< "constant": computed from the processors' power; "rapl", "hwmon"
   double joules = 0, watts = 0;     ///< used, on average
-  std::optional<double> by_model;   ///< watts, of a run that was metered: what constant power gives
-  std::optional<double> limit;      ///< watts
-  std::optional<HarvestReport> harvest;
+  std::optional<double> by_model{}; ///< watts, of a run that was metered: what constant power gives
+  std::optional<double> limit{};    ///< watts
+  std::optional<HarvestReport> harvest{};
 };
 /// By how much of the limit more was drawn; up to kSameBudget counts as within it.
 [[nodiscard]] double over_budget(const EnergyReport& energy);
