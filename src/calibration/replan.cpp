@@ -1,6 +1,7 @@
 #include "calibration/replan.h"
 
 #include "base/units.h"
+#include "planning/energy.h"
 #include "planning/lighter.h"
 
 #include <algorithm>
@@ -45,6 +46,7 @@ PlanProblem loaded_problem(const PlanProblem& problem, const Choices& choices,
         stage.longest = Duration(std::llround(static_cast<double>(stage.longest.count()) * factor));
       }
   }
+  set_joules(loaded);
   loaded.memory.reset();  // they are in memory, and were stored
   loaded.storage.reset();
   return loaded;

@@ -7,6 +7,8 @@
 
 #include <rtmdl/time.h>
 
+#include <optional>
+
 namespace rtmdl {
 
 /// What a box lives on that harvests.

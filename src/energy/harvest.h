@@ -3,7 +3,9 @@
 
 #include "task/energy_spec.h"
 
+#include <cstddef>
 #include <span>
+#include <vector>
 
 namespace rtmdl {
 

@@ -15,15 +15,15 @@ void parts(A& a, TimeDistribution& v) {
 }
 template <class A>
 void parts(A& a, StageOption& v) {
-  auto& [processor, times, alone, longest, shortest, slots] = v;
-  a(processor, times, alone, longest, shortest, slots);
+  auto& [processor, times, alone, longest, shortest, slots, reach] = v;
+  a(processor, times, alone, longest, shortest, slots, reach);
 }
 template <class A>
 void parts(A& a, TaskOption& v) {
   auto& [variant, processor, threads, cuts, stages, correlation, accuracy, accuracy_loss, bytes, content, memory,
-         joules, source, alone, kind, demand, slow_down] = v;
+         joules, source, alone, kind, demand, slow_down, optional_from, leaves, unit_accuracy] = v;
   a(variant, processor, threads, cuts, stages, correlation, accuracy, accuracy_loss, bytes, content, memory, joules,
-    source, alone, kind, demand, slow_down);
+    source, alone, kind, demand, slow_down, optional_from, leaves, unit_accuracy);
 }
 template <class A>
 void parts(A& a, SlowDowns& v) {

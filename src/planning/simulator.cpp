@@ -650,7 +650,7 @@ void Simulator::State::loop(const PlanProblem& problem, std::uint64_t seed, bool
         for (std::size_t s = 0; s < slot_count; ++s) waiting |= finish[s] == kNever && slots[s].task >= 0;
         if (supply) {
           if (now > last_end) break;
-          waiting |= any_pending();
+          waiting = waiting || any_pending();
         }
         if (waiting) {
           const std::int64_t change = next_change();
@@ -704,7 +704,7 @@ void Simulator::State::loop(const PlanProblem& problem, std::uint64_t seed, bool
       releases.set(task, t.releases.next() < t.end ? t.actual : kNever);
       scheduler.release(task, Time(nominal), Time(Duration(now)), decisions);
     }
-    ++events;
+    events += !looked;
     for (const Decision& d : decisions.items()) {
       const std::size_t slot = static_cast<std::size_t>(first_slot[d.processor] + d.slot());
       TaskRun& t = tasks[d.task];
