@@ -33,6 +33,10 @@ constexpr std::array<Unit, 7> kByteUnits{
 constexpr std::array<Unit, 1> kPercentUnits{{{"%", 1}}};
 
 constexpr std::array<Unit, 3> kRateUnits{{{"Hz", 1}, {"kHz", 1e3}, {"MHz", 1e6}}};
+constexpr std::array<Unit, 4> kPowerUnits{{{"uW", 1e-6}, {"mW", 1e-3}, {"W", 1}, {"kW", 1e3}}};
+constexpr std::array<Unit, 7> kEnergyUnits{
+    {{"uJ", 1e-6}, {"mJ", 1e-3}, {"J", 1}, {"kJ", 1e3}, {"mWh", 3.6}, {"Wh", 3600}, {"kWh", 3.6e6}}};
+constexpr double kMostEnergy = 1e12;
 
 std::string_view trimmed(std::string_view s) {
   while (!s.empty() && (s.front() == ' ' || s.front() == '\t')) s.remove_prefix(1);
@@ -72,6 +76,33 @@ std::int64_t parse_bytes(std::string_view text) {
 double parse_fraction(std::string_view text) { return parse_quantity(text, kPercentUnits, "percentage", "%") / 100; }
 
 double parse_hertz(std::string_view text) { return parse_quantity(text, kRateUnits, "rate", "Hz, kHz, MHz"); }
+
+double parse_watts(std::string_view text) {
+  const double w = parse_quantity(text, kPowerUnits, "power", "uW, mW, W, kW");
+  if (w < 0 || w > kMostEnergy) bad_input(fmt::format("'{}' is out of range: a power is at least 0 W", text));
+  return w;
+}
+
+double parse_joules(std::string_view text) {
+  const double j = parse_quantity(text, kEnergyUnits, "energy", "uJ, mJ, J, kJ, mWh, Wh, kWh");
+  if (j < 0 || j > kMostEnergy) bad_input(fmt::format("'{}' is out of range: an energy is at least 0 J", text));
+  return j;
+}
+
+namespace {
+
+/// In thousandths or thousands of the unit where that is shorter.
+std::string with_prefix(double value, const char* unit) {
+  const double size = std::abs(value);
+  if (size >= 1e4) return fmt::format("{:.4g} k{}", value / 1e3, unit);
+  if (size >= 1 || size == 0) return fmt::format("{:.4g} {}", value, unit);
+  return size >= 1e-3 ? fmt::format("{:.3g} m{}", value * 1e3, unit) : fmt::format("{:.3g} u{}", value * 1e6, unit);
+}
+
+}  // namespace
+
+std::string format_watts(double watts) { return with_prefix(watts, "W"); }
+std::string format_joules(double joules) { return with_prefix(joules, "J"); }
 
 std::string format_duration(Duration d) {
   const double s = std::abs(to_seconds(d));

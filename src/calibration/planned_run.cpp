@@ -3,6 +3,7 @@
 #include "base/units.h"
 #include "data/pipeline.h"
 #include "model/exits.h"
+#include "planning/energy.h"
 #include "planning/lighter.h"
 #include "planning/response_time.h"
 
@@ -150,6 +151,12 @@ RunConfig make_run_config(const TaskFile& file, const PolicyInfo& policy, const 
   config.system_defaults = policy.system_defaults;
   config.processors = file.processors;
   config.host_processor = file.host_processor();
+  config.energy.meter = file.energy.meter;
+  config.energy.limit = file.energy.watts;
+  if (problem.supply && !policy.system_defaults) {
+    config.energy.supply = problem.supply;
+    config.energy.rule = energy_rule(problem, choices);
+  }
   const auto chosen = [&](std::size_t t) -> const TaskOption& {
     return problem.tasks[t].options[static_cast<std::size_t>(choices[t].option)];
   };

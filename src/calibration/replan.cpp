@@ -3,6 +3,7 @@
 #include "base/units.h"
 #include "calibration/planned_run.h"
 #include "planning/admission.h"
+#include "planning/energy.h"
 #include "planning/lighter.h"
 #include "scheduling/transition.h"
 
@@ -42,6 +43,7 @@ PlanProblem slowed_problem(const PlanProblem& problem, const Choices& choices,
         stretch(stage.alone.sorted, factor);
         stage.longest = Duration(std::llround(static_cast<double>(stage.longest.count()) * factor));
       }
+  set_joules(loaded);
   return loaded;
 }
 

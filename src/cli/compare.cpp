@@ -37,6 +37,7 @@ std::vector<const PolicyInfo*> parse_policies(const std::string& list) {
 int compare_verb(const Options& options) {
   const std::vector<const PolicyInfo*> chosen = parse_policies(options.policies);
   Session session(options);
+  require_meter(session.file());
   const Duration duration = options.duration.value_or(std::chrono::seconds(20));
   static_cast<void>(session.problem());  // --load changes the times in the task file
   const std::vector<TaskInfo> infos = task_infos(session.file());

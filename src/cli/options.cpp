@@ -212,7 +212,7 @@ void add_calibrate(CLI::App& app, Options& o) {
 }
 
 void add_strict(CLI::App& app, Options& o) {
-  app.add_flag("--strict", o.strict, "Exit status 3 if a task's limit is broken");
+  app.add_flag("--strict", o.strict, "Exit status 3 if a task's limit or the energy budget is broken");
 }
 
 }  // namespace rtmdl

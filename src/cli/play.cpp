@@ -4,6 +4,7 @@
 #include "calibration/answer_requests.h"
 #include "calibration/planned_run.h"
 #include "calibration/replan.h"
+#include "energy/energy_meter.h"
 #include "planning/predict.h"
 #include "report/perfetto.h"
 
@@ -19,6 +20,11 @@ namespace {
 constexpr Duration kSimulatedRuns = std::chrono::minutes(10);  ///< in all, to expect what a run misses
 
 }  // namespace
+
+void require_meter(const TaskFile& file) {
+  if (file.energy.meter != MeterKind::constant)
+    static_cast<void>(open_meter(file.energy.meter, MonotonicClock::now()));
+}
 
 References make_references(Session& session, std::optional<Duration> duration) {
   References references;
@@ -92,6 +98,11 @@ std::string trace_line(const Session& session, const std::string& policy) {
 
 bool within_limits(Session& session, const RunReport& report) {
   bool kept = true;
+  if (report.energy && over_budget(*report.energy) > kSameBudget) {
+    kept = false;
+    session.context().warn(fmt::format("{}: the box drew {} on average; its budget is {}", report.policy,
+                                       format_watts(report.energy->watts), format_watts(*report.energy->limit)));
+  }
   for (std::size_t t = 0; t < report.tasks.size(); ++t) {
     const double limit = session.file().tasks[t].miss_rate;
     if (report.tasks[t].miss_rate <= limit) continue;

@@ -17,6 +17,9 @@ namespace rtmdl {
 using References = std::vector<std::unique_ptr<StreamReferences>>;
 [[nodiscard]] References make_references(Session& session, std::optional<Duration> duration);
 
+/// Throws Error(missing_device) unless the energy meter that the task file names is there.
+void require_meter(const TaskFile& file);
+
 /// Runs one policy; job records go to the workspace's runs/POLICY.csv, the trace to runs/POLICY.pftrace and
 /// runs/POLICY.trace.json.
 [[nodiscard]] RunOutcome play(Session& session, const PolicyInfo& policy, std::optional<Duration> duration,

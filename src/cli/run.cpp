@@ -10,6 +10,7 @@ namespace rtmdl {
 
 int run_verb(const Options& options) {
   Session session(options);
+  require_meter(session.file());
   const PolicyInfo& policy = session.policy();
   static_cast<void>(session.problem());  // --load changes the times in the task file
   const auto duration = options.duration;

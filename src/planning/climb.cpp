@@ -57,7 +57,7 @@ bool Climb::judge(Height& height) {
   const auto strategy = evaluator_.evaluate(height.choices, false, &height.strain);
   height.beyond = 0;
   for (const double s : height.strain) height.beyond += std::max(s - 1, 0.0);
-  // Storage and memory strain nobody.
+  // Storage, memory and power strain nobody.
   if (!strategy->score.feasible) height.beyond = std::max(height.beyond, kLeastBeyond);
   return strategy->score.feasible;
 }

@@ -119,6 +119,8 @@ class Descent {
           relief += static_cast<double>(from.memory - to.memory) /
                     static_cast<double>(std::max<std::int64_t>(*problem.memory, 1));
         }
+        if (smaller && problem.power_limit)
+          relief += (evaluator_.watts(i, index(now)) - evaluator_.watts(i, index(o))) / *problem.power_limit;
         if (!evaluator_.possible(i, index(now)) && evaluator_.possible(i, index(o))) relief += 1;
         if (relief <= 1e-12) continue;
         const double cost = evaluator_.loss(i, index(o)) - evaluator_.loss(i, index(now));
@@ -143,8 +145,7 @@ class Descent {
         pressure[index(stage.processor)] += excess;
       }
     }
-    const bool too_large = (problem.storage && evaluator_.bytes(current_.choices) > *problem.storage) ||
-                           (problem.memory && evaluator_.memory(current_.choices) > *problem.memory);
+    const bool too_large = !evaluator_.fits(current_.choices);
     const std::vector<Step> steps = steps_down(pressure, too_large);
     // A step that only shifts work costs no accuracy and so looks best, but only the simulation can tell whether it
     // helps; one that also lowers the sum of the work is taken even if it does not help at once.

@@ -1,5 +1,6 @@
 #include "planning/evaluator.h"
 
+#include "planning/energy.h"
 #include "planning/stage_draw.h"
 #include "scheduling/arrivals.h"
 
@@ -56,6 +57,7 @@ void set_priorities(Choices& choices, const std::vector<int>& order) {
 
 Evaluator::Evaluator(const PlanProblem& problem, const PlanOptions& options, const Context& context)
     : problem_(problem), options_(options), context_(context), simulator_(problem), analysis_(problem) {
+  idle_watts_ = rtmdl::idle_watts(problem);
   std::int64_t first = std::chrono::nanoseconds(options.simulated).count(), last = 0;
   const std::vector<std::int64_t> released = most_releases(problem, options.simulated, options.seed);
   for (std::size_t i = 0; i < problem.tasks.size(); ++i) {
@@ -97,6 +99,7 @@ Evaluator::Facts Evaluator::facts_of(std::size_t i, std::size_t o) const {
   const TaskOption& option = task.options[o];
   Facts facts;
   facts.loss = task.weight * option.accuracy_loss;
+  facts.watts = draw_watts(task, option);
   facts.demand.resize(problem_.processors.size());
   facts.utilisation.resize(problem_.processors.size());
   for (const StageOption& stage : option.stages) {
@@ -173,6 +176,18 @@ std::int64_t Evaluator::memory(const Choices& choices) const {
   return sum;
 }
 
+double Evaluator::watts(const Choices& choices) const {
+  double sum = idle_watts_;
+  for (std::size_t i = 0; i < choices.size(); ++i) sum += watts(i, index(choices[i].option));
+  return sum;
+}
+
+bool Evaluator::fits(const Choices& choices) const {
+  return (!problem_.storage || bytes(choices) <= *problem_.storage) &&
+         (!problem_.memory || memory(choices) <= *problem_.memory) &&
+         (!problem_.power_limit || watts(choices) <= *problem_.power_limit + kSameWatts);
+}
+
 double Evaluator::loss(const Choices& choices) const {
   double sum = 0;
   for (std::size_t i = 0; i < choices.size(); ++i) sum += facts_[i][index(choices[i].option)].loss;
@@ -180,8 +195,7 @@ double Evaluator::loss(const Choices& choices) const {
 }
 
 bool Evaluator::promising(const Choices& choices) const {
-  if (problem_.storage && bytes(choices) > *problem_.storage) return false;
-  if (problem_.memory && memory(choices) > *problem_.memory) return false;
+  if (!fits(choices)) return false;
   for (std::size_t i = 0; i < choices.size(); ++i) {
     if (!possible(i, index(choices[i].option))) return false;
   }
@@ -267,18 +281,20 @@ std::optional<Strategy> Evaluator::evaluate(const Choices& choices, bool give_up
     score.tightness =
         std::max(score.tightness, to_seconds(task.worst_response) / to_seconds(problem_.tasks[i].deadline));
   }
-  const auto beyond = [](std::int64_t value, const std::optional<std::int64_t>& bound) {
-    if (!bound || value <= *bound) return 0.0;
-    return static_cast<double>(value - *bound) / static_cast<double>(std::max<std::int64_t>(*bound, 1));
+  const auto beyond = [](auto value, const auto& bound) {
+    return bound ? static_cast<double>(value - *bound) / std::max(static_cast<double>(*bound), 1e-9) : 0.0;
   };
-  const double too_large = beyond(bytes(choices), problem_.storage) + beyond(memory(choices), problem_.memory);
-  excess += too_large;
+  const bool fitting = fits(choices);
+  if (!fitting)
+    excess += std::max(beyond(bytes(choices), problem_.storage), 0.0) +
+              std::max(beyond(memory(choices), problem_.memory), 0.0) +
+              std::max(beyond(watts(choices), problem_.power_limit), 0.0);
   score.excess = excess;
   score.feasible = excess <= 0;
   score.loss = loss(choices);
   score.miss_rate = outcome.miss_rate();
   for (const double u : utilisation(choices)) score.peak = std::max(score.peak, u);
-  enter(strategy, too_large <= 0);
+  enter(strategy, fitting);
   tell(choices, score.feasible ? "feasible" : "infeasible", -1, score.miss_rate);
   return strategy;
 }

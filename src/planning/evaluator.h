@@ -22,7 +22,7 @@ namespace rtmdl {
 struct Score {
   bool feasible = false;
   double excess =
-      0;  ///< Σ of what is beyond a limit: miss rates in points of 1, storage and memory as shares of their bound
+      0;  ///< Σ of what is beyond a limit: miss rates in points of 1, storage, memory and power as shares of their bound
   double loss = 0;       ///< Σ wᵢ·lossᵢ
   double miss_rate = 0;  ///< over all jobs
   double peak = 0;       ///< utilisation of the busiest processor
@@ -45,6 +45,7 @@ struct Book {
 };
 
 inline constexpr double kMostStrain = 2;
+inline constexpr double kSameWatts = 1e-9;  ///< sums of the same draws in another order differ by less
 inline constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 class Evaluator {
@@ -75,8 +76,13 @@ class Evaluator {
   [[nodiscard]] std::int64_t bytes(const Choices& choices) const;      ///< each model counted once
   [[nodiscard]] bool shares_models() const { return shares_models_; }  ///< two tasks have an option with the same model
   [[nodiscard]] std::int64_t memory(const Choices& choices) const;
+  /// What the task's jobs draw with that option beyond the idle box, and what the box draws with these choices.
+  [[nodiscard]] double watts(std::size_t task, std::size_t option) const { return facts_[task][option].watts; }
+  [[nodiscard]] double watts(const Choices& choices) const;
+  [[nodiscard]] double idle_watts() const { return idle_watts_; }
+  [[nodiscard]] bool fits(const Choices& choices) const;  ///< storage, memory and the limit of power hold
   [[nodiscard]] double loss(const Choices& choices) const;
-  /// Storage and memory hold and no necessary condition is broken.
+  /// It fits and no necessary condition is broken.
   [[nodiscard]] bool promising(const Choices& choices) const;
 
   /// Simulates. With `give_up`, nothing is returned (and nothing entered in the book) as soon as a limit is broken.
@@ -127,6 +133,7 @@ class Evaluator {
     int model = 0;  ///< equal where the content is
     std::vector<std::int64_t> demand;
     std::vector<double> utilisation;
+    double watts = 0;
   };
   Facts facts_of(std::size_t task, std::size_t option) const;
   double strain_of(std::size_t task, const TaskOutcome& outcome, std::optional<Duration> bound) const;
@@ -142,6 +149,7 @@ class Evaluator {
   std::vector<std::int64_t> limits_;             ///< per task: the most that may miss
   std::vector<std::vector<Facts>> facts_;
   std::vector<std::int64_t> capacity_;
+  double idle_watts_ = 0;
   std::vector<int> dm_, rm_;
   std::vector<std::int64_t> quick_;     ///< limits of a quick look
   std::vector<std::int64_t> only_one_;  ///< limits of which only the tested task's is set, else the highest number

@@ -1,5 +1,7 @@
 #include "planning/fewer_cores.h"
 
+#include "planning/energy.h"
+
 #include <rtmdl/error.h>
 
 #include <algorithm>
@@ -125,6 +127,7 @@ PlanProblem with_cores(const PlanProblem& problem, const std::vector<ProcessorSp
       bad_input(fmt::format("{} core{}: task {} was profiled with more threads only", cores, cores == 1 ? "" : "s",
                             task.name));
   }
+  set_joules(result);
   return result;
 }
 

@@ -1,5 +1,6 @@
 #include "planning/model_correction.h"
 
+#include "planning/energy.h"
 #include "planning/response_time.h"
 
 #include <algorithm>
@@ -315,7 +316,9 @@ ModelCorrection merged(const ModelCorrection& older, const ModelCorrection& newe
 }
 
 void apply(PlanProblem& problem, const ModelCorrection& correction) {
-  if (!correction.empty()) Correcting(problem, correction).run();
+  if (correction.empty()) return;
+  Correcting(problem, correction).run();
+  set_joules(problem);
 }
 
 }  // namespace rtmdl

@@ -57,10 +57,7 @@ struct Nsga2::State {
   }
 
   pagmo::vector_double judge(const Choices& choices) {
-    const PlanProblem& problem = evaluator.problem();
-    const bool fits = (!problem.storage || evaluator.bytes(choices) <= *problem.storage) &&
-                      (!problem.memory || evaluator.memory(choices) <= *problem.memory);
-    const double behind = fits ? 0 : loss_range;
+    const double behind = evaluator.fits(choices) ? 0 : loss_range;
     const bool any = evaluator.best() && evaluator.best()->score.feasible;
     if (any && !evaluator.promising(choices))
       return {evaluator.loss(choices) + loss_range, kHopeless + overload(choices)};

@@ -3,7 +3,7 @@
 /// multiobjective genetic algorithm: NSGA-II, IEEE Trans. Evolutionary Computation 6(2), 2002; pagmo's).
 ///
 /// Both objectives are small for what is wanted. pagmo's takes no constraints, so the limits are in them:
-///   first: Σ wᵢ·lossᵢ; what fits not into storage or memory, and what cannot keep the limits, is put behind all
+///   first: Σ wᵢ·lossᵢ; what fits not into storage, memory or power, and what cannot keep the limits, is put behind all
 ///   others; second: the miss rate over all jobs where every limit is kept, else 1 + the excess over the limits.
 /// The step between the two makes the crowding distance favour the strategies on either side of the limits, where the
 /// best is. Strategies are looked up before they are simulated; those that break a necessary condition

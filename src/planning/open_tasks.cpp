@@ -17,6 +17,7 @@ OpenTasks::OpenTasks(const Evaluator& evaluator, std::vector<int> order,
   least_demand_from_.assign(n + 1, std::vector<std::int64_t>(processors + 1, 0));
   least_memory_from_.assign(n + 1, 0);
   least_bytes_from_.assign(n + 1, 0);
+  least_watts_from_.assign(n + 1, evaluator.idle_watts());
   for (std::size_t k = n; k-- > 0;) {
     const std::size_t i = task(k);
     auto& mine = options_[k];
@@ -31,6 +32,7 @@ OpenTasks::OpenTasks(const Evaluator& evaluator, std::vector<int> order,
     least_loss_from_[k] = least_loss_from_[k + 1] + evaluator.loss(i, index(mine.front()));
     std::vector<std::int64_t> least(processors + 1, std::numeric_limits<std::int64_t>::max());
     std::int64_t bytes = least.front(), memory = least.front();
+    double watts = kInfinity;
     for (const int o : mine) {
       std::int64_t sum = 0;
       for (std::size_t p = 0; p < processors; ++p) {
@@ -41,10 +43,12 @@ OpenTasks::OpenTasks(const Evaluator& evaluator, std::vector<int> order,
       least[processors] = std::min(least[processors], sum);
       bytes = std::min(bytes, problem.tasks[i].options[index(o)].bytes);
       memory = std::min(memory, problem.tasks[i].options[index(o)].memory);
+      watts = std::min(watts, evaluator.watts(i, index(o)));
     }
     for (std::size_t p = 0; p <= processors; ++p) least_demand_from_[k][p] = least_demand_from_[k + 1][p] + least[p];
     least_bytes_from_[k] = least_bytes_from_[k + 1] + bytes;
     least_memory_from_[k] = least_memory_from_[k + 1] + memory;
+    least_watts_from_[k] = least_watts_from_[k + 1] + watts;
   }
 }
 
@@ -68,12 +72,15 @@ bool OpenTasks::hopeless(std::span<const std::uint8_t> chosen) const {
   }
   if (all_demand > all_capacity) return true;
   std::int64_t memory = least_memory_from_[depth], bytes = least_bytes_from_[depth];
+  double watts = least_watts_from_[depth];
   for (std::size_t k = 0; k < depth; ++k) {
     const TaskOption& option = problem.tasks[task(k)].options[chosen[k]];
     memory += option.memory;
     bytes += option.bytes;
+    watts += evaluator_.watts(task(k), chosen[k]);
   }
   if (problem.memory && memory > *problem.memory) return true;
+  if (problem.power_limit && watts > *problem.power_limit + kSameWatts) return true;
   // A model that two tasks share counts once: then only the finished combination can tell (Evaluator::promising).
   return problem.storage && !evaluator_.shares_models() && bytes > *problem.storage;
 }

@@ -1,6 +1,6 @@
 #pragma once
 /// What searches that decide task by task know of the tasks that are still open: their possible options, the least that
-/// they will lose, and the least that they will ask of the processors, storage and memory. For at most 256 options a
+/// they will lose, and the least that they will ask of the processors, storage, memory and power. For at most 256 options a
 /// task.
 
 #include "planning/evaluator.h"
@@ -25,7 +25,7 @@ class OpenTasks {
   [[nodiscard]] bool stuck() const;
   /// Σ of the least losses of the tasks from a level on.
   [[nodiscard]] double least_loss_from(std::size_t level) const { return least_loss_from_[level]; }
-  /// Whether nothing that begins with these options of the first levels can keep storage, memory and the processors'
+  /// Whether nothing that begins with these options of the first levels can keep storage, memory, power and the processors'
   /// capacities.
   [[nodiscard]] bool hopeless(std::span<const std::uint8_t> chosen) const;
 
@@ -36,6 +36,7 @@ class OpenTasks {
   std::vector<double> least_loss_from_;
   std::vector<std::vector<std::int64_t>> least_demand_from_;  ///< [level][processor]; last: the sum over processors
   std::vector<std::int64_t> least_memory_from_, least_bytes_from_;
+  std::vector<double> least_watts_from_;  ///< the idle box included
 };
 
 }  // namespace rtmdl

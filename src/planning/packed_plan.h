@@ -21,9 +21,9 @@ void parts(A& a, StageOption& v) {
 template <class A>
 void parts(A& a, TaskOption& v) {
   auto& [variant, processor, threads, cuts, stages, correlation, accuracy, accuracy_loss, bytes, content, memory,
-         source, alone, kind, demand, slow_down, optional_from, leaves, unit_accuracy] = v;
-  a(variant, processor, threads, cuts, stages, correlation, accuracy, accuracy_loss, bytes, content, memory, source,
-    alone, kind, demand, slow_down, optional_from, leaves, unit_accuracy);
+         joules, source, alone, kind, demand, slow_down, optional_from, leaves, unit_accuracy] = v;
+  a(variant, processor, threads, cuts, stages, correlation, accuracy, accuracy_loss, bytes, content, memory, joules,
+    source, alone, kind, demand, slow_down, optional_from, leaves, unit_accuracy);
 }
 template <class A>
 void parts(A& a, SlowDowns& v) {
@@ -53,9 +53,14 @@ void parts(A& a, PlanTask& v) {
     arrivals, interval, after, detections);
 }
 template <class A>
+void parts(A& a, ProcessorPower& v) {
+  auto& [busy, idle] = v;
+  a(busy, idle);
+}
+template <class A>
 void parts(A& a, PlanProcessor& v) {
-  auto& [name, preemptive, slots, dispatch, realtime_share, correlation] = v;
-  a(name, preemptive, slots, dispatch, realtime_share, correlation);
+  auto& [name, preemptive, slots, dispatch, realtime_share, correlation, power] = v;
+  a(name, preemptive, slots, dispatch, realtime_share, correlation, power);
 }
 template <class A>
 void parts(A& a, StallModel& v) {
@@ -64,8 +69,9 @@ void parts(A& a, StallModel& v) {
 }
 template <class A>
 void parts(A& a, PlanProblem& v) {
-  auto& [processors, tasks, storage, memory, dispatch, stalls, execution_bound, slow_downs] = v;
-  a(processors, tasks, storage, memory, dispatch, stalls, execution_bound, slow_downs);
+  auto& [processors, tasks, storage, memory, dispatch, stalls, execution_bound, slow_downs, power_limit, supply] = v;
+  static_cast<void>(supply);  // counts in predictions, which are rank 0's
+  a(processors, tasks, storage, memory, dispatch, stalls, execution_bound, slow_downs, power_limit);
 }
 template <class A>
 void parts(A& a, PlanOptions& v) {

@@ -126,6 +126,23 @@ Choices source_choices(const PlanProblem& problem) {
   return balanced_choices(problem, allowed);
 }
 
+Choices exit_choices(const PlanProblem& problem) {
+  std::vector<std::vector<int>> allowed;
+  for (const PlanTask& task : problem.tasks) {
+    std::vector<int> mine;
+    double most = 0;
+    for (std::size_t o = 0; o < task.options.size(); ++o) {
+      const TaskOption& option = task.options[o];
+      if (option.optional_from == 0 || (!mine.empty() && option.accuracy < most)) continue;
+      if (option.accuracy > most) mine.clear();
+      most = option.accuracy;
+      mine.push_back(static_cast<int>(o));
+    }
+    allowed.push_back(mine.empty() ? source_options(task) : mine);
+  }
+  return balanced_choices(problem, allowed);
+}
+
 Choices compressed_choices(const PlanProblem& problem) {
   std::vector<std::vector<int>> allowed;
   for (const PlanTask& task : problem.tasks) {

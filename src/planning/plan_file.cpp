@@ -23,6 +23,17 @@ void feed(std::string& text, const TimeDistribution& times) {
   text += ';';
 }
 
+/// The limit of power, and what the box lives on.
+void feed(std::string& text, const PlanProblem& problem) {
+  text += fmt::format("{}|", problem.power_limit.value_or(-1));
+  if (!problem.supply) return;
+  const EnergySupply& s = *problem.supply;
+  text += fmt::format("{},{},{},{},{},{},{}:", s.capacitor.capacity, s.capacitor.start, s.capacitor.least,
+                      s.capacitor.efficiency, s.eta, s.mandatory.value_or(-1), s.optional.value_or(-1));
+  for (const HarvestTrace::Piece& piece : s.trace.pieces)
+    text += fmt::format("{},{},", piece.lasts.count(), piece.watts);
+}
+
 Json task_json(const PlannedTask& t, const PlanTask& task) {
   const TaskOption& option = task.options[static_cast<std::size_t>(t.choice.option)];
   Json j;
@@ -107,16 +118,17 @@ void require_priorities(const Plan& plan) {
 
 std::string plan_key(const PlanProblem& problem, const PlanOptions& options) {
   std::string text =
-      fmt::format("plan 8|{}|{}|{}|{}|{}|{}|{}|", options.method, options.simulated.count(), options.seed,
+      fmt::format("plan 9|{}|{}|{}|{}|{}|{}|{}|", options.method, options.simulated.count(), options.seed,
                   options.margin, options.budget.count(), options.miss_weight, options.front);
   text += fmt::format("{}|{}|{}|", problem.storage.value_or(-1), problem.memory.value_or(-1), problem.dispatch.count());
   text += fmt::format("{}:", problem.stalls.per_second);
+  feed(text, problem);
   for (const std::vector<Duration>& stall : problem.stalls.lasting)
     for (const Duration d : stall) text += fmt::format("{},", d.count());
   text += fmt::format("{}:{}:", fmt::join(problem.slow_downs.demand, ","), fmt::join(problem.slow_downs.factor, ","));
   for (const PlanProcessor& p : problem.processors)
-    text += fmt::format("{},{},{},{},{},{}|", p.name, p.preemptive, p.slots, p.dispatch.count(), p.realtime_share,
-                        p.correlation);
+    text += fmt::format("{},{},{},{},{},{},{},{}|", p.name, p.preemptive, p.slots, p.dispatch.count(),
+                        p.realtime_share, p.correlation, p.power ? p.power->busy : -1, p.power ? p.power->idle : -1);
   for (const PlanTask& t : problem.tasks) {
     text +=
         fmt::format("{},{},{},{},{},{},{},{},{},{}|", t.name, t.period.count(), t.deadline.count(), t.jitter.count(),
@@ -152,6 +164,7 @@ void save_plan(const std::filesystem::path& path, const Plan& plan, const PlanPr
   j["accuracy_loss"] = plan.accuracy_loss;
   j["miss_rate"] = plan.miss_rate;
   j["bytes"] = plan.bytes;
+  if (plan.watts) j["watts"] = *plan.watts;
   j["method"] = plan.method;
   j["ranks"] = plan.ranks;
   j["space"] = plan.space;
@@ -190,6 +203,7 @@ std::optional<Plan> load_plan(const std::filesystem::path& path, const PlanProbl
     plan.accuracy_loss = j.at("accuracy_loss");
     plan.miss_rate = j.at("miss_rate");
     plan.bytes = whole_number(j, "bytes");
+    if (j.contains("watts")) plan.watts = j["watts"].get<double>();
     plan.method = j.at("method");
     plan.ranks = j.value("ranks", 1);
     plan.space = j.at("space");

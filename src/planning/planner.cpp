@@ -3,6 +3,7 @@
 #include "base/excerpt.h"
 #include "base/units.h"
 #include "planning/descent.h"
+#include "planning/energy.h"
 #include "planning/evaluator.h"
 #include "planning/exact.h"
 #include "planning/exchange.h"
@@ -122,7 +123,7 @@ Searched search(Evaluator& evaluator, const PlanOptions& options, Exchange* exch
 std::vector<std::string> hopeless_limits(const Evaluator& evaluator) {
   const PlanProblem& problem = evaluator.problem();
   std::vector<std::string> lines;
-  Choices smallest(problem.tasks.size()), lightest(problem.tasks.size());
+  Choices smallest(problem.tasks.size()), lightest(problem.tasks.size()), sparest(problem.tasks.size());
   for (std::size_t i = 0; i < problem.tasks.size(); ++i) {
     const auto& options = problem.tasks[i].options;
     const auto least = [&](auto member) {
@@ -133,6 +134,7 @@ std::vector<std::string> hopeless_limits(const Evaluator& evaluator) {
     };
     smallest[i].option = least(&TaskOption::bytes);
     lightest[i].option = least(&TaskOption::memory);
+    sparest[i].option = least(&TaskOption::joules);
   }
   // With models that tasks share, the smallest variants need not be the least in all.
   if (problem.storage && !evaluator.shares_models() && evaluator.bytes(smallest) > *problem.storage) {
@@ -143,6 +145,10 @@ std::vector<std::string> hopeless_limits(const Evaluator& evaluator) {
     lines.push_back(fmt::format("memory: the lightest variants need {}, the bound is {}",
                                 format_bytes(evaluator.memory(lightest)), format_bytes(*problem.memory)));
   }
+  if (problem.power_limit && evaluator.watts(sparest) > *problem.power_limit + kSameWatts)
+    lines.push_back(fmt::format("energy: the variants that need least draw {} (idle {}), the budget is {}",
+                                format_watts(evaluator.watts(sparest)), format_watts(evaluator.idle_watts()),
+                                format_watts(*problem.power_limit)));
   for (std::size_t i = 0; i < problem.tasks.size(); ++i) {
     const PlanTask& task = problem.tasks[i];
     double least = 1;
@@ -189,6 +195,10 @@ std::vector<std::string> shortfalls(const Evaluator& evaluator, const Strategy& 
     lines.push_back(fmt::format("the variants would need {} of memory (bound {})", format_bytes(memory),
                                 format_bytes(*problem.memory)));
   }
+  const double watts = evaluator.watts(strategy.choices);
+  if (problem.power_limit && watts > *problem.power_limit + kSameWatts)
+    lines.push_back(
+        fmt::format("the box would draw {} (budget {})", format_watts(watts), format_watts(*problem.power_limit)));
   return lines;
 }
 
@@ -239,6 +249,7 @@ void choose(Plan& plan, const Strategy& strategy, std::vector<ParetoPoint> front
   plan.accuracy_loss = strategy.score.loss;
   plan.miss_rate = strategy.score.miss_rate;
   plan.bytes = evaluator.bytes(strategy.choices);
+  plan.watts = knows_power(problem) ? std::optional(evaluator.watts(strategy.choices)) : std::nullopt;
   plan.pareto =
       with_chosen(std::move(front), {plan.accuracy_loss, plan.miss_rate, plan.feasible, true, strategy.choices});
   plan.tasks.clear();

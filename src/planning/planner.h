@@ -64,7 +64,7 @@ struct ParetoPoint {
 
 /// A change of one thing that the task file asks for, which would make a strategy possible where there is none.
 struct Relaxation {
-  std::string what;      ///< deadline, miss_rate, period, accuracy.min; slots; storage, memory; stretch
+  std::string what;      ///< deadline, miss_rate, period, accuracy.min; slots; storage, memory, energy.budget; stretch
   std::string task;      ///< or processor, of slots; empty: of the whole box
   std::string from, to;  ///< as a task file says them: "20 ms"; of stretch: times
   double size = 0;       ///< how much more is asked for, relative to what was: 0.35
@@ -79,6 +79,7 @@ struct Plan {
   double accuracy_loss = 0;        ///< Σ wᵢ·lossᵢ
   double miss_rate = 0;            ///< over all jobs
   std::int64_t bytes = 0;
+  std::optional<double> watts;  ///< that the box draws on average; absent: the power of its processors is not known
   std::string method;
   int ranks = 1;               ///< processes that searched
   double space = 0;            ///< size of the search space (may exceed 2^53: a double)
@@ -120,6 +121,8 @@ void require_method(const std::string& method);
 [[nodiscard]] Choices balanced_choices(const PlanProblem& problem, const std::vector<std::vector<int>>& allowed);
 /// The source model of each task (without one: the option with the least loss), balanced: what the baselines run.
 [[nodiscard]] Choices source_choices(const PlanProblem& problem);
+/// The most accurate of the models with early exits of each task (without one: as source_choices()), balanced.
+[[nodiscard]] Choices exit_choices(const PlanProblem& problem);
 /// The fastest variant of each task, balanced.
 [[nodiscard]] Choices compressed_choices(const PlanProblem& problem);
 

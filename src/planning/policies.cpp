@@ -35,6 +35,10 @@ const std::vector<PolicyInfo>& policies() {
       {"edf-adaptive",
        "source models, earliest deadline first, lighter variants when a miss is predicted (Pantheon's rule)",
        Policy::edf, VariantChoice::source, false, true},
+      {"zygarde",
+       "models with early exits, else the source models; deadline, utility and what is stored decide what runs "
+       "(Zygarde's rule)",
+       Policy::zygarde, VariantChoice::exits},
       {"edf", "the plan's variants, earliest deadline first", Policy::edf, VariantChoice::planned},
       {"fifo", "the plan's variants, first come first served", Policy::fifo, VariantChoice::planned},
   };
@@ -97,9 +101,11 @@ Choices choices_for(const PolicyInfo& policy, const PlanProblem& problem, const 
   switch (policy.variants) {
     case VariantChoice::planned: choices = choices_of(plan); break;
     case VariantChoice::source: choices = source_choices(problem); break;
+    case VariantChoice::exits: choices = exit_choices(problem); break;
     case VariantChoice::compressed: choices = compressed_choices(problem); break;
   }
-  if (policy.variants != VariantChoice::planned && !policy.system_defaults)
+  const bool fixed = policy.variants == VariantChoice::planned || policy.variants == VariantChoice::exits;
+  if (!fixed && !policy.system_defaults)
     choices = least_missed(problem, policy.order, choices);
   if (policy.order == Policy::fixed_priority || choices.empty()) return choices;
   std::vector<SchedulerTask> tasks(problem.tasks.size());

@@ -15,6 +15,7 @@ namespace rtmdl {
 enum class VariantChoice {
   planned,     ///< the plan's variants
   source,      ///< the original models
+  exits,       ///< models with early exits; the original ones where there are none
   compressed,  ///< every model at its fastest acceptable variant
 };
 

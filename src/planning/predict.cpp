@@ -1,5 +1,6 @@
 #include "planning/predict.h"
 
+#include "planning/energy.h"
 #include "planning/lighter.h"
 #include "planning/simulator.h"
 
@@ -79,12 +80,20 @@ RunReport predict(const PolicyInfo& policy, const PlanProblem& problem, const Ch
     to.switches = from.switches;
     set_accuracy(task, choices[t].option, lighter.empty() ? std::vector<int>{} : lighter[t], from, to);
     to.response = response_times(from.responses_ms);
+    if (knows_power(problem)) to.joules = from.joules;
     report.tasks.push_back(to);
     weights.push_back(task.weight);
   }
   for (std::size_t p = 0; p < problem.processors.size(); ++p)
     report.processors.push_back({problem.processors[p].name, outcome.busy[p]});
   if (requests) report.changes = requests->report();
+  if (knows_power(problem))
+    report.energy = {.meter = "constant",
+                     .joules = outcome.joules,
+                     .watts = outcome.joules / outcome.seconds,
+                     .by_model = {},
+                     .limit = problem.power_limit,
+                     .harvest = outcome.harvest};
   sum_up(report, weights);
   return report;
 }

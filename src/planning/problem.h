@@ -2,6 +2,7 @@
 /// What the planner and the simulator work on: plain values, made from the task file and the profile store (see
 /// problem_from_profile.h), or by a test. No files, no engines.
 
+#include "energy/energy_store.h"
 #include <rtmdl/time.h>
 #include "scheduling/scheduler.h"
 #include "task/arrival_spec.h"
@@ -80,6 +81,7 @@ struct TaskOption {
   std::string content;  ///< hash of the model; tasks that choose the same one share its bytes. Empty: it is shared with
                         ///< no other task
   std::int64_t memory = 0;  ///< resident, when loaded
+  double joules = 0;        ///< that a job takes beyond what the box draws idle, on average (energy.h)
   bool source = false;      ///< the unscaled model
   /// It takes all slots of the infer stage's processor, though it needs fewer, so that nothing runs beside it there.
   bool alone = false;
@@ -147,6 +149,7 @@ struct PlanProcessor {
   /// Of stage times here, 0..1: with this probability a stage takes the quantile of the moment that its job is released
   /// in (stage_draw.h), else its job's or one of its own. How far slow moments of the machine outlast a job.
   double correlation = 0;
+  std::optional<ProcessorPower> power{};
 };
 
 /// Moments in which the machine itself stood still (a hypervisor took its cores away), as runs saw them. Counts in
@@ -165,6 +168,9 @@ struct PlanProblem {
   StallModel stalls{};
   std::string execution_bound{};  ///< one sentence on where `longest` comes from; empty: max × kExecutionFactor
   SlowDowns slow_downs{};
+  std::optional<double> power_limit{};  ///< watts, on average; then the power of every processor is known
+  /// What the box lives on. Counts in predictions; not in the simulations of a search.
+  std::optional<EnergySupply> supply{};
 };
 
 /// Time of inference beside the other / its time alone; nothing: not known.

@@ -2,6 +2,7 @@
 
 #include "base/units.h"
 #include "planning/correlation.h"
+#include "planning/energy.h"
 #include "planning/measured_pairs.h"
 
 #include <rtmdl/error.h>
@@ -270,7 +271,10 @@ std::vector<Duration> mean_intervals(const TaskFile& file, const std::vector<Tas
 
 PlanProblem make_problem(const TaskFile& file, const std::vector<TaskProfile>& profile, Duration dispatch) {
   PlanProblem problem;
-  for (const ProcessorSpec& p : file.processors) problem.processors.push_back({p.name, p.preemptive, p.slots});
+  for (const ProcessorSpec& p : file.processors) {
+    problem.processors.push_back({p.name, p.preemptive, p.slots});
+    problem.processors.back().power = p.power;
+  }
   const std::vector<Duration> intervals = mean_intervals(file, profile);
   std::vector<Duration> least;  // that a task and those before it take
   for (const TaskSpec& task : file.tasks) {
@@ -292,6 +296,9 @@ PlanProblem make_problem(const TaskFile& file, const std::vector<TaskProfile>& p
   problem.storage = file.storage;
   problem.memory = file.memory;
   problem.dispatch = dispatch;
+  problem.power_limit = file.energy.watts;
+  if (file.energy.harvest) problem.supply = make_supply(*file.energy.harvest);
+  set_joules(problem);
   return problem;
 }
 

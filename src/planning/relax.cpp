@@ -2,6 +2,7 @@
 
 #include "base/units.h"
 #include "planning/descent.h"
+#include "planning/energy.h"
 #include "planning/evaluator.h"
 #include "planning/exact.h"
 #include "planning/set_search.h"
@@ -22,6 +23,7 @@ constexpr double kMostStretch = 10;    ///< of all times together
 constexpr double kMostMissRate = 0.2;  ///< or kMostMissTimes the limit
 constexpr double kMostMissTimes = 10;
 constexpr int kMoreSlots = 3;
+constexpr double kMostPowerSteps = 1e6;
 constexpr double kExactSpace = 20'000;  ///< strategies; more are searched set by set
 constexpr std::size_t kRememberedStrategies = 4;
 constexpr double kProbeShare = 0.1;  ///< of the budget, at most
@@ -42,6 +44,8 @@ std::string exact_bytes(std::int64_t bytes) {
   if (b >= 1e6) return fmt::format("{:.6g} MB", b / 1e6);
   return b >= 1e3 ? fmt::format("{:.6g} kB", b / 1e3) : fmt::format("{} B", bytes);
 }
+
+std::string exact_watts(double w) { return w >= 1 ? fmt::format("{:.6g} W", w) : fmt::format("{:.6g} mW", w * 1e3); }
 
 std::string exact_percent(double fraction) { return fmt::format("{:.6g} %", fraction * 100); }
 
@@ -144,7 +148,9 @@ class Relaxer {
   void collect() {
     if (problem_.storage) knobs_.push_back([this] { bytes("storage", &PlanProblem::storage, &TaskOption::bytes); });
     if (problem_.memory) knobs_.push_back([this] { bytes("memory", &PlanProblem::memory, &TaskOption::memory); });
+    if (problem_.power_limit) knobs_.push_back([this] { power(); });
     const std::vector<std::size_t> tasks = short_tasks();
+    if (tasks.empty() && problem_.power_limit) knobs_.push_back([this] { stretch(); });
     if (tasks.empty()) return;
     for (const std::size_t i : tasks) knobs_.push_back([this, i] { accuracy(i); });
     for (std::size_t p = 0; p < problem_.processors.size(); ++p) knobs_.push_back([this, p] { slots(p); });
@@ -305,6 +311,23 @@ class Relaxer {
     const std::string was = exact_bytes(from), to = exact_bytes(at(step));
     add(what, "", was, to, static_cast<double>(at(step)) / static_cast<double>(std::max<std::int64_t>(from, 1)) - 1,
         fmt::format("{} {} instead of {}", what, to, was));
+  }
+
+  void power() {
+    const double from = *problem_.power_limit, step_watts = third_digit(from);
+    double most = idle_watts(problem_);
+    for (const PlanTask& task : problem_.tasks) {
+      double draw = 0;
+      for (const TaskOption& option : task.options) draw = std::max(draw, draw_watts(task, option));
+      most += draw;
+    }
+    const double first = std::floor(from / step_watts + 1e-6) + 1;  // steps
+    const auto at = [&](int k) { return (first + k - 1) * step_watts; };
+    const int count = static_cast<int>(std::ceil(std::min(most / step_watts, kMostPowerSteps) - first)) + 1;
+    const int step = least_step(count, [&](PlanProblem& p, int k) { p.power_limit = at(k); });
+    if (step == 0) return;
+    const std::string was = exact_watts(from), to = exact_watts(at(step));
+    add("energy.budget", "", was, to, at(step) / from - 1, fmt::format("energy.budget {} instead of {}", to, was));
   }
 
   /// Every period, deadline, jitter and offset.

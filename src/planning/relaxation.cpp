@@ -20,6 +20,7 @@ constexpr std::size_t kMostExchanged = 300;
 constexpr int kExchangePasses = 40;
 constexpr int kPerturbations = 40, kPerturbed = 3;
 constexpr double kSameUse = 1e-12;
+constexpr double kLeastWatts = 1e-6;
 constexpr double kLossFloor = 1e-4;  ///< a change that costs less is taken to cost this much
 
 class Knapsack {
@@ -28,6 +29,8 @@ class Knapsack {
     const PlanProblem& problem = evaluator.problem();
     if (problem.storage) room_.push_back(1);
     if (problem.memory) room_.push_back(1);
+    if (problem.power_limit) room_.push_back(1);
+    const double spare_watts = problem.power_limit.value_or(0) - evaluator.idle_watts();
     used_.resize(room_.size());
     for (std::size_t i = 0; i < evaluator.tasks(); ++i) {
       auto& mine = options_.emplace_back();
@@ -44,6 +47,7 @@ class Knapsack {
         for (std::size_t p = 0; p < room.size(); ++p) use_.push_back(evaluator.utilisation(i, o, p));
         if (problem.storage) use_.push_back(share(option.bytes, *problem.storage));
         if (problem.memory) use_.push_back(share(option.memory, *problem.memory));
+        if (problem.power_limit) use_.push_back(evaluator.watts(i, o) / std::max(spare_watts, kLeastWatts));
       }
     }
   }
@@ -324,7 +328,7 @@ class Knapsack {
     }
   }
 
-  std::vector<double> room_;               ///< per resource: the processors, then storage and memory
+  std::vector<double> room_;               ///< per resource: the processors, then storage, memory and power
   std::vector<std::vector<int>> options_;  ///< per task: possible ones, or all
   std::vector<std::size_t> first_;         ///< per task: where its options begin in loss_
   std::vector<double> loss_;               ///< per option

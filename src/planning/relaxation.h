@@ -1,7 +1,7 @@
 #pragma once
 /// Choices of options that are best by utilisation alone: where searches start. Nothing is simulated.
 ///
-/// minimise Σ loss subject to Σ utilisation_p ≤ room_p on every processor and the bounds of storage and memory: a
+/// minimise Σ loss subject to Σ utilisation_p ≤ room_p on every processor and the bounds of storage, memory and power: a
 /// multiple-choice knapsack with as many constraints as resources. At prices λ of the resources each task takes its
 /// option of least loss + λ·use (Lagrangian relaxation, Fisher 1981); what is too much is taken away and what is left
 /// filled greedily, by loss per use (Sinha and Zoltners 1979), and pairs of options are exchanged. Near the optimum for

@@ -159,9 +159,11 @@ bool SetSearch::dominated(std::size_t task, std::size_t option) const {
     if (o == option || !evaluator_.possible(task, o) || !heavier_[task][o].test(option)) continue;
     const bool as_good = evaluator_.loss(task, o) <= evaluator_.loss(task, option) &&
                          (!problem.storage || options[o].bytes <= options[option].bytes) &&
-                         (!problem.memory || options[o].memory <= options[option].memory);
+                         (!problem.memory || options[o].memory <= options[option].memory) &&
+                         (!problem.power_limit || options[o].joules <= options[option].joules);
     const bool same = heavier_[task][option].test(o) && evaluator_.loss(task, o) == evaluator_.loss(task, option) &&
-                      options[o].bytes == options[option].bytes && options[o].memory == options[option].memory;
+                      options[o].bytes == options[option].bytes && options[o].memory == options[option].memory &&
+                      options[o].joules == options[option].joules;
     if (as_good && (!same || o < option)) return true;
   }
   return false;

@@ -1,5 +1,6 @@
 #include "planning/simulator.h"
 
+#include "planning/energy.h"
 #include "planning/lighter.h"
 #include "planning/stage_draw.h"
 #include "scheduling/arrivals.h"
@@ -190,8 +191,14 @@ struct Simulator::State {
   std::vector<std::int64_t> dispatch;  ///< per processor
   std::vector<Core> cores;             ///< per slot
   bool limited = false;                ///< one of them has a budget
-  bool machine = false;                ///< budgets or stalls count
+  bool machine = false;                ///< budgets, stalls or the supply count
   Stalls stalls;
+  std::optional<EnergyStore> supply;  ///< if it counts
+  double watts = 0;                   ///< that are drawn of it
+  std::int64_t next_look = kNever;    ///< at it
+  std::int64_t last_end = kNever;     ///< where it counts nothing is waited for longer
+  double idle_watts = 0;
+  std::vector<double> slot_watts;   ///< per processor: of a slot in use, beyond idle
   std::int64_t window_end = 0;    ///< of the second that budgets are for
   std::int64_t counted = 0;       ///< budgets are used up to then
   bool paced = false;             ///< the machine counts, or a chosen option knows its times alone
@@ -240,6 +247,10 @@ struct Simulator::State {
       look(cores[first + static_cast<std::size_t>(std::countr_zero(rest))]);
   }
   void follow(const PlanProblem& problem, const Decision& finished);
+  void vacate(std::size_t slot, std::int64_t now) noexcept;
+  void count_draw(std::int64_t now) noexcept;
+  [[nodiscard]] bool any_pending() const noexcept;
+  void sum_up(std::int64_t now) noexcept;
   [[nodiscard]] Answer answer_of(const TaskRun& t) const noexcept;
   void count_change(const TaskRun& t, const Decision& finished) noexcept;
   void begin_transitions(const PlanProblem& problem);
@@ -284,11 +295,13 @@ Simulator::Simulator(const PlanProblem& problem) : problem_(problem) {
     s.packs |= problem.processors[p].slots > 1;
     s.slot_processor.resize(s.slots.size(), static_cast<int>(p));
     s.dispatch.push_back(dispatch_cost(problem, static_cast<int>(p)).count());
+    s.slot_watts.push_back(slot_watts(problem.processors[p]));
     const double share = problem.processors[p].realtime_share;
     Core core;
     if (share < 1) core.budget = static_cast<std::int64_t>(share * kThrottlePeriod), s.limited = true;
     s.cores.resize(s.slots.size(), core);
   }
+  s.idle_watts = idle_watts(problem);
   s.finish.resize(s.slots.size());
   s.busy.resize(problem.processors.size());
   s.outcome.busy.resize(problem.processors.size());
@@ -336,7 +349,11 @@ void Simulator::State::prepare(const PlanProblem& problem, const Choices& choice
   config.policy = options.policy;
   slowdowns = options.slowdowns;
   const bool stalling = options.machine && problem.stalls.per_second > 0 && !problem.stalls.lasting.empty();
-  machine = (limited && options.machine) || stalling;
+  const bool lives_on = options.machine && problem.supply.has_value();
+  config.energy = lives_on ? energy_rule(problem, choices) : EnergyRule{};
+  supply.reset();
+  last_end = next_look = kNever;
+  machine = (limited && options.machine) || stalling || lives_on;
   paced = machine;
   neighbours_count = false;
   stalls.reset(stalling ? &problem.stalls : nullptr, options.seed);
@@ -388,6 +405,7 @@ void Simulator::State::prepare(const PlanProblem& problem, const Choices& choice
     o.changed_in.fill(0);
     o.changed_in_time_in.fill(0);
     o.switches = 0;
+    o.joules = 0;
     o.worst_response = {};
     o.responses_ms.clear();
     if (options.collect_responses) o.responses_ms.reserve(static_cast<std::size_t>(t.end / mean_interval(task) + 1));
@@ -395,6 +413,16 @@ void Simulator::State::prepare(const PlanProblem& problem, const Choices& choice
   pressures.clear();
   if (neighbours_count && problem.slow_downs.kinds() > 0) prepare_pressures(problem, choices, options.lighter);
   scheduler.reset(config);
+  if (lives_on) {
+    Duration longest{};
+    for (const PlanTask& task : problem.tasks) longest = std::max(longest, task.deadline);
+    last_end = (options.length + longest).count();
+    next_look = kSupplyLook.count();
+    supply.emplace(*problem.supply, config.energy.mandatory_joules);
+    watts = idle_watts;
+    decisions.clear();
+    scheduler.set_energy(supply->joules(), Time{}, decisions);
+  }
   due.clear();
   transitions = options.transitions;
   asked.reset();
@@ -405,6 +433,7 @@ void Simulator::State::prepare(const PlanProblem& problem, const Choices& choice
   std::fill(busy.begin(), busy.end(), 0);
   outcome.events = 0;
   outcome.given_up = false;
+  outcome.seconds = to_seconds(options.length);
   if (transitions) begin_transitions(problem);
 }
 
@@ -523,6 +552,45 @@ void Simulator::State::follow(const PlanProblem& problem, const Decision& finish
   }
 }
 
+/// A stage leaves the slot, for good or preempted.
+void Simulator::State::vacate(std::size_t slot, std::int64_t now) noexcept {
+  const SlotRun& s = slots[slot];
+  const auto p = index(slot_processor[slot]);
+  const std::int64_t used = (now - s.since) * s.width;
+  busy[p] += used;
+  outcome.tasks[index(s.task)].joules += static_cast<double>(used) * 1e-9 * slot_watts[p];
+}
+
+/// From now on, by the stages that advance.
+void Simulator::State::count_draw(std::int64_t now) noexcept {
+  supply->advance(Duration(now), watts);
+  watts = supply->off() ? 0 : idle_watts;
+  for (std::size_t s = 0; s < slots.size(); ++s)
+    if (finish[s] != kNever) watts += slots[s].width * slot_watts[index(slot_processor[s])];
+}
+
+bool Simulator::State::any_pending() const noexcept {
+  for (std::size_t t = 0; t < tasks.size(); ++t)
+    if (scheduler.pending(static_cast<int>(t)) > 0) return true;
+  return false;
+}
+
+/// Of the energy; jobs that are not over for want of it are dropped.
+void Simulator::State::sum_up(std::int64_t now) noexcept {
+  outcome.seconds = std::max(outcome.seconds, static_cast<double>(now) * 1e-9);
+  outcome.joules = idle_watts * outcome.seconds;
+  for (const TaskOutcome& o : outcome.tasks) outcome.joules += o.joules;
+  outcome.harvest.reset();
+  if (!supply) return;
+  outcome.joules = supply->drawn();
+  outcome.harvest = {config.energy.eta, supply->harvested(), supply->joules(), to_seconds(supply->waited())};
+  for (std::size_t t = 0; t < tasks.size() && !outcome.given_up; ++t) {
+    const int left = scheduler.pending(static_cast<int>(t));
+    outcome.tasks[t].dropped += left;
+    outcome.tasks[t].missed += left;
+  }
+}
+
 /// Of the stage that has just ended.
 Answer Simulator::State::answer_of(const TaskRun& t) const noexcept {
   const TaskOption& option = *t.options[t.mode];
@@ -569,7 +637,7 @@ bool Simulator::State::cut_short(int task, std::size_t slot, std::int64_t now) n
 
 /// Whether the machine has stopped a core that the stage there needs.
 bool Simulator::State::stands_still(std::size_t slot) noexcept {
-  bool still = false;
+  bool still = supply && supply->off();
   for_each_core(slot, [&](const Core& core) { still |= core.still(); });
   return still;
 }
@@ -616,7 +684,7 @@ double Simulator::State::others_busy(std::size_t slot, int in_use) const noexcep
 
 /// When the machine next stops a slot or lets it go on.
 std::int64_t Simulator::State::next_change() noexcept {
-  std::int64_t first = std::min(window_end, stalls.next());
+  std::int64_t first = std::min({window_end, stalls.next(), next_look});
   for (std::size_t s = 0; s < slots.size(); ++s) {
     const Core& core = cores[s];
     if (core.stalled_until != 0) first = std::min(first, core.stalled_until);
@@ -642,6 +710,11 @@ void Simulator::State::change_machine(std::int64_t now, int& in_use) noexcept {
     if (core.stalled_until <= now) core.stalled_until = 0;
     if (const std::int64_t lasting = stall ? stalls.lasting(slot_processor[s]) : 0; lasting > 0)
       core.stalled_until = std::max(core.stalled_until, now + lasting);
+  }
+  if (now == next_look) {
+    supply->advance(Duration(now), watts);
+    supply->look();
+    next_look += kSupplyLook.count();
   }
   for (std::size_t s = 0; s < slots.size(); ++s) {
     if (slots[s].task < 0) continue;
@@ -677,25 +750,34 @@ void Simulator::State::loop(const PlanProblem& problem, std::uint64_t seed, bool
       if (finish[s] < end) end = finish[s], ending = s;
     }
     decisions.clear();
+    bool looked = false;  // at the supply
     if constexpr (paced_) {
       if (machine) {
         const std::int64_t event = due.empty() ? std::min({end, releases.next(), deadlines.next()}) : now;
         bool waiting = event != kNever;  // for something, if only for a slot that stands still
         for (std::size_t s = 0; s < slot_count; ++s) waiting |= finish[s] == kNever && slots[s].task >= 0;
+        if (supply) {
+          if (now > last_end) break;
+          waiting = waiting || any_pending();
+        }
         if (waiting) {
           const std::int64_t change = next_change();
           count_budgets(std::min(change, event));
           if (change < event) {
             now = change;
+            looked = change == next_look;
             change_machine(now, in_use);
             repace(now, in_use);
             paced_for = in_use;
-            continue;
+            if (supply) count_draw(now);
+            if (!looked) continue;
           }
         }
       }
     }
-    if (!due.empty()) {
+    if (looked) {
+      scheduler.set_energy(supply->joules(), Time(Duration(now)), decisions);
+    } else if (!due.empty()) {
       const Due first = due.back();
       if (--due.back().jobs == 0) due.pop_back();
       ++outcome.tasks[static_cast<std::size_t>(first.task)].released;
@@ -705,7 +787,7 @@ void Simulator::State::loop(const PlanProblem& problem, std::uint64_t seed, bool
       now = end;
       finish[ending] = kNever;
       if constexpr (paced_) in_use -= slots[ending].width;
-      busy[static_cast<std::size_t>(slot_processor[ending])] += (now - slots[ending].since) * slots[ending].width;
+      vacate(ending, now);
       const int completed = std::exchange(slots[ending].task, std::int16_t{-1});  // nothing there that could go on
       const bool cancelled = std::exchange(tasks[static_cast<std::size_t>(completed)].cancelled, false);
       const TaskRun& t = tasks[static_cast<std::size_t>(completed)];
@@ -735,7 +817,7 @@ void Simulator::State::loop(const PlanProblem& problem, std::uint64_t seed, bool
         scheduler.release(task, Time(nominal), Time(Duration(now)), decisions);
       }
     }
-    ++events;
+    events += !looked;
     for (const Decision& d : decisions.items()) {
       const std::size_t slot = static_cast<std::size_t>(first_slot[d.processor] + d.slot());
       TaskRun& t = tasks[d.task];
@@ -777,7 +859,7 @@ void Simulator::State::loop(const PlanProblem& problem, std::uint64_t seed, bool
             t.remaining = finish[slot] - now;
           }
           finish[slot] = kNever;
-          busy[d.processor] += (now - slots[slot].since) * slots[slot].width;
+          vacate(slot, now);
           slots[slot].task = -1;
           break;
         case Decision::Kind::resume:
@@ -821,11 +903,14 @@ void Simulator::State::loop(const PlanProblem& problem, std::uint64_t seed, bool
       if constexpr (observed) observer({Time(Duration(now)), d});
     }
     if constexpr (paced_) {
-      if (in_use == paced_for) continue;
-      paced_for = in_use;
-      repace(now, in_use);
+      if (in_use != paced_for) {
+        paced_for = in_use;
+        repace(now, in_use);
+      }
+      if (supply) count_draw(now);
     }
   }
+  sum_up(now);
   outcome.events = events;
   for (std::size_t p = 0; p < busy.size(); ++p) {
     const double capacity = static_cast<double>(std::max<std::int64_t>(now, 1)) * config.processors[p].slots;

@@ -8,11 +8,14 @@
 /// the times alone are known (StageOption::alone), by as much as those that really run beside it allow (pressure()). A
 /// core whose real-time threads have used their share of a second stands still until the next one begins
 /// (PlanProcessor::realtime_share), as do all that a stall takes away (PlanProblem::stalls: at random moments, each
-/// lasting as one that was seen). A job is sure of its answer as TaskOption::leaves says. Of a job that is given up a stage between the first and the last ends kCancelDelay
+/// lasting as one that was seen). What the box lives on (PlanProblem::supply) is looked at every kSupplyLook: stages begin
+/// as EnergyRule says, and with nothing left all stand still until there is enough to begin one; jobs that are not over a
+/// longest deadline after the end are dropped. A job is sure of its answer as TaskOption::leaves says. Of a job that is given up a stage between the first and the last ends kCancelDelay
 /// later (inference can be cancelled, pre- and post-processing not). At one instant completions come before deadlines,
 /// these before releases, these before changes of what runs; then lower slots and lower tasks first.
 
 #include "planning/problem.h"
+#include "scheduling/run_report.h"
 #include "scheduling/transition.h"
 #include "task/slowdown.h"
 
@@ -28,13 +31,16 @@ namespace rtmdl {
 /// ONNX Runtime looks between nodes: 0.6 to 1.2 ms on average for ResNet-50 and DenseNet-121.
 inline constexpr Duration kCancelDelay = std::chrono::milliseconds(1);
 
+inline constexpr Duration kSupplyLook = std::chrono::milliseconds(1);
+
 struct SimulationOptions {
   Policy policy = Policy::fixed_priority;
   Duration length = std::chrono::seconds(30);
   std::uint64_t seed = 1;  ///< the same seed gives the same releases and the same quantiles per job to every strategy
                            ///< (common random numbers)
   bool collect_responses = false;
-  bool machine = true;  ///< what the machine does to us counts: PlanProcessor::realtime_share, PlanProblem::stalls
+  /// What the machine does to us counts: PlanProcessor::realtime_share, PlanProblem::stalls and supply.
+  bool machine = true;
   std::uint64_t active = ~std::uint64_t{0};  ///< a bit per task: the others release nothing
   std::span<const std::int64_t> most_misses =
       {};  ///< per task; the simulation is given up when a task misses more. Empty: never
@@ -55,6 +61,7 @@ struct TaskOutcome {
   /// Of the completed, by mode: what leaving before or after they were sure did to the sum of their accuracies.
   std::array<double, kMaxModes> changed_in{}, changed_in_time_in{};
   std::int64_t switches = 0;  ///< changes of mode
+  double joules = 0;          ///< that its stages took beyond what the box draws idle
   Duration worst_response{};
   std::vector<float> responses_ms;  ///< of completed jobs, if asked for
   [[nodiscard]] double miss_rate() const {
@@ -65,6 +72,9 @@ struct TaskOutcome {
 struct SimulationOutcome {
   std::vector<TaskOutcome> tasks;
   std::vector<double> busy;                ///< share of time a processor's slots were in use
+  double seconds = 0;                      ///< until the last job was over; the length at least
+  double joules = 0;                       ///< that the box used, where its power is known
+  std::optional<HarvestReport> harvest;    ///< of the supply, where it counts
   std::int64_t events = 0;                 ///< releases, stage completions and deadlines at which jobs are given up
   bool given_up = false;                   ///< the figures are those up to there
   [[nodiscard]] double miss_rate() const;  ///< over all jobs

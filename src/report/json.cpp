@@ -1,5 +1,6 @@
 #include "report/json.h"
 
+#include "planning/energy.h"
 #include "report/calibration.h"
 #include "report/describe.h"
 #include "report/json_number.h"
@@ -16,6 +17,8 @@ using Json = nlohmann::ordered_json;
 Json milliseconds(Duration d) { return json_number(to_ms(d)); }
 
 Json bytes_or_null(std::optional<std::int64_t> bytes) { return bytes ? Json(*bytes) : Json(nullptr); }
+
+Json number_or_null(const std::optional<double>& x) { return x ? json_number(*x) : Json(nullptr); }
 
 std::string dumped(const Json& json) { return json.dump(2, ' ', false, Json::error_handler_t::replace); }
 
@@ -127,6 +130,7 @@ Json planned_task_json(const PlannedTask& planned, const PlanTask& task, const P
     utilisation[problem.processors[p].name] = json_number(planned.utilisation[p]);
   json["utilisation"] = std::move(utilisation);
   json["response_bound_ms"] = planned.response_bound ? milliseconds(*planned.response_bound) : Json(nullptr);
+  if (knows_power(problem)) json["joules"] = json_number(option.joules);
   return json;
 }
 
@@ -234,6 +238,7 @@ Json task_json(const TaskReport& t) {
       json["variants"].push_back({{"variant", v.variant}, {"completed", v.completed}});
   }
   json["throttled"] = t.throttled;
+  if (t.joules) json["joules"] = json_number(*t.joules);
   json["response_ms"] = {{"p50", json_number(t.response.p50_ms)},
                          {"p99", json_number(t.response.p99_ms)},
                          {"max", json_number(t.response.max_ms)}};
@@ -252,6 +257,18 @@ Json change_json(const ChangeReport& c) {
   for (const ChangeReport::Swap& s : c.swaps)
     json["variants"].push_back(
         {{"task", s.task}, {"from", s.from}, {"to", s.to}, {"accuracy_loss", json_number(s.accuracy_loss)}});
+  return json;
+}
+
+Json energy_json(const EnergyReport& e) {
+  Json json{{"meter", e.meter}, {"joules", json_number(e.joules)}, {"watts", json_number(e.watts)},
+            {"limit", number_or_null(e.limit)}};
+  if (e.by_model) json["watts_by_model"] = json_number(*e.by_model);
+  if (e.harvest)
+    json["harvest"] = {{"eta", json_number(e.harvest->eta)},
+                       {"harvested_joules", json_number(e.harvest->harvested)},
+                       {"left_joules", json_number(e.harvest->left)},
+                       {"off_seconds", json_number(e.harvest->off)}};
   return json;
 }
 
@@ -284,6 +301,7 @@ Json run_object(const RunReport& r) {
     json["changes"] = Json::array();
     for (const ChangeReport& c : r.changes) json["changes"].push_back(change_json(c));
   }
+  if (r.energy) json["energy"] = energy_json(*r.energy);
   json["notes"] = r.notes;
   return json;
 }
@@ -332,6 +350,8 @@ std::string plan_json(const Plan& plan, const PlanProblem& problem, const Proof*
   json["reason"] = plan.reason;
   json["objective"] = {{"accuracy_loss", json_number(plan.accuracy_loss)}, {"miss_rate", json_number(plan.miss_rate)}};
   json["storage"] = {{"bytes", plan.bytes}, {"limit", bytes_or_null(problem.storage)}};
+  if (plan.watts)
+    json["energy"] = {{"watts", json_number(*plan.watts)}, {"limit", number_or_null(problem.power_limit)}};
   json["search"] = {{"method", plan.method},
                     {"space", json_number(plan.space)},
                     {"evaluated", plan.evaluated},

@@ -1,4 +1,5 @@
 #include "base/units.h"
+#include "planning/energy.h"
 #include "planning/proof.h"
 #include "report/describe.h"
 #include "report/plan_page.h"
@@ -70,6 +71,7 @@ std::string plan_table(const Plan& plan, const PlanProblem& problem, bool colour
                                      {"misses  "},
                                      {"limit"}};
   if (bounds) columns.push_back({"bound"});
+  if (plan.watts) columns.push_back({"J/job"});
   for (const PlanProcessor& p : problem.processors) columns.push_back({p.name + " use"});
   Table table(columns);
   std::vector<std::size_t> order(count);
@@ -97,6 +99,7 @@ std::string plan_table(const Plan& plan, const PlanProblem& problem, bool colour
                             {task.hard ? "hard" : percent(task.miss_rate_limit), Tone::faint}};
     if (bounds)
       cells.push_back(planned.response_bound ? Cell(format_duration(*planned.response_bound)) : Cell("–", Tone::faint));
+    if (plan.watts) cells.push_back(short_number(option.joules));
     for (std::size_t p = 0; p < use.size(); ++p) {
       const double u = p < planned.utilisation.size() ? planned.utilisation[p] : 0;
       use[p] += u;
@@ -110,6 +113,7 @@ std::string plan_table(const Plan& plan, const PlanProblem& problem, bool colour
   totals.insert(totals.end(),
                 {{percent(plan.accuracy_loss), Tone::strong}, {percent(plan.miss_rate) + "  ", Tone::strong}, ""});
   if (bounds) totals.push_back("");
+  if (plan.watts) totals.push_back("");
   for (const double u : use) totals.push_back({percent(u), u > 1 ? Tone::bad : Tone::strong});
   table.row(std::move(totals));
 
@@ -121,6 +125,10 @@ std::string plan_table(const Plan& plan, const PlanProblem& problem, bool colour
   if (const std::string beside = front_sentence(plan); !beside.empty()) text += fmt::format("front: {}\n", beside);
   if (plan.relaxations && !plan.feasible) text += relaxations_text(*plan.relaxations);
   text += fmt::format("storage: {}\n", limit_text(plan.bytes, problem.storage));
+  if (plan.watts)
+    text += fmt::format("energy: {} on average{}, {} of it idle\n", format_watts(*plan.watts),
+                        problem.power_limit ? fmt::format(" of {}", format_watts(*problem.power_limit)) : ", no limit",
+                        format_watts(idle_watts(problem)));
   text +=
       fmt::format("search: {}, {} of {} strategies simulated in {} s{}\n", plan.method, grouped(plan.evaluated),
                   plan.space < 1e9 ? grouped(static_cast<std::int64_t>(plan.space)) : fmt::format("{:.2g}", plan.space),

@@ -84,6 +84,9 @@ std::string verdict(const std::vector<RunReport>& policies, const std::vector<Ta
           [](const RunReport& r) { return grouped(r.missed) + " / " + grouped(r.released); });
   for (const std::string& p : processor_names(policies))
     figures(p + " busy", Tone::plain, [&](const RunReport& r) { return busy_text(r, p); });
+  if (std::any_of(policies.begin(), policies.end(), [](const RunReport& r) { return r.energy.has_value(); }))
+    figures("power on average", Tone::plain,
+            [](const RunReport& r) { return r.energy ? format_watts(r.energy->watts) : std::string("–"); });
   figures("machine stalls, longest", Tone::faint, [](const RunReport& r) {
     return r.stalls.count ? fmt::format("{}, {} ms", grouped(r.stalls.count), short_number(r.stalls.max_ms))
                           : std::string("none");
@@ -172,6 +175,24 @@ std::string variants_text(const RunReport& report) {
   return text;
 }
 
+/// "energy: 302 J, 5.03 W on average of a budget of 5 W (constant power); faces 81 J, text 12 J beyond idle"
+std::string energy_text(const RunReport& report) {
+  if (!report.energy) return {};
+  const EnergyReport& e = *report.energy;
+  std::string text = fmt::format("energy: {}, {} on average", format_joules(e.joules), format_watts(e.watts));
+  if (e.limit) text += fmt::format(" of a budget of {}", format_watts(*e.limit));
+  text += fmt::format(" ({})", e.meter == "constant" ? "constant power" : e.meter);
+  if (e.by_model) text += fmt::format("; {} by constant power", format_watts(*e.by_model));
+  std::vector<std::string> tasks;
+  for (const TaskReport& t : report.tasks)
+    if (t.joules) tasks.push_back(fmt::format("{} {}", t.name, format_joules(*t.joules)));
+  if (!tasks.empty()) text += fmt::format("; {} beyond idle", fmt::join(tasks, ", "));
+  if (const auto& h = e.harvest)
+    text += fmt::format("\nharvest: {} given (η {:.2f}), {} left, too little to begin anything for {} s",
+                        format_joules(h->harvested), h->eta, format_joules(h->left), short_number(h->off));
+  return text + "\n";
+}
+
 }  // namespace
 
 std::string headline(const std::vector<RunReport>& policies) {
@@ -245,6 +266,7 @@ std::string run_table(const RunReport& report, const std::vector<TaskInfo>& task
   for (const ProcessorReport& p : report.processors)
     busy += fmt::format("{}{} {}", busy.empty() ? "busy: " : ", ", p.name, percent(p.busy));
   if (!busy.empty()) text += busy + "\n";
+  text += energy_text(report);
   std::string slowdowns;
   for (const ProcessorReport& p : report.processors)
     if (p.slowdown)

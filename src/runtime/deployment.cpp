@@ -54,6 +54,7 @@ DispatcherConfig dispatcher_config(const RunConfig& config, bool realtime) {
   d.realtime = realtime && !config.system_defaults;
   d.scheduler.policy = config.system_defaults ? Policy::fifo : config.policy;
   d.scheduler.order = config.order;
+  d.scheduler.energy = config.energy.rule;
   d.event_capacity = config.log_events ? 4'000'000 : 0;
   if (!config.system_defaults)
     for (const ProcessorSpec& p : config.processors) {

@@ -138,6 +138,8 @@ Dispatcher::Dispatcher(const DispatcherConfig& config, const std::vector<JobBody
   current_.resize(tasks.size());
   counts_.resize(tasks.size());
   modes_.resize(tasks.size());
+  occupies_.resize(tasks.size());
+  occupied_.assign(tasks.size(), std::vector<Duration>(config_.scheduler.processors.size()));
   worker_of_.resize(tasks.size());
   reserved_.resize(config_.processors.size());
   events_.reserve(config_.event_capacity);
@@ -383,6 +385,7 @@ void Dispatcher::work(Worker& worker, JobBody& body) {
                .job = job.job,
                .answer = answer});
           cause_ = ModeChange::Cause::failures;
+          vacate(static_cast<std::size_t>(worker.task), now);
           scheduler_.complete(worker.task, now, ok, decisions_, answer);
         }
         apply(decisions_, now);
@@ -586,11 +589,13 @@ void Dispatcher::carry_out(const Decisions& decisions, Time now) noexcept {
         if (reserved_[d.processor]) set_due(*worker, d.release + config_.scheduler.tasks[d.task].deadline, now);
         else set_level(*worker, d.level);
         set_slots(*worker, d.slots);
+        occupy(d, now);
         wake_.push_back(worker);
         break;
       }
-      case Decision::Kind::preempt:
-      case Decision::Kind::resume: break;  // the kernel's: the started thread has the higher priority
+      // Both are carried out by the kernel: the started thread has the higher priority.
+      case Decision::Kind::preempt: vacate(d.task, now); break;
+      case Decision::Kind::resume: occupy(d, now); break;
       case Decision::Kind::cancel:
         if (cause_ == ModeChange::Cause::stuck) ++counts_[d.task].overran;
         bodies_[d.task][d.mode]->cancel(d.job);
@@ -620,6 +625,7 @@ void Dispatcher::carry_out(const Decisions& decisions, Time now) noexcept {
 /// Its thread, wherever it is, shall not keep others from running.
 void Dispatcher::give_up(const Decision& d, Time now) noexcept {
   ++counts_[d.task].stuck;
+  vacate(d.task, now);
   Worker& worker = *worker_of_[d.task][d.mode][d.processor];
   worker.lost = true;
   give_back(worker);
@@ -722,6 +728,23 @@ void Dispatcher::charge(Worker& worker) noexcept {
   const std::int64_t before = exhausted(worker.reservation, worker.spent);
   worker.spent += now - std::exchange(worker.seen, now);
   counts_[static_cast<std::size_t>(worker.task)].throttled += exhausted(worker.reservation, worker.spent) - before;
+}
+
+void Dispatcher::occupy(const Decision& begins, Time now) noexcept {
+  occupies_[begins.task] = {now, begins.processor, std::popcount(begins.slots)};
+}
+
+void Dispatcher::vacate(std::size_t task, Time now) noexcept {
+  Occupancy& o = occupies_[task];
+  occupied_[task][static_cast<std::size_t>(o.processor)] += (now - o.since) * std::exchange(o.width, 0);
+}
+
+Duration Dispatcher::occupied(int task, int processor) noexcept {
+  const Locked locked(lock_);
+  const Occupancy& o = occupies_[static_cast<std::size_t>(task)];
+  const Duration until_then = occupied_[static_cast<std::size_t>(task)][static_cast<std::size_t>(processor)];
+  if (o.width == 0 || o.processor != processor) return until_then;
+  return until_then + (MonotonicClock::now() - o.since) * o.width;
 }
 
 void Dispatcher::set_slots(Worker& worker, std::uint16_t slots) noexcept {

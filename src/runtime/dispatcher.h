@@ -177,6 +177,8 @@ class Dispatcher {
   [[nodiscard]] double mean_slowdown(int processor) noexcept;
   /// Processor time that workers of a processor have used so far.
   [[nodiscard]] Duration worked(int processor) noexcept;
+  /// Time that stages of a task have been in progress there until now, times the slots that they take.
+  [[nodiscard]] Duration occupied(int task, int processor) noexcept;
   [[nodiscard]] const std::vector<SchedulerEvent>& events() const noexcept { return events_; }  ///< after the run
   /// After the run; the first kMostChanges of them.
   [[nodiscard]] const std::vector<ModeChange>& mode_changes() const noexcept { return changes_; }
@@ -210,6 +212,8 @@ class Dispatcher {
   void give_back(Worker& worker) noexcept;
   void charge(Worker& worker) noexcept;
   void set_slots(Worker& worker, std::uint16_t slots) noexcept;
+  void occupy(const Decision& begins, Time now) noexcept;
+  void vacate(std::size_t task, Time now) noexcept;
 
   DispatcherConfig config_;
   std::vector<std::vector<JobBody*>> bodies_;  ///< [task][mode]
@@ -219,6 +223,13 @@ class Dispatcher {
   std::vector<JobRecord> current_;                            ///< per task: the job in progress, or the last one
   std::vector<JobCounts> counts_;                             ///< per task
   std::vector<int> modes_;                                    ///< per task
+  /// What the stage in progress of a task takes; no width: none is, or it stands still.
+  struct Occupancy {
+    Time since{};
+    int processor = 0, width = 0;
+  };
+  std::vector<Occupancy> occupies_;                           ///< per task
+  std::vector<std::vector<Duration>> occupied_;               ///< [task][processor], until then
   std::vector<std::vector<std::vector<Worker*>>> worker_of_;  ///< [task][mode][processor]
   std::vector<std::unique_ptr<Worker>> workers_;
   struct Due {

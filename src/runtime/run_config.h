@@ -1,6 +1,7 @@
 #pragma once
 /// What is to be run: a policy, processors, and for each task the variant, priority and processor that were chosen.
 
+#include "energy/energy_store.h"
 #include "engine/engine.h"
 #include "runtime/live_statistics.h"
 
@@ -70,6 +71,14 @@ struct RunTask : RunMode {
   std::function<std::pair<double, double>()> accuracy;
 };
 
+/// What is known of the box's energy.
+struct RunEnergy {
+  MeterKind meter = MeterKind::constant;
+  std::optional<double> limit;         ///< watts, on average
+  std::optional<EnergySupply> supply;  ///< what the box lives on; then the power of every processor is known
+  EnergyRule rule;                     ///< of the supply
+};
+
 struct RunConfig {
   std::string name;  ///< of the policy, as reported
   Policy policy = Policy::fixed_priority;
@@ -77,6 +86,7 @@ struct RunConfig {
   bool system_defaults = false;  ///< what people do today: a session per task with the library's defaults, a thread per
                                  ///< task, no priorities
   bool realtime = true;          ///< SCHED_FIFO, if permitted
+  RunEnergy energy;
   std::vector<ProcessorSpec> processors;
   int host_processor = 0;  ///< of pre and post
   std::vector<RunTask> tasks;

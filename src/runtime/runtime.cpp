@@ -3,6 +3,7 @@
 #include "base/units.h"
 #include "runtime/collector.h"
 #include "runtime/deployment.h"
+#include "runtime/energy_watch.h"
 #include "runtime/follower_feed.h"
 #include "runtime/live_progress.h"
 #include "runtime/packing.h"
@@ -254,6 +255,7 @@ RunOutcome run(Engine& engine, const RunConfig& config, std::uint64_t seed, cons
   for (const std::string& note : config.notes) say(report, context, note);
   report.notes.insert(report.notes.end(), box.notes().begin(), box.notes().end());
   Dispatcher& dispatcher = box.dispatcher();
+  EnergyWatch energy(config, dispatcher);
   std::vector<ReleaseSpec> releases;
   for (std::size_t i = 0; i < config.tasks.size(); ++i) {
     const TaskSpec& task = *config.tasks[i].spec;
@@ -268,6 +270,7 @@ RunOutcome run(Engine& engine, const RunConfig& config, std::uint64_t seed, cons
   outcome.start = MonotonicClock::now() + kLead;
   box.begin(outcome.start);
   if (config.gate) config.gate->set_start(outcome.start);
+  energy.begin(outcome.start, box.releaser());
   outcome.processor_names = box.processor_names();
 
   CollectorConfig collecting;
@@ -295,6 +298,7 @@ RunOutcome run(Engine& engine, const RunConfig& config, std::uint64_t seed, cons
   const Duration played = play_releases(dispatcher, releases, outcome.start, config.duration, seed, box.releaser(),
                                         with_live_text(context, live, std::move(live_tasks)), config.gate);
   for (const std::string& note : supervisor.stop()) say(report, context, note);
+  energy.stop();
   if (finish_jobs(dispatcher, kGrace))
     say(report, context, "jobs were still in progress 10 s after the end: cancelled");
   const CoreTicks after = CoreTicks::read();
@@ -331,6 +335,7 @@ RunOutcome run(Engine& engine, const RunConfig& config, std::uint64_t seed, cons
     report.processors.push_back(std::move(out));
   }
   report_tasks(outcome, config, dispatcher);
+  energy.report(report);
   note_faults(outcome, config, box, context);
   mark_stalled(outcome, config.tasks);
   report.trace = {collector.collected(), static_cast<std::int64_t>(dispatcher.lost_records()),

@@ -16,6 +16,10 @@ ResponseTimes response_times(std::vector<float>& responses_ms) {
   return {rank(0.5), rank(0.99), static_cast<double>(responses_ms.back())};
 }
 
+double over_budget(const EnergyReport& energy) {
+  return energy.limit && *energy.limit > 0 ? energy.watts / *energy.limit - 1 : 0;
+}
+
 void sum_up(RunReport& report, const std::vector<double>& weights) {
   report.released = report.missed = 0;
   report.accuracy_loss = 0;

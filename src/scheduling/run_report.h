@@ -35,6 +35,7 @@ struct TaskReport {
   std::int64_t switches = 0;                  ///< changes of variant during the run
   std::vector<VariantShare> variants;         ///< that its jobs ran, the planned first; empty: one for all
   std::int64_t throttled = 0;                 ///< times that a job used its reservation up (SCHED_DEADLINE)
+  std::optional<double> joules;               ///< that its stages took beyond what the box draws idle
   ResponseTimes response;
 };
 
@@ -76,6 +77,25 @@ struct ChangeReport {
   std::int64_t held_back = 0;         ///< releases of soft tasks, until that came
 };
 
+/// Of a capacitor that a source of energy charges.
+struct HarvestReport {
+  double eta = 0;                  ///< predictability of the source
+  double harvested = 0;            ///< joules that it gave
+  double left = 0;                 ///< joules that are stored at the end
+  double off = 0;                  ///< seconds in which there was too little to begin anything
+};
+
+struct EnergyReport {
+  std::string meter;                ///< "constant": computed from the processors' power; "rapl", "hwmon"
+  double joules = 0, watts = 0;     ///< used, on average
+  std::optional<double> by_model{}; ///< watts, of a run that was metered: what constant power gives
+  std::optional<double> limit{};    ///< watts
+  std::optional<HarvestReport> harvest{};
+};
+/// By how much of the limit more was drawn; up to kSameBudget counts as within it.
+[[nodiscard]] double over_budget(const EnergyReport& energy);
+inline constexpr double kSameBudget = 0.03;
+
 struct RunReport {
   std::string policy;
   double seconds = 0;
@@ -88,6 +108,7 @@ struct RunReport {
   std::vector<ProcessorReport> processors;
   std::optional<TraceReport> trace;  ///< of a real run
   std::vector<ChangeReport> changes;
+  std::optional<EnergyReport> energy;
   std::vector<std::string> notes;    ///< said once each: missing privileges, lost records, unscored jobs
 };
 

@@ -360,6 +360,13 @@ double ConfigNode::hertz() const {
   return with_place(*this, [](const std::string& s) { return parse_hertz(s); });
 }
 
+double ConfigNode::watts() const {
+  return with_place(*this, [](const std::string& s) { return parse_watts(s); });
+}
+double ConfigNode::joules() const {
+  return with_place(*this, [](const std::string& s) { return parse_joules(s); });
+}
+
 std::filesystem::path ConfigNode::path() const {
   const std::filesystem::path found = text();
   return found.is_absolute() ? found : (file_.parent_path() / found).lexically_normal();

@@ -58,6 +58,8 @@ class ConfigNode {
   [[nodiscard]] std::int64_t bytes() const;              ///< "60 MB"
   [[nodiscard]] double fraction(double most = 1) const;  ///< "95 %" -> 0.95, within 0 % .. 100 % (or more)
   [[nodiscard]] double hertz() const;                    ///< "16 kHz" -> 16000
+  [[nodiscard]] double watts() const;                    ///< "250 mW" -> 0.25
+  [[nodiscard]] double joules() const;                   ///< "20 Wh" -> 72000
   [[nodiscard]] std::filesystem::path path() const;      ///< relative to the file's folder
 
   /// A copy of the document in which `value` stands at `path` (keys of maps, places in lists; maps that are missing are

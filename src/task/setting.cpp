@@ -16,9 +16,10 @@ namespace rtmdl {
 namespace {
 
 constexpr std::array<std::string_view, 3> kTopLevel{"storage", "memory", "adapt"};
-constexpr std::array<std::string_view, 13> kPlanning{"period",       "deadline",        "jitter", "offset", "late",
+constexpr std::array<std::string_view, 15> kPlanning{"period",       "deadline",        "jitter", "offset", "late",
                                                      "hard",         "miss_rate",       "queue",  "slots",  "kernel",
-                                                     "accuracy.min", "accuracy.weight", "max"};
+                                                     "accuracy.min", "accuracy.weight", "max",
+                                                     "power.busy",   "power.idle"};
 
 [[noreturn]] void refuse(const Setting& setting, const std::string& message) {
   bad_input(fmt::format("{}: {}", setting.origin, message));
@@ -60,6 +61,10 @@ std::vector<std::string> path_of(const ConfigNode& root, const Setting& setting)
     refuse(setting, "not a key; write for instance faces.period=20ms, gpu.slots=2 or storage=40MB");
   if (words.size() == 1 && std::find(kTopLevel.begin(), kTopLevel.end(), words[0]) != kTopLevel.end()) return words;
   const std::vector<std::string> tasks = task_names(root), processors = processor_names(root);
+  const auto is_name = [&](const std::vector<std::string>& names) {
+    return std::find(names.begin(), names.end(), words[0]) != names.end();
+  };
+  if (words[0] == "energy" && words.size() > 1 && !is_name(tasks) && !is_name(processors)) return words;
   const bool only_tasks = words[0] == "tasks" && words.size() > 1;
   const bool only_processors = words[0] == "processors" && words.size() > 1;
   if (only_tasks || only_processors) words.erase(words.begin());
@@ -148,7 +153,7 @@ ConfigNode with_settings(const ConfigNode& root, const std::vector<Setting>& set
 
 bool only_planning(const Setting& setting) {
   if (std::find(kTopLevel.begin(), kTopLevel.end(), setting.key) != kTopLevel.end()) return true;
-  if (setting.key.find(".arrivals.") != std::string::npos) return true;
+  if (setting.key.find(".arrivals.") != std::string::npos || setting.key.starts_with("energy.")) return true;
   return std::any_of(kPlanning.begin(), kPlanning.end(),
                      [&](std::string_view key) { return setting.key.ends_with("." + std::string(key)); });
 }

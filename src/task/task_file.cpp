@@ -48,7 +48,7 @@ void parse_kernel(const ConfigNode& node, ProcessorSpec& p) {
 ProcessorSpec parse_processor(const std::string& name, const ConfigNode& node) {
   require_plain_name(name, node);
   node.require_map("a processor such as {device: cpu, cores: [0]}");
-  node.allow({"device", "cores", "slots", "preemptive", "kernel", "segments", "options"});
+  node.allow({"device", "cores", "slots", "preemptive", "kernel", "segments", "options", "power"});
   ProcessorSpec p;
   p.name = name;
   p.where = node;
@@ -84,6 +84,7 @@ ProcessorSpec parse_processor(const std::string& name, const ConfigNode& node) {
     if (is_cpu(p.device)) options.fail("options are for accelerators; a cpu device takes none");
     for (const auto& [key, value] : options.members()) p.options[key] = value.text();
   }
+  if (const ConfigNode power = node["power"]; power.present()) p.power = ProcessorPower::parse(power);
   return p;
 }
 
@@ -392,15 +393,26 @@ void parse_task_processors(const ConfigNode& node, const TaskFile& file, TaskSpe
         "`split` out");
 }
 
+EnergySpec parse_energy(const ConfigNode& node, const std::vector<ProcessorSpec>& processors) {
+  EnergySpec energy = EnergySpec::parse(node);
+  if (!energy.watts && !energy.harvest) return energy;
+  for (const ProcessorSpec& p : processors)
+    if (!p.power)
+      node.fail(fmt::format("what is drawn has to be known: '{}' has no `power`, such as {{busy: 4 W, idle: 1 W}}",
+                            p.name));
+  return energy;
+}
+
 TaskFile parse_document(const ConfigNode& root, const std::filesystem::path& path) {
   TaskFile file;
   file.path = path;
   root.require_map("a task file: a map with `tasks`");
-  root.allow({"storage", "memory", "adapt", "processors", "tasks"});
+  root.allow({"storage", "memory", "adapt", "energy", "processors", "tasks"});
   if (root["storage"].present()) file.storage = root["storage"].bytes();
   if (root["memory"].present()) file.memory = root["memory"].bytes();
   if (root["adapt"].present()) file.adapt = root["adapt"].boolean();
   file.processors = parse_processors(root["processors"]);
+  file.energy = parse_energy(root["energy"], file.processors);
   const ConfigNode tasks = root["tasks"];
   if (!tasks.present()) root.fail("has no tasks: write `tasks:` and a list");
   for (const ConfigNode& node : tasks.items()) {

@@ -4,6 +4,7 @@
 
 #include "task/arrival_spec.h"
 #include "task/config_node.h"
+#include "task/energy_spec.h"
 #include "task/limits.h"
 #include "task/setting.h"
 
@@ -35,6 +36,7 @@ struct ProcessorSpec {
   KernelOrder kernel = KernelOrder::fifo;
   int segments = kMaxSegments;                 ///< that a model is cut into at most, where nothing preempts
   std::map<std::string, std::string> options;  ///< of the execution provider
+  std::optional<ProcessorPower> power;
   ConfigNode where;
 };
 
@@ -123,6 +125,7 @@ struct TaskFile {
   std::optional<std::int64_t> storage;    ///< bytes, over all variants of all tasks
   std::optional<std::int64_t> memory;     ///< bytes, of what is loaded
   bool adapt = false;                     ///< jobs may run lighter variants while load is higher than planned
+  EnergySpec energy;
   std::vector<ProcessorSpec> processors;  ///< in the order written; "cpu" is where pre and post run
   std::vector<TaskSpec> tasks;
 

@@ -51,6 +51,19 @@ TEST(Units, BytesAreDecimalUnlessTheUnitSaysBinary) {
   EXPECT_THAT(message_of([] { static_cast<void>(parse_bytes("-1 MB")); }), HasSubstr("out of range"));
 }
 
+TEST(Units, PowerAndEnergyHaveTheirUnits) {
+  EXPECT_DOUBLE_EQ(parse_watts("5 W"), 5);
+  EXPECT_DOUBLE_EQ(parse_watts("250mW"), 0.25);
+  EXPECT_DOUBLE_EQ(parse_joules("20 Wh"), 72'000);
+  EXPECT_DOUBLE_EQ(parse_joules("120 mJ"), 0.12);
+  EXPECT_THAT(message_of([] { static_cast<void>(parse_watts("5")); }), HasSubstr("one of uW, mW, W, kW"));
+  EXPECT_THAT(message_of([] { static_cast<void>(parse_watts("5 J")); }), HasSubstr("unknown unit 'J': a power"));
+  EXPECT_THAT(message_of([] { static_cast<void>(parse_joules("-1 J")); }), HasSubstr("out of range"));
+  EXPECT_EQ(format_watts(5.25), "5.25 W");
+  EXPECT_EQ(format_joules(0.12), "120 mJ");
+  EXPECT_EQ(format_joules(72'000), "72 kJ");
+}
+
 TEST(Units, WhatIsPrintedReadsBackTheSame) {
   for (const Duration d : {Duration(7), Duration(20'000), Duration(33'300'000), Duration(2'000'000'000)})
     EXPECT_EQ(parse_duration(format_duration(d)), d);

@@ -73,6 +73,20 @@ TEST_F(BadInput, MissingUnit) {
   EXPECT_THAT(refused("plan " + tasks("    period: 33\n")), HasSubstr("tasks[0].period: '33' has no unit"));
 }
 
+TEST_F(BadInput, ABudgetOfEnergyWithoutPower) {
+  EXPECT_THAT(refused("plan " + tasks("    period: 33 ms\n", "faces.onnx", "energy: {budget: 5 W}\n")),
+              HasSubstr("tasks.yaml:1: energy: what is drawn has to be known: 'cpu' has no `power`"));
+  EXPECT_THAT(refused("plan " + tasks() + " --set energy.budget=5"), HasSubstr("'5' has no unit"));
+}
+
+TEST_F(BadInput, AMeterThatIsNotThereIsAMissingDevice) {
+  if (fs::exists("/sys/class/hwmon")) GTEST_SKIP() << "there may be one here";
+  const CommandResult r = run_rtmdl("run " + tasks("    period: 33 ms\n", "faces.onnx", "energy: {meter: hwmon}\n") +
+                                    " --duration 1s " + workspace());
+  EXPECT_EQ(r.status, 4);
+  EXPECT_THAT(r.err, HasSubstr("energy.meter: hwmon: no sensor of the INA kind"));
+}
+
 TEST_F(BadInput, NegativeOrZeroPeriod) {
   EXPECT_THAT(refused("run " + tasks("    period: -1 ms\n")), HasSubstr("tasks[0].period: '-1 ms' is out of range"));
   EXPECT_THAT(refused("run " + tasks("    period: 0 s\n")), HasSubstr("tasks[0].period: '0 s' is out of range"));

@@ -65,6 +65,29 @@ TEST(OrderedJson, of_a_real_run_says_what_its_trace_cost) {
   EXPECT_EQ(OrderedJson::parse(run_json(r))["trace"].dump(), R"({"records":100,"lost":3,"collector_cpu_ms":7.5})");
 }
 
+TEST(OrderedJson, of_a_run_says_what_it_drew_where_that_is_known) {
+  RunReport r = report();
+  EXPECT_FALSE(OrderedJson::parse(run_json(r)).contains("energy"));
+  r.tasks[0].joules = 12.5;
+  r.energy = {.meter = "constant", .joules = 60, .watts = 2, .limit = 2.5, .harvest = HarvestReport{0.5, 70, 5, 1.5}};
+  const OrderedJson json = OrderedJson::parse(run_json(r));
+  EXPECT_EQ(json["tasks"][0]["joules"], 12.5);
+  EXPECT_EQ(json["energy"].dump(),
+            R"({"meter":"constant","joules":60.0,"watts":2.0,"limit":2.5,"harvest":{"eta":0.5,"harvested_joules":70.0,)"
+            R"("left_joules":5.0,"off_seconds":1.5}})");
+}
+
+TEST(OrderedJson, of_a_plan_has_its_energy_where_the_power_is_known) {
+  PlanProblem problem = sample::problem();
+  Plan plan = sample::plan(problem);
+  for (PlanProcessor& p : problem.processors) p.power = {4, 1};
+  problem.tasks[0].options[static_cast<std::size_t>(plan.tasks[0].choice.option)].joules = 0.25;
+  plan.watts = 3.5;
+  const OrderedJson json = OrderedJson::parse(plan_json(plan, problem));
+  EXPECT_EQ(json["energy"].dump(), R"({"watts":3.5,"limit":null})");
+  EXPECT_EQ(json["tasks"][0]["joules"], 0.25);
+}
+
 TEST(OrderedJson, of_compare_is_a_run_per_policy) {
   EXPECT_EQ(shape(OrderedJson::parse(compare_json("edge-box", 1.0, {report(), report()}))),
             "{workload:string,source_load:real,policies:[" + kRunShape + "]}");

@@ -136,6 +136,79 @@ TEST_F(TaskFileTest, EverythingThatItDescribesArrives) {
   EXPECT_TRUE(t.scale.tuning.mirror);
 }
 
+TEST_F(TaskFileTest, ABudgetOfEnergyIsPowerOrABatteryThatLasts) {
+  const std::string processors = "processors: {cpu: {cores: [0], power: {busy: 4 W, idle: 500 mW}}}\n";
+  const TaskFile power = parse("    period: 10 ms\n", processors + "energy: {budget: 5 W, meter: rapl}\n");
+  EXPECT_EQ(power.processors[0].power, (ProcessorPower{4, 0.5}));
+  EXPECT_DOUBLE_EQ(power.energy.watts.value(), 5);
+  EXPECT_EQ(power.energy.meter, MeterKind::rapl);
+  const TaskFile battery = parse("    period: 10 ms\n", processors + "energy: {battery: 20 Wh, for: 8 h}\n");
+  EXPECT_DOUBLE_EQ(battery.energy.watts.value(), 2.5);
+  EXPECT_FALSE(battery.energy.harvest.has_value());
+}
+
+TEST_F(TaskFileTest, AHarvestIsMadeUpOrRecorded) {
+  const std::string top = "processors: {cpu: {cores: [0], power: {busy: 4 W}}}\n";
+  const TaskFile made_up = parse("    period: 10 ms\n",
+                                 top + "energy: {harvest: {trace: solar, power: 6 W, eta: 0.5, capacitor: {capacity: 20 "
+                                       "J, start: 5 J, min: 1 J, efficiency: 90 %}}}\n");
+  const HarvestSpec& h = made_up.energy.harvest.value();
+  EXPECT_EQ(h.kind, HarvestSpec::Kind::solar);
+  EXPECT_DOUBLE_EQ(h.watts, 6);
+  EXPECT_DOUBLE_EQ(h.eta.value(), 0.5);
+  EXPECT_EQ(h.capacitor, (CapacitorSpec{20, 5, 1, 0.9}));
+  write_file_atomically(folder_ / "roof.csv", "seconds,watts\n10,2\n10.5,0\n11.5,3.5\n");
+  const TaskFile recorded =
+      parse("    period: 10 ms\n", top + "energy: {harvest: {trace: roof.csv, capacitor: 2 Wh}}\n");
+  const HarvestTrace& trace = recorded.energy.harvest->recorded;
+  using std::chrono::milliseconds;
+  EXPECT_EQ(trace.pieces, (std::vector<HarvestTrace::Piece>{
+                              {milliseconds(500), 2}, {milliseconds(1000), 0}, {milliseconds(750), 3.5}}));
+  EXPECT_EQ(trace.slot, milliseconds(750));
+  EXPECT_DOUBLE_EQ(recorded.energy.harvest->capacitor.start, 7200);
+}
+
+TEST_F(TaskFileTest, WhatIsWrongWithEnergyIsSaid) {
+  const std::string power = "processors: {cpu: {cores: [0], power: {busy: 4 W}}}\n";
+  const auto said = [&](const std::string& energy) {
+    return complaint("    period: 10 ms\n", power + "energy: " + energy + "\n");
+  };
+  EXPECT_THAT(said("{budget: 5}"), HasSubstr("energy.budget: '5' has no unit"));
+  EXPECT_THAT(said("{budget: 0 W}"), HasSubstr("energy.budget: '0 W' is out of range"));
+  EXPECT_THAT(said("{budget: 5 W, battery: 20 Wh}"), HasSubstr("energy.battery: `budget` says already"));
+  EXPECT_THAT(said("{battery: 20 Wh}"), HasSubstr("energy.battery: for how long?"));
+  EXPECT_THAT(said("{for: 8 h}"), HasSubstr("energy.for: is of a battery"));
+  EXPECT_THAT(said("{budget: 5 W, meter: gauge}"), HasSubstr("energy.meter: 'gauge' is not accepted"));
+  EXPECT_THAT(said("{harvest: {trace: rf, capacitor: 1 J}}"), HasSubstr("energy.harvest.power: is missing"));
+  EXPECT_THAT(said("{harvest: {trace: rf, power: 1 W}}"), HasSubstr("energy.harvest.capacitor"));
+  EXPECT_THAT(said("{harvest: {trace: moon, capacitor: 1 J}}"),
+              HasSubstr("'moon' is not there; accepted are persistent, solar, rf, random"));
+  EXPECT_THAT(said("{harvest: {trace: rf, power: 1 W, capacitor: {capacity: 1 J, start: 2 J}}}"),
+              HasSubstr("energy.harvest.capacitor.start: '2 J' is more than the capacitor's 1 J"));
+  EXPECT_THAT(said("{harvest: {trace: rf, power: 1 W, capacitor: 1 J, eta: 2}}"), HasSubstr("0 to 1 is accepted"));
+  EXPECT_THAT(complaint("    period: 10 ms\n", "processors: {cpu: {cores: [0]}}\nenergy: {budget: 5 W}\n"),
+              HasSubstr("energy: what is drawn has to be known: 'cpu' has no `power`"));
+  EXPECT_THAT(complaint("    period: 10 ms\n", "processors: {cpu: {cores: [0], power: {busy: 1 W, idle: 2 W}}}\n"),
+              HasSubstr("processors.cpu.power.idle: '2 W' is more than the 1 W of `busy`"));
+}
+
+TEST_F(TaskFileTest, ABrokenRowOfAHarvestIsNamed) {
+  const auto said = [&](const std::string& rows) -> std::string {
+    write_file_atomically(folder_ / "roof.csv", rows);
+    try {
+      static_cast<void>(parse("    period: 10 ms\n",
+                              "processors: {cpu: {cores: [0], power: {busy: 4 W}}}\n"
+                              "energy: {harvest: {trace: roof.csv, capacitor: 1 J}}\n"));
+    } catch (const Error& e) {
+      return e.what();
+    }
+    return "accepted";
+  };
+  EXPECT_THAT(said("0,1\n1,x\n"), HasSubstr("roof.csv:2: '1,x' is no row of a harvest trace"));
+  EXPECT_THAT(said("1,1\n0,1\n"), HasSubstr("roof.csv:2: '0,1' is not at least 1 ms after"));
+  EXPECT_THAT(said("0,1\n"), HasSubstr("at least two rows"));
+}
+
 TEST_F(TaskFileTest, TheKernelMayOrderAProcessorByDeadlines) {
   const auto processors = [](const std::string& gpu) {
     return "processors:\n  cpu: {cores: [0]}\n  gpu: {" + gpu + "}\n";
