@@ -70,7 +70,7 @@ void Adaptation::reset(const SchedulerConfig& config) {
         m.likely += stage.likely * stage.reach;
       }
       m.optional_from = m.stages.empty() ? 0 : static_cast<std::size_t>(mode.optional_from);
-      active_ |= m.optional_from > 0 && m.allowed;
+      active_ |= m.optional_from > 0 && !mode.leave_losses.empty();
     };
     take(from, 0.0);
     for (const SchedulerMode& mode : from.fallbacks) {

@@ -91,7 +91,8 @@ struct SchedulerMode {
   /// an Answer.
   int optional_from = 0;
   std::vector<double> reaches{};  ///< share of the jobs that run each stage, as expected; empty: all do
-  /// Weighted accuracy that a job loses, if it is not sure, by leaving after each stage; empty: none.
+  /// Weighted accuracy that a job loses, if it is not sure, by leaving after each stage; empty: none leaves
+  /// for others' sake.
   std::vector<double> leave_losses{};
 };
 
