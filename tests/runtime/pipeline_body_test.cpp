@@ -88,5 +88,45 @@ TEST_F(PipelineBodyTest, EverySegmentIsAStage) {
   EXPECT_FALSE(body.stage(2));
 }
 
+/// Of three classes: an exit that says 0 for sure, one that is undecided, and an end that says 2.
+FakeModel with_exits() {
+  FakeModel model;
+  model.inputs = {{"x", ElementType::f32, {1, 1, 2, 2}}};
+  model.outputs.clear();
+  for (const char* name : {"end", "a", "b"}) model.outputs.push_back({name, ElementType::f32, {1, 3}});
+  model.fill = [](Executable& executable, std::int64_t) {
+    const float values[3][3] = {{0, 0, 9}, {20, 0, 0}, {1, 2, 1}};
+    for (std::size_t o = 0; o < 3; ++o) std::ranges::copy(values[o], executable.output(o).as<float>().begin());
+  };
+  return model;
+}
+
+TEST_F(PipelineBodyTest, AJobThatLeavesHasTheAnswerOfItsExit) {
+  engine.script("source", with_exits());
+  const TaskSpec spec = folder.parse("tasks: [{name: t, model: source.model, period: 10 ms, post: {kind: classes, k: 1}, "
+                                     "data: {source: synthetic, shape: [1, 1, 2, 2]}}]").tasks[0];
+  const auto source = open_source(spec.data, 1);
+  LoadRequest request = load_request(spec, spec.model);
+  request.cuts = {4, 9};
+  for (const char* name : {"a", "b"}) request.exits.push_back({name, SureMeasure::margin, 0.8, false});
+  StreamFeed feed(spec.data, *source, 8);
+  PipelineBody body(engine, spec, request, feed);
+  for (int s = 0; s < 5; ++s) body.warm_up(s);
+  body.begin(0);
+  EXPECT_TRUE(body.stage(0) && body.stage(1));
+  EXPECT_TRUE(body.answer().sure);
+  EXPECT_GT(body.answer().utility, 0.99);
+  EXPECT_TRUE(body.stage(4));
+  EXPECT_THAT(body.result()->classes, testing::ElementsAre(0));
+  body.begin(1);
+  EXPECT_TRUE(body.stage(0) && body.stage(1) && body.stage(2));
+  EXPECT_FALSE(body.answer().sure);
+  EXPECT_TRUE(body.stage(4)) << "made to leave";
+  EXPECT_THAT(body.result()->classes, testing::ElementsAre(1));
+  body.begin(2);
+  for (int s = 0; s < 5; ++s) EXPECT_TRUE(body.stage(s)) << s;
+  EXPECT_THAT(body.result()->classes, testing::ElementsAre(2));
+}
+
 }  // namespace
 }  // namespace rtmdl

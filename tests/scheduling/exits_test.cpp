@@ -238,7 +238,10 @@ TEST(ExitProperties, HoldForRandomEvents) {
     config.energy = {.optional_joules = 2, .mandatory_joules = 1};
     for (int p = between(1, 3); p > 0; --p) config.processors.push_back({between(0, 1) > 0, between(1, 2)});
     for (int i = 0; i < 5; ++i) {
-      SchedulerTask task{.period = between(1, 9) * 1ms, .deadline = between(1, 9) * 1ms, .priority = i + 1};
+      SchedulerTask task;
+      task.period = between(1, 9) * 1ms;
+      task.deadline = between(1, 9) * 1ms;
+      task.priority = i + 1;
       task.queue = between(1, 3);
       task.late = static_cast<Late>(between(0, 2));
       for (int s = between(3, 6); s > 0; --s)
