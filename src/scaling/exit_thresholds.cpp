@@ -8,7 +8,8 @@
 namespace rtmdl {
 namespace {
 
-constexpr int kPrices = 24, kRounds = 12;
+constexpr int kPrices = 24, kMostTurns = 12;
+constexpr double kLeastGain = 1e-4;                 // of the whole network's time
 constexpr double kCheapest = 1e-3, kDearest = 1e4;  // seconds of the whole network for one input's loss of all
 
 /// The first `count` inputs in the order of a measure are sure: those of at least so much confidence.
@@ -60,7 +61,24 @@ class Thresholds {
       (outcome.bound() > most_loss_ ? low : high) = middle;
       consider(cuts, outcome);
     }
-    if (best_places_ == places) use_up();
+  }
+
+  /// A price gives only what lies on the hull of all trades. From the best set's: the more room one exit gives back,
+  /// the more inputs may leave at the others.
+  void polish() {
+    places_ = best_places_;
+    times();
+    use_up(best_cuts_);
+    for (int turn = 0; turn < kMostTurns; ++turn) {
+      const double before = best_.seconds;
+      for (std::size_t exit = 0; exit < places_.size(); ++exit)
+        for (const double back : {0.01, 0.03, 0.1, 0.3}) {
+          std::vector<Threshold> cuts = best_cuts_;
+          cuts[exit] = moved(exit, cuts[exit], (1 - back) * cuts[exit].count);
+          use_up(cuts);
+        }
+      if (best_.seconds > before - kLeastGain * whole_) return;
+    }
   }
 
   [[nodiscard]] ExitChoice choice() const {
@@ -124,7 +142,7 @@ class Thresholds {
   }
 
   void settle(std::vector<Threshold>& cuts, double price) const {
-    for (int round = 0; round < kRounds; ++round) {
+    for (int turn = 0; turn < kMostTurns; ++turn) {
       const std::vector<Threshold> before = cuts;
       for (std::size_t exit = cuts.size(); exit-- > 0;) cuts[exit] = best_cut(cuts, exit, price);
       if (cuts == before) return;
@@ -182,24 +200,32 @@ class Thresholds {
     for (double& share : best_shares_) share /= static_cast<double>(inputs_);
   }
 
-  /// A price gives only what lies on the hull of all trades: from there, one exit at a time, as many more inputs leave
-  /// as the bound has room for.
-  void use_up() {
-    for (std::size_t exit = 0; exit < places_.size(); ++exit) {
-      const Threshold from = best_cuts_[exit];
-      std::uint32_t low = from.count;
-      auto high = static_cast<std::uint32_t>(inputs_);
+  /// As many inputs leave at one exit after the other, from the last on, as the bound has room for.
+  void use_up(std::vector<Threshold> cuts) {
+    for (std::size_t exit = places_.size(); exit-- > 0;) {
+      std::uint32_t low = cuts[exit].count;
+      auto high = static_cast<std::uint32_t>(inputs_) + 1;
       while (high - low > 1) {
         const std::uint32_t middle = low + (high - low) / 2;
-        std::uint32_t k = middle - 1;
-        while (k + 1 < inputs_ && !may_cut_behind(exit, from.measure, k)) ++k;
-        std::vector<Threshold> cuts = best_cuts_;
-        cuts[exit] = cut_behind(exit, from.measure, k);
-        const Trade outcome = played(cuts);
-        consider(cuts, outcome);
-        (outcome.bound() > most_loss_ ? high : low) = middle;
+        std::vector<Threshold> more = cuts;
+        more[exit] = moved(exit, cuts[exit], middle);
+        if (played(more).bound() > most_loss_) {
+          high = middle;
+        } else {
+          low = middle;
+          cuts = std::move(more);
+        }
       }
     }
+    consider(cuts, played(cuts));
+  }
+
+  /// The same exit where about so many inputs are sure.
+  [[nodiscard]] Threshold moved(std::size_t exit, const Threshold& from, double count) const {
+    if (count < 1) return {from.measure, 0, 1};
+    auto k = static_cast<std::uint32_t>(count) - 1;
+    while (!may_cut_behind(exit, from.measure, k)) ++k;
+    return cut_behind(exit, from.measure, k);
   }
 
   const std::vector<ExitTrial>& trials_;
@@ -227,6 +253,7 @@ ExitChoice choose_exits(const std::vector<ExitTrial>& trials, double rest_second
       if ((set >> p & 1U) != 0) places.push_back(p);
     if (places.size() <= most_exits) thresholds.search(places);
   }
+  thresholds.polish();
   return thresholds.choice();
 }
 

@@ -84,7 +84,7 @@ TEST(ExitThresholds, ComeWithinAPerCentOfTheBestOfAllPairsOfThresholds) {
     const auto all = trials(2, 400, seed);
     const double most = 0.02, rest = 1;
     std::vector<double> grid{1};
-    for (double t = 0; t < 1; t += 0.005) grid.push_back(t);
+    for (double t = 0; t < 1; t += 0.01) grid.push_back(t);
     double best = 1e9;
     for (const double a : grid)
       for (const double b : grid) {
