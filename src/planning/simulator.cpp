@@ -582,6 +582,7 @@ void Simulator::State::sum_up(std::int64_t now) noexcept {
   for (const TaskOutcome& o : outcome.tasks) outcome.joules += o.joules;
   outcome.harvest.reset();
   if (!supply) return;
+  supply->advance(from_seconds(outcome.seconds), watts);
   outcome.joules = supply->drawn();
   outcome.harvest = {config.energy.eta, supply->harvested(), supply->joules(), to_seconds(supply->waited())};
   for (std::size_t t = 0; t < tasks.size() && !outcome.given_up; ++t) {
