@@ -128,8 +128,11 @@ int main(int argc, char** argv) {
   for (const PlanTask& task : problem.tasks) needed += draw_watts(task, task.options[0]);
   std::printf("%zu tasks, whole networks need %.1f mW; %d seeds of %.0f min each\n\n", problem.tasks.size(),
               needed * 1e3, kSeeds, to_seconds(length) / 60);
-  std::printf("                    |  whole, EDF      |  exits, EDF      |  Zygarde         |  Zygarde against whole, EDF\n");
-  std::printf("  given  turns   η  | in time accuracy | in time accuracy | in time accuracy |  in time  accuracy  time a job\n");
+  std::printf(
+      "                    |  whole, EDF      |  exits, EDF      |  Zygarde         |  Zygarde against whole, EDF\n");
+  std::printf(
+      "  given  turns   η  | in time accuracy | in time accuracy | in time accuracy |  in time  accuracy  time a "
+      "job\n");
   for (const double share : {0.4, 0.6, 0.8, 1.2})
     for (const double turn : {2.0, 4.0, 8.0, 16.0, 40.0, 0.0}) {
       const double watts = share * needed / 0.9;
@@ -138,14 +141,16 @@ int main(int argc, char** argv) {
       const Result exits = played("edf", 1, problem, turn, watts, length);
       const Result zygarde = played("zygarde", 1, problem, turn, watts, length);
       const auto more = [](double a, double b) { return 100 * (a / b - 1); };
-      std::printf("  %4.0f %%  %4.1f s %.2f | %5.1f %%  %5.1f %% | %5.1f %%  %5.1f %% | %5.1f %%  %5.1f %% | %+6.1f %%  %+6.1f %%  "
-                  "%+6.1f %%\n",
-                  share * 100, turn / 10, eta, 100 * whole.in_time, 100 * whole.accuracy, 100 * exits.in_time,
-                  100 * exits.accuracy, 100 * zygarde.in_time, 100 * zygarde.accuracy,
-                  more(zygarde.in_time, whole.in_time), more(zygarde.accuracy, whole.accuracy),
-                  more(zygarde.busy / zygarde.in_time, whole.busy / whole.in_time));
+      std::printf(
+          "  %4.0f %%  %4.1f s %.2f | %5.1f %%  %5.1f %% | %5.1f %%  %5.1f %% | %5.1f %%  %5.1f %% | %+6.1f %%  %+6.1f "
+          "%%  "
+          "%+6.1f %%\n",
+          share * 100, turn / 10, eta, 100 * whole.in_time, 100 * whole.accuracy, 100 * exits.in_time,
+          100 * exits.accuracy, 100 * zygarde.in_time, 100 * zygarde.accuracy, more(zygarde.in_time, whole.in_time),
+          more(zygarde.accuracy, whole.accuracy), more(zygarde.busy / zygarde.in_time, whole.busy / whole.in_time));
     }
-  std::printf("\npublished (Zygarde, IMWUT 2020, against EDF): 9 to 34 %% more jobs in time, up to 21 %% more accuracy, 26 %% "
-              "less execution time\n");
+  std::printf(
+      "\npublished (Zygarde, IMWUT 2020, against EDF): 9 to 34 %% more jobs in time, up to 21 %% more accuracy, 26 %% "
+      "less execution time\n");
   return 0;
 }

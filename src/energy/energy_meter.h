@@ -20,8 +20,8 @@ class EnergyMeter {
     double joules = 0;  ///< since the meter was opened
   };
   virtual ~EnergyMeter() = default;
-  /// Looks at the sensors. Reads files: not for threads that are in a hurry. Counters that wrap around must be looked at
-  /// before they have done so twice, sensors of power as often as this changes.
+  /// Looks at the sensors. Reads files: not for threads that are in a hurry. Counters that wrap around must be looked
+  /// at before they have done so twice, sensors of power as often as this changes.
   virtual const std::vector<Domain>& read(Time now) = 0;
 };
 
@@ -30,8 +30,8 @@ class EnergyMeter {
 
 /// RAPL: energy of each processor package and of its memory, counted by the processor (Linux powercap).
 /// hwmon: sensors named ina…: power1_input, else curr1_input times in1_input, added up over time.
-/// Throws Error(missing_device): there is none, or it may not be read, and what to do. `sysfs` is /sys but in tests. Not
-/// for MeterKind::constant, which has nothing to be looked at.
+/// Throws Error(missing_device): there is none, or it may not be read, and what to do. `sysfs` is /sys but in tests.
+/// Not for MeterKind::constant, which has nothing to be looked at.
 [[nodiscard]] std::unique_ptr<EnergyMeter> open_meter(MeterKind kind, Time now,
                                                       const std::filesystem::path& sysfs = "/sys");
 [[nodiscard]] std::unique_ptr<EnergyMeter> open_rapl(const std::filesystem::path& sysfs);

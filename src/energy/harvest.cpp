@@ -9,9 +9,9 @@ namespace rtmdl {
 namespace {
 
 constexpr Duration kSlot = std::chrono::milliseconds(100);
-constexpr int kSlots = 6000;  ///< of a trace that is made up
-constexpr double kTurn = 5;   ///< slots, of rf
-constexpr int kDay = 1200;    ///< slots
+constexpr int kSlots = 6000;                  ///< of a trace that is made up
+constexpr double kTurn = 5;                   ///< slots, of rf
+constexpr int kDay = 1200;                    ///< slots
 constexpr double kClear = 100, kCloudy = 30;  ///< slots
 constexpr double kThroughClouds = 0.3;
 
@@ -56,8 +56,7 @@ HarvestTrace make_trace(const HarvestSpec& spec) {
   switch (spec.kind) {
     case HarvestSpec::Kind::recorded: return spec.recorded;
     case HarvestSpec::Kind::persistent: break;
-    case HarvestSpec::Kind::random:
-      return slot_by_slot([&](int) { return chance.uniform() < 0.5 ? spec.watts : 0; });
+    case HarvestSpec::Kind::random: return slot_by_slot([&](int) { return chance.uniform() < 0.5 ? spec.watts : 0; });
     case HarvestSpec::Kind::rf:
       return slot_by_slot([&](int) {
         const double watts = on ? spec.watts : 0;

@@ -48,8 +48,8 @@ inline constexpr std::size_t kLongestRun = 20;  ///< slots; longer runs count as
 /// the mean.
 [[nodiscard]] std::vector<double> run_lengths(const HarvestTrace& trace);
 
-/// Zygarde's η (Islam et al., IMWUT 2020): (d_r − d_c) / d_r, of the distances of run_lengths() to those of a persistent
-/// source; d_r a random one's (each slot on or off with probability 1/2), d_c this one's. 0 to 1.
+/// Zygarde's η (Islam et al., IMWUT 2020): (d_r − d_c) / d_r, of the distances of run_lengths() to those of a
+/// persistent source; d_r a random one's (each slot on or off with probability 1/2), d_c this one's. 0 to 1.
 [[nodiscard]] double predictability(const HarvestTrace& trace);
 
 }  // namespace rtmdl

@@ -1,5 +1,5 @@
-// INA219, INA226, INA3221 and their kin, as Linux' hwmon shows them: power in microwatts, voltage in millivolts, current
-// in milliamperes. Power is taken to change linearly between two looks.
+// INA219, INA226, INA3221 and their kin, as Linux' hwmon shows them: power in microwatts, voltage in millivolts,
+// current in milliamperes. Power is taken to change linearly between two looks.
 #include "energy/energy_meter.h"
 #include "energy/sensor_file.h"
 
@@ -34,7 +34,9 @@ class HwmonMeter final : public EnergyMeter {
   /// A sensor of channels that can be read.
   void add(const std::filesystem::path& sensor, const std::string& name) {
     for (int c = 1; c <= kMostChannels; ++c) {
-      const auto file = [&](const char* kind, const char* what) { return sensor / fmt::format("{}{}_{}", kind, c, what); };
+      const auto file = [&](const char* kind, const char* what) {
+        return sensor / fmt::format("{}{}_{}", kind, c, what);
+      };
       const bool has_power = std::filesystem::exists(file("power", "input"));
       Channel channel{has_power ? file("power", "input") : std::filesystem::path(), file("curr", "input"),
                       file("in", "input")};
@@ -75,10 +77,11 @@ std::unique_ptr<EnergyMeter> open_hwmon(Time now, const std::filesystem::path& s
   for (const std::filesystem::path& sensor : entries_of(folder))
     if (const std::string name = read_word(sensor / "name"); name.starts_with("ina")) meter->add(sensor, name);
   if (meter->empty())
-    throw Error(ErrorCode::missing_device,
-                fmt::format("energy.meter: hwmon: no sensor of the INA kind can be read in {}; accepted are constant, or "
-                            "rapl on PCs",
-                            folder.string()));
+    throw Error(
+        ErrorCode::missing_device,
+        fmt::format("energy.meter: hwmon: no sensor of the INA kind can be read in {}; accepted are constant, or "
+                    "rapl on PCs",
+                    folder.string()));
   return meter;
 }
 

@@ -59,10 +59,11 @@ std::unique_ptr<EnergyMeter> open_rapl(const std::filesystem::path& sysfs) {
       meter->add(package ? name : fmt::format("{} {}", place.substr(place.find(':') + 1), name), zone);
   }
   if (meter->empty())
-    throw Error(ErrorCode::missing_device,
-                fmt::format("energy.meter: rapl: this machine has no such counters ({} has no intel-rapl package; "
-                            "virtual machines mostly have none); accepted are constant, or hwmon where there are sensors",
-                            folder.string()));
+    throw Error(
+        ErrorCode::missing_device,
+        fmt::format("energy.meter: rapl: this machine has no such counters ({} has no intel-rapl package; "
+                    "virtual machines mostly have none); accepted are constant, or hwmon where there are sensors",
+                    folder.string()));
   return meter;
 }
 

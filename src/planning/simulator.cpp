@@ -21,7 +21,7 @@ namespace rtmdl {
 namespace {
 
 constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
-constexpr int kTransition = kMaxTasks;  ///< among releases: instead of a task's, a change of what runs
+constexpr int kTransition = kMaxTasks;     ///< among releases: instead of a task's, a change of what runs
 constexpr std::int64_t kLook = 1'000'000;  ///< for a moment without jobs, where no completion is to be waited for
 
 /// When something of each task comes next. Minima of blocks of eight, so that an update and a look cost about 8 + n/8
@@ -85,8 +85,8 @@ struct TaskRun {
   double gain = 0;              ///< by how much it is faster with none: times/alone − 1
   std::int64_t most_misses = kNever;
   std::uint64_t job = 0;
-  std::uint64_t expiring = 0;  ///< the job whose deadline comes next
-  bool cancelled = false;      ///< the stage in progress ends before its time
+  std::uint64_t expiring = 0;        ///< the job whose deadline comes next
+  bool cancelled = false;            ///< the stage in progress ends before its time
   std::uint8_t mode = 0, stage = 0;  ///< in progress
   int ran = 0;                       ///< stages after the first that its job has begun
   std::uint64_t running = 0;         ///< job that it is of
@@ -198,13 +198,13 @@ struct Simulator::State {
   std::int64_t next_look = kNever;    ///< at it
   std::int64_t last_end = kNever;     ///< where it counts nothing is waited for longer
   double idle_watts = 0;
-  std::vector<double> slot_watts;   ///< per processor: of a slot in use, beyond idle
-  std::int64_t window_end = 0;    ///< of the second that budgets are for
-  std::int64_t counted = 0;       ///< budgets are used up to then
-  bool paced = false;             ///< the machine counts, or a chosen option knows its times alone
-  bool packs = false;             ///< a processor has several slots
-  bool neighbours_count = false;  ///< a chosen option knows its times alone
-  std::vector<double> pressures;  ///< on each task by each, row by row; below 0: not known; empty: none is
+  std::vector<double> slot_watts;  ///< per processor: of a slot in use, beyond idle
+  std::int64_t window_end = 0;     ///< of the second that budgets are for
+  std::int64_t counted = 0;        ///< budgets are used up to then
+  bool paced = false;              ///< the machine counts, or a chosen option knows its times alone
+  bool packs = false;              ///< a processor has several slots
+  bool neighbours_count = false;   ///< a chosen option knows its times alone
+  std::vector<double> pressures;   ///< on each task by each, row by row; below 0: not known; empty: none is
   std::span<const Slowdown> slowdowns;
   struct Due {
     int task = 0;
@@ -582,6 +582,7 @@ void Simulator::State::sum_up(std::int64_t now) noexcept {
   for (const TaskOutcome& o : outcome.tasks) outcome.joules += o.joules;
   outcome.harvest.reset();
   if (!supply) return;
+  supply->advance(from_seconds(outcome.seconds), watts);
   outcome.joules = supply->drawn();
   outcome.harvest = {config.energy.eta, supply->harvested(), supply->joules(), to_seconds(supply->waited())};
   for (std::size_t t = 0; t < tasks.size() && !outcome.given_up; ++t) {

@@ -106,9 +106,10 @@ void EnergyWatch::report(RunReport& report) {
   if (knows_power_ && !config_.system_defaults)
     for (std::size_t t = 0; t < report.tasks.size(); ++t) report.tasks[t].joules = task_joules(static_cast<int>(t));
   if (over_budget(energy) > kSameBudget)
-    report.notes.push_back(fmt::format("the box drew {} on average, {} beyond its budget: what the plan counts with did "
-                                       "not hold (stage times against the profile's are above)",
-                                       format_watts(energy.watts), format_percent(over_budget(energy))));
+    report.notes.push_back(
+        fmt::format("the box drew {} on average, {} beyond its budget: what the plan counts with did "
+                    "not hold (stage times against the profile's are above)",
+                    format_watts(energy.watts), format_percent(over_budget(energy))));
   report.energy = energy;
 }
 

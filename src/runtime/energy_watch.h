@@ -20,8 +20,8 @@ class EnergyWatch {
   EnergyWatch(const EnergyWatch&) = delete;
   EnergyWatch& operator=(const EnergyWatch&) = delete;
 
-  /// When the clock starts. `placement`: of the thread that tells the core what is stored, every kStoreLook; what stages
-  /// have taken is computed from constant power, whatever the meter.
+  /// When the clock starts. `placement`: of the thread that tells the core what is stored, every kStoreLook; what
+  /// stages have taken is computed from constant power, whatever the meter.
   void begin(Time start, const ThreadPlacement& placement);
   /// From now on stages begin whatever is stored, so that jobs in progress end.
   void stop() noexcept;

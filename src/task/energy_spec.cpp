@@ -24,8 +24,8 @@ constexpr Duration kShortestHarvest = std::chrono::milliseconds(1);  ///< piece 
 
 double positive(const ConfigNode& node, double value, double most, std::string (*format)(double)) {
   if (value > 0 && value <= most) return value;
-  node.fail(fmt::format("'{}' is out of range: more than {} up to {} is accepted", node.text(), format(0),
-                        format(most)));
+  node.fail(
+      fmt::format("'{}' is out of range: more than {} up to {} is accepted", node.text(), format(0), format(most)));
 }
 
 double positive_watts(const ConfigNode& node) { return positive(node, node.watts(), kMostWatts, format_watts); }
@@ -33,8 +33,7 @@ double positive_joules(const ConfigNode& node) { return positive(node, node.joul
 
 double joules_up_to(const ConfigNode& node, double most) {
   const double joules = node.joules();
-  if (joules > most)
-    node.fail(fmt::format("'{}' is more than the capacitor's {}", node.text(), format_joules(most)));
+  if (joules > most) node.fail(fmt::format("'{}' is more than the capacitor's {}", node.text(), format_joules(most)));
   return joules;
 }
 
@@ -62,8 +61,7 @@ CapacitorSpec parse_capacitor(const ConfigNode& node) {
   node.require_map("a capacity such as 20 J, or a map such as {capacity: 20 J, start: 10 J}");
   node.allow({"capacity", "start", "min", "efficiency"});
   capacitor.capacity = positive_joules(node["capacity"]);
-  capacitor.start =
-      node["start"].present() ? joules_up_to(node["start"], capacitor.capacity) : capacitor.capacity;
+  capacitor.start = node["start"].present() ? joules_up_to(node["start"], capacitor.capacity) : capacitor.capacity;
   if (node["min"].present()) capacitor.least = joules_up_to(node["min"], capacitor.capacity);
   if (node["efficiency"].present()) capacitor.efficiency = node["efficiency"].fraction();
   return capacitor;
@@ -85,9 +83,10 @@ HarvestTrace read_trace(const ConfigNode& node, const std::filesystem::path& pat
   std::ifstream file(path);
   std::error_code error;
   if (!std::filesystem::is_regular_file(path, error) || !file)
-    node.fail(fmt::format("'{}' is not there; accepted are persistent, solar, rf, random, or a file with seconds and "
-                          "watts in a line",
-                          excerpt(node.text(), 200)));
+    node.fail(
+        fmt::format("'{}' is not there; accepted are persistent, solar, rf, random, or a file with seconds and "
+                    "watts in a line",
+                    excerpt(node.text(), 200)));
   HarvestTrace trace;
   double before = 0;
   std::size_t number = 0;
@@ -98,9 +97,10 @@ HarvestTrace read_trace(const ConfigNode& node, const std::filesystem::path& pat
     double seconds = 0, watts = 0;
     if (!parse_row(line, seconds, watts) || !(seconds >= 0 && seconds <= kLongestTrace) ||
         !(watts >= 0 && watts <= kMostWatts))
-      bad_input(fmt::format("{}: '{}' is no row of a harvest trace: a line holds seconds, 0 to {:.0f}, a comma and "
-                            "watts",
-                            place, excerpt(line), kLongestTrace));
+      bad_input(
+          fmt::format("{}: '{}' is no row of a harvest trace: a line holds seconds, 0 to {:.0f}, a comma and "
+                      "watts",
+                      place, excerpt(line), kLongestTrace));
     if (trace.pieces.size() == kMostPieces) bad_input(fmt::format("{}: more than {} rows", place, kMostPieces));
     if (!trace.pieces.empty()) {
       trace.pieces.back().lasts = from_seconds(seconds - before);
