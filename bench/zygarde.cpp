@@ -53,7 +53,7 @@ PlanProblem box() {
     PlanTask task;
     task.name = network.name;
     task.period = task.deadline = network.period;
-    task.late = Late::skip;
+    task.late = Late::abort;  // what cannot be in time is not paid for
     TaskOption whole;
     whole.variant = "source";
     whole.source = true;

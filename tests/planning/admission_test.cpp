@@ -22,7 +22,7 @@ using test::Random;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using Kind = Verdict::Kind;
+using Said = Verdict::Kind;
 
 /// Stages on one processor; later options take a quarter less each and lose more.
 PlanTask task_on_core(const std::string& name, Duration period, Duration time, int options, bool hard = false) {
@@ -67,7 +67,7 @@ TEST(Admission, GivesTheNewcomerAPlaceAmongTheOthersAsTheyAre) {
   const Context context;
   const Admission admission(problem, without(problem, {false, false, true}), quick(), false, context);
   const Verdict v = admission.ask({Request::Kind::join, 2});
-  EXPECT_EQ(v.kind, Kind::admitted);
+  EXPECT_EQ(v.kind, Said::admitted);
   EXPECT_THAT(v.swaps, ::testing::IsEmpty());
   EXPECT_TRUE(v.next.present[2]);
   EXPECT_TRUE(admission.safe_at_once(v.next)) << "the others keep their order and their variants";
@@ -78,14 +78,14 @@ TEST(Admission, MakesOthersLighterWhereThatIsNeededAndHeavierAgainAfterwards) {
   const Context context;
   Admission admission(problem, without(problem, {false, false, true}), quick(), false, context);
   const Verdict joined = admission.ask({Request::Kind::join, 2});
-  ASSERT_EQ(joined.kind, Kind::lighter);
+  ASSERT_EQ(joined.kind, Said::lighter);
   double loss = 0;
   for (const Swap& swap : joined.swaps) loss += swap.loss;
   EXPECT_NEAR(loss, 0.02, 1e-9) << "one step of one task is enough";
   EXPECT_FALSE(admission.safe_at_once(joined.next)) << "jobs of the heavier variant may be there";
   admission.adopt(joined.next, true);
   const Verdict left = admission.ask({Request::Kind::leave, 2});
-  EXPECT_EQ(left.kind, Kind::admitted);
+  EXPECT_EQ(left.kind, Said::admitted);
   EXPECT_TRUE(admission.safe_at_once(left.next));
   admission.adopt(left.next, false);
   const Verdict settled = admission.settle();
@@ -99,7 +99,7 @@ TEST(Admission, RefusesWithWhatWouldMissOrCannotBeProven) {
   const Context context;
   const Admission admission(problem, without(problem, {false, false, true}), quick(), false, context);
   const Verdict v = admission.ask({Request::Kind::join, 2});
-  EXPECT_EQ(v.kind, Kind::refused);
+  EXPECT_EQ(v.kind, Said::refused);
   EXPECT_TRUE(v.proven);
   EXPECT_EQ(v.next, admission.in_force());
   EXPECT_THAT(v.reason, AllOf(HasSubstr("with guard, no strategy keeps every limit"), HasSubstr("would miss")));
@@ -116,7 +116,7 @@ TEST(Admission, ASoftTaskNeverBreaksTheProofOfAHardOne) {
   const Admission admission(problem, regime_of(problem, {{0, 1}, {0, 2}, {0, 3}}, {true, true, false}), quick(), false,
                             context);
   const Verdict v = admission.ask({Request::Kind::join, 0});
-  ASSERT_EQ(v.kind, Kind::admitted);
+  ASSERT_EQ(v.kind, Said::admitted);
   const PresentTasks now = present_tasks(admission.problem(), v.next);
   Choices choices;
   for (const int t : now.tasks) choices.push_back(v.next.choices[static_cast<std::size_t>(t)]);
@@ -166,7 +166,7 @@ std::vector<Change> random_changes(Random& random, const PlanProblem& problem, i
 
 /// 2 to 4 tasks of up to 3 options on up to 2 processors, half of them hard; times that proofs take are the longest
 /// there are, to the nanosecond. Options of a task go through the same stages.
-PlanProblem random_set(Random& random) {
+PlanProblem random_tasks(Random& random) {
   PlanProblem problem;
   const int processors = between(random, 1, 2), tasks = between(random, 2, 4);
   for (int p = 0; p < processors; ++p) problem.processors.push_back({"p" + std::to_string(p), between(random, 0, 2) > 0});
@@ -209,7 +209,7 @@ struct Counted {
 /// Plays changes in the simulator; no job of a hard task may be late or dropped.
 void play(std::uint64_t seed, Counted& counted) {
   Random random(seed);
-  PlanProblem problem = random_set(random);
+  PlanProblem problem = random_tasks(random);
   // Jobs may change to lighter variants, of tasks that are not hard: proofs hold for that.
   for (PlanTask& task : problem.tasks)
     if (task.hard) task.options.resize(1);
@@ -249,7 +249,7 @@ void play(std::uint64_t seed, Counted& counted) {
 /// Judges changes without playing them, beside brute force over the same options.
 void judge(std::uint64_t seed, int& refused, int& admitted) {
   Random random(seed);
-  const PlanProblem problem = random_set(random);
+  const PlanProblem problem = random_tasks(random);
   const Context context;
   const std::vector<bool> all_absent(problem.tasks.size(), true);
   Admission admission(problem, regime_of(problem, in_order(problem), all_absent), quick(150ms), false, context);
@@ -258,7 +258,7 @@ void judge(std::uint64_t seed, int& refused, int& admitted) {
     const bool present = admission.in_force().present[static_cast<std::size_t>(change.task)];
     if (present == (request.kind == Request::Kind::join)) continue;
     const Verdict v = admission.ask(request);
-    if (v.kind == Kind::refused) {
+    if (v.kind == Said::refused) {
       ++refused;
       ASSERT_TRUE(v.proven) << "seed " << seed << ": " << v.reason;
       const PresentTasks asked = present_tasks(admission.problem(), with_request(admission.in_force(), request));
