@@ -52,7 +52,7 @@ bool PipelineBody::work(int index) {
   return exit_ < 0 ? pipeline_.post(result_) : pipeline_.post_at(exit_, result_);
 }
 
-bool PipelineBody::infer(int segment) noexcept {
+bool PipelineBody::infer(int segment) {
   if (!pipeline_.infer(segment)) return false;
   exit_ = segment < pipeline_.exits() ? segment : -1;
   if (exit_ < 0) return true;

@@ -36,7 +36,7 @@ class PipelineBody final : public JobBody {
  private:
   [[nodiscard]] bool work(int index);
   [[nodiscard]] bool prepare_input() noexcept;
-  [[nodiscard]] bool infer(int segment) noexcept;
+  [[nodiscard]] bool infer(int segment);
 
   static constexpr std::uint64_t kNoJob = ~std::uint64_t{0};
 
