@@ -130,7 +130,7 @@ class FamilyMaker::Work {
   void find_or_make_exits(std::size_t t, Family& family) {
     const TaskSpec& task = file_.tasks[t];
     if (!task.scale.exits || !options_.slim || !family.finished) return;
-    for (const StoredVariant& base : exit_bases(family)) {
+    for (const StoredVariant& base : exit_bases(task, family)) {
       if (done(family, exits_recipe(base))) continue;
       family.finished = false;
       if (context_.stopping()) return;
@@ -330,11 +330,14 @@ class FamilyMaker::Work {
 
   static std::string exits_recipe(const StoredVariant& base) { return std::string(kExits) + base.id; }
 
-  /// Of the source's own levels of full size the fastest of each precision.
-  static std::vector<StoredVariant> exit_bases(const Family& family) {
+  /// Of the source's own levels of full size the fastest of each precision that is asked for.
+  static std::vector<StoredVariant> exit_bases(const TaskSpec& task, const Family& family) {
+    const auto& wanted = task.scale.precisions;
     std::vector<StoredVariant> bases;
     for (const StoredVariant& v : family.stored.variants) {
-      if (v.recipe != kQuick || v.resolution != 1 || (v.precision != "fp32" && v.precision != "int8")) continue;
+      if (v.recipe != kQuick || v.resolution != 1 || v.precision == "fp16" ||
+          std::count(wanted.begin(), wanted.end(), v.precision) == 0)
+        continue;
       const auto same =
           std::find_if(bases.begin(), bases.end(), [&](const StoredVariant& b) { return b.precision == v.precision; });
       if (same == bases.end()) bases.push_back(v);

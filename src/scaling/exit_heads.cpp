@@ -135,6 +135,10 @@ std::optional<ExitPlace> readable(const Model& model, const Links& links, const 
   const auto spec = specs.find(place.tensor);
   if (spec == specs.end() || links.producer(place.tensor) < 0) return std::nullopt;
   place.shape = spec->second.shape;
+  const auto output = specs.find(model.graph().output(0).name());
+  if (place.shape.empty() || output == specs.end() || output->second.shape.empty() ||
+      place.shape[0] != output->second.shape[0])
+    return std::nullopt;  // its first dimension is not the batch: steps of a sequence, say
   if ((place.shape.size() != 2 && place.shape.size() != 4) || place.shape[1] > kMostChannels) return std::nullopt;
   if (spec->second.type == ElementType::f32) return place;
   for (const int reader : links.consumers(place.tensor)) {

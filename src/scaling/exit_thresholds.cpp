@@ -200,9 +200,17 @@ class Thresholds {
     for (double& share : best_shares_) share /= static_cast<double>(inputs_);
   }
 
-  /// As many inputs leave at one exit after the other, from the last on, as the bound has room for.
-  void use_up(std::vector<Threshold> cuts) {
-    for (std::size_t exit = places_.size(); exit-- > 0;) {
+  /// As many inputs leave at one exit after the other, from the first or from the last on, as the bound has room for.
+  void use_up(const std::vector<Threshold>& cuts) {
+    std::vector<std::size_t> exits(places_.size());
+    std::iota(exits.begin(), exits.end(), std::size_t{0});
+    use_up(cuts, exits);
+    std::reverse(exits.begin(), exits.end());
+    use_up(cuts, exits);
+  }
+
+  void use_up(std::vector<Threshold> cuts, const std::vector<std::size_t>& exits) {
+    for (const std::size_t exit : exits) {
       std::uint32_t low = cuts[exit].count;
       auto high = static_cast<std::uint32_t>(inputs_) + 1;
       while (high - low > 1) {

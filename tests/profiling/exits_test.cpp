@@ -1,6 +1,7 @@
 /// Early exits of the demo's classifier on Fashion-MNIST, from scaling to the planner's problem.
 
 #include "model/exits.h"
+#include "data/source.h"
 #include "profiling/accuracy.h"
 #include "profiling/exits_text.h"
 #include "profiling/profiler.h"
@@ -60,16 +61,28 @@ TEST(ExitsText, AFamilyKeepsTheExitsOfItsVariants) {
   EXPECT_EQ(exits_text(read->variants[1].exits), exits_text(some_exits()));
 }
 
+const std::filesystem::path kRoot = RTMDL_SOURCE_DIR;
+
+/// The first pictures of Fashion-MNIST's files.
 struct ClothesTest : testing::Test {
-  ClothesTest() : engine(make_onnxruntime_engine()) {
-    const std::filesystem::path root = RTMDL_SOURCE_DIR;
-    if (!std::filesystem::exists(root / "assets/data/fashion-mnist")) return;
+  void SetUp() override {
+    if (!std::filesystem::exists(kRoot / "assets/data/fashion-mnist")) GTEST_SKIP() << "no assets; run scripts/setup";
+    const ConfigNode data =
+        folder
+            .parse(fmt::format("tasks: [{{name: t, model: {0}/{1}, period: 1 s, "
+                               "data: {{source: idx, path: {0}/assets/data/fashion-mnist, batch: 1}}}}]",
+                               kRoot.string(), kModel))
+            .tasks[0]
+            .data;
+    const auto source = open_source(data, 1);
+    write(*source, Split::training, 3000, "train");
+    write(*source, Split::evaluation, 400, "t10k");
     file = folder.parse(fmt::format(R"(
 processors: {{cpu: {{cores: [0]}}}}
 tasks:
   - name: clothes
-    model: {0}/examples/edge-box/models/fashion_resnet18.onnx
-    data: {{source: idx, path: {0}/assets/data/fashion-mnist, batch: 1}}
+    model: {0}/{1}
+    data: {{source: idx, path: ., batch: 1}}
     shapes: {{image: [1, 1, 28, 28]}}
     pre: {{colour: gray, scale: 1/255, layout: NCHW}}
     post: {{kind: classes, k: 1}}
@@ -77,14 +90,29 @@ tasks:
     accuracy: {{metric: top1, min: 85 %}}
     scale: {{precision: [fp32], width: [1.0], exits: true}}
 )",
-                                    root.string()));
+                                    kRoot.string(), kModel));
   }
-  void SetUp() override {
-    if (file.tasks.empty()) GTEST_SKIP() << "no assets; run scripts/setup";
+  void write(Source& source, Split split, std::uint32_t count, const std::string& name) const {
+    const auto header = [](std::initializer_list<std::uint32_t> sizes) {
+      std::string bytes{'\0', '\0', '\x08', static_cast<char>(sizes.size())};
+      for (const std::uint32_t d : sizes)
+        for (const int shift : {24, 16, 8, 0}) bytes += static_cast<char>(d >> shift);
+      return bytes;
+    };
+    std::string pixels = header({count, 28, 28}), labels = header({count});
+    for (std::uint32_t i = 0; i < count; ++i) {
+      const Frame frame = source.read(split, i);
+      pixels.append(reinterpret_cast<const char*>(frame.image.data), 28 * 28);
+      labels += static_cast<char>(frame.labels[0]);
+    }
+    folder.write(name + "-images-idx3-ubyte", pixels);
+    folder.write(name + "-labels-idx1-ubyte", labels);
   }
+
+  static constexpr const char* kModel = "examples/edge-box/models/fashion_resnet18.onnx";
   TaskFolder folder;
   TaskFile file;
-  std::unique_ptr<Engine> engine;
+  std::unique_ptr<Engine> engine = make_onnxruntime_engine();
 };
 
 TEST_F(ClothesTest, LeaveEarlyForLittleAccuracyAndAreFoundAgain) {
@@ -98,10 +126,10 @@ TEST_F(ClothesTest, LeaveEarlyForLittleAccuracyAndAreFoundAgain) {
   const auto found = std::find_if(variants.begin(), variants.end(), [](const Variant& v) { return v.id == "exits"; });
   ASSERT_NE(found, variants.end()) << testing::PrintToString(families[0].refused);
   const Variant &exits = *found, &source = variants.front();
-  EXPECT_LT(source.accuracy - exits.accuracy, 0.01);
+  EXPECT_LT(source.accuracy - exits.accuracy, 0.03);
   EXPECT_LT(to_seconds(exits.median), 0.8 * to_seconds(source.median));
   EXPECT_GT(exits.shared_bytes, exits.bytes / 2) << "the network's weights are the source's";
-  EXPECT_EQ(exits.exits.units.size(), 512U);
+  EXPECT_EQ(exits.exits.units.size(), 400U);
   EXPECT_NEAR(exits.exits.whole_accuracy, source.accuracy, 0.001);
 
   const auto again = scale_tasks(*engine, file, folder.workspace(), options, {});

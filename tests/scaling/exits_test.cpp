@@ -71,8 +71,7 @@ TEST_P(ExitHeads, LeaveTheNetworksOwnAnswerAsItWas) {
   EXPECT_LT(test::difference(wanted, {in_units[0]}), 1e-5);
   for (std::size_t k = 1; k < in_units.size(); ++k) {
     EXPECT_LT(test::difference({whole[k]}, {in_units[k]}), 1e-4) << k;
-    const auto batch = static_cast<double>(executable->outputs()[0].shape[0]);
-    EXPECT_NEAR(std::accumulate(in_units[k].begin(), in_units[k].end(), 0.0), batch, 1e-4 * batch);
+    EXPECT_NEAR(std::accumulate(in_units[k].begin(), in_units[k].end(), 0.0), 1, 1e-4);
   }
 }
 
