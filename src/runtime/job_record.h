@@ -19,7 +19,7 @@ struct JobRecord {
     Time start{}, end{};
     std::uint8_t processor = 0;
     std::uint16_t slots = 1;  ///< a bit for each that it took
-    [[nodiscard]] bool ran() const noexcept { return start != Time{}; }  ///< false: it was left out
+    [[nodiscard]] bool ran() const noexcept { return end != Time{} || start != Time{}; }  ///< false: it was left out
     [[nodiscard]] int slot() const noexcept { return slots == 0 ? 0 : std::countr_zero(slots); }  ///< the first of them
     [[nodiscard]] int width() const noexcept { return std::popcount(slots); }
   };

@@ -106,7 +106,7 @@ TEST(ScaleTable, SaysWhoLeavesWhereOfLevelsWithExits) {
   const std::string text = scale_table(report({front}));
   EXPECT_THAT(sample::line_with(text, "entropy"),
               testing::AllOf(HasSubstr("exits"), HasSubstr("0.625"), HasSubstr("50"), HasSubstr("75")));
-  EXPECT_THAT(sample::line_with(text, "max"), testing::AllOf(HasSubstr("0.875"), HasSubstr("25"), HasSubstr("81.25")));
+  EXPECT_THAT(sample::line_with(text, "max"), testing::AllOf(HasSubstr("0.875"), HasSubstr("25"), HasSubstr("81.2 %")));
 }
 
 TEST(ScaleTable, SaysBrieflyWhatWasLeftOut) {

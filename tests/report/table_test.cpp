@@ -194,7 +194,7 @@ TEST(ProfileTable, shows_units_of_early_exits_and_their_mean) {
   EXPECT_THAT(text, HasSubstr("gpu, 3 units"));
   EXPECT_THAT(text, HasSubstr("4.00 + 2.00 + 1.00"));
   EXPECT_THAT(text, HasSubstr("5.25"));
-  EXPECT_LE(widest(text), 120u);
+  EXPECT_LE(widest(text), 128u);
 }
 
 }  // namespace
