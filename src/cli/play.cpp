@@ -22,8 +22,7 @@ constexpr Duration kSimulatedRuns = std::chrono::minutes(10);  ///< in all, to e
 }  // namespace
 
 void require_meter(const TaskFile& file) {
-  if (file.energy.meter != MeterKind::constant)
-    static_cast<void>(open_meter(file.energy.meter, MonotonicClock::now()));
+  if (file.energy.meter != MeterKind::constant) static_cast<void>(open_meter(file.energy.meter, MonotonicClock::now()));
 }
 
 References make_references(Session& session, std::optional<Duration> duration) {
@@ -79,9 +78,8 @@ RunOutcome play(Session& session, const PolicyInfo& policy, std::optional<Durati
   if (!policy.system_defaults) {
     const Duration played = from_seconds(outcome.report.seconds);
     const auto runs = static_cast<int>(std::clamp<std::int64_t>(kSimulatedRuns / std::max(played, Duration(1)), 1, 16));
-    const std::vector<ExpectedMisses> expected =
-        expected_misses(policy, problem, choices, played, session.options().seed, runs, session.options().slowdowns,
-                        requests.get());
+    const std::vector<ExpectedMisses> expected = expected_misses(
+        policy, problem, choices, played, session.options().seed, runs, session.options().slowdowns, requests.get());
     for (std::size_t t = 0; t < expected.size(); ++t) outcome.report.tasks[t].predicted_miss_rate = expected[t].mean;
   }
   const std::vector<TaskInfo> infos = task_infos(session.file());

@@ -21,9 +21,9 @@ namespace rtmdl {
 /// over the limits, then most room (a miss more or less is a coarse measure), then as above.
 struct Score {
   bool feasible = false;
-  double excess =
-      0;  ///< Σ of what is beyond a limit: miss rates in points of 1, storage, memory and power as shares of their bound
-  double loss = 0;       ///< Σ wᵢ·lossᵢ
+  double excess = 0;  ///< Σ of what is beyond a limit: miss rates in points of 1, storage, memory and power as shares
+                      ///< of their bound
+  double loss = 0;    ///< Σ wᵢ·lossᵢ
   double miss_rate = 0;  ///< over all jobs
   double peak = 0;       ///< utilisation of the busiest processor
   double tightness = 0;  ///< largest worst response / deadline

@@ -1,7 +1,7 @@
 #pragma once
 /// What searches that decide task by task know of the tasks that are still open: their possible options, the least that
-/// they will lose, and the least that they will ask of the processors, storage, memory and power. For at most 256 options a
-/// task.
+/// they will lose, and the least that they will ask of the processors, storage, memory and power. For at most 256
+/// options a task.
 
 #include "planning/evaluator.h"
 
@@ -25,8 +25,8 @@ class OpenTasks {
   [[nodiscard]] bool stuck() const;
   /// Σ of the least losses of the tasks from a level on.
   [[nodiscard]] double least_loss_from(std::size_t level) const { return least_loss_from_[level]; }
-  /// Whether nothing that begins with these options of the first levels can keep storage, memory, power and the processors'
-  /// capacities.
+  /// Whether nothing that begins with these options of the first levels can keep storage, memory, power and the
+  /// processors' capacities.
   [[nodiscard]] bool hopeless(std::span<const std::uint8_t> chosen) const;
 
  private:

@@ -127,8 +127,8 @@ std::string plan_key(const PlanProblem& problem, const PlanOptions& options) {
     for (const Duration d : stall) text += fmt::format("{},", d.count());
   text += fmt::format("{}:{}:", fmt::join(problem.slow_downs.demand, ","), fmt::join(problem.slow_downs.factor, ","));
   for (const PlanProcessor& p : problem.processors)
-    text += fmt::format("{},{},{},{},{},{},{},{}|", p.name, p.preemptive, p.slots, p.dispatch.count(),
-                        p.realtime_share, p.correlation, p.power ? p.power->busy : -1, p.power ? p.power->idle : -1);
+    text += fmt::format("{},{},{},{},{},{},{},{}|", p.name, p.preemptive, p.slots, p.dispatch.count(), p.realtime_share,
+                        p.correlation, p.power ? p.power->busy : -1, p.power ? p.power->idle : -1);
   for (const PlanTask& t : problem.tasks) {
     text +=
         fmt::format("{},{},{},{},{},{},{},{},{},{}|", t.name, t.period.count(), t.deadline.count(), t.jitter.count(),

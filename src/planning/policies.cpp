@@ -105,8 +105,7 @@ Choices choices_for(const PolicyInfo& policy, const PlanProblem& problem, const 
     case VariantChoice::compressed: choices = compressed_choices(problem); break;
   }
   const bool fixed = policy.variants == VariantChoice::planned || policy.variants == VariantChoice::exits;
-  if (!fixed && !policy.system_defaults)
-    choices = least_missed(problem, policy.order, choices);
+  if (!fixed && !policy.system_defaults) choices = least_missed(problem, policy.order, choices);
   if (policy.order == Policy::fixed_priority || choices.empty()) return choices;
   std::vector<SchedulerTask> tasks(problem.tasks.size());
   for (std::size_t t = 0; t < tasks.size(); ++t) {

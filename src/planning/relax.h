@@ -2,10 +2,11 @@
 /// When nothing is feasible: the smallest change of one thing that would make it so, in the user's units.
 ///
 /// For each knob (deadline, miss rate, period and accuracy.min of the tasks that fall short in the nearest strategy;
-/// slots of the processors; storage; memory; power; all times together) the least value on a grid of round figures for which a
-/// search finds a strategy that keeps every limit: by bisection, so that the value found was seen feasible and the one
-/// a step below it not. A probe first plays strategies that were feasible in other probes, then searches without regard
-/// to accuracy loss, exactly where the space is small (there, and only there, a value below is proven infeasible).
+/// slots of the processors; storage; memory; power; all times together) the least value on a grid of round figures for
+/// which a search finds a strategy that keeps every limit: by bisection, so that the value found was seen feasible and
+/// the one a step below it not. A probe first plays strategies that were feasible in other probes, then searches
+/// without regard to accuracy loss, exactly where the space is small (there, and only there, a value below is proven
+/// infeasible).
 
 #include "planning/planner.h"
 

@@ -1,8 +1,8 @@
 #pragma once
 /// Choices of options that are best by utilisation alone: where searches start. Nothing is simulated.
 ///
-/// minimise Σ loss subject to Σ utilisation_p ≤ room_p on every processor and the bounds of storage, memory and power: a
-/// multiple-choice knapsack with as many constraints as resources. At prices λ of the resources each task takes its
+/// minimise Σ loss subject to Σ utilisation_p ≤ room_p on every processor and the bounds of storage, memory and power:
+/// a multiple-choice knapsack with as many constraints as resources. At prices λ of the resources each task takes its
 /// option of least loss + λ·use (Lagrangian relaxation, Fisher 1981); what is too much is taken away and what is left
 /// filled greedily, by loss per use (Sinha and Zoltners 1979), and pairs of options are exchanged. Near the optimum for
 /// many tasks, where one option more or less is little.

@@ -261,7 +261,9 @@ Json change_json(const ChangeReport& c) {
 }
 
 Json energy_json(const EnergyReport& e) {
-  Json json{{"meter", e.meter}, {"joules", json_number(e.joules)}, {"watts", json_number(e.watts)},
+  Json json{{"meter", e.meter},
+            {"joules", json_number(e.joules)},
+            {"watts", json_number(e.watts)},
             {"limit", number_or_null(e.limit)}};
   if (e.by_model) json["watts_by_model"] = json_number(*e.by_model);
   if (e.harvest)

@@ -50,15 +50,24 @@ struct DispatcherProcessor {
 /// An event as the core saw it: enough to replay the run.
 struct SchedulerEvent {
   enum class Kind : std::uint8_t {
-    release, complete, failed, expire, overrun, restore, set_mode, propose, adopt, set_energy
+    release,
+    complete,
+    failed,
+    expire,
+    overrun,
+    restore,
+    set_mode,
+    propose,
+    adopt,
+    set_energy
   };
   Kind kind = Kind::release;
   std::uint8_t task = 0;
-  std::uint8_t mode = 0;  ///< of restore, set_mode
-  Time release{}, now{};  ///< release: of the job that was released, whose stage ended
-  std::uint64_t job = 0;  ///< whose deadline came
-  Answer answer{};        ///< of complete
-  Terms terms{};          ///< of propose
+  std::uint8_t mode = 0;     ///< of restore, set_mode
+  Time release{}, now{};     ///< release: of the job that was released, whose stage ended
+  std::uint64_t job = 0;     ///< whose deadline came
+  Answer answer{};           ///< of complete
+  Terms terms{};             ///< of propose
   bool between_jobs = true;  ///< of adopt
   double joules = 0;         ///< of set_energy
 };
@@ -220,9 +229,9 @@ class Dispatcher {
   Scheduler scheduler_;
   PriorityMutex lock_;
   Decisions decisions_;
-  std::vector<JobRecord> current_;                            ///< per task: the job in progress, or the last one
-  std::vector<JobCounts> counts_;                             ///< per task
-  std::vector<int> modes_;                                    ///< per task
+  std::vector<JobRecord> current_;  ///< per task: the job in progress, or the last one
+  std::vector<JobCounts> counts_;   ///< per task
+  std::vector<int> modes_;          ///< per task
   /// What the stage in progress of a task takes; no width: none is, or it stands still.
   struct Occupancy {
     Time since{};

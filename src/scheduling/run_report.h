@@ -79,17 +79,17 @@ struct ChangeReport {
 
 /// Of a capacitor that a source of energy charges.
 struct HarvestReport {
-  double eta = 0;                  ///< predictability of the source
-  double harvested = 0;            ///< joules that it gave
-  double left = 0;                 ///< joules that are stored at the end
-  double off = 0;                  ///< seconds in which there was too little to begin anything
+  double eta = 0;        ///< predictability of the source
+  double harvested = 0;  ///< joules that it gave
+  double left = 0;       ///< joules that are stored at the end
+  double off = 0;        ///< seconds in which there was too little to begin anything
 };
 
 struct EnergyReport {
-  std::string meter;                ///< "constant": computed from the processors' power; "rapl", "hwmon"
-  double joules = 0, watts = 0;     ///< used, on average
-  std::optional<double> by_model{}; ///< watts, of a run that was metered: what constant power gives
-  std::optional<double> limit{};    ///< watts
+  std::string meter;                 ///< "constant": computed from the processors' power; "rapl", "hwmon"
+  double joules = 0, watts = 0;      ///< used, on average
+  std::optional<double> by_model{};  ///< watts, of a run that was metered: what constant power gives
+  std::optional<double> limit{};     ///< watts
   std::optional<HarvestReport> harvest{};
 };
 /// By how much of the limit more was drawn; up to kSameBudget counts as within it.
@@ -109,7 +109,7 @@ struct RunReport {
   std::optional<TraceReport> trace;  ///< of a real run
   std::vector<ChangeReport> changes;
   std::optional<EnergyReport> energy;
-  std::vector<std::string> notes;    ///< said once each: missing privileges, lost records, unscored jobs
+  std::vector<std::string> notes;  ///< said once each: missing privileges, lost records, unscored jobs
 };
 
 /// Nearest-rank percentiles; sorts its argument.

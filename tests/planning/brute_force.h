@@ -73,8 +73,8 @@ inline void limit_power(PlanProblem& problem, Random& random) {
   problem.power_limit = idle_watts(problem) + first * between(random, 4, 11) / 10;
 }
 
-/// Hard and soft tasks, bounds of storage, memory and power, models that two tasks share; up to 4 tasks of 3 options, a fifth of
-/// them up to 5 of 4.
+/// Hard and soft tasks, bounds of storage, memory and power, models that two tasks share; up to 4 tasks of 3 options, a
+/// fifth of them up to 5 of 4.
 inline PlanProblem random_instance(int seed, Random& random) {
   random.seed(static_cast<std::uint64_t>(seed));
   Shape shape;
