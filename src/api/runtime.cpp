@@ -75,7 +75,7 @@ struct Runtime::Impl {
     SubmittedFeed* feed = nullptr;
     std::atomic<std::int64_t> refused{0};
     std::thread source;
-    std::atomic<Duration> period{};  // that it is released in; of periodic tasks
+    std::atomic<Duration> period{};         // that it is released in; of periodic tasks
     std::atomic<bool> source_ends{false};   // is to end
     std::atomic<bool> source_ended{false};  // did so by itself
   };

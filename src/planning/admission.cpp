@@ -132,8 +132,7 @@ Verdict Admission::ask(const Request& request) const {
     return {Verdict::Kind::refused, in_force_, {}, name + (joins ? " is there already" : " is not there"), false};
   }
   Regime next = with_request(in_force_, request);
-  const bool milder =
-      !joins && next.periods[t] >= in_force_.periods[t] && next.deadlines[t] >= in_force_.deadlines[t];
+  const bool milder = !joins && next.periods[t] >= in_force_.periods[t] && next.deadlines[t] >= in_force_.deadlines[t];
   if (milder) return verdict(std::move(next));
   const auto choices = placed(next, request.task);
   if (!choices) return searched(next, request.task);
@@ -178,7 +177,8 @@ std::optional<Choices> Admission::placed(const Regime& next, int task) const {
   std::vector<int> others = before;
   std::erase(others, task);
   for (std::size_t place = 0; place <= others.size() && !fixed_order_; ++place) {
-    if (place < others.size() && !next.present[index(others[place])]) continue;  // one place among those there is enough
+    if (place < others.size() && !next.present[index(others[place])])
+      continue;  // one place among those there is enough
     std::vector<int> order = others;
     order.insert(order.begin() + static_cast<std::ptrdiff_t>(place), task);
     if (order != before) orders.push_back(order);

@@ -7,9 +7,9 @@
 /// joint search over all that is there (plan()). What is refused has no feasible strategy among the options of the
 /// problem, as far as that search is exact (Verdict::proven).
 ///
-/// What is in force at some moment is a regime. A proof of a regime covers every trace that is legal in it, from a moment
-/// on in which no job is pending. So the change to another is safe in such a moment (the idle instant of Tindell and
-/// Alonso, "A very simple protocol for mode changes in priority preemptive systems", 1996), whatever changes; and
+/// What is in force at some moment is a regime. A proof of a regime covers every trace that is legal in it, from a
+/// moment on in which no job is pending. So the change to another is safe in such a moment (the idle instant of Tindell
+/// and Alonso, "A very simple protocol for mode changes in priority preemptive systems", 1996), whatever changes; and
 /// at once if all that was released since the last such moment and all that will be is a legal trace of a regime that
 /// is proven as well: the union of both, with each task at its higher rate and its shorter deadline (safe_at_once()).
 
@@ -46,7 +46,8 @@ struct Request {
   enum class Kind : std::uint8_t { join, leave, timing };
   Kind kind = Kind::join;
   int task = 0;
-  Duration period{}, deadline{};  ///< of join and timing; zero: as it is. A deadline that equals the period goes with it
+  Duration period{},
+      deadline{};  ///< of join and timing; zero: as it is. A deadline that equals the period goes with it
 };
 
 /// The regime with what is asked for in it.

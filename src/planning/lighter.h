@@ -9,9 +9,10 @@
 namespace rtmdl {
 
 /// Options for each task, from the least loss to the most, at most `most` each: on the planned processors, with no
-/// inference stage that may last longer than planned (of early exits: no unit longer than the longest piece planned), each worth having: less loss than those that are faster. None for
-/// hard tasks, which do not give way, nor for tasks more urgent than one: its proof also rests on their shortest times.
-/// With a bound on memory: the first of every task before the second of any, as long as they fit beside the plan.
+/// inference stage that may last longer than planned (of early exits: no unit longer than the longest piece planned),
+/// each worth having: less loss than those that are faster. None for hard tasks, which do not give way, nor for tasks
+/// more urgent than one: its proof also rests on their shortest times. With a bound on memory: the first of every task
+/// before the second of any, as long as they fit beside the plan.
 [[nodiscard]] std::vector<std::vector<int>> lighter_options(const PlanProblem& problem, const Choices& choices,
                                                             int most = kMaxModes - 2);
 
@@ -32,9 +33,9 @@ void take_exits(const PlanTask& task, const TaskOption& option, bool by_load, St
   }
 }
 
-/// Heavier than planned, where there is room: for each task that may have lighter options the most accurate one in whose
-/// place the planned one may stand, as lighter_options() of these choices have it; all together within the bound on
-/// memory, or all as planned.
+/// Heavier than planned, where there is room: for each task that may have lighter options the most accurate one in
+/// whose place the planned one may stand, as lighter_options() of these choices have it; all together within the bound
+/// on memory, or all as planned.
 [[nodiscard]] Choices roomy_choices(const PlanProblem& problem, const Choices& planned);
 
 /// The problem with only the chosen option of each task and its lighter ones, in this order. They are in memory, and

@@ -149,12 +149,11 @@ std::unique_ptr<Requests> make_requests(const PolicyInfo& policy, const LoadedOp
                                         const std::vector<Change>& changes, const PlanOptions& options,
                                         bool fixed_order, const Context& context) {
   std::vector<bool> absent;
-  for (std::size_t t = 0; t < loaded.planned.size(); ++t)
-    absent.push_back(starts_absent(changes, static_cast<int>(t)));
+  for (std::size_t t = 0; t < loaded.planned.size(); ++t) absent.push_back(starts_absent(changes, static_cast<int>(t)));
   const bool judged = policy.order == Policy::fixed_priority && policy.variants == VariantChoice::planned;
-  return std::make_unique<Requests>(Admission(loaded.problem, regime_of(loaded.problem, loaded.planned, absent), options,
-                                              fixed_order, context),
-                                    changes, judged);
+  return std::make_unique<Requests>(
+      Admission(loaded.problem, regime_of(loaded.problem, loaded.planned, absent), options, fixed_order, context),
+      changes, judged);
 }
 
 }  // namespace rtmdl

@@ -22,7 +22,8 @@ struct LoadedOptions {
                         ///< lighter ones a job runs
   Choices planned;      ///< of `problem`
 };
-/// Of policies that adapt mode 0 is the most accurate that may stand where the planned one does, if it fits into memory.
+/// Of policies that adapt mode 0 is the most accurate that may stand where the planned one does, if it fits into
+/// memory.
 [[nodiscard]] LoadedOptions loaded_options(const PolicyInfo& policy, const PlanProblem& problem,
                                            const Choices& planned);
 

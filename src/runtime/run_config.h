@@ -46,7 +46,7 @@ struct RunMode {
   int optional_from = 0;                     ///< SchedulerMode, so the next two
   std::vector<double> reaches;
   std::vector<double> leave_losses;
-  std::vector<Duration> stage_bounds;        ///< for reservations, as proofs take them; empty: there are none to be
+  std::vector<Duration> stage_bounds;  ///< for reservations, as proofs take them; empty: there are none to be
 };
 
 [[nodiscard]] inline const RunPlace& place_of(const RunMode& mode, std::size_t segment) {

@@ -20,9 +20,9 @@ std::string_view without_spaces(std::string_view text) {
 }
 
 [[noreturn]] void refuse_form(std::string_view text) {
-  bad_input(fmt::format(
-      "'{}' is not accepted: write for instance faces.join@10s, speech.period=50ms@20s or signs.leave@25s",
-      excerpt(text)));
+  bad_input(
+      fmt::format("'{}' is not accepted: write for instance faces.join@10s, speech.period=50ms@20s or signs.leave@25s",
+                  excerpt(text)));
 }
 
 /// "faces.join@10s"
@@ -58,9 +58,9 @@ int place_of(const TaskFile& file, const std::string& name) {
     names.emplace_back(file.tasks[t].name);
   }
   const std::string near = nearest_word(name, names);
-  bad_input(fmt::format("there is no task '{}'; {}", excerpt(name),
-                        near.empty() ? fmt::format("there are {}", fmt::join(names, ", "))
-                                     : fmt::format("did you mean '{}'?", near)));
+  bad_input(fmt::format(
+      "there is no task '{}'; {}", excerpt(name),
+      near.empty() ? fmt::format("there are {}", fmt::join(names, ", ")) : fmt::format("did you mean '{}'?", near)));
 }
 
 void require_changeable(const TaskFile& file, int task) {

@@ -171,6 +171,7 @@ PlanProblem changing_set(Random& random) {
   for (int p = 0; p < processors; ++p)
     problem.processors.push_back({"p" + std::to_string(p), between(random, 0, 2) > 0});
   const double load = between(random, 6, 15) * 0.1;
+  const bool constant_times = between(random, 0, 1) == 0;  // then the worst case comes about
   for (int t = 0; t < tasks; ++t) {
     PlanTask& task = problem.tasks.emplace_back();
     task.name = "task" + std::to_string(t);
@@ -191,7 +192,8 @@ PlanProblem changing_set(Random& random) {
       option.accuracy_loss = 0.01 * o;
       for (const int place : places) {
         const double time = work * (1 - 0.3 * o) / static_cast<double>(places.size());
-        option.stages.push_back({place, test::spread(random, Duration(static_cast<std::int64_t>(time)), 5)});
+        const Duration mean(static_cast<std::int64_t>(time));
+        option.stages.push_back({place, constant_times ? constant(mean) : test::spread(random, mean, 5)});
         option.stages.back().longest = option.stages.back().times.max();
         option.stages.back().shortest = option.stages.back().times.min();
       }

@@ -80,10 +80,8 @@ TEST_F(Changing, TasksComeAndGoAndHaveOtherPeriods) {
   gate_.begin_with(to(true, false, 5ms));
   std::vector<TransitionEnd> ends;
   play(100us, 100us, [&] {
-    for (const auto& [when, transition] :
-         std::vector<std::pair<Duration, Transition>>{{100ms, to(true, true, 5ms)},
-                                                      {200ms, to(true, true, 10ms)},
-                                                      {300ms, to(false, true, 10ms, true)}}) {
+    for (const auto& [when, transition] : std::vector<std::pair<Duration, Transition>>{
+             {100ms, to(true, true, 5ms)}, {200ms, to(true, true, 10ms)}, {300ms, to(false, true, 10ms, true)}}) {
       std::this_thread::sleep_until(start_ + when);
       if (const auto end = gate_.pass(transition, stopping_)) ends.push_back(*end);
     }
