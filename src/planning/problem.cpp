@@ -71,7 +71,8 @@ void set_exits(TaskOption& option, std::vector<std::uint8_t> leaves, std::vector
   option.leaves = std::move(leaves);
   option.unit_accuracy = std::move(unit_accuracy);
   for (std::size_t s = 2; s + 1 < option.stages.size() && !option.leaves.empty(); ++s) {
-    const auto run = std::count_if(option.leaves.begin(), option.leaves.end(), [&](std::uint8_t units) { return units >= s; });
+    const auto run =
+        std::count_if(option.leaves.begin(), option.leaves.end(), [&](std::uint8_t units) { return units >= s; });
     option.stages[s].reach = static_cast<double>(run) / static_cast<double>(option.leaves.size());
   }
 }
@@ -84,7 +85,9 @@ int units_until_sure(const TaskOption& option, std::uint64_t job) {
 double accuracy_change(const TaskOption& option, int ran, int until_sure) {
   const int all = segments_of(option);
   if (option.unit_accuracy.size() != index(all) || ran == until_sure) return 0;
-  const auto share = [&](int units) { return units < all ? option.stages[index(units) + 1].reach : 0; };  // not sure yet
+  const auto share = [&](int units) {
+    return units < all ? option.stages[index(units) + 1].reach : 0;
+  };  // not sure yet
   // Who is sure and runs on gains only at the end; who leaves before loses what those that are not sure yet have.
   if (ran > until_sure) {
     const double sure = 1 - share(all - 1);

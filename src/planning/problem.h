@@ -2,8 +2,8 @@
 /// What the planner and the simulator work on: plain values, made from the task file and the profile store (see
 /// problem_from_profile.h), or by a test. No files, no engines.
 
-#include "energy/energy_store.h"
 #include <rtmdl/time.h>
+#include "energy/energy_store.h"
 #include "scheduling/scheduler.h"
 #include "task/arrival_spec.h"
 
@@ -90,7 +90,8 @@ struct TaskOption {
   double slow_down = 1;  ///< of inference, from `alone` to `times` of its stages
   // Early exits (set_exits): each infer stage is a unit, after which jobs may leave.
   int optional_from = 0;  ///< stages from here on may be left out, but for the last; 0: there are no exits
-  std::vector<std::uint8_t> leaves{};   ///< units that jobs run until they are sure, one per frame of the stream, in order
+  std::vector<std::uint8_t>
+      leaves{};  ///< units that jobs run until they are sure, one per frame of the stream, in order
   std::vector<double> unit_accuracy{};  ///< if all jobs left after that unit, sure or not
 };
 

@@ -491,10 +491,7 @@ bool Dispatcher::adopt(std::span<const Terms> terms, bool between_jobs) noexcept
       if (scheduler_.pending(static_cast<int>(t)) > 0) return;
     cause_ = ModeChange::Cause::load;
     for (std::size_t t = 0; t < bodies_.size(); ++t) {
-      log({.kind = SchedulerEvent::Kind::propose,
-           .task = static_cast<std::uint8_t>(t),
-           .now = now,
-           .terms = terms[t]});
+      log({.kind = SchedulerEvent::Kind::propose, .task = static_cast<std::uint8_t>(t), .now = now, .terms = terms[t]});
       scheduler_.propose(static_cast<int>(t), terms[t]);
     }
     log({.kind = SchedulerEvent::Kind::adopt, .now = now, .between_jobs = between_jobs});

@@ -137,8 +137,7 @@ bool Adaptation::may_leave(const Job& job) const noexcept {
 }
 
 /// Time on the processors in use, or of its own (`own`), that a job in progress gives back by leaving.
-double Adaptation::leaving_gain(const Job& job, bool own,
-                                const std::array<bool, kMaxProcessors>& used) const noexcept {
+double Adaptation::leaving_gain(const Job& job, bool own, const std::array<bool, kMaxProcessors>& used) const noexcept {
   const Mode& mode = mode_of(job);
   double gain = 0;
   for (auto s = std::max(static_cast<std::size_t>(job.stage) + (job.running ? 1 : 0), mode.optional_from);

@@ -80,8 +80,8 @@ class Adaptation {
   struct Stage {
     int processor = 0;
     double mean = 0, likely = 0;
-    double share = 1;  ///< of its processor's slots, that it takes
-    double reach = 1;  ///< share of the jobs that run it
+    double share = 1;       ///< of its processor's slots, that it takes
+    double reach = 1;       ///< share of the jobs that run it
     double leave_loss = 0;  ///< of those that are not sure and leave after it
   };
   struct Mode {
@@ -134,7 +134,8 @@ class Adaptation {
   [[nodiscard]] bool may_take(std::size_t task, std::size_t mode) const noexcept;
   [[nodiscard]] double part(const Job& job, const Mode& mode, std::size_t stage) const noexcept;
   [[nodiscard]] bool may_leave(const Job& job) const noexcept;
-  [[nodiscard]] double leaving_gain(const Job& job, bool own, const std::array<bool, kMaxProcessors>& used) const noexcept;
+  [[nodiscard]] double leaving_gain(const Job& job, bool own,
+                                    const std::array<bool, kMaxProcessors>& used) const noexcept;
   [[nodiscard]] double leave_loss(const Job& job) const noexcept;
   [[nodiscard]] const Mode& mode_of(const Job& job) const noexcept {
     const auto task = static_cast<std::size_t>(job.task);

@@ -12,8 +12,9 @@
 // Why no event makes more decisions than Decisions holds: jobs that are skipped, dropped or fail before they begin are
 // those that wait, at most kMaxTasks · kMaxQueue; one job ends and its stage may be given up; each task may change its
 // mode; an event dispatches once on each processor at most (usually on one or two), and a dispatch starts, preempts and
-// resumes at most one stage per slot each. Where every stage takes one slot it is four decisions: between events a free slot means an empty ready
-// queue and no ready stage beats a running one, and an event makes at most one stage ready and frees at most one slot.
+// resumes at most one stage per slot each. Where every stage takes one slot it is four decisions: between events a free
+// slot means an empty ready queue and no ready stage beats a running one, and an event makes at most one stage ready
+// and frees at most one slot.
 
 namespace rtmdl {
 namespace {

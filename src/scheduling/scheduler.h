@@ -87,8 +87,8 @@ struct SchedulerMode {
   /// By task: how far its stages bring these from their time alone to that beside, 0 to 1. Several add up, to 1 at
   /// most. Empty: any does it in full, as does a task that is in a fallback.
   std::vector<double> pressures{};
-  /// Stages from this one on may be left out, but for the last; 0: none. What is before them, and each of them, ends with
-  /// an Answer.
+  /// Stages from this one on may be left out, but for the last; 0: none. What is before them, and each of them, ends
+  /// with an Answer.
   int optional_from = 0;
   std::vector<double> reaches{};  ///< share of the jobs that run each stage, as expected; empty: all do
   /// Weighted accuracy that a job loses, if it is not sure, by leaving after each stage; empty: none leaves
@@ -135,7 +135,8 @@ struct Answer {
 
 /// Policy::zygarde (Islam et al., IMWUT 2020). Of the stages that wait the one with the greatest
 /// (1 − α·(d − t)) + (1 − β·utility) + γ goes first, d the job's deadline, γ 1 until its answer is sure, then 0. Stages
-/// of a job that is sure run while η · (what is stored) is enough for them, and as long as its last stage will be in time.
+/// of a job that is sure run while η · (what is stored) is enough for them, and as long as its last stage will be in
+/// time.
 struct EnergyRule {
   double alpha = 0;  ///< per second; 0: 1 / the longest deadline
   double beta = 1;
@@ -197,8 +198,8 @@ struct Decision {
 };
 
 /// Decisions of one event, in the order in which they take effect. Fixed capacity: no event makes more. Few events make
-/// more than four; one may skip every job that waits, and one that frees many slots starts as many stages; one that says
-/// that there is energy again may do so on every processor.
+/// more than four; one may skip every job that waits, and one that frees many slots starts as many stages; one that
+/// says that there is energy again may do so on every processor.
 class Decisions {
  public:
   void clear() noexcept { size_ = 0; }
@@ -220,8 +221,8 @@ class Decisions {
 class Scheduler {
  public:
   /// Throws Error(bad_input) on more than kMax… of anything, unknown processors, equal priorities under fixed_priority,
-  /// queue < 1, stages that take more slots than there are, negative limits, pressures outside 0..1, optional stages that
-  /// are the first or the last.
+  /// queue < 1, stages that take more slots than there are, negative limits, pressures outside 0..1, optional stages
+  /// that are the first or the last.
   explicit Scheduler(const SchedulerConfig& config);
   /// As a new Scheduler(config), in the memory of this one.
   void reset(const SchedulerConfig& config);
@@ -230,8 +231,8 @@ class Scheduler {
   /// when its first stage starts; under FIFO a newer job takes the place in the line of the one it overwrites.
   void release(int task, Time release, Time now, Decisions& out) noexcept;
   /// The stage in progress of `task` ended. A preempted stage may end too (its driver saw that before the preemption
-  /// took hold). A preempted stage goes on only on its own slot. Ignored when no stage of `task` is in progress. `answer` is
-  /// looked at where the job may leave out stages.
+  /// took hold). A preempted stage goes on only on its own slot. Ignored when no stage of `task` is in progress.
+  /// `answer` is looked at where the job may leave out stages.
   void complete(int task, Time now, bool ok, Decisions& out, Answer answer = {}) noexcept;
 
   /// The deadline of a job of a task with Late::abort has come. Ignored when that job is not in progress. A stage that
@@ -278,7 +279,8 @@ class Scheduler {
     std::uint64_t number = 0;
   };
   struct TaskState {
-    std::int64_t key = 0;  ///< the smaller goes first: rank, absolute deadline, place in the line, or as EnergyRule says
+    std::int64_t key =
+        0;  ///< the smaller goes first: rank, absolute deadline, place in the line, or as EnergyRule says
     Duration deadline{};
     Job current;  ///< the job in progress; meaningful while begun
     State state = State::idle;
@@ -291,8 +293,8 @@ class Scheduler {
     Late late = Late::finish;
     std::uint8_t stage = 0, stages = 0;
     std::uint8_t optional_from = 0;
-    bool sure = false;   ///< the job in progress is; what it runs is optional
-    float utility = 0;   ///< of its answer
+    bool sure = false;  ///< the job in progress is; what it runs is optional
+    float utility = 0;  ///< of its answer
     std::uint8_t processor = 0, level = 0;
     std::uint8_t bit = 0;     ///< of its ready masks
     std::uint16_t slots = 0;  ///< a bit for each that the stage in progress takes
@@ -386,8 +388,8 @@ class Scheduler {
   std::vector<Terms> terms_;  ///< of each task
   std::int64_t line_ = 0;     ///< places given under FIFO
   EnergyRule energy_;
-  double horizon_ = 0;  ///< 1/α, nanoseconds
-  bool may_begin_ = true, may_add_ = true;  ///< there is energy for a stage; for an optional one
+  double horizon_ = 0;                              ///< 1/α, nanoseconds
+  bool may_begin_ = true, may_add_ = true;          ///< there is energy for a stage; for an optional one
   std::array<Duration, kMaxProcessors> longest_{};  ///< of the stages there
   Adaptation adaptation_;
 };

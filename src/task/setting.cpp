@@ -16,10 +16,9 @@ namespace rtmdl {
 namespace {
 
 constexpr std::array<std::string_view, 3> kTopLevel{"storage", "memory", "adapt"};
-constexpr std::array<std::string_view, 15> kPlanning{"period",       "deadline",        "jitter", "offset", "late",
-                                                     "hard",         "miss_rate",       "queue",  "slots",  "kernel",
-                                                     "accuracy.min", "accuracy.weight", "max",
-                                                     "power.busy",   "power.idle"};
+constexpr std::array<std::string_view, 15> kPlanning{
+    "period", "deadline", "jitter",       "offset",          "late", "hard",       "miss_rate", "queue",
+    "slots",  "kernel",   "accuracy.min", "accuracy.weight", "max",  "power.busy", "power.idle"};
 
 [[noreturn]] void refuse(const Setting& setting, const std::string& message) {
   bad_input(fmt::format("{}: {}", setting.origin, message));

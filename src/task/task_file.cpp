@@ -398,8 +398,8 @@ EnergySpec parse_energy(const ConfigNode& node, const std::vector<ProcessorSpec>
   if (!energy.watts && !energy.harvest) return energy;
   for (const ProcessorSpec& p : processors)
     if (!p.power)
-      node.fail(fmt::format("what is drawn has to be known: '{}' has no `power`, such as {{busy: 4 W, idle: 1 W}}",
-                            p.name));
+      node.fail(
+          fmt::format("what is drawn has to be known: '{}' has no `power`, such as {{busy: 4 W, idle: 1 W}}", p.name));
   return energy;
 }
 

@@ -121,10 +121,10 @@ struct TaskSpec {
 
 struct TaskFile {
   std::filesystem::path path;
-  std::string sha256;                     ///< of the text
-  std::optional<std::int64_t> storage;    ///< bytes, over all variants of all tasks
-  std::optional<std::int64_t> memory;     ///< bytes, of what is loaded
-  bool adapt = false;                     ///< jobs may run lighter variants while load is higher than planned
+  std::string sha256;                   ///< of the text
+  std::optional<std::int64_t> storage;  ///< bytes, over all variants of all tasks
+  std::optional<std::int64_t> memory;   ///< bytes, of what is loaded
+  bool adapt = false;                   ///< jobs may run lighter variants while load is higher than planned
   EnergySpec energy;
   std::vector<ProcessorSpec> processors;  ///< in the order written; "cpu" is where pre and post run
   std::vector<TaskSpec> tasks;

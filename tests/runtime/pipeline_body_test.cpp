@@ -103,8 +103,11 @@ FakeModel with_exits() {
 
 TEST_F(PipelineBodyTest, AJobThatLeavesHasTheAnswerOfItsExit) {
   engine.script("source", with_exits());
-  const TaskSpec spec = folder.parse("tasks: [{name: t, model: source.model, period: 10 ms, post: {kind: classes, k: 1}, "
-                                     "data: {source: synthetic, shape: [1, 1, 2, 2]}}]").tasks[0];
+  const TaskSpec spec = folder
+                            .parse(
+                                "tasks: [{name: t, model: source.model, period: 10 ms, post: {kind: classes, k: 1}, "
+                                "data: {source: synthetic, shape: [1, 1, 2, 2]}}]")
+                            .tasks[0];
   const auto source = open_source(spec.data, 1);
   LoadRequest request = load_request(spec, spec.model);
   request.cuts = {4, 9};

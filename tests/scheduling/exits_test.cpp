@@ -1,6 +1,6 @@
 // Early exits, and the order that energy asks for (Policy::zygarde).
-#include "scheduling/scheduler.h"
 #include <rtmdl/error.h>
+#include "scheduling/scheduler.h"
 
 #include <map>
 #include <random>
@@ -225,8 +225,8 @@ TEST_F(ZygardeTest, OfTwoThatAreSureTheLessUsefulAnswerGoesFirst) {
   }
 }
 
-/// Random tasks, answers and energy: every job is accounted for, runs what is mandatory and its last stage, and the same
-/// events give the same decisions.
+/// Random tasks, answers and energy: every job is accounted for, runs what is mandatory and its last stage, and the
+/// same events give the same decisions.
 TEST(ExitProperties, HoldForRandomEvents) {
   std::map<std::string, int> seen;
   for (std::uint64_t seed = 0; seed < 300; ++seed) {

@@ -150,8 +150,9 @@ TEST_F(TaskFileTest, ABudgetOfEnergyIsPowerOrABatteryThatLasts) {
 TEST_F(TaskFileTest, AHarvestIsMadeUpOrRecorded) {
   const std::string top = "processors: {cpu: {cores: [0], power: {busy: 4 W}}}\n";
   const TaskFile made_up = parse("    period: 10 ms\n",
-                                 top + "energy: {harvest: {trace: solar, power: 6 W, eta: 0.5, capacitor: {capacity: 20 "
-                                       "J, start: 5 J, min: 1 J, efficiency: 90 %}}}\n");
+                                 top +
+                                     "energy: {harvest: {trace: solar, power: 6 W, eta: 0.5, capacitor: {capacity: 20 "
+                                     "J, start: 5 J, min: 1 J, efficiency: 90 %}}}\n");
   const HarvestSpec& h = made_up.energy.harvest.value();
   EXPECT_EQ(h.kind, HarvestSpec::Kind::solar);
   EXPECT_DOUBLE_EQ(h.watts, 6);
