@@ -558,7 +558,7 @@ void Simulator::State::vacate(std::size_t slot, std::int64_t now) noexcept {
   const auto p = index(slot_processor[slot]);
   const std::int64_t used = (now - s.since) * s.width;
   busy[p] += used;
-  outcome.tasks[index(s.task)].joules += static_cast<double>(used) * 1e-9 * slot_watts[p];
+  if (slot_watts[p] > 0) outcome.tasks[index(s.task)].joules += static_cast<double>(used) * 1e-9 * slot_watts[p];
 }
 
 /// From now on, by the stages that advance.

@@ -539,7 +539,8 @@ void Scheduler::complete(int task, Time now, bool ok, Decisions& out, Answer ans
   } else if (!ok) {
     end_job(task, Decision::Kind::fail, now, out);
   } else {
-    t.stage = next_stage(task, answer, now, out);
+    if (t.optional_from == 0) ++t.stage;
+    else t.stage = next_stage(task, answer, now, out);
     enqueue(task);
   }
   if (policy_ != Policy::zygarde) return dispatch_both(left, task, now, out);

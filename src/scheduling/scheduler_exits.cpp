@@ -5,11 +5,11 @@
 
 namespace rtmdl {
 
-/// After the one that has ended, which is on no slot any more.
+/// Of a task with optional stages: after the one that has ended, which is on no slot any more.
 std::uint8_t Scheduler::next_stage(int task, Answer answer, Time now, Decisions& out) noexcept {
   TaskState& t = tasks_[static_cast<std::size_t>(task)];
   const auto next = static_cast<std::uint8_t>(t.stage + 1), last = static_cast<std::uint8_t>(t.stages - 1);
-  if (t.optional_from == 0 || next < t.optional_from || next == last) return next;
+  if (next < t.optional_from || next == last) return next;
   t.sure = t.sure || answer.sure;
   t.utility = static_cast<float>(answer.utility);
   t.stage = next;
