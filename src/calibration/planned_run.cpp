@@ -172,7 +172,7 @@ RunConfig make_run_config(const TaskFile& file, const PolicyInfo& policy, const 
     set_mode(task, file, t, chosen(t), problem, variants[t], policy.adapts);
     set_pressures(task, problem, chosen(t), choices);
     task.spec = &file.tasks[t];
-    if (chosen(t).accuracy_loss < 1) task.source_accuracy = chosen(t).accuracy / (1 - chosen(t).accuracy_loss);
+    task.source_accuracy = source_accuracy(chosen(t));
     task.priority = choices[t].priority;
     task.interval = mean_interval(problem.tasks[t]);
     task.utilisation = utilisation(problem.tasks[t], chosen(t));

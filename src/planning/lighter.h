@@ -27,8 +27,8 @@ void take_exits(const PlanTask& task, const TaskOption& option, bool by_load, St
     to.reaches.push_back(stage.reach);
     const int ran = static_cast<int>(to.reaches.size()) - 1, all = segments_of(option);
     if (!by_load) continue;
-    const bool may_leave = ran >= option.optional_from - 1 && ran < all && option.accuracy_loss < 1;
-    const double most = may_leave ? option.accuracy / (1 - option.accuracy_loss) : 0;  // of the source
+    const bool may_leave = ran >= option.optional_from - 1 && ran < all;
+    const double most = may_leave ? source_accuracy(option) : 0;
     to.leave_losses.push_back(most > 0 ? -task.weight * accuracy_change(option, ran, all) / most : 0);
   }
 }

@@ -28,7 +28,7 @@ void set_accuracy(const PlanTask& task, int planned, std::vector<int> modes, con
   for (std::size_t m = 0; m < modes.size(); ++m) {
     const TaskOption& option = task.options[index(modes[m])];
     const auto jobs = static_cast<double>(from.completed_in[m]);
-    const double most = option.accuracy_loss < 1 ? option.accuracy / (1 - option.accuracy_loss) : 1;  // the source's
+    const double most = source_accuracy(option);
     accuracy += jobs * option.accuracy + from.changed_in[m];
     loss += jobs * option.accuracy_loss - (most > 0 ? from.changed_in[m] / most : 0);
     in_time += static_cast<double>(from.in_time_in[m]) * option.accuracy + from.changed_in_time_in[m];

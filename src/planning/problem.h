@@ -95,6 +95,11 @@ struct TaskOption {
   std::vector<double> unit_accuracy{};  ///< if all jobs left after that unit, sure or not
 };
 
+/// Accuracy of the source model, which the option's loss is against; 0: it does not say.
+[[nodiscard]] inline double source_accuracy(const TaskOption& option) {
+  return option.accuracy_loss < 1 ? option.accuracy / (1 - option.accuracy_loss) : 0;
+}
+
 /// Pieces of the infer stage.
 [[nodiscard]] inline int segments_of(const TaskOption& option) { return static_cast<int>(option.cuts.size()) + 1; }
 
