@@ -1,5 +1,8 @@
 // What the runtime itself costs: processor time per job of three stages on two processors, the hand-off between them,
-// and how late releases are, beside a bare semaphore hand-off and cyclictest (package rt-tests) in the same run.
+// and how late releases are, beside a bare semaphore hand-off and cyclictest (package rt-tests). All take turns, in
+// several rounds, since the machine has better and worse moments; percentiles are of a round, and of those the median.
+//
+//   build/release/bench/bench_runtime_overhead [ROUNDS]
 #include "base/thread_placement.h"
 #include "runtime/dispatcher.h"
 #include "runtime/releases.h"
@@ -50,11 +53,29 @@ double quantile(std::vector<double> v, double q) {
       std::clamp(std::ceil(q * static_cast<double>(v.size())) - 1, 0.0, static_cast<double>(v.size()) - 1))];
 }
 
-void print(const std::string& what, const std::vector<double>& us) {
-  fmt::print("{:<52} p50 {:7.2f}  p99 {:7.2f}  p99.9 {:7.2f}  max {:8.2f} us   ({} samples)\n", what, quantile(us, 0.5),
-             quantile(us, 0.99), quantile(us, 0.999), quantile(us, 1), us.size());
-  std::fflush(stdout);
-}
+/// Percentiles of every round.
+class Rounds {
+ public:
+  explicit Rounds(std::string what) : what_(std::move(what)) {}
+  void add(const std::vector<double>& us) {
+    if (us.empty()) return;
+    for (std::size_t i = 0; i < kAt.size(); ++i) of_[i].push_back(quantile(us, kAt[i]));
+    samples_ = us.size();
+  }
+  [[nodiscard]] bool empty() const { return samples_ == 0; }
+  [[nodiscard]] double median(std::size_t i) const { return quantile(of_[i], 0.5); }
+  void print() const {
+    fmt::print("{:<52} p50 {:7.2f}  p99 {:7.2f} ({:.2f} to {:.2f})  p99.9 {:7.2f} ({:.2f} to {:.2f}) us   ({} x {} samples)\n",
+               what_, median(0), median(1), quantile(of_[1], 0), quantile(of_[1], 1), median(2), quantile(of_[2], 0),
+               quantile(of_[2], 1), of_[0].size(), samples_);
+  }
+
+ private:
+  static constexpr std::array<double, 3> kAt{0.5, 0.99, 0.999};
+  std::string what_;
+  std::array<std::vector<double>, 3> of_;
+  std::size_t samples_ = 0;
+};
 
 Duration thread_time() {
   timespec t{};
@@ -81,7 +102,7 @@ void drain(Dispatcher& dispatcher) {
 }
 
 /// Processor time of all threads of ours for one job, release to record.
-void cost_per_job(const std::string& what, const std::vector<int>& stages, bool realtime) {
+std::vector<double> cost_per_job(const std::vector<int>& stages, bool realtime) {
   EmptyBody body;
   Dispatcher dispatcher(config_on(stages, realtime), {&body});
   std::vector<double> us;
@@ -96,7 +117,7 @@ void cost_per_job(const std::string& what, const std::vector<int>& stages, bool 
     if (i >= 1000) us.push_back(static_cast<double>((after - before + released).count()) * 1e-3);
     drain(dispatcher);
   }
-  print(what, us);
+  return us;
 }
 
 /// From the end of a stage on one processor to the start of the next on the other.
@@ -149,11 +170,18 @@ std::vector<double> bare_hand_off(bool realtime) {
   return us;
 }
 
-void release_lateness(bool realtime, std::chrono::seconds length) {
-  std::vector<double> us;
-  us.reserve(static_cast<std::size_t>(length / std::chrono::milliseconds(1)) + 16);
-  EmptyBody body(&us);
-  Dispatcher dispatcher(config_on({0, 0, 0}, realtime), {&body});
+/// From the nominal release until the scheduler has it, and until the first stage starts.
+struct Lateness {
+  std::vector<double> released_us, started_us;
+};
+
+Lateness release_lateness(bool realtime, std::chrono::seconds length) {
+  Lateness late;
+  late.started_us.reserve(static_cast<std::size_t>(length / std::chrono::milliseconds(1)) + 16);
+  EmptyBody body(&late.started_us);
+  DispatcherConfig config = config_on({0, 0, 0}, realtime);
+  config.event_capacity = 8 * late.started_us.capacity();
+  Dispatcher dispatcher(config, {&body});
   body.period = std::chrono::milliseconds(1);
   body.start = MonotonicClock::now() + std::chrono::milliseconds(50);
   std::thread keeper([&] {
@@ -165,11 +193,15 @@ void release_lateness(bool realtime, std::chrono::seconds length) {
   play_releases(dispatcher, {{body.period, {}, {}}}, body.start, Duration(length), 1,
                 {{available_cores().front()}, realtime ? kFifoRelease : 0}, {});
   keeper.join();
-  print("from the nominal release to the first stage's start", us);
+  dispatcher.stop();
+  for (const SchedulerEvent& event : dispatcher.events())
+    if (event.kind == SchedulerEvent::Kind::release)
+      late.released_us.push_back(static_cast<double>((event.now - event.release).count()) * 1e-3);
+  return late;
 }
 
 /// cyclictest's histogram, in microseconds.
-void cyclictest(std::chrono::seconds length) {
+std::vector<double> cyclictest(std::chrono::seconds length) {
   const std::string command = fmt::format("cyclictest -m -p {} -i 1000 -l {} -h 20000 -q -t 1 -a {} 2>/dev/null",
                                           kFifoRelease, length.count() * 1000, available_cores().front());
   FILE* pipe = popen(command.c_str(), "r");
@@ -183,23 +215,34 @@ void cyclictest(std::chrono::seconds length) {
     }
     pclose(pipe);
   }
-  if (us.empty()) fmt::print("cyclictest is not there or may not use SCHED_FIFO: install rt-tests and run as root\n");
-  else print("cyclictest, same core and priority (a timer only)", us);
+  return us;
 }
 
 }  // namespace
 
-int main() {
+int main(int argc, char** argv) {
+  const int rounds = argc > 1 ? std::atoi(argv[1]) : 5;
   const bool realtime = realtime_permitted();
   fmt::print("{}\n", realtime ? "SCHED_FIFO" : "no SCHED_FIFO: cooperative");
-  cost_per_job("the runtime's own processor time per job, one core", {0, 0, 0}, realtime);
-  cost_per_job("the same, CPU -> accelerator -> CPU on two cores", {0, 1, 0}, realtime);
-  const std::vector<double> bare = bare_hand_off(realtime);
-  const std::vector<double> ours = hand_off(realtime);
-  print("hand-off between cores, bare semaphore", bare);
-  print("hand-off between cores, ours", ours);
-  fmt::print("{:<52} p50 {:.2f}x  p99 {:.2f}x\n", "ratio", quantile(ours, 0.5) / quantile(bare, 0.5),
-             quantile(ours, 0.99) / quantile(bare, 0.99));
-  release_lateness(realtime, std::chrono::seconds(10));
-  cyclictest(std::chrono::seconds(10));
+  Rounds one_core("the runtime's own processor time per job, one core");
+  Rounds two_cores("the same, CPU -> accelerator -> CPU on two cores");
+  Rounds bare("hand-off between cores, bare semaphore"), ours("hand-off between cores, ours");
+  Rounds releases("from the nominal release until it is released"), starts("the same, to the first stage's start");
+  Rounds timer("cyclictest, same core and priority (a timer only)");
+  for (int i = 0; i < rounds; ++i) {
+    one_core.add(cost_per_job({0, 0, 0}, realtime));
+    two_cores.add(cost_per_job({0, 1, 0}, realtime));
+    bare.add(bare_hand_off(realtime));
+    ours.add(hand_off(realtime));
+    const Lateness late = release_lateness(realtime, std::chrono::seconds(4));
+    releases.add(late.released_us);
+    starts.add(late.started_us);
+    timer.add(cyclictest(std::chrono::seconds(4)));
+  }
+  for (const Rounds* all : {&one_core, &two_cores, &bare, &ours}) all->print();
+  fmt::print("{:<52} p50 {:.2f}x  p99 {:.2f}x\n", "ratio", ours.median(0) / bare.median(0), ours.median(1) / bare.median(1));
+  releases.print();
+  starts.print();
+  if (timer.empty()) fmt::print("cyclictest is not there or may not use SCHED_FIFO: install rt-tests and run as root\n");
+  else timer.print();
 }
