@@ -162,8 +162,8 @@ int main(int argc, char** argv) {
   const std::unique_ptr<Engine> engine = make_onnxruntime_engine();
   const std::vector<BenchModel> all = demo_models();
   fmt::print("{} cores, {}\n", available_cores().size(), realtime_permitted() ? "SCHED_FIFO" : "no SCHED_FIFO");
-  fmt::print("{:<18} {:>22} {:>22} {:>7}   {:>30}\n", "pair", "one at a time, jobs/s", "packed, jobs/s", "gain",
-             "urgent first: p50, p95, deadline");
+  fmt::print("{:<18} {:>22} {:>22} {:>7}   {:>39}\n", "pair", "one at a time, jobs/s", "packed, jobs/s", "gain",
+             "urgent first: p50, p95, p99, deadline");
   double sum = 0;
   int pairs = 0, in_time = 0;
   std::vector<double> rates(all.size());
@@ -192,16 +192,16 @@ int main(int argc, char** argv) {
       std::vector<double> responses;
       Playing(*engine, {{&all[a], false}, {&all[b], false}}, Policy::fixed_priority, deadline)
           .play({deadline, Duration(static_cast<std::int64_t>(1e9 / (0.85 * narrow_b)))}, length, &responses);
-      const double p95 = quantile(responses, 0.95);
-      fmt::print("{:<18} {:>10.1f} {:>11.1f} {:>10.1f} {:>11.1f} {:>6.2f}x   {:>8.2f} {:>8.2f} of {:>8.2f} ms\n",
+      const double p95 = quantile(responses, 0.95), p99 = quantile(responses, 0.99);
+      fmt::print("{:<18} {:>10.1f} {:>11.1f} {:>10.1f} {:>11.1f} {:>6.2f}x   {:>8.2f} {:>8.2f} {:>8.2f} of {:>8.2f} ms\n",
                  all[a].name + " + " + all[b].name, alone_a, alone_b, packed[0], packed[1], gain,
-                 quantile(responses, 0.5), p95, to_ms(deadline));
+                 quantile(responses, 0.5), p95, p99, to_ms(deadline));
       std::fflush(stdout);
       sum += std::log(gain);
-      in_time += p95 <= to_ms(deadline);
+      in_time += p99 <= to_ms(deadline);
       ++pairs;
     }
-  fmt::print("gain, geometric mean of {} pairs: {:.2f}x; p95 of the urgent one within its deadline in {}\n", pairs,
+  fmt::print("gain, geometric mean of {} pairs: {:.2f}x; p99 of the urgent one within its deadline in {}\n", pairs,
              std::exp(sum / pairs), in_time);
   print_worth_of_pairs(*engine, all, rates, slowed, length);
 }
