@@ -4,13 +4,13 @@
 #include "data/pipeline.h"
 #include "model/exits.h"
 #include "planning/energy.h"
+#include "planning/fallback.h"
 #include "planning/lighter.h"
 #include "planning/response_time.h"
 
 #include <rtmdl/error.h>
 
 #include <algorithm>
-#include <set>
 
 #include <fmt/format.h>
 
@@ -35,46 +35,8 @@ int processor_of(const TaskFile& file, const PlanProblem& problem, const StageOp
   return file.processor_index(problem.processors[static_cast<std::size_t>(stage.processor)].name);
 }
 
-/// Of an option's infer stage, in the task file.
-std::set<int> processors_of(const TaskFile& file, const PlanProblem& problem, const TaskOption& option) {
-  std::set<int> processors;
-  for (std::size_t s = 1; s + 1 < option.stages.size(); ++s)
-    processors.insert(processor_of(file, problem, option.stages[s]));
-  return processors;
-}
-
-std::set<int> accelerators_among(const TaskFile& file, std::set<int> processors) {
-  std::erase_if(processors, [&](int p) { return file.processors[static_cast<std::size_t>(p)].device == "cpu"; });
-  return processors;
-}
-
-/// The fastest that is another variant on the same processors (`elsewhere` false), or the same one that runs on none of
-/// those that `planned` may lose: its accelerators, or all where it has none. Null: there is none.
-const TaskOption* fastest_other(const TaskFile& file, const PlanProblem& problem, const PlanTask& task,
-                                const TaskOption& planned, bool elsewhere) {
-  const std::set<int> here = processors_of(file, problem, planned), accelerators = accelerators_among(file, here);
-  const std::set<int>& lost = accelerators.empty() ? here : accelerators;
-  const TaskOption* best = nullptr;
-  for (const TaskOption& option : task.options) {
-    const std::set<int> there = processors_of(file, problem, option);
-    const bool leaves = std::none_of(there.begin(), there.end(), [&](int p) { return lost.contains(p); });
-    if ((option.variant == planned.variant) != elsewhere || (elsewhere ? !leaves : there != here)) continue;
-    if (!best || mean_time(option) < mean_time(*best)) best = &option;
-  }
-  return best;
-}
-
-/// Where an accelerator may be lost, the same elsewhere comes first; else another, lighter model.
-const TaskOption* fallback_of(const TaskFile& file, const PlanProblem& problem, const PlanTask& task,
-                              const TaskOption& planned, FallbackTo to) {
-  const bool loses = !accelerators_among(file, processors_of(file, problem, planned)).empty();
-  const bool elsewhere_first = to == FallbackTo::processor || (to == FallbackTo::any && loses);
-  const TaskOption* found = fastest_other(file, problem, task, planned, elsewhere_first);
-  return found || to != FallbackTo::any ? found : fastest_other(file, problem, task, planned, !elsewhere_first);
-}
-
 /// Of each segment; of one that all run on, once.
-std::vector<RunPlace> places_of(const TaskFile& file, const PlanProblem& problem, const TaskOption& option) {
+std::vector<RunPlace> run_places(const TaskFile& file, const PlanProblem& problem, const TaskOption& option) {
   std::vector<RunPlace> places;
   for (std::size_t s = 1; s + 1 < option.stages.size(); ++s) {
     const int p = processor_of(file, problem, option.stages[s]);
@@ -95,7 +57,7 @@ void set_mode(RunMode& mode, const TaskFile& file, std::size_t t, const TaskOpti
   mode.request.cuts = option.cuts;
   if (option.optional_from > 0) mode.request.exits = read_exits(load_model(variant.path));
   take_exits(problem.tasks[t], option, by_load, mode);
-  mode.places = places_of(file, problem, option);
+  mode.places = run_places(file, problem, option);
   for (const StageOption& stage : option.stages) {
     const Duration dispatch = dispatch_cost(problem, stage.processor);
     mode.stage_times.push_back(expected_time(stage, dispatch));
@@ -119,14 +81,13 @@ void set_pressures(RunMode& mode, const PlanProblem& problem, const TaskOption& 
 void add_fallback(RunConfig& config, RunTask& task, const TaskFile& file, const PlanProblem& problem, std::size_t t,
                   const Choices& choices, const TaskVariants& variants, const std::vector<int>& lighter, bool by_load,
                   std::int64_t& memory) {
-  const FallbackSpec& spec = file.tasks[t].fallback;
-  if (spec.after == 0 || config.system_defaults) return;
-  const TaskOption& planned = problem.tasks[t].options[index(choices[t].option)];
-  const TaskOption* option = fallback_of(file, problem, problem.tasks[t], planned, spec.to);
+  const int after = file.tasks[t].fallback.after;
+  if (after == 0 || config.system_defaults) return;
+  const TaskOption* option = fallback_of(problem, choices, t);
   if (!option) return;
   const auto is_loaded = [&](int o) { return &problem.tasks[t].options[index(o)] == option; };
   if (std::any_of(lighter.begin(), lighter.end(), is_loaded)) {
-    task.failures_to_fall_back = spec.after;
+    task.failures_to_fall_back = after;
     return;
   }
   if (problem.memory && memory + option->memory > *problem.memory) {
@@ -138,7 +99,7 @@ void add_fallback(RunConfig& config, RunTask& task, const TaskFile& file, const 
   memory += option->memory;
   set_mode(task.fallbacks.emplace_back(), file, t, *option, problem, variants, by_load);
   set_pressures(task.fallbacks.back(), problem, *option, choices);
-  task.failures_to_fall_back = spec.after;
+  task.failures_to_fall_back = after;
 }
 
 }  // namespace

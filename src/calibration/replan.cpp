@@ -84,6 +84,19 @@ void Drift::planned(const std::vector<double>& slowdowns) {
   since_.reset();
 }
 
+const std::optional<RunningStrategy>& LastSearch::result_for(const std::vector<double>& slowdowns) {
+  const bool known =
+      slowdowns_.size() == slowdowns.size() && Drift::as_profiled(slowdowns_) == Drift::as_profiled(slowdowns) &&
+      std::equal(slowdowns.begin(), slowdowns.end(), slowdowns_.begin(),
+                 [](double now, double then) { return !is_off(std::max(now, 1.0), std::max(then, 1.0)); });
+  if (known) return found_;
+  const Time before = MonotonicClock::now();
+  found_ = search_(slowdowns);
+  slowdowns_ = slowdowns;
+  took_ = MonotonicClock::now() - before;
+  return found_;
+}
+
 std::optional<RunningStrategy> plan_for(const PlanProblem& problem, const Choices& choices,
                                         const std::vector<std::vector<int>>& lighter,
                                         const std::vector<double>& slowdowns, const PlanOptions& options,
@@ -118,32 +131,34 @@ std::vector<std::string> Replanner::operator()(Dispatcher& dispatcher, const std
   context.stop = &stopping;
   const Time start = MonotonicClock::now();
   std::vector<double> slowdowns(problem_.processors.size(), 1.0);
+  LastSearch last([&](const std::vector<double>& today) {
+    return plan_for(problem_, choices_, lighter_, today, options_, fixed_order_, context);
+  });
   while (!stopping.load(std::memory_order_relaxed)) {
     std::this_thread::sleep_for(kLook);
     for (std::size_t p = 0; p < slowdowns.size(); ++p)
       slowdowns[p] += kSmoothing * (dispatcher.slowdown(static_cast<int>(p)) - slowdowns[p]);
     const Time now = MonotonicClock::now();
     if (!drift.seen(slowdowns, now)) continue;
-    const auto strategy = plan_for(problem_, choices_, lighter_, slowdowns, options_, fixed_order_, context);
+    const std::optional<RunningStrategy>& strategy = last.result_for(slowdowns);
     if (stopping.load(std::memory_order_relaxed)) break;
-    if (!strategy || strategy == running) drift.planned(slowdowns);
+    if (!strategy || strategy == running) drift.planned(last.slowdowns());
     if (strategy == running) continue;
     const std::string when = fmt::format("after {}, stages taking longer by the factors {}",
-                                         format_duration(now - start), slowdown_text(slowdowns, problem_));
+                                         format_duration(now - start), slowdown_text(last.slowdowns(), problem_));
     if (!strategy) {
       notes.push_back(fmt::format("planned again {}: no strategy of the loaded variants keeps every limit", when));
       continue;
     }
-    const Duration searched = MonotonicClock::now() - now;
     const std::optional<Duration> change = adopt(*strategy, dispatcher, stopping);
     if (!change) {
       if (notes.empty() || notes.back() != kNeverIdle) notes.emplace_back(kNeverIdle);
       continue;  // tried again
     }
-    drift.planned(slowdowns);
+    drift.planned(last.slowdowns());
     running = *strategy;
     notes.push_back(fmt::format("planned again {}: another strategy from {} on (the search took {}, going over {})",
-                                when, format_duration(MonotonicClock::now() - start), format_duration(searched),
+                                when, format_duration(MonotonicClock::now() - start), format_duration(last.took()),
                                 format_duration(*change)));
   }
   if (notes.size() > kMostNotes) {

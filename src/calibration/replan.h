@@ -9,8 +9,10 @@
 #include "runtime/run_config.h"
 
 #include <atomic>
+#include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace rtmdl {
@@ -47,6 +49,24 @@ struct RunningStrategy {
                                                       const std::vector<std::vector<int>>& lighter,
                                                       const std::vector<double>& slowdowns, const PlanOptions& options,
                                                       bool fixed_order, const Context& context);
+
+/// The last search. What it found stands while slowdowns are like those that it was made for, so that a strategy which
+/// waits for a moment to be adopted is not searched for again.
+class LastSearch {
+ public:
+  using Search = std::function<std::optional<RunningStrategy>(const std::vector<double>& slowdowns)>;
+  explicit LastSearch(Search search) : search_(std::move(search)) {}
+  /// Searches, if need be.
+  const std::optional<RunningStrategy>& result_for(const std::vector<double>& slowdowns);
+  [[nodiscard]] const std::vector<double>& slowdowns() const { return slowdowns_; }
+  [[nodiscard]] Duration took() const { return took_; }
+
+ private:
+  Search search_;
+  std::vector<double> slowdowns_;
+  std::optional<RunningStrategy> found_;
+  Duration took_{};
+};
 
 /// RunConfig::supervise. Keeps references to nothing but what it is given by value.
 class Replanner {

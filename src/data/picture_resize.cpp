@@ -53,6 +53,11 @@ void combine_gray(const float* tall, const ResizeTaps& taps, float* out, int wid
 
 }  // namespace
 
+void ResizeTaps::reserve(int source, int destination) {
+  first.reserve(static_cast<std::size_t>(destination));
+  weights.reserve(static_cast<std::size_t>(source) + 2 * static_cast<std::size_t>(destination));  // ≥ places × count
+}
+
 void ResizeTaps::build(int source, int destination, Interpolation interpolation) {
   const double ratio = static_cast<double>(source) / destination;
   const bool area = interpolation == Interpolation::area && ratio > 1;
@@ -78,6 +83,13 @@ void ResizeTaps::build(int source, int destination, Interpolation interpolation)
     for (int k = 0; k < count; ++k) weight[k] = static_cast<float>(weight[k] / sum);
     first[static_cast<std::size_t>(d)] = start;
   }
+}
+
+void PictureResize::reserve(cv::Size source, int channels, cv::Size destination) {
+  across_.reserve(source.width, destination.width);
+  down_.reserve(source.height, destination.height);
+  tall_.reserve(static_cast<std::size_t>(source.width) * static_cast<std::size_t>(channels) + 1);
+  row_.reserve(static_cast<std::size_t>(destination.width) * static_cast<std::size_t>(channels) + 1);
 }
 
 void PictureResize::prepare(cv::Size source, int channels, cv::Size destination, Interpolation interpolation) {

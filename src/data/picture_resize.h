@@ -19,13 +19,18 @@ struct ResizeTaps {
   std::vector<float> weights;       ///< `count` a destination place
   int count = 0;
 
+  /// Whatever is built for no more places does not allocate then.
+  void reserve(int source, int destination);
   /// Half-pixel centres. `area` differs from `linear` only where the picture shrinks.
   void build(int source, int destination, Interpolation interpolation);
 };
 
-/// Takes a rectangle of a picture to `width` × `height`. Allocates in prepare() only, and there only if something grew.
+/// Takes a rectangle of a picture to `width` × `height`. Allocates in reserve() and prepare() only, and there only if
+/// something grew.
 class PictureResize {
  public:
+  /// Rectangles and results that are no larger, whatever their shape, will not make prepare() allocate.
+  void reserve(cv::Size source, int channels, cv::Size destination);
   void prepare(cv::Size source, int channels, cv::Size destination, Interpolation interpolation);
   /// Row y of the result: width × channels floats, 0..255, interleaved. `picture` is at least the prepared source,
   /// 8-bit.

@@ -119,6 +119,7 @@ class StepPreprocess final : public Preprocess {
     geometry.offset_x = static_cast<float>(target.x) - static_cast<float>(crop.x) * geometry.scale_x;
     geometry.offset_y = static_cast<float>(target.y) - static_cast<float>(crop.y) * geometry.scale_y;
 
+    resize_.reserve(picture, all.channels(), size);
     resize_.prepare(crop.size(), all.channels(), target.size(), plan_.interpolation);
     for (int b = 0; b < frame.batch; ++b) {
       const cv::Mat one = all(crop + cv::Point(0, b * picture.height));

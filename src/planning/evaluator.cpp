@@ -62,9 +62,7 @@ Evaluator::Evaluator(const PlanProblem& problem, const PlanOptions& options, con
   const std::vector<std::int64_t> released = most_releases(problem, options.simulated, options.seed);
   for (std::size_t i = 0; i < problem.tasks.size(); ++i) {
     const PlanTask& task = problem.tasks[i];
-    const std::int64_t jobs = released[i];
-    const double allowed = task.hard ? 0.0 : task.miss_rate_limit * static_cast<double>(jobs) + kSameLoss;
-    limits_.push_back(static_cast<std::int64_t>(allowed));
+    limits_.push_back(may_miss(i, released[i]));
     quick_.push_back(limits_.back() / 2 + (task.hard ? 0 : 1));
     any_hard_ |= task.hard;
     all_hard_ &= task.hard;
@@ -216,11 +214,27 @@ bool Evaluator::all_preemptive(const Choices& choices) const {
   return true;
 }
 
+std::int64_t Evaluator::may_miss(std::size_t i, std::int64_t jobs) const {
+  const PlanTask& task = problem_.tasks[i];
+  return task.hard ? 0 : static_cast<std::int64_t>(task.miss_rate_limit * static_cast<double>(jobs) + kSameLoss);
+}
+
+bool Evaluator::limit_holds(std::size_t task, const SimulationOutcome& outcome) const {
+  const TaskOutcome& o = outcome.tasks[task];
+  return o.missed <= (outcome.given_up ? limits_[task] : may_miss(task, o.released));
+}
+
+bool Evaluator::limits_hold(const SimulationOutcome& outcome) const {
+  for (std::size_t i = 0; i < tasks(); ++i)
+    if (!limit_holds(i, outcome)) return false;
+  return !outcome.given_up;
+}
+
 double Evaluator::strain_of(std::size_t task, const TaskOutcome& outcome, std::optional<Duration> bound) const {
   const double deadline = to_seconds(problem_.tasks[task].deadline);
   double strain = 0;
   if (problem_.tasks[task].hard) strain = bound ? to_seconds(*bound) / deadline : kMostStrain;
-  const std::int64_t kept = outcome.released - limits_[task];
+  const std::int64_t kept = outcome.released - may_miss(task, outcome.released);
   if (kept > outcome.completed) return kMostStrain;
   if (kept > 0) {
     std::vector<float> responses = outcome.responses_ms;
@@ -259,9 +273,9 @@ std::optional<Strategy> Evaluator::evaluate(const Choices& choices, bool give_up
   }
   ++evaluated_;
   const SimulationOutcome& outcome = simulator_.run(choices, simulation);
-  if (outcome.given_up) {
+  if (give_up && !limits_hold(outcome)) {
     for (std::size_t i = 0; i < tasks(); ++i)
-      if (outcome.tasks[i].missed > limits_[i]) tell(choices, "gave up", static_cast<int>(i));
+      if (!limit_holds(i, outcome)) tell(choices, "gave up", static_cast<int>(i));
     return std::nullopt;
   }
 
@@ -275,7 +289,7 @@ std::optional<Strategy> Evaluator::evaluate(const Choices& choices, bool give_up
   for (std::size_t i = 0; i < tasks(); ++i) {
     const TaskOutcome& task = outcome.tasks[i];
     strategy.miss_rates.push_back(task.miss_rate());
-    if (task.missed > limits_[i]) {
+    if (!limit_holds(i, outcome)) {
       excess += task.miss_rate() - (problem_.tasks[i].hard ? 0.0 : problem_.tasks[i].miss_rate_limit);
     }
     score.tightness =
@@ -358,7 +372,8 @@ bool Evaluator::holds_below(std::size_t task, std::uint64_t higher, std::uint64_
     for (Choice& c : part)
       if (c.priority == 0) c.priority = ++next;
     ++evaluated_;
-    held = !simulator_.run(part, simulation).given_up;
+    const SimulationOutcome& outcome = simulator_.run(part, simulation);
+    held = !outcome.given_up && limit_holds(task, outcome);
   }
   only_one_[task] = std::numeric_limits<std::int64_t>::max();
   tell(part, held ? "holds" : "fails", static_cast<int>(task));
@@ -408,9 +423,9 @@ bool Evaluator::prefix_holds(const std::vector<int>& order, std::size_t count, c
     if (c.priority == 0) c.priority = ++next;
   }
   ++evaluated_;
-  const bool held = !simulator_.run(prefix, simulation).given_up;
-  tell(prefix, held ? "holds" : "fails", static_cast<int>(last));
-  return held;
+  const bool holds = limits_hold(simulator_.run(prefix, simulation));
+  tell(prefix, holds ? "holds" : "fails", static_cast<int>(last));
+  return holds;
 }
 
 double Evaluator::seconds() const {

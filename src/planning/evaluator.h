@@ -137,6 +137,11 @@ class Evaluator {
   };
   Facts facts_of(std::size_t task, std::size_t option) const;
   double strain_of(std::size_t task, const TaskOutcome& outcome, std::optional<Duration> bound) const;
+  /// So many of these jobs.
+  [[nodiscard]] std::int64_t may_miss(std::size_t task, std::int64_t jobs) const;
+  /// The simulation went to its end, and every task kept its limit; the task did.
+  [[nodiscard]] bool limits_hold(const SimulationOutcome& outcome) const;
+  [[nodiscard]] bool limit_holds(std::size_t task, const SimulationOutcome& outcome) const;
   void enter(const Strategy& strategy, bool fits);
   void tell(const Choices& choices, std::string_view fate, int task = -1, double miss_rate = 0) const;
 
@@ -146,7 +151,9 @@ class Evaluator {
   Simulator simulator_;
   ResponseAnalysis analysis_;
   std::vector<std::vector<Duration>> releases_;  ///< nominal, of each task; none of one that runs after another
-  std::vector<std::int64_t> limits_;             ///< per task: the most that may miss
+  /// Per task: the most that may miss. Of one that runs after another, whose jobs are as many as that one has in time:
+  /// the most that ever may.
+  std::vector<std::int64_t> limits_;
   std::vector<std::vector<Facts>> facts_;
   std::vector<std::int64_t> capacity_;
   double idle_watts_ = 0;

@@ -1,5 +1,6 @@
 #include "planning/lighter.h"
 
+#include "planning/fallback.h"
 #include "planning/response_time.h"
 
 #include <algorithm>
@@ -101,6 +102,18 @@ std::int64_t memory_of(const PlanProblem& problem, const Choices& choices) {
   return sum;
 }
 
+/// What each task falls back to, as far as there is room for it, which is taken from `left`; null: nothing.
+std::vector<const TaskOption*> take_fallbacks(const PlanProblem& problem, const Choices& choices, std::int64_t& left) {
+  std::vector<const TaskOption*> fallbacks;
+  for (std::size_t t = 0; t < choices.size(); ++t) {
+    const TaskOption* const option = fallback_of(problem, choices, t);
+    const bool fits = option && option->memory <= left;
+    if (fits) left -= option->memory;
+    fallbacks.push_back(fits ? option : nullptr);
+  }
+  return fallbacks;
+}
+
 }  // namespace
 
 std::vector<std::vector<int>> lighter_options(const PlanProblem& problem, const Choices& choices, int most) {
@@ -113,13 +126,15 @@ std::vector<std::vector<int>> lighter_options(const PlanProblem& problem, const 
   }
   if (!problem.memory) return lighter;
   std::int64_t left = *problem.memory - memory_of(problem, choices);
+  const std::vector<const TaskOption*> fallbacks = take_fallbacks(problem, choices, left);
   // The lightest saves most: it comes first.
   std::vector<std::vector<int>> fitting(lighter.size());
   for (std::size_t k = 0; k < static_cast<std::size_t>(most); ++k)
     for (std::size_t t = 0; t < lighter.size(); ++t) {
       if (k >= lighter[t].size()) continue;
       const int o = lighter[t][lighter[t].size() - 1 - k];
-      const std::int64_t bytes = problem.tasks[t].options[index(o)].memory;
+      const TaskOption& option = problem.tasks[t].options[index(o)];
+      const std::int64_t bytes = &option == fallbacks[t] ? 0 : option.memory;
       if (bytes > left) continue;
       left -= bytes;
       fitting[t].insert(fitting[t].begin(), o);

@@ -11,8 +11,8 @@ namespace rtmdl {
 /// Options for each task, from the least loss to the most, at most `most` each: on the planned processors, with no
 /// inference stage that may last longer than planned (of early exits: no unit longer than the longest piece planned),
 /// each worth having: less loss than those that are faster. None for hard tasks, which do not give way, nor for tasks
-/// more urgent than one: its proof also rests on their shortest times. With a bound on memory: the first of every task
-/// before the second of any, as long as they fit beside the plan.
+/// more urgent than one: its proof also rests on their shortest times. With a bound on memory: the lightest of every
+/// task before the next of any, as long as they fit beside the plan and what tasks fall back to.
 [[nodiscard]] std::vector<std::vector<int>> lighter_options(const PlanProblem& problem, const Choices& choices,
                                                             int most = kMaxModes - 2);
 

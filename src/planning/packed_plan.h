@@ -48,7 +48,8 @@ void parts(A& a, AfterSpec& v) {
 template <class A>
 void parts(A& a, PlanTask& v) {
   auto& [name, period, deadline, jitter, offset, miss_rate_limit, hard, weight, queue, late, options, accuracy_min,
-         refused, arrivals, interval, after, detections] = v;
+         refused, arrivals, interval, after, detections, fallback] = v;
+  static_cast<void>(fallback);  // of runs
   a(name, period, deadline, jitter, offset, miss_rate_limit, hard, weight, queue, late, options, accuracy_min, refused,
     arrivals, interval, after, detections);
 }
@@ -59,7 +60,8 @@ void parts(A& a, ProcessorPower& v) {
 }
 template <class A>
 void parts(A& a, PlanProcessor& v) {
-  auto& [name, preemptive, slots, dispatch, realtime_share, correlation, power] = v;
+  auto& [name, preemptive, slots, dispatch, realtime_share, correlation, power, accelerator] = v;
+  static_cast<void>(accelerator);  // of runs
   a(name, preemptive, slots, dispatch, realtime_share, correlation, power);
 }
 template <class A>

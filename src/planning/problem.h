@@ -6,6 +6,7 @@
 #include "energy/energy_store.h"
 #include "scheduling/scheduler.h"
 #include "task/arrival_spec.h"
+#include "task/fallback_spec.h"
 
 #include <array>
 #include <cstddef>
@@ -134,6 +135,7 @@ struct PlanTask {
   Duration interval{};  ///< between releases, on average; zero: the period
   AfterSpec after{};
   std::vector<std::uint8_t> detections{};  ///< that each frame of its stream gives, in order; empty: not known
+  FallbackSpec fallback{.after = 0};       ///< of runs, not of simulations: it takes memory
 };
 
 /// Between releases, on average: what load is counted with.
@@ -156,6 +158,7 @@ struct PlanProcessor {
   /// in (stage_draw.h), else its job's or one of its own. How far slow moments of the machine outlast a job.
   double correlation = 0;
   std::optional<ProcessorPower> power{};
+  bool accelerator = false;  ///< it may be lost
 };
 
 /// Moments in which the machine itself stood still (a hypervisor took its cores away), as runs saw them. Counts in

@@ -72,14 +72,14 @@ bool spares_both(const VariantProfile& v, const TaskProfile& profile) {
 }
 
 /// The processors that run its segments: of each, or the one of all.
-std::vector<std::string> places_of(const VariantProfile& v) {
+std::vector<std::string> processor_names(const VariantProfile& v) {
   return v.split.empty() ? std::vector<std::string>{v.processor} : v.split;
 }
 
 /// None if one of them is not in the file.
-std::vector<const ProcessorSpec*> processors_of(const TaskFile& file, const VariantProfile& v) {
+std::vector<const ProcessorSpec*> processor_specs(const TaskFile& file, const VariantProfile& v) {
   std::vector<const ProcessorSpec*> processors;
-  for (const std::string& name : places_of(v)) {
+  for (const std::string& name : processor_names(v)) {
     const int p = file.processor_index(name);
     if (p < 0) return {};
     processors.push_back(&file.processors[static_cast<std::size_t>(p)]);
@@ -88,7 +88,7 @@ std::vector<const ProcessorSpec*> processors_of(const TaskFile& file, const Vari
 }
 
 bool allowed(const TaskSpec& task, const VariantProfile& v) {
-  const std::vector<std::string> places = places_of(v);
+  const std::vector<std::string> places = processor_names(v);
   return (task.split || v.split.empty()) &&
          std::all_of(places.begin(), places.end(), [&](const std::string& p) { return task.may_run_on(p); });
 }
@@ -224,9 +224,10 @@ PlanTask plan_task(const TaskFile& file, const TaskSpec& task, const TaskProfile
   out.weight = task.accuracy.weight;
   out.queue = task.queue;
   out.late = task.late;
+  out.fallback = task.fallback;
   out.accuracy_min = task.accuracy.min;
   for (const VariantProfile& v : profile.variants) {
-    const std::vector<const ProcessorSpec*> on = processors_of(file, v);
+    const std::vector<const ProcessorSpec*> on = processor_specs(file, v);
     if (on.empty() || !allowed(task, v) || !worthwhile(v, profile) || !shorter_than_fewer(v, profile) ||
         !spares_both(v, profile))
       continue;
@@ -274,6 +275,7 @@ PlanProblem make_problem(const TaskFile& file, const std::vector<TaskProfile>& p
   for (const ProcessorSpec& p : file.processors) {
     problem.processors.push_back({p.name, p.preemptive, p.slots});
     problem.processors.back().power = p.power;
+    problem.processors.back().accelerator = p.device != "cpu";
   }
   const std::vector<Duration> intervals = mean_intervals(file, profile);
   std::vector<Duration> least;  // that a task and those before it take

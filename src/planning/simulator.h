@@ -8,7 +8,7 @@
 /// the times alone are known (StageOption::alone), by as much as those that really run beside it allow (pressure()). A
 /// core whose real-time threads have used their share of a second stands still until the next one begins
 /// (PlanProcessor::realtime_share), as do all that a stall takes away (PlanProblem::stalls: at random moments, each
-/// lasting as one that was seen). What the box lives on (PlanProblem::supply) is looked at every kSupplyLook: stages
+/// lasting as one that was seen). What the box lives on (PlanProblem::supply) is looked at every millisecond: stages
 /// begin as EnergyRule says, and with nothing left all stand still until there is enough to begin one; jobs that are
 /// not over a longest deadline after the end are dropped. A job is sure of its answer as TaskOption::leaves says. Of a
 /// job that is given up a stage between the first and the last ends kCancelDelay later (inference can be cancelled,
@@ -31,8 +31,6 @@ namespace rtmdl {
 
 /// ONNX Runtime looks between nodes: 0.6 to 1.2 ms on average for ResNet-50 and DenseNet-121.
 inline constexpr Duration kCancelDelay = std::chrono::milliseconds(1);
-
-inline constexpr Duration kSupplyLook = std::chrono::milliseconds(1);
 
 struct SimulationOptions {
   Policy policy = Policy::fixed_priority;
@@ -108,7 +106,6 @@ class Simulator {
 
  private:
   struct State;
-  const PlanProblem& problem_;
   std::unique_ptr<State> state_;
 };
 

@@ -107,11 +107,17 @@ class PairMeasuring {
         .digest();
   }
 
+  /// Jobs may be further apart than a period says, which is the least.
+  [[nodiscard]] double load_of(const PairMember& m) const {
+    const TaskSpec& task = bench_.file.tasks[m.task];
+    return m.load * to_seconds(task.period) / to_seconds(mean_interval(task.arrivals, task.period));
+  }
+
   void list_pairs() {
     std::vector<std::size_t> order(members_.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
     std::stable_sort(order.begin(), order.end(),
-                     [&](std::size_t a, std::size_t b) { return members_[a].load > members_[b].load; });
+                     [&](std::size_t a, std::size_t b) { return load_of(members_[a]) > load_of(members_[b]); });
     std::set<std::string> keys;
     for (std::size_t sum = 0; sum + 1 < 2 * order.size(); ++sum)  // of places in the order: the heaviest pairs first
       for (std::size_t i = sum < order.size() ? 0 : sum - order.size() + 1; i <= sum && i < order.size(); ++i) {

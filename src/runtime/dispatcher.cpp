@@ -80,7 +80,7 @@ bool run_stage(JobBody& body, int stage, std::uint64_t job, std::int64_t& frame)
 
 void replay(const SchedulerEvent& e, Scheduler& scheduler, Decisions& out) noexcept {
   switch (e.kind) {
-    case SchedulerEvent::Kind::release: return scheduler.release(e.task, e.release, e.now, out);
+    case SchedulerEvent::Kind::release: return scheduler.release(e.task, e.release, e.now, out, e.coming);
     case SchedulerEvent::Kind::complete: return scheduler.complete(e.task, e.now, true, out, e.answer);
     case SchedulerEvent::Kind::failed: return scheduler.complete(e.task, e.now, false, out);
     case SchedulerEvent::Kind::expire: return scheduler.expire(e.task, e.job, e.now, out);
@@ -535,10 +535,11 @@ void Dispatcher::apply(const Decisions& decisions, Time now) noexcept {
          .task = static_cast<std::uint8_t>(due.task),
          .release = due.release,
          .now = now,
-         .job = due.job});
+         .job = due.job,
+         .coming = due.coming});
     cause_ = ModeChange::Cause::load;
     decisions_.clear();
-    scheduler_.release(due.task, due.release, now, decisions_);
+    scheduler_.release(due.task, due.release, now, decisions_, due.coming);
     carry_out(decisions_, now);
   }
   due_.clear();
@@ -560,6 +561,8 @@ void Dispatcher::follow(const Decision& finished) noexcept {
       ++counts_[t].released;
       due_.push_back({task, job, finished.release});
     }
+    std::uint8_t coming = 0;
+    for (auto due = due_.rbegin(); due != due_.rend() && due->task == task; ++due) due->coming = coming++;
   }
 }
 

@@ -70,6 +70,7 @@ struct SchedulerEvent {
   Terms terms{};             ///< of propose
   bool between_jobs = true;  ///< of adopt
   double joules = 0;         ///< of set_energy
+  std::uint8_t coming = 0;   ///< of release
 };
 /// Sends an event to a core again.
 void replay(const SchedulerEvent& event, Scheduler& scheduler, Decisions& out) noexcept;
@@ -245,6 +246,7 @@ class Dispatcher {
     int task = 0;
     std::uint64_t job = 0;
     Time release{};
+    std::uint8_t coming = 0;  ///< of the same task
   };
   std::vector<std::vector<int>> followers_;  ///< of each task: those that run after it
   std::vector<Due> due_;                     ///< scratch, under the lock: jobs that the event in hand releases

@@ -470,11 +470,12 @@ void Scheduler::drop_oldest(int task, Decisions& out) noexcept {
   --t.waiting;
 }
 
-void Scheduler::release(int task, Time release, Time now, Decisions& out) noexcept {
+void Scheduler::release(int task, Time release, Time now, Decisions& out, int coming) noexcept {
   TaskState& t = tasks_[static_cast<std::size_t>(task)];
   if (t.waiting == t.queue) drop_oldest(task, out);
   t.ring[(t.head + t.waiting++) % kMaxQueue] = {release, release + t.deadline, t.released++};
-  if (adaptation_.active()) adapt(task, release, now, out);
+  const bool foreseen = std::exchange(t.coming, coming) > 0;
+  if (adaptation_.active() && !foreseen) adapt(task, release, now, out);
   if (policy_ == Policy::zygarde) dispatch_all(leave_in_time(now), now, out);
   if (t.begun) return;
   if (t.state == State::idle) {

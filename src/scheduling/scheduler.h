@@ -229,7 +229,9 @@ class Scheduler {
 
   /// A job of `task` is released now. `release` is its nominal release (deadlines count from it). A job counts as begun
   /// when its first stage starts; under FIFO a newer job takes the place in the line of the one it overwrites.
-  void release(int task, Time release, Time now, Decisions& out) noexcept;
+  /// `coming`: of the task, that are released right after it in the same moment; variants are chosen once for all of
+  /// them.
+  void release(int task, Time release, Time now, Decisions& out, int coming = 0) noexcept;
   /// The stage in progress of `task` ended. A preempted stage may end too (its driver saw that before the preemption
   /// took hold). A preempted stage goes on only on its own slot. Ignored when no stage of `task` is in progress.
   /// `answer` is looked at where the job may leave out stages.
@@ -301,6 +303,7 @@ class Scheduler {
     Time since{};             ///< when it was started or resumed
     Duration ran{};           ///< until it was last preempted
     std::uint8_t queue = 1, waiting = 0, head = 0;
+    int coming = 0;  ///< jobs of which it is known that they will be released in this moment
     std::uint64_t released = 0;
     std::array<Job, kMaxQueue> ring;  ///< jobs that have not begun, the oldest at `head`
     std::array<std::uint8_t, kMaxStages> processors{}, widths{};

@@ -185,7 +185,8 @@ std::uint64_t Scheduler::adapt(int task, Time release, Time now, Decisions& out)
     blocked[i] = static_cast<std::uint16_t>(t.blocked | modes_[i].failed);
     if (!t.begun && t.waiting == 0) continue;
     PendingTask& p = pending[count++];
-    p = {.task = static_cast<int>(i), .key = t.key, .waiting = t.waiting, .begun = t.begun};
+    const int waiting = std::min(t.waiting + t.coming, t.queue + (t.begun ? 0 : 1));  // the rest gives way
+    p = {.task = static_cast<int>(i), .key = t.key, .waiting = waiting, .begun = t.begun};
     if (t.waiting > 0) p.release = t.ring[t.head].release;
     if (policy_ == Policy::custom && !t.begun)
       p.key = order_.key(order_.context, static_cast<int>(i), p.release, t.ring[t.head].due);

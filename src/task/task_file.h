@@ -5,6 +5,7 @@
 #include "task/arrival_spec.h"
 #include "task/config_node.h"
 #include "task/energy_spec.h"
+#include "task/fallback_spec.h"
 #include "task/limits.h"
 #include "task/setting.h"
 
@@ -76,18 +77,6 @@ struct ScaleSpec {
   double shared = 0;     ///< share of the layers, from the inputs on, whose weights stay slices of the source's
   double storage = 1.3;  ///< bytes of the whole family / of the source, at most; unbounded if the file has a `storage`
   TuningSpec tuning;
-};
-
-/// Which of the ways to run a task it falls back to.
-enum class FallbackTo : std::uint8_t {
-  any,       ///< from an accelerator: as `processor`, if there is one; else as `variant`, if there is one
-  variant,   ///< the fastest other variant on the same processor
-  processor  ///< the same variant on another processor
-};
-
-struct FallbackSpec {
-  int after = 3;  ///< failed jobs in a row; 0: never
-  FallbackTo to = FallbackTo::any;
 };
 
 struct TaskSpec {

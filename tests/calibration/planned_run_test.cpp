@@ -52,6 +52,8 @@ struct PlannedRun : testing::Test {
   std::string fallback(int chosen, const std::string& keys, const std::string& gpu = "{device: webgpu}") {
     file = folder.parse("processors: {cpu: {cores: [0]}, gpu: " + gpu +
                         "}\ntasks: [{name: t, model: m.model, data: {source: synthetic}, period: 10 ms" + keys + "}]");
+    problem.tasks[0].fallback = file.tasks[0].fallback;
+    problem.processors[1].accelerator = file.processors[1].device != "cpu";
     config = make_run_config(file, find_policy("rtmdl"), problem, {{chosen, 1}}, variants);
     const RunTask& task = config.tasks[0];
     if (task.fallbacks.empty()) return "";
@@ -95,7 +97,12 @@ TEST_F(PlannedRun, WithAdaptationLighterVariantsAreLoadedAndSayWhatTheyCost) {
   EXPECT_EQ(modes(2, ", fallback: off"), "quarter@gpu 0.04") << "against the planned one";
   EXPECT_EQ(modes(3, ", fallback: off"), "");
   problem.memory = 25'000'000;
-  EXPECT_EQ(modes(0, ""), "quarter@gpu 0.06") << "the lightest first, then what it falls back to";
+  EXPECT_EQ(modes(0, ""), "source@cpu -1") << "what it falls back to comes first";
+  EXPECT_EQ(modes(0, ", fallback: off"), "quarter@gpu 0.06") << "the lightest of the lighter ones";
+  EXPECT_EQ(modes(0, ", fallback: {to: variant}"), "quarter@gpu 0.06") << "which is both";
+  problem.memory = 35'000'000;
+  EXPECT_EQ(modes(0, ""), "source@cpu -1, quarter@gpu 0.06");
+  EXPECT_THAT(config.notes, testing::IsEmpty());
 }
 
 TEST_F(PlannedRun, ASplitModelRunsEachPartOnItsProcessor) {

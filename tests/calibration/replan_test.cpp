@@ -29,6 +29,25 @@ TEST(Drift, IsSeenWhenItLasts) {
   EXPECT_TRUE(drift.seen({1.0, 1.0}, at(7300ms))) << "back to the plan sooner";
 }
 
+TEST(LastSearch, StandsWhileTheBoxIsAsSlow) {
+  int searches = 0;
+  LastSearch last([&](const std::vector<double>& slowdowns) -> std::optional<RunningStrategy> {
+    ++searches;
+    if (slowdowns[0] > 2) return {};
+    return RunningStrategy{{1}, {searches}};
+  });
+  EXPECT_EQ(last.result_for({1.4, 1.0}), (RunningStrategy{{1}, {1}}));
+  EXPECT_EQ(last.result_for({1.5, 0.8}), (RunningStrategy{{1}, {1}})) << "it may wait to be adopted";
+  EXPECT_EQ(last.slowdowns(), (std::vector{1.4, 1.0})) << "what it was made for";
+  EXPECT_EQ(last.result_for({1.4, 1.3}), (RunningStrategy{{1}, {2}})) << "another processor is slow as well";
+  EXPECT_FALSE(last.result_for({2.5, 1.3}));
+  EXPECT_FALSE(last.result_for({2.4, 1.3})) << "that there is none stands, too";
+  EXPECT_EQ(searches, 3);
+  EXPECT_TRUE(last.result_for({1.16, 1.0}));
+  EXPECT_TRUE(last.result_for({1.1, 1.0})) << "within what is tolerated, but as in the profile";
+  EXPECT_EQ(searches, 5);
+}
+
 /// Two tasks on one core, 40 % each at their best.
 PlanProblem two_tasks() {
   PlanProblem problem;

@@ -2,6 +2,7 @@
 // data, the real binary. The workspace stays in the build folder, so that only the first run scales and profiles.
 #include "base/atomic_file.h"
 #include "command.h"
+#include "short_data.h"
 
 #include <filesystem>
 #include <set>
@@ -53,11 +54,27 @@ void expect_run_fields(const Json& run) {
   EXPECT_EQ(run["missed"], missed);
 }
 
-const std::string kTasks =
-    fmt::format("'{}' --workspace '{}'", (kSource / "examples/edge-box/tasks.yaml").string(), kWorkspace.string());
+/// The demo's file but for what only makes it longer: pictures of text are smaller, clothes fewer.
+std::string edge_box() {
+  const fs::path folder = fs::path(RTMDL_BINARY_DIR) / "edge-box-test";
+  if (!fs::exists(folder / "clothes")) write_short_fashion(folder / "clothes", 4000, 1800);
+  std::string text = read_file(kSource / "examples/edge-box/tasks.yaml");
+  const auto all = [&](const std::string& was, const std::string& is) {
+    EXPECT_NE(text.find(was), std::string::npos) << was;
+    for (std::size_t at = 0; (at = text.find(was, at)) != std::string::npos; at += is.size())
+      text.replace(at, was.size(), is);
+  };
+  all("../../assets/data/fashion-mnist", (folder / "clothes").string());
+  all("../../assets", (kSource / "assets").string());
+  all(" models/", " " + (kSource / "examples/edge-box/models/").string());
+  all("480, 480", "320, 320");
+  write_file_atomically(folder / "tasks.yaml", text);
+  return fmt::format("'{}' --workspace '{}'", (folder / "tasks.yaml").string(), kWorkspace.string());
+}
 
 TEST(EdgeBox, IsScaledWithinItsStorage) {
-  const Json scaled = json_of(run_rtmdl("scale --quick --json " + kTasks));
+  const std::string tasks = edge_box();
+  const Json scaled = json_of(run_rtmdl("scale --quick --json " + tasks));
   EXPECT_LE(scaled["storage"]["bytes"].get<std::int64_t>(), scaled["storage"]["limit"].get<std::int64_t>());
   for (const Json& task : scaled["tasks"])
     for (const Json& v : task["variants"]) {
@@ -71,8 +88,10 @@ TEST(EdgeBox, IsScaledWithinItsStorage) {
 }
 
 TEST(EdgeBoxAtHalfLoad, RunsEndToEnd) {
-  json_of(run_rtmdl("scale --quick --json " + kTasks));
-  const Json plan = json_of(run_rtmdl("plan --json --load 50% " + kTasks));
+  const std::string tasks = edge_box();
+  json_of(run_rtmdl("scale --quick --json " + tasks));
+  json_of(run_rtmdl("profile --budget 20s --json " + tasks));
+  const Json plan = json_of(run_rtmdl("plan --json --load 50% " + tasks));
   EXPECT_TRUE(plan["feasible"].get<bool>());
   EXPECT_EQ(plan["tasks"].size(), 5U);
   EXPECT_TRUE(plan["search"]["proven_optimal"].get<bool>());
@@ -86,13 +105,13 @@ TEST(EdgeBoxAtHalfLoad, RunsEndToEnd) {
   EXPECT_THAT(read_file(kWorkspace / "plan.svg"), HasSubstr("</svg>"));
 
   const fs::path log = kWorkspace / "candidates.csv";
-  json_of(run_rtmdl(fmt::format("plan --json --load 50% --log '{}' {}", log.string(), kTasks)));
+  json_of(run_rtmdl(fmt::format("plan --json --load 50% --log '{}' {}", log.string(), tasks)));
   EXPECT_THAT(
       read_file(log),
       HasSubstr("fate,about,accuracy_loss,miss_rate,speech,speech on,speech threads,speech segments,speech priority"));
   EXPECT_THAT(read_file(log), HasSubstr("\nfeasible,"));
 
-  const Json simulated = json_of(run_rtmdl("simulate --json --load 50% --duration 20s " + kTasks));
+  const Json simulated = json_of(run_rtmdl("simulate --json --load 50% --duration 20s " + tasks));
   expect_run_fields(simulated);
   for (const Json& t : simulated["tasks"]) {
     EXPECT_LE(t["mean_miss_rate"].get<double>(), 0.01) << t["name"];
@@ -101,7 +120,7 @@ TEST(EdgeBoxAtHalfLoad, RunsEndToEnd) {
   EXPECT_LE(simulated["miss_rate"].get<double>(), 0.01);
 
   const Json compared =
-      json_of(run_rtmdl("compare --json --load 50% --policies default,edf-nmc,rtmdl --duration 4s " + kTasks));
+      json_of(run_rtmdl("compare --json --load 50% --policies default,edf-nmc,rtmdl --duration 4s " + tasks));
   ASSERT_EQ(compared["policies"].size(), 3U);
   EXPECT_NEAR(compared["source_load"].get<double>(), 0.5, 0.001);
   for (const Json& run : compared["policies"]) {
@@ -123,7 +142,7 @@ TEST(EdgeBoxAtHalfLoad, RunsEndToEnd) {
 
   // A load of 2 for half of the time: lighter variants meanwhile, the plan's before.
   const Json adapted =
-      json_of(run_rtmdl("run --json --load 50% --policy adaptive --slowdown 2.5x@2s-4s --duration 4s " + kTasks));
+      json_of(run_rtmdl("run --json --load 50% --policy adaptive --slowdown 2.5x@2s-4s --duration 4s " + tasks));
   expect_run_fields(adapted);
   EXPECT_EQ(adapted["policy"], "adaptive");
   std::int64_t switches = 0;
@@ -136,24 +155,25 @@ TEST(EdgeBoxAtHalfLoad, RunsEndToEnd) {
   }
   EXPECT_GT(switches, 0);
   for (const Json& p : adapted["processors"]) EXPECT_GT(p["slowdown"].get<double>(), 0.5) << p["name"];
-  EXPECT_THAT(run_rtmdl("run --slowdown 2y@1s-2s " + kTasks).err, HasSubstr("--slowdown: '2y@1s-2s' is not accepted"));
+  EXPECT_THAT(run_rtmdl("run --slowdown 2y@1s-2s " + tasks).err, HasSubstr("--slowdown: '2y@1s-2s' is not accepted"));
 }
 
-/// A small task of its own, so that scaling takes seconds.
-std::string small_task(const fs::path& folder) {
+/// A small task of its own, so that scaling takes seconds; without int8 levels, none.
+std::string small_task(const fs::path& folder, const std::string& precisions = "fp32, int8") {
   write_file_atomically(folder / "tasks.yaml",
                         fmt::format("tasks:\n  - name: faces\n    model: {0}/assets/models/blazeface_128.onnx\n    "
                                     "data: {{source: images, path: {0}/assets/data/pictures}}\n"
                                     "    pre: {{letterbox: [128, 128], scale: 0.00784, shift: -1, layout: NHWC}}\n    "
                                     "post: {{kind: detections, decoder: blazeface}}\n"
-                                    "    period: 33 ms\n    accuracy: {{min: 50 %}}\n",
-                                    kSource.string()));
+                                    "    period: 33 ms\n    accuracy: {{min: 50 %}}\n"
+                                    "    scale: {{precision: [{1}]}}\n",
+                                    kSource.string(), precisions));
   return fmt::format("'{}' --workspace '{}'", (folder / "tasks.yaml").string(), (folder / "workspace").string());
 }
 
 TEST(Calibration, PlaysAndLeavesWhatItLearntToTheNextCommand) {
   const fs::path folder = fs::temp_directory_path() / fmt::format("rtmdl-calibrate-{}", ::getpid());
-  const std::string tasks = small_task(folder);
+  const std::string tasks = small_task(folder, "fp32");
   const Json before = json_of(run_rtmdl("plan --json " + tasks));
   EXPECT_FALSE(before.contains("calibration"));
   const fs::path log = folder / "candidates.csv";
@@ -207,7 +227,7 @@ TEST(Kill, AtAnyMomentTheNextStartGoesOn) {
 
 TEST(CtrlC, EndsARunCleanlyWithResults) {
   const fs::path folder = fs::temp_directory_path() / fmt::format("rtmdl-ctrlc-{}", ::getpid());
-  const std::string tasks = small_task(folder);
+  const std::string tasks = small_task(folder, "fp32");
   json_of(run_rtmdl("plan --json " + tasks));
   const pid_t child = start(fmt::format("run {}", tasks));
   const fs::path part = folder / fmt::format("workspace/runs/rtmdl.csv.part.{}", child);

@@ -2,9 +2,9 @@
 // by the verbs that follow. Needs the training library.
 #include "base/atomic_file.h"
 #include "command.h"
-#include "data/idx_file.h"
 #include "model/models.h"
 #include "profiling/database.h"
+#include "short_data.h"
 
 #include <algorithm>
 #include <chrono>
@@ -28,41 +28,16 @@ namespace fs = std::filesystem;
 
 const fs::path kSourceFolder = RTMDL_SOURCE_DIR;
 
-/// The first items of an IDX file as an IDX file of its own.
-void shorten_idx(const fs::path& from, const fs::path& to, std::uint32_t items) {
-  IdxReader reader(from);
-  std::string bytes{'\0', '\0', '\x08', static_cast<char>(reader.dimensions().size())};
-  for (std::size_t d = 0; d < reader.dimensions().size(); ++d) {
-    const auto n = d == 0 ? items : static_cast<std::uint32_t>(reader.dimensions()[d]);
-    for (const int shift : {24, 16, 8, 0}) bytes += static_cast<char>(n >> shift & 0xff);
-  }
-  std::string item(reader.item_bytes(), '\0');
-  for (std::uint32_t i = 0; i < items; ++i) {
-    reader.read(reinterpret_cast<std::uint8_t*>(item.data()));
-    bytes += item;
-  }
-  write_file_atomically(to, bytes);
-}
-
 class Forms : public testing::Test {
  protected:
   Forms() {
     if (!fs::exists(fs::path(RTMDL_BINARY_DIR) / "librtmdl_training.so")) return;
     fs::remove_all(folder_);
-    fs::create_directories(folder_ / "data");
+    fs::create_directories(folder_);
     write_data(1536);
     write_tasks(kSourceFolder / "examples/edge-box/models/fashion_resnet18.onnx", "fp32", "{metric: top1, min: 40 %}");
   }
-  void write_data(std::uint32_t training) const {
-    const fs::path full = kSourceFolder / "assets/data/fashion-mnist";
-    for (const auto& [name, items] : {std::pair{"train-images-idx3-ubyte", training},
-                                      {"train-labels-idx1-ubyte", training},
-                                      {"t10k-images-idx3-ubyte", 480U},
-                                      {"t10k-labels-idx1-ubyte", 480U}}) {
-      const fs::path plain = full / name, zipped = full / (std::string(name) + ".gz");
-      shorten_idx(fs::exists(plain) ? plain : zipped, folder_ / "data" / name, items);
-    }
-  }
+  void write_data(std::uint32_t training) const { write_short_fashion(folder_ / "data", training, 480); }
   void write_tasks(const fs::path& model, const std::string& precisions, const std::string& accuracy) const {
     write_file_atomically(folder_ / "tasks.yaml", fmt::format(R"(
 processors: {{cpu: {{cores: [0]}}}}

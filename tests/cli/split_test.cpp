@@ -55,7 +55,7 @@ class SplitCommand : public ::testing::Test {
 
 TEST_F(SplitCommand, IsPlannedWhereItPaysAndRunsWithCountersThatAddUp) {
   const std::string file = tasks(", split: true");
-  const Json profile = json_of(run_rtmdl("profile --json " + file));
+  const Json profile = json_of(run_rtmdl("profile --budget 10s --json " + file));
   std::set<std::string> parts;
   for (const Json& v : profile["tasks"][2]["variants"])
     if (v.contains("parts")) {
@@ -76,7 +76,7 @@ TEST_F(SplitCommand, IsPlannedWhereItPaysAndRunsWithCountersThatAddUp) {
   }
   EXPECT_GE(split, 1);
 
-  const Json run = json_of(run_rtmdl("run --json --load 66% --duration 10s " + file));
+  const Json run = json_of(run_rtmdl("run --json --load 66% --duration 5s " + file));
   for (const Json& t : run["tasks"]) {
     EXPECT_EQ(t["failed"], 0) << t;
     EXPECT_EQ(t["released"].get<int>(), t["completed"].get<int>() + t["dropped"].get<int>() + t["failed"].get<int>());

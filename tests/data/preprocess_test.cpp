@@ -288,6 +288,24 @@ TEST(Preprocess, DoesNotAllocateWhenFramesOfKnownSizesTakeTurns) {
             0u);
 }
 
+TEST(Preprocess, DoesNotAllocateForAnyPartOfAKnownFrame) {
+  if (!test::can_count_allocations()) GTEST_SKIP() << "a sanitizer owns malloc";
+  for (const char* pre : {"{letterbox: [64, 48]}", "{letterbox: [64, 48], interpolation: area}"}) {
+    const auto preprocess = make_preprocess(test::config(pre), TensorSpec{"x", ElementType::f32, {1, 3, 48, 64}});
+    Tensor tensor(ElementType::f32, {1, 3, 48, 64});
+    const TensorView view = tensor.view();
+    const Frame whole = one_colour(320, 100, 1, 2, 3);
+    Geometry geometry;
+    (void)preprocess->run(whole, view, geometry);
+    Frame part;
+    for (const cv::Size size : {cv::Size(100, 100), {10, 100}, {1, 100}, {320, 1}, {3, 2}, {133, 100}, {320, 99}}) {
+      part.image = whole.image(cv::Rect({0, 0}, size));
+      EXPECT_EQ(test::allocations_of([&] { (void)preprocess->run(part, view, geometry); }), 0u)
+          << pre << ' ' << size.width << 'x' << size.height;
+    }
+  }
+}
+
 TEST(Preprocess, RefusesStepsThatMakeNoSense) {
   const TensorSpec rgb{"x", ElementType::f32, {1, 3, 32, 32}};
   const auto said = [&](const char* pre) {

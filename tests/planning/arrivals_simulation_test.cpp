@@ -1,4 +1,5 @@
 // Releases beyond periods, and tasks that run after others, as the simulator and proofs see them.
+#include "planning/evaluator.h"
 #include "planning/plan_file.h"
 #include "planning/planner.h"
 #include "planning/random_problem.h"
@@ -160,6 +161,31 @@ TEST(TaskGraphs, AndArrivalsArePartOfWhatAPlanIsOf) {
   EXPECT_NE(traced, key);
   other.tasks[0].arrivals.times[1] = 101ms;
   EXPECT_NE(plan_key(other, {}), traced);
+}
+
+TEST(TaskGraphs, LimitsAreOfJobsThatWereReleased) {
+  PlanProblem problem;
+  problem.processors = {{"cpu", true, 1}, {"other", true, 1}};
+  problem.tasks = {task_of("faces", 100ms, 20ms, {{0, 10ms}}), task_of("each", 100ms, 80ms, {{1, 5ms}})};
+  problem.tasks[0].options[0].stages[0].times.sorted = {10ms, 10ms, 30ms, 30ms};  // half of them are late
+  problem.tasks[0].miss_rate_limit = 0.9;
+  problem.tasks[1].options[0].stages[0].times.sorted.assign(70, 5ms);
+  problem.tasks[1].options[0].stages[0].times.sorted.resize(100, 85ms);
+  problem.tasks[1].after = {.task = 0};
+  problem.tasks[1].miss_rate_limit = 0.2;  // of as many jobs as if none of the faces were late it is 0.15
+  set_follower_streams(problem);
+  PlanOptions options;
+  options.simulated = 60s;
+  const Context context{};
+  Evaluator evaluator(problem, options, context);
+  const auto strategy = evaluator.evaluate(in_order(problem), false);
+  ASSERT_TRUE(strategy);
+  EXPECT_NEAR(strategy->miss_rates[1], 0.3, 0.07);
+  EXPECT_NEAR(strategy->score.excess, strategy->miss_rates[1] - 0.2, 1e-9);
+  EXPECT_FALSE(strategy->score.feasible);
+  EXPECT_FALSE(evaluator.evaluate(in_order(problem), true));
+  problem.tasks[1].miss_rate_limit = 0.4;
+  EXPECT_TRUE(Evaluator(problem, options, context).evaluate(in_order(problem), true));
 }
 
 /// Tasks with random arrivals and others after them, some more urgent than these.

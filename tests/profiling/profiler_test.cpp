@@ -218,6 +218,26 @@ TEST_F(ProfilerPairs, AreMeasuredBothWaysForTwoVariantsOfEachTask) {
   EXPECT_EQ(fast->representative, "fast");
 }
 
+TEST_F(ProfilerPairs, OfMostLoadComeFirstHoweverCloseJobsMayCome) {
+  folder.write("sound.model", "1 400");
+  const TaskFile file = folder.parse(
+      std::string(kTwoSlots) + "tasks:\n  - {name: faces, model: faces.model, period: 10 ms, data: " + kData +
+      "}\n  - {name: text, model: text.model, arrivals: {poisson: {mean: 1 s}}, data: " + kData +
+      "}\n  - {name: sound, model: sound.model, period: 50 ms, data: " + kData + "}\n");
+  std::vector<TaskVariants> all = variants();
+  all[0].variants.pop_back();
+  all.push_back({});
+  all.back().task = "sound";
+  all.back().variants = {variant("source", "sound.model")};
+  std::vector<std::string> beside_faces;
+  context.progress = [&](const std::string& what, double) {
+    for (const char* other : {"text", "sound"})
+      if (what == "faces source on cpu beside " + std::string(other) + " source on cpu") beside_faces.push_back(other);
+  };
+  static_cast<void>(profile_tasks(engine, file, folder.workspace(), all, options, context));
+  EXPECT_THAT(beside_faces, testing::ElementsAre("sound", "text")) << "text comes once a second";
+}
+
 TEST_F(ProfilerPairs, AreMeasuredOnceWhereverTheTwoRun) {
   const auto loads_of = [&](const std::string& processors) {
     const int before = engine.loads["text.model"];

@@ -1,0 +1,60 @@
+#pragma once
+/// What stages draw in a simulation, and what the box lives on (PlanProblem::supply). Where the supply counts it is
+/// looked at every kSupplyLook, and nothing is waited for longer than the longest deadline after the end.
+
+#include "energy/energy_store.h"
+#include "planning/problem.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <vector>
+
+namespace rtmdl {
+
+struct SimulationOutcome;
+
+inline constexpr Duration kSupplyLook = std::chrono::milliseconds(1);
+
+class SimulatedEnergy {
+ public:
+  explicit SimulatedEnergy(const PlanProblem& problem);  ///< keeps a reference
+  /// A new run, in which the supply, if there is one, counts or not. With which energy its stages begin.
+  EnergyRule reset(const Choices& choices, Duration length, bool supply_counts);
+
+  /// Some stage draws anything beyond idle.
+  [[nodiscard]] bool drawn() const noexcept { return drawn_; }
+  /// Of so many nanoseconds of a slot in use.
+  [[nodiscard]] double joules_of(int processor, std::int64_t used) const noexcept {
+    return slot_watts_[index(processor)] > 0 ? static_cast<double>(used) * 1e-9 * slot_watts_[index(processor)] : 0;
+  }
+  [[nodiscard]] double slot_watts(int processor) const noexcept { return slot_watts_[index(processor)]; }
+
+  [[nodiscard]] bool counts() const noexcept { return supply_.has_value(); }
+  [[nodiscard]] bool off() const noexcept { return supply_ && supply_->off(); }
+  [[nodiscard]] std::int64_t next_look() const noexcept { return next_look_; }  ///< if it does not count: never
+  [[nodiscard]] std::int64_t last_end() const noexcept { return last_end_; }
+  // If it counts:
+  [[nodiscard]] double joules() const noexcept { return supply_->joules(); }
+  void look() noexcept;  ///< it is next_look()
+  /// Of the box without stages, as it is now.
+  [[nodiscard]] double base_watts() const noexcept { return supply_->off() ? 0 : idle_watts_; }
+  /// From now on.
+  void draw(std::int64_t now, double watts) noexcept;
+
+  /// All that was used until the end of outcome.seconds.
+  void report(SimulationOutcome& outcome) noexcept;
+
+ private:
+  const PlanProblem& problem_;
+  double idle_watts_ = 0;
+  std::vector<double> slot_watts_;  ///< per processor: of a slot in use, beyond idle
+  bool drawn_ = false;
+  std::optional<EnergyStore> supply_;
+  double eta_ = 1;
+  double watts_ = 0;  ///< that are drawn of it
+  std::int64_t next_look_ = 0, last_end_ = 0;
+};
+
+}  // namespace rtmdl
