@@ -222,7 +222,7 @@ TEST_F(ProfilerPairs, OfMostLoadComeFirstHoweverCloseJobsMayCome) {
   folder.write("sound.model", "1 400");
   const TaskFile file = folder.parse(
       std::string(kTwoSlots) + "tasks:\n  - {name: faces, model: faces.model, period: 10 ms, data: " + kData +
-      "}\n  - {name: text, model: text.model, arrivals: {poisson: {mean: 1 s}}, data: " + kData +
+      "}\n  - {name: text, model: text.model, arrivals: {poisson: {mean: 1 s}}, deadline: 1 s, data: " + kData +
       "}\n  - {name: sound, model: sound.model, period: 50 ms, data: " + kData + "}\n");
   std::vector<TaskVariants> all = variants();
   all[0].variants.pop_back();
