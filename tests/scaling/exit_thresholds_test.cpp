@@ -117,6 +117,16 @@ TEST(ExitThresholds, TheMeasureThatTellsMoreIsTaken) {
   EXPECT_EQ(choice.exits[0].measure, SureMeasure::entropy);
 }
 
+TEST(ExitThresholds, AMeasureThatAHeadDoesNotHaveIsNotTaken) {
+  auto all = trials(2, 2000, 5);
+  for (auto& trial : all)
+    for (auto& confidence : trial.confidence)
+      if (&confidence != &trial.confidence[static_cast<std::size_t>(SureMeasure::centroid)]) confidence.clear();
+  const ExitChoice choice = choose_exits(all, 2, 0.02, 2);
+  ASSERT_FALSE(choice.exits.empty());
+  for (const ChosenExit& exit : choice.exits) EXPECT_EQ(exit.measure, SureMeasure::centroid);
+}
+
 TEST(ExitThresholds, WhereNoPlaceIsThereIsNoExit) { EXPECT_TRUE(choose_exits({}, 1, 0.1, 3).exits.empty()); }
 
 }  // namespace
