@@ -16,14 +16,14 @@ namespace {
 
 using Weights = Eigen::MatrixXf;  // features × classes
 
-constexpr std::array<float, 4> kRidges{1e-1F, 1e-2F, 1e-3F, 1e-4F};  // of features of variance 1
-constexpr int kSteps = 20;                                           // for each ridge, from the one before
+constexpr std::array<float, 4> kSoftmaxRidges{1e-1F, 1e-2F, 1e-3F, 1e-4F};  // of features of variance 1
+constexpr int kSteps = 20;                                                  // for each ridge, from the one before
 constexpr int kLookEvery = 5;
 constexpr float kLeastDeviation = 1e-5F;
 
-class Regression {
+class SoftmaxFit {
  public:
-  Regression(std::span<const float> x, std::span<const float> targets, std::size_t features, std::size_t classes) {
+  SoftmaxFit(std::span<const float> x, std::span<const float> targets, std::size_t features, std::size_t classes) {
     const auto n = static_cast<Eigen::Index>(features), k = static_cast<Eigen::Index>(classes);
     const auto rows = static_cast<Eigen::Index>(x.size() / features);
     const Eigen::Index held_out = rows / kHeldOut;
@@ -40,12 +40,12 @@ class Regression {
     const auto stop = [&] { return stopping && stopping(); };
     Eigen::MatrixXf covariance = Eigen::MatrixXf::Zero(x_.cols(), x_.cols());
     covariance.selfadjointView<Eigen::Lower>().rankUpdate(x_.transpose(), 0.5F / static_cast<float>(x_.rows()));
-    for (const float ridge : kRidges) {
+    for (const float ridge : kSoftmaxRidges) {
       const double before = least_loss_;
       Eigen::MatrixXf bound = covariance;
       bound.diagonal().array() += ridge;
       if (stop() || !descend(Eigen::LLT<Eigen::MatrixXf>(bound), ridge, stop)) break;
-      if (ridge != kRidges.front() && least_loss_ >= before) break;  // a smaller one fits noise only
+      if (ridge != kSoftmaxRidges.front() && least_loss_ >= before) break;  // a smaller one fits noise only
     }
     return classifier();
   }
@@ -125,7 +125,7 @@ class Regression {
 
 LinearClassifier fit_softmax_regression(std::span<const float> x, std::span<const float> targets, std::size_t features,
                                         std::size_t classes, const std::function<bool()>& stopping) {
-  return Regression(x, targets, features, classes).run(stopping);
+  return SoftmaxFit(x, targets, features, classes).run(stopping);
 }
 
 }  // namespace rtmdl
