@@ -9,9 +9,9 @@
 namespace rtmdl {
 namespace {
 
-constexpr std::size_t kFeatures = 3, kClasses = 4;
-constexpr float kCentres[kClasses][kFeatures] = {{0, 0, 50}, {4, 0, 50}, {0, 400, 50}, {4, 400, 50}};
-constexpr float kDeviations[kFeatures] = {1, 100, 0};  // the last says nothing
+constexpr std::size_t kCloudFeatures = 3, kClouds = 4;
+constexpr float kCloudCentres[kClouds][kCloudFeatures] = {{0, 0, 50}, {4, 0, 50}, {0, 400, 50}, {4, 400, 50}};
+constexpr float kCloudDeviations[kCloudFeatures] = {1, 100, 0};  // the last says nothing
 
 struct Clouds {
   std::vector<float> x, targets;
@@ -23,9 +23,10 @@ Clouds clouds(std::size_t rows, std::uint32_t seed) {
   std::normal_distribution<float> normal(0, 1);
   Clouds all;
   for (std::size_t r = 0; r < rows; ++r) {
-    const std::size_t label = random() % kClasses;
-    for (std::size_t f = 0; f < kFeatures; ++f) all.x.push_back(kCentres[label][f] + kDeviations[f] * normal(random));
-    for (std::size_t k = 0; k < kClasses; ++k) all.targets.push_back(k == label ? 1.0F : 0.0F);
+    const std::size_t label = random() % kClouds;
+    for (std::size_t f = 0; f < kCloudFeatures; ++f)
+      all.x.push_back(kCloudCentres[label][f] + kCloudDeviations[f] * normal(random));
+    for (std::size_t k = 0; k < kClouds; ++k) all.targets.push_back(k == label ? 1.0F : 0.0F);
     all.labels.push_back(label);
   }
   return all;
@@ -43,10 +44,10 @@ std::vector<double> logits(const LinearClassifier& c, const float* x) {
 
 TEST(ClassCentroids, TheNearestIsTheAnswer) {
   const Clouds learnt = clouds(4000, 1), other = clouds(2000, 2);
-  const LinearClassifier c = fit_class_centroids(learnt.x, learnt.targets, kFeatures, kClasses);
+  const LinearClassifier c = fit_class_centroids(learnt.x, learnt.targets, kCloudFeatures, kClouds);
   std::size_t right = 0;
   for (std::size_t r = 0; r < other.labels.size(); ++r) {
-    const auto l = logits(c, other.x.data() + r * kFeatures);
+    const auto l = logits(c, other.x.data() + r * kCloudFeatures);
     right += static_cast<std::size_t>(std::max_element(l.begin(), l.end()) - l.begin()) == other.labels[r] ? 1 : 0;
   }
   EXPECT_GT(right, 1850U) << "centres are four deviations apart: 95 % lie nearest to their own";
@@ -54,8 +55,8 @@ TEST(ClassCentroids, TheNearestIsTheAnswer) {
 
 TEST(ClassCentroids, LogitsAreDistancesInUnitsOfTheDeviationWithinClasses) {
   const Clouds learnt = clouds(8000, 1);
-  const LinearClassifier c = fit_class_centroids(learnt.x, learnt.targets, kFeatures, kClasses);
-  const float x[kFeatures] = {1, 300, 50};  // d² to the four: 1 + 9, 9 + 9, 1 + 1, 9 + 1
+  const LinearClassifier c = fit_class_centroids(learnt.x, learnt.targets, kCloudFeatures, kClouds);
+  const float x[kCloudFeatures] = {1, 300, 50};  // d² to the four: 1 + 9, 9 + 9, 1 + 1, 9 + 1
   const auto l = logits(c, x);
   const double unit = (l[2] - l[0]) / 8;
   EXPECT_GT(unit, 0);
@@ -68,10 +69,10 @@ TEST(ClassCentroids, LogitsAreDistancesInUnitsOfTheDeviationWithinClasses) {
 TEST(ClassCentroids, AClassThatNobodySawIsNoReasonToFail) {
   Clouds learnt = clouds(500, 1);
   for (std::size_t r = 0; r < 500; ++r) {
-    learnt.targets[r * kClasses] += learnt.targets[r * kClasses + 3];
-    learnt.targets[r * kClasses + 3] = 0;
+    learnt.targets[r * kClouds] += learnt.targets[r * kClouds + 3];
+    learnt.targets[r * kClouds + 3] = 0;
   }
-  const LinearClassifier c = fit_class_centroids(learnt.x, learnt.targets, kFeatures, kClasses);
+  const LinearClassifier c = fit_class_centroids(learnt.x, learnt.targets, kCloudFeatures, kClouds);
   for (const float w : c.weights) EXPECT_TRUE(std::isfinite(w));
   for (const float b : c.bias) EXPECT_TRUE(std::isfinite(b));
 }
