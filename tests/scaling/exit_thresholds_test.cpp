@@ -122,8 +122,7 @@ TEST(ExitThresholds, AHeadWithoutCentroidsIsNotJudgedByThem) {
   all[0].confidence[static_cast<std::size_t>(SureMeasure::centroid)].clear();
   const ExitChoice choice = choose_exits(all, 2, 0.02, 2);
   ASSERT_FALSE(choice.exits.empty());
-  for (const ChosenExit& exit : choice.exits)
-    EXPECT_FALSE(exit.place == 0 && exit.measure == SureMeasure::centroid);
+  for (const ChosenExit& exit : choice.exits) EXPECT_FALSE(exit.place == 0 && exit.measure == SureMeasure::centroid);
 }
 
 TEST(ExitThresholds, WhereNoPlaceIsThereIsNoExit) { EXPECT_TRUE(choose_exits({}, 1, 0.1, 3).exits.empty()); }
