@@ -110,7 +110,9 @@ void add_train_verb(CLI::App& app, std::function<int()>& chosen, const std::stri
       "Random horizontal flips [where things have no left and right]");
   sub->add_flag_callback(
       "--no-mirror", [command] { command->options.mirror = false; }, "None");
-  sub->add_flag("--mixed-precision", o.mixed_precision, "Activations in bfloat16: twice as fast with AVX512_BF16, but slower with depthwise convolutions");
+  sub->add_flag("--exits", o.exits, "Layers on the way learn to answer too: for early exits (docs/exits.md)");
+  sub->add_flag("--mixed-precision", o.mixed_precision,
+                "Activations in bfloat16: twice as fast with AVX512_BF16, but slower with depthwise convolutions");
   sub->add_option("--threads", o.threads, "0: as many as cores. The weights' last bits depend on it")
       ->capture_default_str();
   sub->add_option("--checkpoint", o.checkpoint, "Where to keep the state meanwhile [OUTPUT.checkpoint]");

@@ -10,8 +10,11 @@
 namespace rtmdl {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, SureMeasure>, 3> kMeasures{
-    {{"margin", SureMeasure::margin}, {"entropy", SureMeasure::entropy}, {"max", SureMeasure::max}}};
+constexpr std::array<std::pair<std::string_view, SureMeasure>, kSureMeasures> kMeasures{
+    {{"margin", SureMeasure::margin},
+     {"entropy", SureMeasure::entropy},
+     {"max", SureMeasure::max},
+     {"centroid", SureMeasure::centroid}}};
 
 /// Of values whose exponentials, or which themselves, are in proportion to the probabilities.
 struct Spread {
@@ -38,6 +41,7 @@ double confidence_of(const ExitRule& rule, std::span<const float> values) noexce
     case SureMeasure::margin: return (spread.first - spread.second) / spread.sum;
     case SureMeasure::entropy:
       return std::max(1 - spread.entropy() / std::log(static_cast<double>(values.size())), 0.0);
+    case SureMeasure::centroid: return 1 - spread.second / spread.first;
     case SureMeasure::max: break;
   }
   return spread.first / spread.sum;

@@ -3,6 +3,7 @@
 
 #include <rtmdl/tensor.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -15,9 +16,13 @@ enum class SureMeasure : std::uint8_t {
   margin,   ///< p1 − p2
   entropy,  ///< 1 − H / log n
   max,      ///< p1
+  /// 1 − p2 / p1. Of heads whose logits are −distance² to class centroids: 1 − exp(d1² − d2²), how much nearer the
+  /// nearest is than the second (Zygarde's utility, brought to 0..1).
+  centroid,
 };
 [[nodiscard]] const char* sure_measure_name(SureMeasure measure) noexcept;
 [[nodiscard]] std::optional<SureMeasure> sure_measure(std::string_view name) noexcept;
+inline constexpr std::size_t kSureMeasures = 4;
 
 /// Of one exit.
 struct ExitRule {

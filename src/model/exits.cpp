@@ -44,7 +44,8 @@ ExitRule read_rule(const Model& model, const json& from) {
     damaged(model, fmt::format("'{}' is no output of the model that holds floats", excerpt(rule.output)));
   const auto name = field(model, from, "measure", json::value_t::string).get<std::string>();
   const auto measure = sure_measure(name);
-  if (!measure) damaged(model, fmt::format("'{}' is no measure; accepted are margin, entropy, max", excerpt(name)));
+  if (!measure)
+    damaged(model, fmt::format("'{}' is no measure; accepted are margin, entropy, max, centroid", excerpt(name)));
   rule.measure = *measure;
   rule.threshold = field(model, from, "threshold", json::value_t::number_float).get<double>();
   if (!(rule.threshold >= 0 && rule.threshold <= 1))

@@ -7,6 +7,8 @@
 #include "profiling/accuracy.h"
 #include "profiling/training_data.h"
 #include "scaling/calibrate.h"
+#include "scaling/exit_heads.h"
+#include "scaling/prune.h"
 
 #include <rtmdl/error.h>
 #include <rtmdl/time.h>
@@ -23,6 +25,8 @@ using namespace networks;
 
 constexpr std::size_t kAnchors = 5;               // as YOLOv2 has them
 constexpr std::size_t kPicturesForAnchors = 512;  // whose boxes are looked at
+constexpr std::size_t kAnswers = 6, kAnswerFeatures = 256;
+constexpr double kAnswerWeight = 0.3;  // of each; the network's own weighs 1
 
 /// The anchors that fit the boxes of the training pictures.
 std::vector<float> choose_anchors(TrainingData& data) {
@@ -71,7 +75,7 @@ class Training {
   TrainResult run() {
     const bool yolo = info_.kind == NetworkKind::yolo;
     // What is learnt is the raw grid; its decoding has nothing to learn.
-    Model student = yolo ? with_outputs(model_, {kYoloGrid}) : model_;
+    Model student = yolo ? with_outputs(model_, {kYoloGrid}) : options_.exits ? with_answers() : model_;
     FineTuneRequest request = this->request();
     request.students.emplace_back().model = &student;
     begun_ = MonotonicClock::now();
@@ -101,6 +105,25 @@ class Training {
   }
 
  private:
+  /// With linear classifiers on the way.
+  [[nodiscard]] Model with_answers() const {
+    const std::filesystem::path folder = options_.output.parent_path();
+    const TensorSpecs specs = specs_of(engine_, model_, load_request(task_.task, options_.output), folder);
+    const std::vector<ExitPlace> all = find_exit_places(model_, specs);
+    std::vector<ExitHead> heads;
+    for (const ExitPlace& place : spread_places(all, work_before(model_, specs, all), kAnswers)) {
+      ExitHead& head = heads.emplace_back();
+      head.reading = coarse_reading(place, kAnswerFeatures);
+      head.classifier.features = head.reading.features();
+      head.classifier.classes = static_cast<std::size_t>(task_.network.classes);
+      head.classifier.weights.resize(head.classifier.features * head.classifier.classes);
+      head.classifier.bias.resize(head.classifier.classes);
+    }
+    if (heads.empty()) bad_input(fmt::format("{} has no place for an exit; train it without --exits", info_.name));
+    std::vector<HeadSpan> spans;
+    return with_heads(model_, heads, false, spans);
+  }
+
   [[nodiscard]] std::unique_ptr<TrainingData> open_data() const {
     const auto& [input, shape] = *task_.task.shapes.begin();
     return open_training_data(task_.task, {{input, ElementType::f32, shape}}, context_.seed);
@@ -122,6 +145,7 @@ class Training {
     f.weight_decay = o.weight_decay;
     f.label_smoothing = o.label_smoothing;
     f.warm_up = o.warm_up;
+    f.further_outputs = o.exits ? kAnswerWeight : 0;
     f.augment_shift = task_.padding;
     f.augment_mirror = task_.mirror;
     f.mixed_precision = o.mixed_precision;

@@ -32,6 +32,7 @@ struct TrainOptions {
   double warm_up = 0.2;          ///< share of all steps over which the rate rises linearly; then a cosine down to 0
   std::optional<int> padding;    ///< random shift in pixels; nothing: 2 for pictures of less than 128
   std::optional<bool> mirror;    ///< random horizontal flip; nothing: where the source's things have no left or right
+  bool exits = false;            ///< answers on the way are learnt too, so that early exits will have more to go by
   bool mixed_precision = false;  ///< activations in bfloat16, weights and sums in f32: twice as fast with AVX512_BF16
   int threads = 0;               ///< 0: as many as cores. The weights' last bits depend on it
   std::filesystem::path output;  ///< the ONNX file
@@ -49,10 +50,12 @@ struct TrainResult {
 };
 
 /// FineTuner::tune on labels (of detectors: boxes) with a one-cycle rate (Smith & Topin 2018, with a cosine descent),
-/// seeded by context.seed. After every epoch it is measured, and said, how much of the evaluation split is right. The
-/// same call goes on from its checkpoint; it is removed when the model is written, whose metadata hold the accuracy,
-/// what a task file must say, and the command. Error(bad_input): options out of range, data missing, malformed or
-/// without labels, checkpoint of other options, rate hopelessly high. Blocks; one call at a time.
+/// seeded by context.seed. With `exits`, linear classifiers of what is known at up to six places are taught beside the
+/// network (deep supervision: Lee et al. 2015) and thrown away, not written. After every epoch it is measured, and
+/// said, how much of the evaluation split is right. The same call goes on from its checkpoint; it is removed when the
+/// model is written, whose metadata hold the accuracy, what a task file must say, and the command. Error(bad_input):
+/// options out of range, data missing, malformed or without labels, checkpoint of other options, rate hopelessly high.
+/// Blocks; one call at a time.
 TrainResult train(const TrainOptions& options, FineTuner& tuner, Engine& engine, const Context& context);
 
 /// The command line that makes this model: options that differ from their defaults are spelt out.

@@ -29,6 +29,8 @@ void networks::check(const TrainOptions& o) {
   if (o.padding)
     require(*o.padding >= 0 && *o.padding <= 64, fmt::format("padding {}, accepted: 0 to 64 pixels", *o.padding));
   require(o.threads >= 0 && o.threads <= 1024, fmt::format("{} threads, accepted: 0 (all cores) to 1024", o.threads));
+  require(!o.exits || network_info(o.network).kind == NetworkKind::classifier,
+          fmt::format("--exits is for classifiers, which {} is not", o.network));
   require(o.input.empty() || o.input.size() == 3,
           fmt::format("input {}, accepted: channels,rows,columns", fmt::join(o.input, ",")));
 }
@@ -70,6 +72,7 @@ std::string train_command(const TrainOptions& o, std::uint64_t seed) {
   add("warm-up", o.warm_up, standard.warm_up);
   if (o.padding) line += fmt::format(" --padding {}", *o.padding);
   if (o.mirror) line += *o.mirror ? " --mirror" : " --no-mirror";
+  if (o.exits) line += " --exits";
   if (o.mixed_precision) line += " --mixed-precision";
   return line;
 }

@@ -34,7 +34,7 @@ constexpr std::size_t kCalibrationSets = 64;
 constexpr double kRounding = 1e-9;        // 95 of 100 inputs are 95 %, however the figures were rounded
 constexpr const char* kQuick = "source";  // the recipe of the source's own levels
 constexpr std::string_view kExits =
-    "exits 1 of ";  // of those with early exits of a level; raise when they would differ
+    "exits 2 of ";  // of those with early exits of a level; raise when they would differ
 
 /// A context that stops when the outer one does, or at a time.
 class StopAt {
@@ -391,11 +391,15 @@ class FamilyMaker::Work {
       return true;
     }
     AccuracyEvaluator evaluator(engine_, task, options_.seed);
-    const std::unique_ptr<TrainingData> data = open_training_data(task, load_inputs(task), options_.seed);
+    const std::vector<TensorSpec> inputs = load_inputs(task);
+    const std::unique_ptr<TrainingData> unseen = open_unseen_data(task, inputs, options_.seed, 0),
+                                        learnt = unseen ? open_unseen_data(task, inputs, options_.seed, 1)
+                                                        : open_training_data(task, inputs, options_.seed);
     ExitsRequest request;
     request.at = load_request(task, model, base.shapes);
-    request.data = data.get();
-    request.labels = !evaluator.against_source() && data->labelled();
+    request.data = learnt.get();
+    request.unseen = unseen.get();
+    request.labels = !evaluator.against_source() && learnt->labelled();
     request.folder = workspace_.variants();
     request.seed = options_.seed;
     const ExitsOutcome outcome = attach_exits(engine_, request, context);

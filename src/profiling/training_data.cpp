@@ -4,6 +4,7 @@
 #include "data/pipeline.h"
 #include "data/plugin_steps.h"
 #include "data/preprocess.h"
+#include "data/random.h"
 #include "data/source.h"
 
 #include <algorithm>
@@ -115,6 +116,13 @@ class FramesAsExamples final : public TrainingData {
 std::unique_ptr<TrainingData> open_training_data(const TaskSpec& task, const std::vector<TensorSpec>& model_inputs,
                                                  std::uint64_t seed) {
   return std::make_unique<FramesAsExamples>(task, model_inputs, seed);
+}
+
+std::unique_ptr<TrainingData> open_unseen_data(const TaskSpec& task, const std::vector<TensorSpec>& model_inputs,
+                                               std::uint64_t seed, std::uint64_t draw) {
+  if (!open_source(task.data, seed)->synthetic()) return nullptr;
+  constexpr std::uint64_t kPurpose = 0x756e7365656eULL;
+  return open_training_data(task, model_inputs, Random(seed, kPurpose, draw).next());
 }
 
 }  // namespace rtmdl

@@ -24,4 +24,10 @@ namespace rtmdl {
                                                                const std::vector<TensorSpec>& model_inputs,
                                                                std::uint64_t seed);
 
+/// Of data that are drawn: training examples that nothing has learnt from, since they are drawn with other seeds, for
+/// each `draw` others. Nullptr: the data are not drawn. Throws as above.
+[[nodiscard]] std::unique_ptr<TrainingData> open_unseen_data(const TaskSpec& task,
+                                                             const std::vector<TensorSpec>& model_inputs,
+                                                             std::uint64_t seed, std::uint64_t draw);
+
 }  // namespace rtmdl

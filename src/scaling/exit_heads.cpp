@@ -1,39 +1,29 @@
 #include "scaling/exit_heads.h"
 
 #include "model/edit.h"
-#include "model/split.h"
 #include "model/tensor_data.h"
 
 #include <algorithm>
 #include <array>
-#include <optional>
 
 #include <fmt/format.h>
 
 namespace rtmdl {
 namespace {
 
-constexpr std::int64_t kMostChannels = 4096;
-
-/// The finest grid of at most 4 × 4 cells that keeps within so many features.
-std::int64_t cells(const ExitPlace& place, std::size_t side, std::size_t most) {
-  for (const std::int64_t grid : {4, 2}) {
-    const auto features = static_cast<std::size_t>(place.shape[1] * grid * grid);
-    if (features <= most) return std::min(grid, place.shape[side]);
-  }
-  return 1;
-}
+constexpr std::size_t kMostFineFeatures = 2048;
 
 class HeadWriter {
  public:
-  HeadWriter(const Model& model, std::size_t most_features) : model_(model), most_(most_features) {}
+  explicit HeadWriter(const Model& model) : model_(model) {}
 
-  /// The names of what each place gives.
-  std::vector<std::string> add_features(const std::vector<ExitPlace>& places) {
+  /// The names of what each gives.
+  std::vector<std::string> add_readings(const std::vector<ExitReading>& readings) {
     std::vector<std::string> names;
-    for (const ExitPlace& place : places) {
-      begin(place.node);
-      names.push_back(features(place, names.size() + 1));
+    for (const ExitReading& reading : readings) {
+      begin(reading.place.node);
+      const std::string name = fmt::format("exit_{}", names.size() + 1);
+      names.push_back(flat(reading.place, cells(reading, name), name));
     }
     return names;
   }
@@ -41,7 +31,7 @@ class HeadWriter {
   std::vector<HeadSpan> add_heads(const std::vector<ExitHead>& heads, bool probabilities) {
     std::vector<HeadSpan> spans;
     for (const ExitHead& head : heads) {
-      begin(head.place.node);
+      begin(head.reading.place.node);
       HeadSpan span;
       span.begin = nodes_.size();
       span.output = classified(head, spans.size() + 1, probabilities);
@@ -72,24 +62,45 @@ class HeadWriter {
     return node;
   }
 
-  std::string features(const ExitPlace& place, std::size_t number) {
-    const std::string name = fmt::format("exit_{}", number);
+  /// Averages over the grid, if it is coarser than what is there.
+  std::string cells(const ExitReading& reading, const std::string& name) {
+    const ExitPlace& place = reading.place;
     std::string x = place.tensor;
     if (!place.dequantised_like.empty()) x = dequantised(place, name + "/float");
     if (place.shape.size() == 2) return x;
-    const std::array<std::int64_t, 2> grid{cells(place, 2, most_), cells(place, 3, most_)};
     std::vector<std::int64_t> kernel, strides;  // windows that overlap where the side is no multiple
     for (std::size_t d = 0; d < 2; ++d) {
       const std::int64_t side = place.shape[d + 2];
-      strides.push_back(side / grid[d]);
-      kernel.push_back(side - (grid[d] - 1) * strides.back());
+      strides.push_back(side / reading.grid[d]);
+      kernel.push_back(side - (reading.grid[d] - 1) * strides.back());
     }
+    if (kernel == std::vector<std::int64_t>{1, 1}) return x;
     onnx::NodeProto& pool = add("AveragePool", name + "/cells", {x});
     set_attribute(pool, "kernel_shape", kernel);
     set_attribute(pool, "strides", strides);
-    onnx::NodeProto& flat = add("Flatten", name + "/features", {pool.output(0)});
-    set_attribute(flat, "axis", std::int64_t{1});
-    return flat.output(0);
+    return pool.output(0);
+  }
+
+  std::string flat(const ExitPlace& place, const std::string& x, const std::string& name) {
+    if (place.shape.size() == 2) return x;
+    onnx::NodeProto& node = add("Flatten", name + "/features", {x});
+    set_attribute(node, "axis", std::int64_t{1});
+    return node.output(0);
+  }
+
+  std::string convolved(const ExitHead& head, const std::string& x, const std::string& name) {
+    const HeadConvolution& c = *head.convolution;
+    const auto hidden = static_cast<std::int64_t>(c.hidden);
+    const std::array<std::int64_t, 4> shape{hidden, head.reading.place.shape[1], 3, 3};
+    const std::string weights =
+        add_constant(model_, make_tensor(name + "/kernel", shape, std::span<const float>(c.weights)));
+    const std::string bias =
+        add_constant(model_, make_tensor(name + "/shift", Dims(&hidden, 1), std::span<const float>(c.bias)));
+    onnx::NodeProto& conv = add("Conv", name + "/convolution", {x, weights, bias});
+    set_attribute(conv, "kernel_shape", std::vector<std::int64_t>{3, 3});
+    set_attribute(conv, "strides", std::vector<std::int64_t>(2, static_cast<std::int64_t>(c.stride)));
+    set_attribute(conv, "pads", std::vector<std::int64_t>(4, 1));
+    return add("Relu", name + "/hidden", {conv.output(0)}).output(0);
   }
 
   std::string dequantised(const ExitPlace& place, const std::string& name) {
@@ -107,7 +118,9 @@ class HeadWriter {
     const std::string name = fmt::format("exit_{}", number);
     const auto classes = static_cast<std::int64_t>(head.classifier.classes);
     const auto count = static_cast<std::int64_t>(head.classifier.features);
-    const std::string x = features(head.place, number);
+    std::string x = cells(head.reading, name);
+    if (head.convolution) x = convolved(head, x, name);
+    x = flat(head.reading.place, x, name);
     const std::array<std::int64_t, 2> shape{classes, count};
     const std::string weights =
         add_constant(model_, make_tensor(name + "/weights", shape, std::span<const float>(head.classifier.weights)));
@@ -123,68 +136,41 @@ class HeadWriter {
   }
 
   Model model_;
-  std::size_t most_;
   google::protobuf::RepeatedPtrField<onnx::NodeProto> nodes_;
   int taken_ = 0;
 };
 
-std::optional<ExitPlace> readable(const Model& model, const Links& links, const TensorSpecs& specs, const Seam& seam) {
-  ExitPlace place;
-  place.node = seam.node;
-  place.tensor = seam.crossing.front();
-  const auto spec = specs.find(place.tensor);
-  if (spec == specs.end() || links.producer(place.tensor) < 0) return std::nullopt;
-  place.shape = spec->second.shape;
-  const auto output = specs.find(model.graph().output(0).name());
-  if (place.shape.empty() || output == specs.end() || output->second.shape.empty() ||
-      place.shape[0] != output->second.shape[0])
-    return std::nullopt;  // its first dimension is not the batch: steps of a sequence, say
-  if ((place.shape.size() != 2 && place.shape.size() != 4) || place.shape[1] > kMostChannels) return std::nullopt;
-  if (spec->second.type == ElementType::f32) return place;
-  for (const int reader : links.consumers(place.tensor)) {
-    const auto& node = model.graph().node(reader);
-    if (!is_op(node, "DequantizeLinear")) continue;
-    place.dequantised_like = node.output(0);
-    return place;
+}  // namespace
+
+ExitReading coarse_reading(const ExitPlace& place, std::size_t most) {
+  if (place.shape.size() == 2) return {place};
+  for (const std::int64_t side : {4, 2}) {
+    ExitReading reading{place, {std::min(side, place.shape[2]), std::min(side, place.shape[3])}};
+    if (static_cast<std::size_t>(place.shape[1] * side * side) <= most) return reading;
+  }
+  return {place};
+}
+
+std::optional<ExitReading> fine_reading(const ExitPlace& place) {
+  if (place.shape.size() != 4) return std::nullopt;
+  for (const std::int64_t side : {8, 4}) {
+    ExitReading reading{place, {std::min(side, place.shape[2]), std::min(side, place.shape[3])}, true};
+    const bool a_picture = std::min(reading.grid[0], reading.grid[1]) >= 4;
+    if (a_picture && reading.features() <= kMostFineFeatures) return reading;
   }
   return std::nullopt;
 }
 
-}  // namespace
-
-std::vector<ExitPlace> find_exit_places(const Model& model, const TensorSpecs& specs) {
-  const auto& nodes = model.graph().node();
-  int first = -1, last = -1;
-  for (int i = 0; i < nodes.size(); ++i) {
-    if (!is_heavy(nodes[i])) continue;
-    if (first < 0) first = i;
-    last = i;
-  }
-  const Links links(model);
-  std::vector<ExitPlace> places;
-  for (const Seam& seam : find_seams(model, 1)) {
-    if (seam.node <= first || seam.node > last || parts_a_pair(model, links, seam)) continue;
-    if (auto place = readable(model, links, specs, seam)) places.push_back(std::move(*place));
-  }
-  return places;
-}
-
-std::size_t head_features(const ExitPlace& place, std::size_t most) {
-  if (place.shape.size() == 2) return static_cast<std::size_t>(place.shape[1]);
-  return static_cast<std::size_t>(place.shape[1] * cells(place, 2, most) * cells(place, 3, most));
-}
-
-Model with_features(const Model& model, const std::vector<ExitPlace>& places, std::size_t most_features,
-                    std::vector<std::string>& names) {
-  HeadWriter writer(model, most_features);
-  names = writer.add_features(places);
+Model with_readings(const Model& model, const std::vector<ExitReading>& readings, std::vector<std::string>& names) {
+  HeadWriter writer(model);
+  names = writer.add_readings(readings);
   names.push_back(model.graph().output(0).name());
   return with_outputs(writer.finish(), names);
 }
 
-Model with_heads(const Model& model, const std::vector<ExitHead>& heads, std::size_t most_features, bool probabilities,
+Model with_heads(const Model& model, const std::vector<ExitHead>& heads, bool probabilities,
                  std::vector<HeadSpan>& spans) {
-  HeadWriter writer(model, most_features);
+  HeadWriter writer(model);
   spans = writer.add_heads(heads, probabilities);
   Model out = writer.finish();
   check_model(out);

@@ -10,11 +10,9 @@
 
 namespace rtmdl {
 
-inline constexpr std::size_t kSureMeasures = 3;
-
 /// What an exit at one place said of inputs that nothing was fitted to. Places are in the order in which jobs come by.
 struct ExitTrial {
-  std::array<std::vector<float>, kSureMeasures> confidence;  ///< by measure, then input
+  std::array<std::vector<float>, kSureMeasures> confidence;  ///< by measure (centroid: may be empty), input
   std::vector<float> loss;   ///< of accuracy if the input leaves here, against the whole network; negative: a gain
   double trunk_seconds = 0;  ///< from the place before to this one
   double head_seconds = 0;   ///< what asking here costs each job that comes by

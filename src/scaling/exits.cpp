@@ -4,19 +4,18 @@
 #include "data/random.h"
 #include "model/tensor_data.h"
 #include "scaling/calibrate.h"
+#include "scaling/exit_fits.h"
 #include "scaling/exit_heads.h"
 #include "scaling/exit_thresholds.h"
 #include "scaling/measure.h"
 #include "scaling/prune.h"
-#include "scaling/softmax_regression.h"
 
 #include <rtmdl/error.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
+#include <limits>
 #include <numeric>
-#include <thread>
 #include <utility>
 
 #include <fmt/format.h>
@@ -25,11 +24,10 @@ namespace rtmdl {
 namespace {
 
 constexpr std::size_t kTriedPlaces = 6, kTimedPlaces = 14;
-constexpr double kFirstPlace = 0.08, kLastPlace = 0.9;           // of the time
 constexpr std::size_t kMostFeatures = 1024, kFewFeatures = 512;  // the latter for many classes
 constexpr std::size_t kManyClasses = 200;
-constexpr std::size_t kMostFitted = 14000, kMostCalibrated = 12000, kFewest = 300;  // elements
-constexpr std::size_t kFeatureBytes = 320u << 20;
+constexpr std::size_t kMostFitted = 20000, kMostCalibrated = 12000, kFewest = 300;  // elements
+constexpr std::size_t kFeatureBytes = 480u << 20;
 constexpr double kMostProducts = 6e9;  // of a step of a fit
 constexpr float kLabelShare = 0.5F;    // of the targets, the rest is the network's own answer
 constexpr std::int64_t kLeastOpset = 9;
@@ -116,17 +114,7 @@ class Attaching {
 
   /// Spread over the work that there is to do, timed, then spread over the time.
   void choose_places() {
-    const Links links(model_);
-    std::vector<double> before;  // work, by place
-    double work = 0;
-    auto place = places_.begin();
-    for (int i = 0; i < model_.graph().node_size(); ++i) {
-      for (; place != places_.end() && place->node == i; ++place) before.push_back(work);
-      const NodeCost cost = node_cost(model_.graph().node(i), links, specs_);
-      work += static_cast<double>(cost.macs) + static_cast<double>(cost.bytes);
-    }
-    for (double& share : before) share /= work;
-    spread(before, kTimedPlaces);
+    places_ = spread_places(places_, work_before(model_, specs_, places_), kTimedPlaces);
     std::vector<int> cuts;
     for (const ExitPlace& p : places_) cuts.push_back(p.node);
     const std::vector<double> times = seconds_of({cut_at(request_.at.model, cuts)}).front();
@@ -134,29 +122,10 @@ class Attaching {
     std::vector<double> passed;
     double sum = 0;
     for (std::size_t k = 0; k + 1 < times.size(); ++k) passed.push_back((sum += times[k]) / whole);
-    spread(passed, kTriedPlaces);
+    places_ = spread_places(places_, passed, kTriedPlaces);
   }
 
-  /// Keeps about `most` of the places, as evenly spread as `passed` (share of all that lies before each) allows.
-  void spread(const std::vector<double>& passed, std::size_t most) {
-    std::vector<ExitPlace> kept;
-    std::size_t last = places_.size();
-    for (std::size_t k = 0; k < most; ++k) {
-      const double wanted =
-          kFirstPlace + (kLastPlace - kFirstPlace) * (static_cast<double>(k) + 0.5) / static_cast<double>(most);
-      std::size_t nearest = places_.size();
-      for (std::size_t p = 0; p < places_.size() && p < passed.size(); ++p) {
-        if (passed[p] < kFirstPlace || passed[p] > kLastPlace) continue;
-        if (nearest == places_.size() || std::abs(passed[p] - wanted) < std::abs(passed[nearest] - wanted)) nearest = p;
-      }
-      if (nearest == places_.size() || nearest == last) continue;
-      last = nearest;
-      kept.push_back(places_[nearest]);
-    }
-    places_ = std::move(kept);
-  }
-
-  /// Which examples are fitted to, and which tell the thresholds: in an order of their own, since files are sorted.
+  /// Which examples are fitted to, and which tell the thresholds.
   void draw_examples() {
     const auto executable = engine_.load(on_all_cores(request_.at.model));
     feed(*executable, sample_.inputs);
@@ -165,23 +134,31 @@ class Attaching {
     for (int i = 0; i < kRuns; ++i) run(*executable);
     const double each = to_seconds(MonotonicClock::now() - begin) / kRuns;
     const auto affordable = static_cast<std::size_t>(to_seconds(request_.pass) / std::max(each, 1e-6));
-    std::size_t features = 0;
-    for (const ExitPlace& place : places_) features += head_features(place, most_features_);
+    const std::size_t bytes = ExitFits::bytes_each(places_, most_features_);
     const double widest = kMostProducts / static_cast<double>(most_features_ * classes_);
-    std::size_t fitted = std::min({kMostFitted, kFeatureBytes / (features * sizeof(float)),
-                                   static_cast<std::size_t>(widest), affordable * batch_}) /
-                         batch_;
+    std::size_t fitted =
+        std::min({kMostFitted, kFeatureBytes / bytes, static_cast<std::size_t>(widest), affordable * batch_}) / batch_;
     std::size_t calibrated = std::min(kMostCalibrated / batch_, affordable);
     fitted = std::max(fitted, kFewest / 2 / batch_ + 1);
     calibrated = std::max(calibrated, kFewest / 2 / batch_);
-    order_.resize(request_.data->size());
-    std::iota(order_.begin(), order_.end(), std::size_t{0});
+    const std::size_t size = request_.data->size();
+    std::vector<std::size_t> order = shuffled(size);
+    fitted = std::min(fitted, request_.unseen ? size : size * 3 / 5);
+    fitted_ = {request_.data, {order.begin(), order.begin() + static_cast<std::ptrdiff_t>(fitted)}};
+    order.erase(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(fitted));
+    if (request_.unseen) order = shuffled(request_.unseen->size());
+    order.resize(std::min(calibrated, order.size()));
+    calibrated_ = {request_.unseen ? request_.unseen : request_.data, std::move(order)};
+  }
+
+  /// Files are sorted.
+  [[nodiscard]] std::vector<std::size_t> shuffled(std::size_t size) const {
+    std::vector<std::size_t> order(size);
+    std::iota(order.begin(), order.end(), std::size_t{0});
     constexpr std::uint64_t kPurpose = 0x65786974;
     Random random(request_.seed, kPurpose, 0);
-    for (std::size_t k = order_.size(); k > 1; --k)
-      std::swap(order_[k - 1], order_[random.below(static_cast<std::uint32_t>(k))]);
-    fitted_ = std::min(fitted, order_.size() * 3 / 5);
-    calibrated_ = std::min(calibrated, order_.size() - fitted_);
+    for (std::size_t k = size; k > 1; --k) std::swap(order[k - 1], order[random.below(static_cast<std::uint32_t>(k))]);
+    return order;
   }
 
   /// Nobody times these runs: let them have the machine.
@@ -195,14 +172,19 @@ class Attaching {
     if (!executable.run()) bad_input(fmt::format("{}: {}", model_.name, executable.last_error()));
   }
 
-  /// Runs a model with the outputs `names` on examples from `first` on.
+  struct Drawn {
+    TrainingData* data = nullptr;
+    std::vector<std::size_t> examples;
+  };
+
   template <typename Visit>
-  void visit_examples(const Model& model, std::size_t first, std::size_t count, const std::string& what, double from,
-                      double to, const Visit& visit) const {
+  void visit_examples(const Model& model, const Drawn& drawn, const std::string& what, double from, double to,
+                      const Visit& visit) const {
     const ScratchModel file(model, request_.folder);
     const auto executable = engine_.load(on_all_cores(file.path()));
+    const std::size_t count = drawn.examples.size();
     for (std::size_t k = 0; k < count && !context_.stopping(); ++k) {
-      const Example example = request_.data->at(order_[first + k]);
+      const Example example = drawn.data->at(drawn.examples[k]);
       feed(*executable, example.inputs);
       run(*executable);
       visit(k, example, *executable);
@@ -211,37 +193,20 @@ class Attaching {
   }
 
   void fit_heads() {
+    ExitFits fits(places_, most_features_, classes_);
+    const std::size_t readings = fits.readings().size();
     std::vector<std::string> names;
-    const Model model = with_features(model_, places_, most_features_, names);
-    std::vector<std::vector<float>> features(places_.size());
-    for (std::size_t p = 0; p < places_.size(); ++p)
-      features[p].reserve(fitted_ * batch_ * head_features(places_[p], most_features_));
-    std::vector<float> targets;
-    visit_examples(model, 0, fitted_, "what exits read", 0.05, 0.35,
+    const Model model = with_readings(model_, fits.readings(), names);
+    visit_examples(model, fitted_, "what exits read", 0.05, 0.25,
                    [&](std::size_t k, const Example& example, Executable& executable) {
-                     for (std::size_t p = 0; p < places_.size(); ++p) {
-                       const auto values = executable.output(p).as<float>();
-                       features[p].insert(features[p].end(), values.begin(), values.end());
-                     }
-                     const auto answers = executable.output(places_.size()).as<float>();
+                     for (std::size_t r = 0; r < readings; ++r) fits.add(r, executable.output(r).as<float>());
+                     const auto answers = executable.output(readings).as<float>();
                      if (k == 0) probabilities_ = are_probabilities(answers);
                      for (std::size_t b = 0; b < batch_; ++b)
-                       add_target(answers.subspan(b * classes_, classes_), label_of(example, b), targets);
+                       fits.add_target(target(answers.subspan(b * classes_, classes_), label_of(example, b)));
                    });
-    if (context_.stopping()) return;
-    context_.report("fitting exits", 0.35);
-    heads_.resize(places_.size());
-    std::atomic<std::size_t> next{0};
-    std::vector<std::jthread> workers;
-    const auto work = [&] {
-      for (std::size_t p = next++; p < places_.size() && !context_.stopping(); p = next++) {
-        const std::size_t width = head_features(places_[p], most_features_);
-        heads_[p] = {places_[p], fit_softmax_regression(features[p], targets, width, classes_,
-                                                        [this] { return context_.stopping(); })};
-        std::vector<float>().swap(features[p]);
-      }
-    };
-    for (std::size_t t = 0; t < std::min(available_cores().size(), places_.size()); ++t) workers.emplace_back(work);
+    context_.report("fitting exits", 0.25);
+    candidates_ = fits.fit(request_.seed, [this] { return context_.stopping(); });
   }
 
   [[nodiscard]] bool are_probabilities(std::span<const float> answers) const {
@@ -260,10 +225,8 @@ class Attaching {
     return label >= 0 && static_cast<std::size_t>(label) < classes_ ? label : -1;
   }
 
-  void add_target(std::span<const float> answer, int label, std::vector<float>& targets) const {
-    const std::size_t at = targets.size();
-    targets.insert(targets.end(), answer.begin(), answer.end());
-    const std::span<float> row(targets.data() + at, classes_);
+  [[nodiscard]] std::vector<float> target(std::span<const float> answer, int label) const {
+    std::vector<float> row(answer.begin(), answer.end());
     if (!probabilities_) {
       const float most = *std::max_element(row.begin(), row.end());
       for (float& v : row) v = std::exp(v - most);
@@ -272,35 +235,85 @@ class Attaching {
     const float share = label < 0 ? 0 : kLabelShare;
     for (float& v : row) v *= (1 - share) / sum;
     if (label >= 0) row[static_cast<std::size_t>(label)] += share;
+    return row;
   }
 
-  /// What all heads say of other examples, and what each of them costs.
+  /// What all heads say of other examples, what each of them costs, and which is the best at each place.
   void try_heads() {
+    std::vector<ExitHead> heads;
+    for (const FittedHead& candidate : candidates_) heads.push_back(candidate.head);
     std::vector<HeadSpan> spans;
-    const Model model = with_heads(model_, heads_, most_features_, probabilities_, spans);
-    trials_.resize(heads_.size());
-    visit_examples(model, fitted_, calibrated_, "how sure exits are", 0.6, 0.85,
+    const Model model = with_heads(model_, heads, probabilities_, spans);
+    std::vector<ExitTrial> trials(heads.size());
+    visit_examples(model, calibrated_, "how sure exits are", 0.6, 0.8,
                    [&](std::size_t, const Example& example, Executable& executable) {
                      const TensorView own = executable.output(0);
-                     for (std::size_t e = 0; e < trials_.size(); ++e)
-                       note(example, own, executable.output(e + 1), trials_[e]);
+                     for (std::size_t e = 0; e < trials.size(); ++e)
+                       note(example, own, executable.output(e + 1), candidates_[e].centroids, trials[e]);
                    });
     if (context_.stopping()) return;
-    context_.report("timing exits", 0.85);
-    std::vector<int> cuts;
-    for (const HeadSpan& span : spans) cuts.insert(cuts.end(), {span.begin, span.end});
-    const ScratchModel file(model, request_.folder);
-    const std::vector<double> seconds = seconds_of({cut_at(file.path(), cuts)}).front();
-    for (std::size_t e = 0; e < trials_.size(); ++e) {
-      trials_[e].trunk_seconds = seconds[2 * e];
-      trials_[e].head_seconds = seconds[2 * e + 1];
-    }
-    rest_seconds_ = seconds.back();
+    context_.report("timing exits", 0.8);
+    time_heads(model, spans, trials);
+    context_.report("choosing exits", 0.85);
+    choose_heads(trials);
   }
 
-  void note(const Example& example, const TensorView& own, const TensorView& answer, ExitTrial& trial) const {
+  /// A segment of its own for each head and what lies between places. The first head of a place has the way there.
+  void time_heads(const Model& model, const std::vector<HeadSpan>& spans, std::vector<ExitTrial>& trials) {
+    std::vector<int> cuts;
+    for (const HeadSpan& span : spans) {
+      if (cuts.empty() || cuts.back() < span.begin) cuts.push_back(span.begin);
+      cuts.push_back(span.end);
+    }
+    const ScratchModel file(model, request_.folder);
+    const auto seconds = seconds_of({cut_at(file.path(), cuts), cut_at(file.path(), {})});
+    const std::vector<double>& parts = seconds[0];
+    // Beginning a segment takes time too. A unit begins behind an exit, so heads pay for it.
+    const double more = std::accumulate(parts.begin(), parts.end(), 0.0) - seconds[1][0];
+    const double beginning = std::max(0.0, more / static_cast<double>(cuts.size()));
+    std::size_t part = 0;
+    int end = 0;
+    for (std::size_t e = 0; e < spans.size(); end = spans[e++].end) {
+      if (spans[e].begin > end) trials[e].trunk_seconds = std::max(0.0, parts[part] - (part > 0 ? beginning : 0));
+      part += spans[e].begin > end ? 1 : 0;
+      trials[e].head_seconds = parts[part++];
+    }
+    rest_seconds_ = std::max(0.0, parts.back() - beginning);
+  }
+
+  /// At each place the head by which that exit alone would save most.
+  void choose_heads(std::vector<ExitTrial>& trials) {
+    double passed = 0, whole = rest_seconds_;
+    for (const ExitTrial& trial : trials) whole += trial.trunk_seconds;
+    for (std::size_t first = 0, next = 0; first < trials.size(); first = next) {
+      const double way = trials[first].trunk_seconds;
+      passed += way;
+      std::size_t best = first;
+      double least = std::numeric_limits<double>::infinity();
+      for (next = first; next < trials.size() && candidates_[next].place == candidates_[first].place; ++next) {
+        trials[next].trunk_seconds = passed;
+        const double seconds = choose_exits({trials[next]}, whole - passed, request_.losses.front(), 1).seconds;
+        if (seconds < least) least = seconds, best = next;
+      }
+      context_.debug(fmt::format("exit after {:.0f} % of the time: {} head, alone {:.0f} % of the time",
+                                 100 * passed / whole, kind_of(candidates_[best]), 100 * least / whole));
+      trials[best].trunk_seconds = way;
+      trials_.push_back(std::move(trials[best]));
+      heads_.push_back(std::move(candidates_[best].head));
+    }
+    candidates_.clear();
+  }
+
+  static const char* kind_of(const FittedHead& head) {
+    return head.centroids ? "centroid" : head.head.convolution ? "convolutional" : "linear";
+  }
+
+  void note(const Example& example, const TensorView& own, const TensorView& answer, bool centroids,
+            ExitTrial& trial) const {
     for (std::size_t m = 0; m < kSureMeasures; ++m) {
-      const double sure = confidence({{}, static_cast<SureMeasure>(m), 1, probabilities_}, answer);
+      const auto measure = static_cast<SureMeasure>(m);
+      if (measure == SureMeasure::centroid && !centroids) continue;
+      const double sure = confidence({{}, measure, 1, probabilities_}, answer);
       trial.confidence[m].push_back(std::isnan(sure) ? 0.0F : static_cast<float>(sure));
     }
     double loss = 0;
@@ -339,7 +352,7 @@ class Attaching {
     for (const ChosenExit& exit : choice.exits) heads.push_back(heads_[exit.place]);
     std::vector<HeadSpan> spans;
     ExitsLevel level;
-    level.model = with_heads(model_, heads, most_features_, probabilities_, spans);
+    level.model = with_heads(model_, heads, probabilities_, spans);
     for (std::size_t e = 0; e < spans.size(); ++e) {
       const ChosenExit& exit = choice.exits[e];
       level.rules.push_back({spans[e].output, exit.measure, exit.threshold, probabilities_});
@@ -371,10 +384,10 @@ class Attaching {
   std::size_t batch_ = 1, classes_ = 0, most_features_ = 0;
   std::vector<ExitPlace> places_;
   Example sample_;
-  std::vector<std::size_t> order_;
-  std::size_t fitted_ = 0, calibrated_ = 0;
+  Drawn fitted_, calibrated_;
   bool probabilities_ = false;
-  std::vector<ExitHead> heads_;
+  std::vector<FittedHead> candidates_;
+  std::vector<ExitHead> heads_;  ///< the best of each place
   std::vector<ExitTrial> trials_;
   double rest_seconds_ = 0;
   ExitsOutcome outcome_;

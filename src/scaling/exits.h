@@ -19,9 +19,10 @@
 namespace rtmdl {
 
 struct ExitsRequest {
-  LoadRequest at;                ///< the classifier: model, shapes, constants
-  TrainingData* data = nullptr;  ///< never what an accuracy is measured on
-  bool labels = false;           ///< accuracy is against labels, which the data have; else against the network itself
+  LoadRequest at;                  ///< the classifier: model, shapes, constants
+  TrainingData* data = nullptr;    ///< what heads learn from; never what an accuracy is measured on
+  TrainingData* unseen = nullptr;  ///< what the network has not learnt from, for thresholds; none: two fifths of `data`
+  bool labels = false;             ///< accuracy is against labels, which the data have; else against the network itself
   std::vector<double> losses{0.005, 0.02};  ///< of accuracy, one level each
   std::size_t exits_max = 3;
   double speedup_min = 1.05;                 ///< times faster than the whole network on average, or it is refused
@@ -47,9 +48,10 @@ struct ExitsOutcome {
 };
 
 /// Heads are tried at up to six places spread over the measured time. What a head reads is computed once for all
-/// examples, since the network before it does not change; what remains is a linear classifier (softmax_regression.h).
-/// Thresholds are chosen on other examples, as many as the time allows (exit_thresholds.h). Throws Error: the model
-/// does not run, or the data do not fit it.
+/// examples, since the network before it does not change; what remains is a small classifier: linear
+/// (softmax_regression.h), by class centroids (class_centroids.h) or with a hidden layer (convolutional_head.h). At
+/// each place the one stays with which an exit there alone would save most. Thresholds are chosen on other examples, as
+/// many as the time allows (exit_thresholds.h). Throws Error: the model does not run, or the data do not fit it.
 [[nodiscard]] ExitsOutcome attach_exits(Engine& engine, const ExitsRequest& request, const Context& context);
 
 }  // namespace rtmdl

@@ -43,7 +43,7 @@ class TrainingData {
 
 enum class Objective {
   automatic,     ///< labels when there are some (with distillation beside them), else distillation
-  labels,        ///< cross-entropy on the first output alone
+  labels,        ///< cross-entropy on the first output, and on further ones if FineTuneOptions say so
   boxes,         ///< what FineTuneRequest::detector says
   distillation,  ///< outputs of the teacher: Kullback-Leibler where they are classes, else squared error relative to
                  ///< the teacher's variance, output by output
@@ -60,6 +60,7 @@ struct FineTuneOptions {
   bool adamw = false;          ///< else SGD with Nesterov momentum
   double momentum = 0.9;       ///< of SGD
   double label_smoothing = 0;  ///< of hard labels (Szegedy et al. 2016)
+  double further_outputs = 0;  ///< of Objective::labels: weight of each output behind the first, which weighs 1
   double temperature = 4;      ///< of distillation (Hinton et al. 2015)
   double distillation = 0.7;   ///< weight of the teacher beside labels
   int augment_shift = 0;       ///< pixels, of 4-D inputs

@@ -172,7 +172,7 @@ std::vector<double> ratios_for(const Model& model, const TensorSpecs& specs, con
   Macs macs(model, specs, groups);
   const double wanted = macs_share * static_cast<double>(macs.total());
   const auto count = [&](std::size_t g, double ratio) { return kept_count(groups.groups[g], ratio, kChannelBlock); };
-  struct Cut {
+  struct Narrowing {
     std::int64_t saved = 0;
     double rate = std::numeric_limits<double>::infinity();  ///< harm for each multiply-accumulate saved
     double lost = 0;                                        ///< importance, likewise: where no harm tells them apart
@@ -180,13 +180,15 @@ std::vector<double> ratios_for(const Model& model, const TensorSpecs& specs, con
   };
   std::vector<double> ratios(n, 1);
   std::vector<double> harm_now(n, 0);
-  std::vector<std::optional<Cut>> best(n);  // of each group, as long as nothing near it changes
-  const auto better = [](const Cut& a, const Cut& b) { return std::pair(a.rate, a.lost) < std::pair(b.rate, b.lost); };
+  std::vector<std::optional<Narrowing>> best(n);  // of each group, as long as nothing near it changes
+  const auto better = [](const Narrowing& a, const Narrowing& b) {
+    return std::pair(a.rate, a.lost) < std::pair(b.rate, b.lost);
+  };
   const auto look = [&](std::size_t g) {
-    Cut found;
+    Narrowing found;
     for (std::size_t k = 0; k < steps.size(); ++k) {
       if (!(steps[k] < ratios[g]) || steps[k] < least) continue;
-      Cut cut;
+      Narrowing cut;
       cut.ratio = steps[k];
       cut.saved = macs.saved(g, count(g, ratios[g]), count(g, steps[k]));
       if (cut.saved <= 0) continue;

@@ -1,5 +1,7 @@
 #include "scaling/softmax_regression.h"
 
+#include "scaling/softmax_rows.h"
+
 #include <Eigen/Cholesky>
 #include <Eigen/Core>
 
@@ -12,29 +14,19 @@
 namespace rtmdl {
 namespace {
 
-using FeatureRows = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 using Weights = Eigen::MatrixXf;  // features × classes
 
-constexpr std::size_t kHeldOut = 7;                                  // one row of so many
-constexpr std::array<float, 4> kRidges{1e-1F, 1e-2F, 1e-3F, 1e-4F};  // of features of variance 1
-constexpr int kSteps = 20;                                           // for each ridge, from the one before
+constexpr std::array<float, 4> kSoftmaxRidges{1e-1F, 1e-2F, 1e-3F, 1e-4F};  // of features of variance 1
+constexpr int kSteps = 20;                                                  // for each ridge, from the one before
 constexpr int kLookEvery = 5;
 constexpr float kLeastDeviation = 1e-5F;
 
-void to_probabilities(FeatureRows& logits) {
-  for (Eigen::Index r = 0; r < logits.rows(); ++r) {
-    auto row = logits.row(r).array();
-    row = (row - row.maxCoeff()).exp();
-    row /= row.sum();
-  }
-}
-
-class Regression {
+class SoftmaxFit {
  public:
-  Regression(std::span<const float> x, std::span<const float> targets, std::size_t features, std::size_t classes) {
+  SoftmaxFit(std::span<const float> x, std::span<const float> targets, std::size_t features, std::size_t classes) {
     const auto n = static_cast<Eigen::Index>(features), k = static_cast<Eigen::Index>(classes);
     const auto rows = static_cast<Eigen::Index>(x.size() / features);
-    const Eigen::Index held_out = rows / static_cast<Eigen::Index>(kHeldOut);
+    const Eigen::Index held_out = rows / kHeldOut;
     const Eigen::Map<const FeatureRows> all(x.data(), rows, n), wanted(targets.data(), rows, k);
     x_ = all.topRows(rows - held_out), y_ = wanted.topRows(rows - held_out);
     test_x_ = all.bottomRows(held_out), test_y_ = wanted.bottomRows(held_out);
@@ -48,12 +40,12 @@ class Regression {
     const auto stop = [&] { return stopping && stopping(); };
     Eigen::MatrixXf covariance = Eigen::MatrixXf::Zero(x_.cols(), x_.cols());
     covariance.selfadjointView<Eigen::Lower>().rankUpdate(x_.transpose(), 0.5F / static_cast<float>(x_.rows()));
-    for (const float ridge : kRidges) {
+    for (const float ridge : kSoftmaxRidges) {
       const double before = least_loss_;
       Eigen::MatrixXf bound = covariance;
       bound.diagonal().array() += ridge;
       if (stop() || !descend(Eigen::LLT<Eigen::MatrixXf>(bound), ridge, stop)) break;
-      if (ridge != kRidges.front() && least_loss_ >= before) break;  // a smaller one fits noise only
+      if (ridge != kSoftmaxRidges.front() && least_loss_ >= before) break;  // a smaller one fits noise only
     }
     return classifier();
   }
@@ -107,9 +99,7 @@ class Regression {
     FeatureRows p = test_x_ * weights_;
     p.rowwise() += bias_;
     to_probabilities(p);
-    constexpr float kTiny = 1e-12F;
-    return -static_cast<double>((test_y_.array() * p.array().max(kTiny).log()).sum()) /
-           static_cast<double>(std::max<Eigen::Index>(1, p.rows()));
+    return cross_entropy(test_y_, p);
   }
 
   /// For features as they come.
@@ -135,7 +125,7 @@ class Regression {
 
 LinearClassifier fit_softmax_regression(std::span<const float> x, std::span<const float> targets, std::size_t features,
                                         std::size_t classes, const std::function<bool()>& stopping) {
-  return Regression(x, targets, features, classes).run(stopping);
+  return SoftmaxFit(x, targets, features, classes).run(stopping);
 }
 
 }  // namespace rtmdl

@@ -57,6 +57,7 @@ TrainingLoss::TrainingLoss(const FineTuneOptions& options, const std::string& na
   if (options.objective == Objective::labels && !fits)
     bad_input(fmt::format("{}: labels up to {} need a first output of [N, {}] or wider, this one is [{}]", name_,
                           classes - 1, classes, fmt::join(student[0].sizes().vec(), ", ")));
+  if (options.objective == Objective::labels) further_weight_ = options.further_outputs;
   const bool labels = fits && options.objective != Objective::distillation;
   const bool distil = !teacher.empty() && options.objective != Objective::labels;
   if (distil) look_at_teacher(student, teacher, classes);
@@ -121,6 +122,8 @@ at::Tensor TrainingLoss::operator()(const std::vector<at::Tensor>& student, cons
     sum = sum.defined() ? sum + term * weight : term * weight;
   };
   if (label_weight_ > 0) add(from_labels(student.at(0), labels), label_weight_);
+  for (std::size_t i = 1; i < student.size() && further_weight_ > 0; ++i)
+    add(from_labels(student[i], labels), further_weight_);
   if (teacher_weight_ > 0) {
     const auto count = std::count_if(kinds_.begin(), kinds_.end(), [](Kind k) { return k != Kind::left_out; });
     for (std::size_t i = 0; i < kinds_.size(); ++i) {

@@ -44,7 +44,7 @@ class TrainingLoss {
 
   std::string name_;
   double temperature_, smoothing_;
-  double teacher_weight_ = 0, label_weight_ = 0;
+  double teacher_weight_ = 0, label_weight_ = 0, further_weight_ = 0;
   bool student_probabilities_ = false;  ///< first output
   std::vector<Kind> kinds_;
   std::vector<double> variances_;

@@ -14,6 +14,7 @@ std::string key_of(const FineTuneRequest& request) {
                                  o.temperature, o.distillation, o.augment_shift, o.augment_mirror, o.patience,
                                  o.budget.count(), o.seed, o.mixed_precision);
   text += fmt::format("{} {}\n", o.momentum, o.label_smoothing);
+  if (o.further_outputs > 0) text += fmt::format("further outputs {}\n", o.further_outputs);
   if (const auto& d = request.detector) {
     text += fmt::format("detector {} {} {} {} {}\n", static_cast<int>(d->loss), d->rows, d->columns, d->classes,
                         d->variances);

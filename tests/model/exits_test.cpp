@@ -27,16 +27,23 @@ double sure(SureMeasure measure, std::vector<float> values, std::int64_t batch =
   return confidence({"", measure, 0.5, probabilities}, tensor.view());
 }
 
-constexpr auto kAll = {SureMeasure::margin, SureMeasure::entropy, SureMeasure::max};
+constexpr auto kAll = {SureMeasure::margin, SureMeasure::entropy, SureMeasure::max, SureMeasure::centroid};
 
 TEST(Confidence, IsWhatTheMeasuresSay) {
   const std::vector<float> logits{std::log(0.7F), std::log(0.2F), std::log(0.1F)};
   EXPECT_THAT(sure(SureMeasure::margin, logits), DoubleNear(0.5, 1e-6));
   EXPECT_THAT(sure(SureMeasure::max, logits), DoubleNear(0.7, 1e-6));
+  EXPECT_THAT(sure(SureMeasure::centroid, logits), DoubleNear(1 - 0.2 / 0.7, 1e-6));
   const double entropy = -(0.7 * std::log(0.7) + 0.2 * std::log(0.2) + 0.1 * std::log(0.1));
   EXPECT_THAT(sure(SureMeasure::entropy, logits), DoubleNear(1 - entropy / std::log(3), 1e-6));
   for (const SureMeasure m : kAll)
     EXPECT_THAT(sure(m, {0.7F, 0.2F, 0.1F}, 1, true), DoubleNear(sure(m, logits), 1e-6)) << sure_measure_name(m);
+}
+
+TEST(Confidence, OfCentroidsIsHowMuchNearerTheNearestIs) {
+  // Distances² 1, 3 and 9, less a common 4.
+  EXPECT_THAT(sure(SureMeasure::centroid, {3, 1, -5}), DoubleNear(1 - std::exp(-2.0), 1e-6));
+  EXPECT_EQ(sure(SureMeasure::centroid, {3, 3, -5}), 0);
 }
 
 TEST(Confidence, LargeLogitsDoNotOverflow) {
@@ -125,7 +132,7 @@ TEST(Exits, ADamagedNoteIsOneLineThatSaysWhatIsWrong) {
   const std::string output = with_two_exits().graph().output(1).name();
   const auto rule = [&](const std::string& rest) { return "[{\"output\":\"" + output + "\"," + rest + "}]"; };
   EXPECT_THAT(complaint(rule("\"measure\":\"margin\"")), HasSubstr("no 'threshold'"));
-  EXPECT_THAT(complaint(rule("\"measure\":\"hope\",\"threshold\":0.5")), HasSubstr("margin, entropy, max"));
+  EXPECT_THAT(complaint(rule("\"measure\":\"hope\",\"threshold\":0.5")), HasSubstr("margin, entropy, max, centroid"));
   EXPECT_THAT(complaint(rule("\"measure\":\"max\",\"threshold\":1.5")), HasSubstr("1.5"));
   EXPECT_THAT(complaint(rule("\"measure\":\"max\",\"threshold\":\"high\"")), HasSubstr("'threshold' is"));
   EXPECT_THAT(complaint("[{\"output\":\"x\",\"measure\":\"max\",\"threshold\":0.5}]"), HasSubstr("'x' is no output"));

@@ -122,6 +122,23 @@ TEST_F(TrainNetwork, AsksForWhatTheOptionsSay) {
   EXPECT_FALSE(tuner_.options.augment_mirror);
 }
 
+TEST_F(TrainNetwork, AnswersOnTheWayAreLearntButNotWritten) {
+  (void)run();
+  EXPECT_THAT(tuner_.outputs, ElementsAre("logits"));
+  EXPECT_EQ(tuner_.options.further_outputs, 0);
+  options_.exits = true;
+  const TrainResult result = run();
+  EXPECT_THAT(tuner_.outputs, testing::SizeIs(testing::AllOf(testing::Ge(4U), testing::Le(7U))));
+  EXPECT_EQ(tuner_.outputs.front(), "logits");
+  EXPECT_GT(tuner_.options.further_outputs, 0);
+  const Model model = load_model(options_.output);
+  EXPECT_EQ(model.graph().output_size(), 1);
+  EXPECT_EQ(result.parameters, parameter_count(model));
+  EXPECT_THAT(model.proto.doc_string(), HasSubstr(" --exits"));
+  options_.network = "tiny-yolo";
+  EXPECT_THAT(refused(), HasSubstr("--exits is for classifiers, which tiny-yolo is not"));
+}
+
 TEST_F(TrainNetwork, SaysAfterEveryEpochHowMuchIsRight) {
   const TrainResult result = run();
   ASSERT_EQ(messages_.size(), 2U);

@@ -126,6 +126,24 @@ TEST_F(TrainingDataTest, ExamplesOfTensorsAreCopied) {
   expect_disjoint(spec, 2048);
 }
 
+TEST_F(TrainingDataTest, DrawnDataHaveOthersThatNothingHasLearntFrom) {
+  const std::vector<TensorSpec> inputs{{"x", ElementType::f32, {1, 3, 32, 32}}};
+  const TaskSpec spec = task("{source: signs, count: {training: 90}}");
+  const auto learnt = open_training_data(spec, inputs, 5);
+  std::set<std::string> fingerprints{learnt->fingerprint()};
+  for (const std::uint64_t draw : {0, 1}) {
+    const auto unseen = open_unseen_data(spec, inputs, 5, draw);
+    ASSERT_TRUE(unseen);
+    EXPECT_EQ(unseen->size(), 90U);
+    EXPECT_TRUE(fingerprints.insert(unseen->fingerprint()).second);
+    EXPECT_NE(unseen->at(3).inputs[0].bytes, learnt->at(3).inputs[0].bytes);
+    EXPECT_EQ(unseen->at(3).inputs[0].bytes, open_unseen_data(spec, inputs, 5, draw)->at(3).inputs[0].bytes);
+  }
+  write_idx("train", 90, 0);
+  write_idx("t10k", 10, 90);
+  EXPECT_FALSE(open_unseen_data(task("{source: idx, path: ., batch: 1}"), inputs, 5, 0));
+}
+
 TEST_F(TrainingDataTest, ABatchOfTheSourceIsOneExample) {
   write_idx("train", 90, 0);
   write_idx("t10k", 10, 90);

@@ -117,6 +117,14 @@ TEST(ExitThresholds, TheMeasureThatTellsMoreIsTaken) {
   EXPECT_EQ(choice.exits[0].measure, SureMeasure::entropy);
 }
 
+TEST(ExitThresholds, AHeadWithoutCentroidsIsNotJudgedByThem) {
+  auto all = trials(2, 2000, 5);
+  all[0].confidence[static_cast<std::size_t>(SureMeasure::centroid)].clear();
+  const ExitChoice choice = choose_exits(all, 2, 0.02, 2);
+  ASSERT_FALSE(choice.exits.empty());
+  for (const ChosenExit& exit : choice.exits) EXPECT_FALSE(exit.place == 0 && exit.measure == SureMeasure::centroid);
+}
+
 TEST(ExitThresholds, WhereNoPlaceIsThereIsNoExit) { EXPECT_TRUE(choose_exits({}, 1, 0.1, 3).exits.empty()); }
 
 }  // namespace

@@ -26,14 +26,28 @@ using testing::SizeIs;
 
 constexpr std::size_t kCells = 1024;
 
-LinearClassifier some_classifier(const ExitPlace& place, std::size_t classes) {
-  LinearClassifier c;
-  c.features = head_features(place, kCells);
-  c.classes = classes;
-  c.weights.resize(c.features * classes);
-  for (std::size_t i = 0; i < c.weights.size(); ++i) c.weights[i] = 0.01F * static_cast<float>(i % 7);
-  c.bias.assign(classes, 0.5F);
-  return c;
+std::vector<float> some_weights(std::size_t count) {
+  std::vector<float> weights(count);
+  for (std::size_t i = 0; i < count; ++i) weights[i] = 0.01F * static_cast<float>(i % 7);
+  return weights;
+}
+
+LinearClassifier some_classifier(std::size_t features, std::size_t classes) {
+  return {features, classes, some_weights(features * classes), std::vector<float>(classes, 0.5F)};
+}
+
+/// Linear, and with a hidden layer where there can be one.
+std::vector<ExitHead> some_heads(const ExitPlace& place, std::size_t classes) {
+  const ExitReading coarse = coarse_reading(place, kCells);
+  std::vector<ExitHead> heads{{coarse, some_classifier(coarse.features(), classes), {}}};
+  if (const auto fine = fine_reading(place)) {
+    constexpr std::size_t kHidden = 3;
+    const auto cells = static_cast<std::size_t>(fine->grid[0] * fine->grid[1]);
+    const auto channels = static_cast<std::size_t>(place.shape[1]);
+    const HeadConvolution convolution{kHidden, 1, some_weights(kHidden * channels * 9), {0.1F, 0, -0.1F}};
+    heads.push_back({*fine, some_classifier(kHidden * cells, classes), convolution});
+  }
+  return heads;
 }
 
 class ExitHeads : public testing::TestWithParam<std::string> {};
@@ -53,11 +67,11 @@ TEST_P(ExitHeads, LeaveTheNetworksOwnAnswerAsItWas) {
   const auto classes = static_cast<std::size_t>(executable->outputs()[0].shape[1]);
   for (std::size_t k = 0; k < 3 && k < places.size(); ++k) {
     const ExitPlace& place = places[k * (places.size() - 1) / 2];
-    if (heads.empty() || place.node > heads.back().place.node)
-      heads.push_back({place, some_classifier(place, classes)});
+    if (!heads.empty() && place.node <= heads.back().reading.place.node) continue;
+    for (ExitHead& head : some_heads(place, classes)) heads.push_back(std::move(head));
   }
   std::vector<HeadSpan> spans;
-  Model with = with_heads(model, heads, kCells, true, spans);
+  Model with = with_heads(model, heads, true, spans);
   std::vector<ExitRule> rules;
   for (const HeadSpan& span : spans) rules.push_back({span.output, SureMeasure::max, 0.5, true});
   write_exits(with, rules);
@@ -184,6 +198,20 @@ TEST_F(ExitsTest, JobsThatAreSureAreRight) {
   }
   EXPECT_GT(left, 200);
   EXPECT_LT(wrong, 8);
+}
+
+TEST_F(ExitsTest, ThresholdsAreOfWhatTheNetworkHasNotSeenIfThereIsSuch) {
+  struct Noted : BrightQuarters {
+    using BrightQuarters::BrightQuarters;
+    Example at(std::size_t i) override {
+      ++read;
+      return BrightQuarters::at(i);
+    }
+    std::size_t read = 0;
+  } unseen{700};
+  request.unseen = &unseen;
+  EXPECT_THAT(attach(quarters()).levels, testing::Not(IsEmpty()));
+  EXPECT_EQ(unseen.read, 700U);
 }
 
 TEST_F(ExitsTest, AreMadeTheSameAgain) {

@@ -88,6 +88,14 @@ TEST_F(Train, LabelSmoothingMomentumAndPrecisionMatter) {
   EXPECT_NE(model(), hard);
 }
 
+TEST_F(Train, AnswersOnTheWayMoveWhatIsBeforeThem) {
+  const std::string plain = model();
+  options_.exits = true;
+  const std::string taught = model();
+  EXPECT_NE(taught, plain);
+  EXPECT_EQ(taught, model());
+}
+
 TEST_F(Train, ResumedAfterADeathInMidEpochEndsWithTheSameBytes) {
   options_.epochs = 3;
   const std::string undisturbed = model();
