@@ -219,7 +219,7 @@ TEST_F(CompiledPlanTest, SaysWhatIsWrongInOneLine) {
   EXPECT_THAT(after("\"stage_times_ns\": []", "\"pressures\": \"no\", \"stage_times_ns\": []"),
               HasSubstr("not a compiled plan"));
   EXPECT_THAT(after("\"modes\": [", "\"modes\": 7, \"x\": ["), HasSubstr("1 to 16 modes"));
-  EXPECT_THAT(after("\"compiled_plan\": 2", "\"compiled_plan\": 1"), HasSubstr("another version of rtmdl"));
+  EXPECT_THAT(after("\"compiled_plan\": 3", "\"compiled_plan\": 1"), HasSubstr("another version of rtmdl"));
   EXPECT_THAT(after("\"tasks\": [", "\"tasks\": 3, \"x\": ["), HasSubstr("2 tasks"));
   EXPECT_THAT(after("{", ""), HasSubstr("not a compiled plan"));
 }
