@@ -1,4 +1,5 @@
-// What it costs to choose variants at a release, and what it gives: bench_adaptation [SECONDS]
+// What it costs to choose variants at a release, and what it gives; and at a look at a budget of energy:
+// bench_adaptation [SECONDS]
 
 #include "planning/lighter.h"
 #include "planning/simulator.h"
@@ -105,15 +106,35 @@ SchedulerConfig config_of(const PlanProblem& problem, bool adapts) {
     task.period = from.period;
     task.deadline = from.deadline;
     fill(task, from.options[0], problem);
+    task.joules = to_seconds(mean_time(from.options[0]));
     for (std::size_t k = 0; adapts && k < lighter[t].size(); ++k) {
       const TaskOption& option = from.options[index(lighter[t][k])];
       fill(task.fallbacks.emplace_back(), option, problem);
       task.fallbacks.back().loss = option.accuracy_loss;
+      task.fallbacks.back().joules = to_seconds(mean_time(option));  // 1 W
     }
     config.tasks.push_back(task);
   }
   config.policy = Policy::deadline_monotonic;
   return config;
+}
+
+/// Wall time of looks at a budget that is broken for ten seconds and kept for ten, by turns, in nanoseconds.
+std::vector<double> looks(SchedulerConfig config, Duration length) {
+  config.budget = budget_of(1);
+  Scheduler scheduler(config);
+  Decisions out;
+  std::vector<double> took;
+  double joules = 0;
+  for (Duration now{}; now < length; now += kEnergyLook) {
+    out.clear();
+    const auto before = std::chrono::steady_clock::now();
+    scheduler.set_drawn(joules, Time(now), out);
+    took.push_back(std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - before).count());
+    joules += (now / std::chrono::seconds(10) % 2 == 0 ? 2 : 0.2) * to_seconds(kEnergyLook);
+  }
+  std::sort(took.begin(), took.end());
+  return took;
 }
 
 }  // namespace
@@ -139,4 +160,13 @@ int main(int argc, char** argv) {
                     adapts ? "up to 12" : "1", took.size(), static_cast<long long>(player.switches()), at(0.5),
                     at(0.99), at(1));
       }
+  std::puts("tasks  looks at a budget   p50 us   p99 us   max us");
+  for (const int tasks : {4, 16, 64}) {
+    bench::Workload w;
+    w.tasks = tasks;
+    w.load = 0.8;
+    const std::vector<double> took = looks(config_of(bench::random_workload(3, w), true), from_seconds(seconds));
+    const auto at = [&](double q) { return took[static_cast<std::size_t>(q * static_cast<double>(took.size() - 1))]; };
+    std::printf("%5d  %17zu  %7.2f  %7.2f  %7.2f\n", tasks, took.size(), at(0.5) / 1000, at(0.99) / 1000, at(1) / 1000);
+  }
 }

@@ -278,10 +278,19 @@ py::dict statistics_of(const PyRuntime& r) {
     d["p50"] = to_seconds(t.p50);
     d["p99"] = to_seconds(t.p99);
     d["max"] = to_seconds(t.max);
+    d["joules"] = t.joules;
+    d["watts"] = t.watts;
     tasks[t.name.c_str()] = d;
   }
+  py::dict energy;
+  energy["meter"] = s.energy.meter;
+  energy["joules"] = s.energy.joules;
+  energy["watts"] = s.energy.watts;
+  energy["watts_by_model"] = s.energy.watts_by_model;
+  energy["limit"] = s.energy.limit;
   py::dict all;
   all["up"] = to_seconds(s.up);
+  all["energy"] = energy;
   all["thrown"] = s.thrown;
   all["tasks"] = tasks;
   return all;

@@ -64,9 +64,12 @@ int play(const std::string& tasks, const std::string& name, const std::string& s
     pending.emplace_back(frame, box.request(task, input));
   }
   while (!pending.empty()) finish_one();
-  const rtmdl::TaskStatistics s = box.statistics().tasks[static_cast<std::size_t>(task)];
+  const rtmdl::Statistics all = box.statistics();
+  const rtmdl::TaskStatistics& s = all.tasks[static_cast<std::size_t>(task)];
   std::printf("%d frames, %d things found; %lld late, %lld dropped, %lld failed\n", frames, found,
               static_cast<long long>(s.late), static_cast<long long>(s.dropped), static_cast<long long>(s.failed));
+  if (!all.energy.meter.empty())  // the processors' power, or a meter, is in the task file
+    std::printf("%.3g W on average, %.3g J by the task\n", all.energy.watts, s.joules);
   return frames > 0 ? 0 : 2;
 }
 

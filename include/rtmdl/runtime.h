@@ -90,6 +90,7 @@ struct RunningTask {
   std::string processor;          ///< of inference; "cpu+gpu@57" if the model runs on gpu from node 57 on
   int priority = 0;               ///< 1 the most urgent
   Duration period{}, deadline{};  ///< period: the shortest interval between releases
+  double joules = 0;              ///< that a job takes beyond what the box draws idle, as planned; 0: not known
 };
 
 /// What is said to a request for another rate.
@@ -106,11 +107,25 @@ struct TaskStatistics {
   std::int64_t switches = 0;     ///< changes of variant: `fallback`, `adapt`
   std::int64_t refused = 0;      ///< inputs that were `busy`: never released
   Duration p50{}, p99{}, max{};  ///< of completed jobs' response times, from time stamp to completion; within 2 %
+  /// Drawn by its jobs beyond what the box draws idle, computed from the time that their stages took and the power that
+  /// the plan has for them; and on average since all was loaded. 0: power is not known.
+  double joules = 0, watts = 0;
   [[nodiscard]] std::int64_t missed() const noexcept { return late + dropped + failed; }
+};
+
+/// What the box has drawn since all was loaded.
+struct EnergyStatistics {
+  /// What says so: "rapl", "hwmon" (`energy.meter`), "constant": computed from the processors' `power`. Empty: neither
+  /// is known, and all else is 0.
+  std::string meter;
+  double joules = 0, watts = 0;  ///< in all; on average
+  double watts_by_model = 0;     ///< as computed; 0: not known
+  double limit = 0;              ///< watts (`energy.budget`); 0: there is none
 };
 
 struct Statistics {
   Duration up{};
+  EnergyStatistics energy;
   std::vector<TaskStatistics> tasks;
   std::int64_t thrown = 0;  ///< exceptions that on_result let out
 };

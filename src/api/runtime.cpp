@@ -11,6 +11,7 @@
 #include "runtime/compiled_plan.h"
 #include "runtime/deadline_timer.h"
 #include "runtime/deployment.h"
+#include "runtime/energy_watch.h"
 #include "runtime/live_statistics.h"
 #include "scheduling/arrivals.h"
 #include "task/workspace.h"
@@ -111,6 +112,9 @@ struct Runtime::Impl {
     const bool aborts = std::any_of(tasks.begin(), tasks.end(), [](const Task& t) { return t.aborts; });
     if (aborts)
       deadlines = std::make_unique<DeadlineTimer>(box->dispatcher(), tasks.size() * kMaxPending, box->releaser());
+    energy = std::make_unique<EnergyWatch>(plan.config, box->dispatcher());
+    ready = MonotonicClock::now();
+    energy->begin(ready, box->releaser());
     delivery = std::thread([this] { deliver_all(); });
   }
 
@@ -290,6 +294,7 @@ struct Runtime::Impl {
     for (Task& task : tasks) end_source(task);
     for (Task& task : tasks) close(task);
     box->dispatcher().drop_waiting();
+    energy->stop();
     finish_jobs(box->dispatcher(), kPatience);
     stopping.store(true, std::memory_order_release);
     published.post();
@@ -302,13 +307,14 @@ struct Runtime::Impl {
   }
 
   RuntimeOptions options;
-  Time opened;
+  Time opened, ready{};
   std::unique_ptr<Engine> engine;
   CompiledPlan plan;
   Semaphore published;
   std::vector<Task> tasks;
   std::unique_ptr<LiveStatistics> live;
   std::unique_ptr<Deployment> box;
+  std::unique_ptr<EnergyWatch> energy;
   std::unique_ptr<DeadlineTimer> deadlines;
   std::thread delivery;
   std::atomic<bool> stopping{false};
@@ -326,8 +332,8 @@ int Runtime::tasks() const noexcept { return static_cast<int>(impl_->tasks.size(
 
 RunningTask Runtime::task(int index) const {
   const RunTask& t = impl_->plan.config.tasks[impl_->checked(index)];
-  return {t.spec->name, t.variant,      place_name(impl_->plan.config.processors, t),
-          t.priority,   t.spec->period, t.spec->deadline};
+  return {t.spec->name,     t.variant, place_name(impl_->plan.config.processors, t), t.priority, t.spec->period,
+          t.spec->deadline, t.joules};
 }
 
 int Runtime::find(std::string_view name) const { return static_cast<int>(impl_->index_of(name)); }
@@ -419,8 +425,14 @@ Statistics Runtime::statistics() const {
     t.p50 = live.p50;
     t.p99 = live.p99;
     t.max = live.max;
+    t.joules = impl_->energy->joules(static_cast<int>(i)).value_or(0);
+    t.watts = t.joules / std::max(to_seconds(MonotonicClock::now() - impl_->ready), 1e-9);
     s.tasks.push_back(std::move(t));
   }
+  if (const auto drawn = impl_->energy->so_far())
+    s.energy = {drawn->meter, drawn->joules, drawn->watts,
+                drawn->by_model.value_or(drawn->meter == meter_name(MeterKind::constant) ? drawn->watts : 0),
+                drawn->limit.value_or(0)};
   s.thrown = impl_->thrown.load(std::memory_order_relaxed);
   return s;
 }

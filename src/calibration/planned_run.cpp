@@ -58,10 +58,12 @@ void set_mode(RunMode& mode, const TaskFile& file, std::size_t t, const TaskOpti
   if (option.optional_from > 0) mode.request.exits = read_exits(load_model(variant.path));
   take_exits(problem.tasks[t], option, by_load, mode);
   mode.places = run_places(file, problem, option);
+  mode.joules = option.joules;
   for (const StageOption& stage : option.stages) {
     const Duration dispatch = dispatch_cost(problem, stage.processor);
     mode.stage_times.push_back(expected_time(stage, dispatch));
     mode.stage_loads.push_back(expected_load(stage, dispatch));
+    mode.stage_watts.push_back(stage_watts(problem, stage));
     mode.stage_bounds.push_back(longest_time(stage, dispatch));
     if (file.tasks[t].watchdog > 0)
       mode.stage_limits.push_back(std::max(

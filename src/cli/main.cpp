@@ -127,10 +127,10 @@ int run_main(int argc, char** argv) {
       "  rtmdl scale tasks.yaml --budget 10min    what is not done by then is done by the next start\n");
   add_budget(*scale, options, "no limit");
   scale->add_flag("--quick", options.quick, "No narrower or shallower forms and no early exits: nothing is learnt");
-  CLI::App* profile =
-      verb("profile", "Measure every variant on every processor of this box: times, accuracy, bytes", profile_verb,
-           "Example:\n  rtmdl profile tasks.yaml    leave the box alone meanwhile: what runs beside it is measured "
-           "with it\n");
+  CLI::App* profile = verb(
+      "profile", "Measure every variant on every processor of this box: times, energy, accuracy, bytes", profile_verb,
+      "Example:\n  rtmdl profile tasks.yaml    leave the box alone meanwhile: what runs beside it is measured "
+      "with it\n");
   add_budget(*profile, options, "no limit");
   CLI::App* plan =
       verb("plan", "Choose one variant and one priority per task jointly", plan_verb,

@@ -23,6 +23,8 @@ class EnergyMeter {
   /// Looks at the sensors. Reads files: not for threads that are in a hurry. Counters that wrap around must be looked
   /// at before they have done so twice, sensors of power as often as this changes.
   virtual const std::vector<Domain>& read(Time now) = 0;
+  /// Its values are new no more often than that.
+  [[nodiscard]] virtual Duration resolution() const noexcept = 0;
 };
 
 /// All its domains together.

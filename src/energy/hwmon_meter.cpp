@@ -5,6 +5,7 @@
 
 #include <rtmdl/error.h>
 
+#include <algorithm>
 #include <optional>
 
 #include <fmt/format.h>
@@ -13,6 +14,7 @@ namespace rtmdl {
 namespace {
 
 constexpr int kMostChannels = 4;
+constexpr Duration kUsualInterval = std::chrono::milliseconds(50), kLongestInterval = std::chrono::milliseconds(200);
 
 struct Channel {
   std::filesystem::path power, current, voltage;  ///< power empty: of the other two
@@ -48,8 +50,13 @@ class HwmonMeter final : public EnergyMeter {
       watts_.push_back(*watts);
       domains_.push_back({fmt::format("{} {}", name, label.empty() ? fmt::format("{}", c) : label), 0});
     }
+    const std::optional<std::int64_t> interval = read_number(sensor / "update_interval");
+    const Duration of_sensor = interval ? Duration(std::chrono::milliseconds(*interval)) : kUsualInterval;
+    resolution_ =
+        std::max(resolution_, std::clamp(of_sensor, Duration(std::chrono::milliseconds(1)), kLongestInterval));
   }
   [[nodiscard]] bool empty() const { return channels_.empty(); }
+  [[nodiscard]] Duration resolution() const noexcept override { return resolution_; }
 
   const std::vector<Domain>& read(Time now) override {
     const double seconds = to_seconds(now - last_);
@@ -64,6 +71,7 @@ class HwmonMeter final : public EnergyMeter {
 
  private:
   Time last_;
+  Duration resolution_{};
   std::vector<Channel> channels_;
   std::vector<double> watts_;  ///< at the last look
   std::vector<Domain> domains_;

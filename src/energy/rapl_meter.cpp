@@ -25,6 +25,7 @@ class RaplMeter final : public EnergyMeter {
     domains_.push_back({name, 0});
   }
   [[nodiscard]] bool empty() const { return zones_.empty(); }
+  [[nodiscard]] Duration resolution() const noexcept override { return std::chrono::milliseconds(1); }
 
   const std::vector<Domain>& read(Time) override {
     for (std::size_t z = 0; z < zones_.size(); ++z) {

@@ -4,8 +4,10 @@
 
 namespace rtmdl {
 
-double slot_watts(const PlanProcessor& processor) {
-  return processor.power ? processor.power->of_slot(processor.slots) : 0;
+double stage_watts(const PlanProblem& problem, const StageOption& stage) {
+  const PlanProcessor& on = problem.processors[index(stage.processor)];
+  if (stage.watts) return *stage.watts;
+  return on.power ? on.power->of_slot(on.slots) * stage.slots : 0;
 }
 
 void set_joules(PlanProblem& problem) {
@@ -14,8 +16,8 @@ void set_joules(PlanProblem& problem) {
       for (TaskOption& option : *options) {
         option.joules = 0;
         for (const StageOption& stage : option.stages)
-          option.joules += load_seconds(stage, dispatch_cost(problem, stage.processor)) *
-                           slot_watts(problem.processors[index(stage.processor)]);
+          option.joules +=
+              load_seconds(stage, dispatch_cost(problem, stage.processor)) / stage.slots * stage_watts(problem, stage);
       }
 }
 
@@ -47,6 +49,7 @@ EnergyRule energy_rule(const PlanProblem& problem, const Choices& choices) {
   rule.eta = supply.eta;
   rule.mandatory_joules =
       supply.mandatory.value_or(std::min(supply.capacitor.least + busy * longest, kMostStored * capacity));
+  rule.capacity_joules = capacity;
   rule.optional_joules = supply.optional.value_or(kOptional * capacity);
   return rule;
 }

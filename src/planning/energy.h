@@ -1,5 +1,6 @@
 #pragma once
-/// What strategies draw, from the power of the processors: idle, and in proportion to the slots in use.
+/// What strategies draw: idle, from the power of the processors, and beyond that what was metered of their stages, or
+/// in proportion to the slots in use.
 
 #include "planning/problem.h"
 
@@ -18,8 +19,8 @@ void set_joules(PlanProblem& problem);
 [[nodiscard]] double idle_watts(const PlanProblem& problem);
 /// That jobs of an option draw beyond that, on average.
 [[nodiscard]] double draw_watts(const PlanTask& task, const TaskOption& option);
-/// Of a slot in use, beyond idle.
-[[nodiscard]] double slot_watts(const PlanProcessor& processor);
+/// That a stage draws beyond idle while it runs, with all its slots: as metered, else from its processor's power.
+[[nodiscard]] double stage_watts(const PlanProblem& problem, const StageOption& stage);
 
 /// With which energy stages of the chosen options begin, from the problem's supply, which is there. Where it does not
 /// say: mandatory ones if the longest of them (p99) can end with all processors busy, but not more than nine tenths of

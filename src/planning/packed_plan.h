@@ -15,8 +15,8 @@ void parts(A& a, TimeDistribution& v) {
 }
 template <class A>
 void parts(A& a, StageOption& v) {
-  auto& [processor, times, alone, longest, shortest, slots, reach] = v;
-  a(processor, times, alone, longest, shortest, slots, reach);
+  auto& [processor, times, alone, longest, shortest, slots, reach, watts] = v;
+  a(processor, times, alone, longest, shortest, slots, reach, watts);
 }
 template <class A>
 void parts(A& a, TaskOption& v) {

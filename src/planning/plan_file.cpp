@@ -147,6 +147,7 @@ std::string plan_key(const PlanProblem& problem, const PlanOptions& options) {
       text += fmt::format("{},{},{},{}:", o.alone, o.kind, o.demand, o.slow_down);
       for (const StageOption& s : o.stages) {
         text += fmt::format("{},{},{},{}:", s.processor, s.slots, s.longest.count(), s.shortest.count());
+        if (s.watts) text += fmt::format("{} W:", *s.watts);
         feed(text, s.times);
         feed(text, s.alone);
       }

@@ -46,13 +46,6 @@ std::optional<double> pressure(const PlanProblem& problem, const TaskOption& slo
   return std::min((*factor - 1 + kBlur) / (slowed.slow_down - 1 + kBlur), 1.0);
 }
 
-int slots_of_threads(int threads, int slots, std::size_t cores) {
-  const auto shared = static_cast<int>(cores);
-  if (shared < 1) return 1;
-  const int each = std::min(slots, shared);  // more slots than cores: the kernel shares these out
-  return std::clamp((threads * each + shared - 1) / shared, 1, slots);
-}
-
 bool is_split(const TaskOption& option) {
   for (std::size_t s = 2; s + 1 < option.stages.size(); ++s)
     if (option.stages[s].processor != option.stages[1].processor) return true;

@@ -42,7 +42,8 @@ struct StageOption {
   Duration longest{};
   Duration shortest{};  ///< what they take it to last at least; zero: min / kExecutionFactor
   int slots = 1;  ///< of its processor, that it takes at once: its packing class, from beside others to all for itself
-  double reach = 1;  ///< share of the jobs that run it
+  double reach = 1;               ///< share of the jobs that run it
+  std::optional<double> watts{};  ///< metered: that it draws beyond idle while it runs
 };
 
 /// What the scheduler is told to expect of a stage, dispatch included: nearly all are shorter.
@@ -51,8 +52,6 @@ struct StageOption {
 /// What it is told to expect of it where jobs may change their variants.
 [[nodiscard]] StageLoad expected_load(const StageOption& stage, Duration dispatch);
 
-/// Slots that a stage of so many threads takes where `slots` share `cores`.
-[[nodiscard]] int slots_of_threads(int threads, int slots, std::size_t cores);
 /// Time of a stage as a load on its processor: on all slots that it takes, on average over all jobs.
 [[nodiscard]] inline double load_seconds(const StageOption& stage, Duration dispatch) {
   return to_seconds(stage.times.mean() + dispatch) * stage.slots * stage.reach;

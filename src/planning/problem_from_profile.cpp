@@ -96,6 +96,7 @@ bool allowed(const TaskSpec& task, const VariantProfile& v) {
 StageOption stage_on(int processor, const StageTimes& times) {
   StageOption stage;
   stage.processor = processor;
+  if (times.watts > 0) stage.watts = times.watts;
   stage.times.sorted = planning_times(times);
   if (times.busy.empty()) return stage;  // planned with the times alone
   stage.alone.sorted = times.alone;

@@ -9,10 +9,9 @@
 namespace rtmdl {
 
 SimulatedEnergy::SimulatedEnergy(const PlanProblem& problem) : problem_(problem), idle_watts_(idle_watts(problem)) {
-  for (const PlanProcessor& p : problem.processors) {
-    slot_watts_.push_back(rtmdl::slot_watts(p));
-    drawn_ |= slot_watts_.back() > 0;
-  }
+  for (const PlanTask& task : problem.tasks)
+    for (const TaskOption& option : task.options)
+      for (const StageOption& stage : option.stages) drawn_ |= stage_watts(problem, stage) > 0;
 }
 
 EnergyRule SimulatedEnergy::reset(const Choices& choices, Duration length, bool supply_counts) {

@@ -9,7 +9,6 @@
 #include <cstdint>
 #include <limits>
 #include <optional>
-#include <vector>
 
 namespace rtmdl {
 
@@ -25,11 +24,10 @@ class SimulatedEnergy {
 
   /// Some stage draws anything beyond idle.
   [[nodiscard]] bool drawn() const noexcept { return drawn_; }
-  /// Of so many nanoseconds of a slot in use.
-  [[nodiscard]] double joules_of(int processor, std::int64_t used) const noexcept {
-    return slot_watts_[index(processor)] > 0 ? static_cast<double>(used) * 1e-9 * slot_watts_[index(processor)] : 0;
+  /// By the box until now, of which `stages` by stages.
+  [[nodiscard]] double used(std::int64_t now, double stages) const noexcept {
+    return supply_ ? supply_->drawn() : idle_watts_ * static_cast<double>(now) * 1e-9 + stages;
   }
-  [[nodiscard]] double slot_watts(int processor) const noexcept { return slot_watts_[index(processor)]; }
 
   [[nodiscard]] bool counts() const noexcept { return supply_.has_value(); }
   [[nodiscard]] bool off() const noexcept { return supply_ && supply_->off(); }
@@ -49,7 +47,6 @@ class SimulatedEnergy {
  private:
   const PlanProblem& problem_;
   double idle_watts_ = 0;
-  std::vector<double> slot_watts_;  ///< per processor: of a slot in use, beyond idle
   bool drawn_ = false;
   std::optional<EnergyStore> supply_;
   double eta_ = 1;

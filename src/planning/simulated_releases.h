@@ -16,13 +16,13 @@
 
 namespace rtmdl {
 
-/// When something of each task comes next, and something else. Minima of blocks of eight, so that an update and a look
-/// cost about 8 + n/8 comparisons: faster than a heap for the at most 64 tasks there can be. The last block is
-/// kOther's.
+/// When something of each task comes next, and two other things. Minima of blocks of eight, so that an update and a
+/// look cost about 8 + n/8 comparisons: faster than a heap for the at most 64 tasks there can be. The last block is
+/// theirs.
 class EventTimes {
  public:
   static constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
-  static constexpr int kOther = kMaxTasks;
+  static constexpr int kOther = kMaxTasks, kLook = kMaxTasks + 1;
 
   void reset() noexcept {
     times_.fill(kNever);
@@ -78,6 +78,8 @@ class SimulatedReleases {
     return nominal;
   }
   void wake(std::int64_t when) noexcept { releases_.set(EventTimes::kOther, when); }
+  /// Likewise, for EventTimes::kLook.
+  void look(std::int64_t when) noexcept { releases_.set(EventTimes::kLook, when); }
 
   /// Of tasks with Late::abort.
   [[nodiscard]] std::int64_t next_deadline() const noexcept { return deadlines_.next(); }

@@ -1,5 +1,6 @@
 #include "planning/simulator.h"
 
+#include "planning/energy.h"
 #include "planning/lighter.h"
 #include "planning/simulator_state.h"
 #include "scheduling/arrivals.h"
@@ -89,6 +90,7 @@ void Simulator::State::set_mode(std::size_t task, std::size_t mode, const TaskOp
   scheduled.stage_times.clear();
   scheduled.stage_loads.clear();
   scheduled.pressures.clear();
+  scheduled.joules = option.joules;
   take_exits(problem.tasks[task], option, adapts, scheduled);
   tasks[task].options[mode] = &option;
   tasks[task].exits |= option.optional_from > 0;
@@ -104,6 +106,7 @@ void Simulator::State::set_mode(std::size_t task, std::size_t mode, const TaskOp
     static const Duration kNone{};
     StageRun& to = tasks[task].modes[mode][k];
     to = {.sorted = &kNone, .draw = {problem, static_cast<int>(task), option, static_cast<int>(k)}};
+    to.slot_watts = stage_watts(problem, from) / from.slots;
     to.can_be_cut = option.stages.size() < 3 || (k > 0 && k + 1 < option.stages.size());
     if (!from.times.sorted.empty()) to.sorted = from.times.sorted.data(), to.last = from.times.sorted.size() - 1;
     if (!from.alone.sorted.empty() && slots.size() > 1) {
@@ -122,6 +125,9 @@ void Simulator::State::prepare(const Choices& choices, const SimulationOptions& 
   collect = options.collect_responses;
   config.policy = options.policy;
   config.energy = energy.reset(choices, options.length, options.machine);
+  const bool keeps_budget = !options.lighter.empty() && energy.drawn();
+  config.budget = budget_of(keeps_budget ? problem.power_limit.value_or(0) : 0);
+  length = options.length;
   slowdowns = options.slowdowns;
   const bool stalling = options.machine && problem.stalls.per_second > 0 && !problem.stalls.lasting.empty();
   machine = (limited && options.machine) || stalling || energy.counts();
@@ -143,6 +149,7 @@ void Simulator::State::prepare(const Choices& choices, const SimulationOptions& 
   std::fill(slots.begin(), slots.end(), SlotRun{});
   std::fill(busy.begin(), busy.end(), 0);
   clear_outcome(options);
+  if (config.budget.watts > 0) look_at_budget(0);
   transitions.reset(options.transitions, decisions);
 }
 

@@ -10,10 +10,11 @@
 /// (PlanProcessor::realtime_share), as do all that a stall takes away (PlanProblem::stalls: at random moments, each
 /// lasting as one that was seen). What the box lives on (PlanProblem::supply) is looked at every millisecond: stages
 /// begin as EnergyRule says, and with nothing left all stand still until there is enough to begin one; jobs that are
-/// not over a longest deadline after the end are dropped. A job is sure of its answer as TaskOption::leaves says. Of a
-/// job that is given up a stage between the first and the last ends kCancelDelay later (inference can be cancelled,
-/// pre- and post-processing not). At one instant completions come before deadlines, these before releases, these before
-/// changes of what runs; then lower slots and lower tasks first.
+/// not over a longest deadline after the end are dropped. Where jobs may be given lighter options the scheduler is told
+/// what was drawn, every kEnergyLook, and keeps PlanProblem::power_limit. A job is sure of its answer as
+/// TaskOption::leaves says. Of a job that is given up a stage between the first and the last ends kCancelDelay later
+/// (inference can be cancelled, pre- and post-processing not). At one instant completions come before deadlines, these
+/// before releases, these before changes of what runs; then lower slots and lower tasks first.
 
 #include "planning/problem.h"
 #include "scheduling/run_report.h"

@@ -26,10 +26,21 @@ void Simulator::State::follow(const Decision& finished) {
 template <SimulatorLoop as>
 void Simulator::State::vacate(std::size_t slot, std::int64_t now) noexcept {
   const SlotRun& s = slots[slot];
-  const int p = slot_processor[slot];
   const std::int64_t used = (now - s.since) * s.width;
-  busy[index(p)] += used;
-  if constexpr (as != SimulatorLoop::plain) outcome.tasks[index(s.task)].joules += energy.joules_of(p, used);
+  busy[index(slot_processor[slot])] += used;
+  if constexpr (as != SimulatorLoop::plain)
+    outcome.tasks[index(s.task)].joules += static_cast<double>(used) * 1e-9 * s.watts;
+}
+
+/// What was drawn until now, by stages in progress as well.
+void Simulator::State::look_at_budget(std::int64_t now) noexcept {
+  double joules = 0;
+  for (const TaskOutcome& o : outcome.tasks) joules += o.joules;
+  for (const SlotRun& s : slots)
+    if (s.task >= 0) joules += static_cast<double>((now - s.since) * s.width) * 1e-9 * s.watts;
+  scheduler.set_drawn(energy.used(now, joules), Time(Duration(now)), decisions);
+  const Duration next = Duration(now) + kEnergyLook;
+  releases.look(next < length ? next.count() : kNever);
 }
 
 bool Simulator::State::any_pending() const noexcept {
@@ -142,7 +153,7 @@ void Simulator::State::loop(const std::function<void(const SimulatedEvent&)>& ob
       if (finish[s] < end) end = finish[s], ending = s;
     }
     decisions.clear();
-    bool looked = false;  // at the supply
+    bool looked = false;  // at what is stored, or was drawn
     if constexpr (paced_) {
       if (machine) {
         const std::int64_t event = due.empty() ? std::min({end, releases.next(), releases.next_deadline()}) : now;
@@ -194,6 +205,9 @@ void Simulator::State::loop(const std::function<void(const SimulatedEvent&)>& ob
       now = releases.next();
       if (full && task == EventTimes::kOther) {
         transitions.go_on(now, end, decisions);
+      } else if (full && task == EventTimes::kLook) {
+        looked = true;
+        look_at_budget(now);
       } else {
         ++outcome.tasks[index(task)].released;
         scheduler.release(task, Time(releases.release(task)), Time(Duration(now)), decisions);

@@ -112,7 +112,7 @@ void Simulator::State::change_machine(std::int64_t now, int& in_use) noexcept {
 void Simulator::State::count_draw(std::int64_t now) noexcept {
   double watts = energy.base_watts();
   for (std::size_t s = 0; s < slots.size(); ++s)
-    if (finish[s] != kNever) watts += slots[s].width * energy.slot_watts(slot_processor[s]);
+    if (finish[s] != kNever) watts += slots[s].width * slots[s].watts;
   energy.draw(now, watts);
 }
 

@@ -37,6 +37,7 @@ struct Simulator::State {
     const Duration* alone = nullptr;  ///< null: as beside others
     std::uint64_t last_alone = 0;
     StageDraw draw{};
+    double slot_watts = 0;  ///< of each of its slots, beyond idle
     bool can_be_cut = false;
   };
 
@@ -62,6 +63,7 @@ struct Simulator::State {
     std::uint16_t slots = 1;   ///< a bit for each, from the processor's first on
     std::int64_t settled = 0;  ///< up to when the work done is counted, when paced
     double speed = 1;
+    double watts = 0;  ///< of each slot, beyond idle
   };
 
   /// What the machine does to a slot.
@@ -105,6 +107,7 @@ struct Simulator::State {
   std::vector<Due> due;                     ///< released now, the last of them first
   SimulatorLoop kind = SimulatorLoop::plain;
   std::uint64_t seed = 0;
+  Duration length{};
   bool collect = false;  ///< responses
   SimulationOutcome outcome;
 
@@ -137,7 +140,8 @@ struct Simulator::State {
                    .task = of.task,
                    .width = static_cast<std::int16_t>(std::popcount(of.slots)),
                    .slots = of.slots,
-                   .settled = now};
+                   .settled = now,
+                   .watts = tasks[of.task].modes[of.mode][of.stage].slot_watts};
   }
   template <SimulatorLoop as>
   void end_job(const Decision& finished, std::int64_t now);
@@ -160,6 +164,7 @@ struct Simulator::State {
   template <SimulatorLoop as>
   void vacate(std::size_t slot, std::int64_t now) noexcept;
   void count_draw(std::int64_t now) noexcept;
+  void look_at_budget(std::int64_t now) noexcept;
   [[nodiscard]] bool any_pending() const noexcept;
   void drop_what_is_left() noexcept;
   [[nodiscard]] Answer answer_of(const TaskRun& t) const noexcept;

@@ -6,6 +6,7 @@
 #include "data/source.h"
 #include "profiling/content_key.h"
 #include "profiling/detection_counts.h"
+#include "profiling/job_energy.h"
 #include "profiling/machine.h"
 #include "profiling/measure.h"
 #include "profiling/segmentation.h"
@@ -31,6 +32,8 @@ namespace {
 
 constexpr std::string_view kMeasuringRevision = "2";  // raise when measure() would give other times
 constexpr std::string_view kCuttingRevision = "1";    // raise when choose_segmentations() would cut elsewhere
+constexpr std::string_view kMeteringRevision = "1";   // raise when meter_stages() would give other energies
+constexpr int kWindows = 20;                          // of metering, in the time for a variant
 constexpr std::size_t kFrames = 24, kStreamFrameBytes = 64u << 20;
 constexpr double kNoisy = 0.05;  // share of stalls that is worth a word
 
@@ -45,6 +48,7 @@ struct Unit {
   std::vector<std::string> segment_keys;  // of a model that is cut
   std::optional<StageTimes> pre, infer, post;
   std::vector<std::optional<StageTimes>> segments;
+  std::optional<StageEnergy> pre_energy, infer_energy, post_energy;
   bool refused = false, reused = false;
   bool to_cut = false;    ///< uncut, on a processor that cannot preempt; where to cut is not known yet
   bool to_split = false;  ///< uncut, and where its variant may go over to another processor is not known yet
@@ -52,7 +56,7 @@ struct Unit {
   [[nodiscard]] bool known() const {
     return pre && infer && post && std::all_of(segments.begin(), segments.end(), [](const auto& s) { return !!s; });
   }
-  [[nodiscard]] bool done() const { return known() && !to_cut && !to_split; }
+  [[nodiscard]] bool metered() const { return pre_energy && infer_energy && post_energy; }
 };
 
 /// As many consecutive frames (of a stateful task) or frames spread over the stream as are worth keeping in memory.
@@ -100,23 +104,27 @@ class Profiling {
     host_ = file.host_processor();
     for (const ProcessorSpec& p : file.processors) all_cores_.insert(all_cores_.end(), p.cores.begin(), p.cores.end());
     std::sort(all_cores_.begin(), all_cores_.end());
+    open_energy_meter();
   }
 
   std::vector<TaskProfile> run() {
     list_units();
     std::size_t missing = 0;
-    for (const Unit& unit : units_) missing += unit.done() ? 0 : 1;
+    for (const Unit& unit : units_) missing += complete(unit) ? 0 : 1;
+    const auto unmetered = [](const Unit& unit) { return !unit.metered(); };
+    if (!no_meter_.empty() && std::any_of(units_.begin(), units_.end(), unmetered))
+      context_.warn(no_meter_ + "; joules of jobs are computed from `power` instead");
     if (missing > 0 && !fifo_)
       context_.warn(
           "SCHED_FIFO is not permitted (needs root, CAP_SYS_NICE or an rtprio limit): measured under the ordinary "
           "scheduler; times are noisier");
     std::size_t done = 0;
     for (std::size_t i = 0; i < units_.size(); ++i) {  // grows on the way
-      if (units_[i].done()) continue;
+      if (complete(units_[i])) continue;
       if (context_.stopping()) break;
       context_.report(name_of(units_[i]), static_cast<double>(done) / static_cast<double>(missing));
       look_up(units_[i]);  // two tasks may share a model and its data
-      if (!units_[i].known()) measure_unit(units_[i], left_from(i));
+      if (!units_[i].known() || lacks_energy(units_[i])) measure_unit(units_[i], left_from(i));
       ++done;
       const bool in_time = deadline_ == Time::max() || MonotonicClock::now() < deadline_;
       const auto goes_on = [&] { return !units_[i].refused && !context_.stopping() && in_time; };
@@ -145,6 +153,20 @@ class Profiling {
                        unit.in_two()  ? fmt::format(", in two at node {}", unit.request.cuts.front())
                        : segments > 1 ? fmt::format(", {} segments", segments)
                                       : "");
+  }
+
+  void open_energy_meter() {
+    if (file_.energy.meter == MeterKind::constant) return;
+    try {
+      meter_ = open_meter(file_.energy.meter, MonotonicClock::now(), options_.sysfs);
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::missing_device) throw;
+      no_meter_ = error.what();
+    }
+  }
+  [[nodiscard]] bool lacks_energy(const Unit& unit) const { return meter_ && !unit.metered(); }
+  [[nodiscard]] bool complete(const Unit& unit) const {
+    return unit.known() && !unit.to_cut && !unit.to_split && !lacks_energy(unit);
   }
 
   void list_units() {
@@ -188,7 +210,7 @@ class Profiling {
 
   /// Puts them after units_[i]. Returns how many of them are to be measured.
   std::size_t insert(std::size_t i, std::vector<Unit> units) {
-    const auto missing = std::count_if(units.begin(), units.end(), [](const Unit& u) { return !u.done(); });
+    const auto missing = std::count_if(units.begin(), units.end(), [this](const Unit& u) { return !complete(u); });
     units_.insert(units_.begin() + static_cast<std::ptrdiff_t>(i) + 1, std::make_move_iterator(units.begin()),
                   std::make_move_iterator(units.end()));
     return static_cast<std::size_t>(missing);
@@ -265,6 +287,7 @@ class Profiling {
     unit.to_cut = unit.to_split = false;
     unit.request.cuts = cuts;
     if (apart) unit.request.places.assign(cuts.size() + 1, unit.request);
+    unit.pre_energy.reset(), unit.infer_energy.reset(), unit.post_energy.reset();
     unit.pre.reset(), unit.infer.reset(), unit.post.reset();  // measured together: they go with one another job by job
     unit.segments.resize(cuts.size() + 1);
     set_keys(unit);
@@ -316,6 +339,17 @@ class Profiling {
     if (!unit.post) unit.post = store_.times(unit.post_key);
     for (std::size_t k = 0; k < unit.segments.size(); ++k)
       if (!unit.segments[k]) unit.segments[k] = store_.times(unit.segment_keys[k]);
+    if (file_.energy.meter == MeterKind::constant) return;
+    if (!unit.pre_energy) unit.pre_energy = store_.energy(energy_key(unit.pre_key));
+    if (!unit.infer_energy) unit.infer_energy = store_.energy(energy_key(unit.infer_key));
+    if (!unit.post_energy) unit.post_energy = store_.energy(energy_key(unit.post_key));
+  }
+  [[nodiscard]] std::string energy_key(const std::string& times) const {
+    return ContentKey("energy")
+        .add("revision", kMeteringRevision)
+        .add("of", times)
+        .add("meter", meter_name(file_.energy.meter))
+        .digest();
   }
 
   /// The measured threads on cores of their processors; the neighbour on the others. Where the processor has all cores,
@@ -473,6 +507,12 @@ class Profiling {
       return;
     }
     const std::int64_t memory = std::max<std::int64_t>(0, resident_bytes() - resident);
+    if (!unit.known()) measure_times(unit, *pipeline, memory, left);
+    const bool in_time = MonotonicClock::now() < deadline_;
+    if (unit.known() && lacks_energy(unit) && in_time && !context_.stopping()) measure_energy(unit, *pipeline);
+  }
+
+  void measure_times(Unit& unit, Pipeline& pipeline, std::int64_t memory, std::size_t left) {
     MeasureLimits limits{options_.per_variant, options_.samples_min, options_.samples_wanted, options_.samples_max};
     if (deadline_ != Time::max()) {
       const Duration share =
@@ -484,7 +524,7 @@ class Profiling {
     }
     PipelineTimes times;
     try {
-      times = measure(*pipeline, frames(unit.task), unit.bench, neighbour_for(unit), limits, context_);
+      times = measure(pipeline, frames(unit.task), unit.bench, neighbour_for(unit), limits, context_);
     } catch (const Error& error) {
       if (unit.request.cuts.empty()) throw;
       leave_out_or_throw(unit, error);
@@ -499,6 +539,28 @@ class Profiling {
       keep(unit, unit.segments[k], unit.segment_keys[k], fmt::format("segment {}", k + 1), times.segments[k]);
     keep(unit, unit.post, unit.post_key, "post", times.post);
     log(unit);
+  }
+
+  void measure_energy(Unit& unit, Pipeline& pipeline) {
+    const MeterLimits limits{.window = options_.per_variant / kWindows};
+    const JobEnergy energy = meter_stages(pipeline, frames(unit.task), unit.bench, *meter_, limits, context_);
+    if (context_.stopping()) return;
+    const auto keep_energy = [&](std::optional<StageEnergy>& slot, const std::string& times_key, const char* stage,
+                                 const StageEnergy& of) {
+      if (slot) return;
+      store_.put_energy(energy_key(times_key), fmt::format("{}, {}", name_of(unit), stage), of);
+      slot = of;
+    };
+    keep_energy(unit.pre_energy, unit.pre_key, "pre", energy.pre);
+    keep_energy(unit.infer_energy, unit.infer_key, "infer", energy.infer);
+    keep_energy(unit.post_energy, unit.post_key, "post", energy.post);
+    const std::string_view meter = meter_name(file_.energy.meter);
+    if (energy.infer.joules > 0)
+      context_.info(
+          fmt::format("{}: infer takes {} beyond idle ({})", name_of(unit), format_joules(energy.infer.joules), meter));
+    else
+      context_.warn(
+          fmt::format("{}: {} does not tell what inference draws; it is computed from `power`", name_of(unit), meter));
   }
 
   /// Another device may run what this one refuses, and uncut a model that does not run in segments; a device that is
@@ -594,6 +656,7 @@ class Profiling {
     out.post = *unit.post;
     out.cuts = unit.request.cuts;
     for (const auto& segment : unit.segments) out.segment_times.push_back(*segment);
+    set_watts(unit, out);
     out.interference = slow_down_of(out.infer);
     const PairMember* const member = member_for(unit);
     out.demand = demand_of(unit, member);
@@ -609,7 +672,43 @@ class Profiling {
     out.memory = std::max(out.infer.memory, variant.bytes);
     out.source = variant.id == "source";
     out.reused = unit.reused;
+    add_joules(out);
     return out;
+  }
+
+  static void set_watts(const Unit& unit, VariantProfile& out) {
+    const auto watts = [](const std::optional<StageEnergy>& energy) { return energy ? energy->watts() : 0; };
+    out.pre.watts = watts(unit.pre_energy);
+    out.infer.watts = watts(unit.infer_energy);
+    out.post.watts = watts(unit.post_energy);
+    for (StageTimes& segment : out.segment_times) segment.watts = out.infer.watts;
+  }
+
+  /// Stages that were not metered by the power of their processors.
+  void add_joules(VariantProfile& v) const {
+    double joules = 0;
+    bool known = true;
+    v.metered = true;
+    const auto add = [&](const StageTimes& times, const ProcessorSpec& on, int threads, double reach) {
+      const std::vector<Duration> all = planning_times(times);
+      double seconds = 0;
+      for (const Duration d : all) seconds += to_seconds(d) / static_cast<double>(all.size());
+      const int slots = on.device == "cpu" ? slots_of_threads(threads, on.slots, on.cores.size()) : 1;
+      known = known && (times.watts > 0 || on.power);
+      if (times.watts > 0) joules += reach * seconds * times.watts;
+      else if (on.power) joules += reach * seconds * on.power->of_slot(on.slots) * slots;
+      return times.watts > 0;
+    };
+    const ProcessorSpec& host = processor(host_);
+    add(v.pre, host, 1, 1);
+    add(v.post, host, 1, 1);
+    const std::vector<double> reach = v.exits.none() ? std::vector<double>{} : v.exits.reach();
+    for (std::size_t k = 0; k < std::max<std::size_t>(v.segment_times.size(), 1); ++k) {
+      const int p = v.split.empty() ? v.processor_index : file_.processor_index(v.split[k]);
+      const StageTimes& times = v.segment_times.empty() ? v.infer : v.segment_times[k];
+      v.metered &= add(times, processor(p), threads_on(processor(p), v.threads), reach.empty() ? 1 : reach[k]);
+    }
+    if (known || v.metered) v.joules = joules;
   }
 
   /// One's first part and the other's rest, with equally many threads as far as their processors have them.
@@ -640,6 +739,7 @@ class Profiling {
                   .add("post", rest.post_key)
                   .digest();
     out.memory = std::max(out.memory, other.memory);
+    add_joules(out);
     out.reused = first.reused && rest.reused;
     return out;
   }
@@ -664,6 +764,8 @@ class Profiling {
   Store store_;
   bool fifo_;
   std::string machine_, engine_version_;
+  std::unique_ptr<EnergyMeter> meter_;  // null: there is none to be read
+  std::string no_meter_;                // why one that was asked for is not there
   int host_ = 0;
   Time deadline_ = Time::max();
   std::vector<int> all_cores_;  // of all processors, ascending

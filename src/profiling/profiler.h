@@ -1,8 +1,8 @@
 #pragma once
-/// `rtmdl profile`: execution times of every variant, stage by stage, on every processor that can run it, with 1..n
-/// threads and, where a stage that has begun cannot be preempted, cut into 1, 2, 4, … segments. Of tasks with `split`
-/// also cut in two at up to three places, each part on each processor. Then how much two variants of each task, the
-/// slowest and one in the middle, slow those of other tasks down.
+/// `rtmdl profile`: execution times (and with `energy.meter` what is drawn) of every variant, stage by stage, on every
+/// processor that can run it, with 1..n threads and, where a stage that has begun cannot be preempted, cut into 1, 2,
+/// 4, … segments. Of tasks with `split` also cut in two at up to three places, each part on each processor. Then how
+/// much two variants of each task, the slowest and one in the middle, slow those of other tasks down.
 
 #include "base/context.h"
 #include "engine/engine.h"
@@ -13,6 +13,8 @@
 #include "task/task_file.h"
 
 #include <cstdint>
+#include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,6 +29,7 @@ struct ProfileOptions {
   int samples_max = 2000;
   int max_threads = 0;  ///< 0: the cores of the processor
   std::uint64_t seed = 1;
+  std::filesystem::path sysfs = "/sys";  ///< where `energy.meter` is; another one in tests
 };
 
 /// What another task's variant, on its processor, does to inference beside it.
@@ -58,6 +61,10 @@ struct VariantProfile {
   std::int64_t memory = 0;  ///< resident when loaded: at least `bytes`; approximate
   bool source = false;
   bool reused = false;  ///< all of it was in the store
+  /// That a job takes beyond what the box draws idle, on average, with the times that plans count with; absent: neither
+  /// metered nor is the processors' power known.
+  std::optional<double> joules;
+  bool metered = false;  ///< inference was; else it is computed from `power`
 };
 
 /// What inference takes on average, jobs of early exits as they leave: of the medians.
@@ -83,9 +90,9 @@ struct StageSummary {
 [[nodiscard]] StageSummary summary(const StageTimes& times);
 
 /// Measures what the store does not hold and stores it at once: a killed call is continued by the next. Uses SCHED_FIFO
-/// where permitted and says once where not. A variant that a processor's device refuses is left out there with a
-/// warning; one that no processor runs throws, and so does a device that is not there. When the context is stopped,
-/// returns what is complete.
+/// where permitted and says once where not. A meter that is not there is said, and nothing is metered. A variant that a
+/// processor's device refuses is left out there with a warning; one that no processor runs throws, and so does a device
+/// that is not there. When the context is stopped, returns what is complete.
 [[nodiscard]] std::vector<TaskProfile> profile_tasks(Engine& engine, const TaskFile& file, const Workspace& workspace,
                                                      const std::vector<TaskVariants>& variants,
                                                      const ProfileOptions& options, const Context& context);

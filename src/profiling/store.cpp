@@ -15,7 +15,7 @@
 namespace rtmdl {
 namespace {
 
-constexpr std::int64_t kSchema = 10;               // PRAGMA user_version; raise with every change below
+constexpr std::int64_t kSchema = 11;               // PRAGMA user_version; raise with every change below
 constexpr std::int64_t kApplication = 0x72746d64;  // PRAGMA application_id: "rtmd"
 constexpr std::size_t kMostSamples = 2000;
 
@@ -49,6 +49,10 @@ constexpr const char* kDetectionsTable =
 
 constexpr const char* kExitsColumn = "ALTER TABLE variants ADD COLUMN exits TEXT NOT NULL DEFAULT '';";
 
+constexpr const char* kEnergiesTable =
+    "CREATE TABLE energies (key TEXT PRIMARY KEY, what TEXT NOT NULL, joules REAL NOT NULL, ns INTEGER NOT NULL,"
+    " measured TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP);";
+
 constexpr const char* kTables = R"(
   CREATE TABLE families (key TEXT PRIMARY KEY, task TEXT NOT NULL, done TEXT NOT NULL DEFAULT '',
     layout TEXT NOT NULL DEFAULT '', settled TEXT NOT NULL DEFAULT '', made TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP);
@@ -78,7 +82,8 @@ constexpr const char* kUpgrades[kSchema - 1] = {
     kCutsTable,
     kPairs,
     kDetectionsTable,
-    kExitsColumn};
+    kExitsColumn,
+    kEnergiesTable};
 
 /// "input=1,3,224,224;other=1,8"
 std::string shapes_text(const std::map<std::string, std::vector<std::int64_t>>& shapes) {
@@ -163,6 +168,7 @@ Store::Store(const std::filesystem::path& file) : database_(file) {
     database_.execute(kPairs);
     database_.execute(kDetectionsTable);
     database_.execute(kExitsColumn);
+    database_.execute(kEnergiesTable);
     database_.execute(
         fmt::format("PRAGMA user_version = {}; PRAGMA application_id = {}", kSchema, kApplication).c_str());
   }
@@ -298,6 +304,23 @@ void Store::put_times(const std::string& key, const std::string& what, const Sta
       .bind(static_cast<std::int64_t>(times.stalls.worst.count()))
       .bind(times.memory)
       .bind(times.cores_used)
+      .step();
+}
+
+std::optional<StageEnergy> Store::energy(const std::string& key) {
+  Statement query(database_, "SELECT joules, ns FROM energies WHERE key = ?");
+  if (!query.bind(key).step()) return std::nullopt;
+  const StageEnergy energy{query.real(0), Duration(query.integer(1))};
+  const bool sensible = energy.joules >= 0 && energy.joules < 1e6 && energy.lasts >= Duration{};
+  return sensible ? std::optional(energy) : std::nullopt;  // else it is measured anew
+}
+
+void Store::put_energy(const std::string& key, const std::string& what, const StageEnergy& energy) {
+  Statement(database_, "INSERT OR REPLACE INTO energies (key, what, joules, ns) VALUES (?, ?, ?, ?)")
+      .bind(key)
+      .bind(what)
+      .bind(energy.joules)
+      .bind(static_cast<std::int64_t>(energy.lasts.count()))
       .step();
 }
 

@@ -32,6 +32,14 @@ struct StageTimes {
   StallReport stalls;
   std::int64_t memory = 0;  ///< bytes that became resident when the model was loaded (of an infer stage)
   double cores_used = 0;    ///< that an infer stage kept busy while alone, on average; 0: not known
+  double watts = 0;         ///< metered: drawn beyond idle while it runs; 0: not known. Stored as StageEnergy
+};
+
+/// Of a stage, metered.
+struct StageEnergy {
+  double joules = 0;  ///< of one run, beyond what the box draws idle; 0: the meter could not tell
+  Duration lasts{};   ///< one run meanwhile
+  [[nodiscard]] double watts() const { return lasts > Duration{} ? joules / to_seconds(lasts) : 0; }
 };
 
 /// A variant as the store keeps it. `location` is told apart by the caller: the store moves with its workspace.
@@ -94,6 +102,9 @@ class Store {
   [[nodiscard]] std::optional<StageTimes> times(const std::string& key);
   /// `what` is for people who look into the file: "faces int8 infer cpu 1 thread".
   void put_times(const std::string& key, const std::string& what, const StageTimes& times);
+
+  [[nodiscard]] std::optional<StageEnergy> energy(const std::string& key);
+  void put_energy(const std::string& key, const std::string& what, const StageEnergy& energy);
 
   /// How many times as long a stage takes beside a certain other one as alone.
   [[nodiscard]] std::optional<double> slow_down(const std::string& key);

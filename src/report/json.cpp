@@ -92,6 +92,7 @@ Json profile_variant_json(const VariantProfile& v) {
   json["accuracy"] = json_number(v.accuracy);
   json["accuracy_loss"] = json_number(v.accuracy_loss);
   json["bytes"] = v.bytes;
+  if (v.joules) json["energy"] = {{"joules", json_number(*v.joules)}, {"from", v.metered ? "measured" : "model"}};
   json["memory_bytes"] = v.memory;
   json["reused"] = v.reused;
   return json;

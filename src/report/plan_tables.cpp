@@ -200,21 +200,30 @@ std::string units_table(const std::vector<TaskProfile>& tasks, bool colour) {
 }  // namespace
 
 std::string profile_table(const std::vector<TaskProfile>& tasks, bool colour) {
-  Table table({{"task", Align::left},
-               {"variant", Align::left},
-               {"on", Align::left},
-               {"threads"},
-               {"p50 ms"},
-               {"p99 ms"},
-               {"max ms"},
-               {"pre ms"},
-               {"post ms"},
-               {"uses"},
-               {"beside"},
-               {"jobs"},
-               {"stalled"},
-               {"accuracy"},
-               {"loss"}});
+  const auto any_variant = [&](auto holds) {
+    return std::any_of(tasks.begin(), tasks.end(),
+                       [&](const TaskProfile& t) { return std::any_of(t.variants.begin(), t.variants.end(), holds); });
+  };
+  const bool energy = any_variant([](const VariantProfile& v) { return v.joules.has_value(); });
+  const bool metered = any_variant([](const VariantProfile& v) { return v.metered; });
+  std::vector<Table::Column> columns{{"task", Align::left},
+                                     {"variant", Align::left},
+                                     {"on", Align::left},
+                                     {"threads"},
+                                     {"p50 ms"},
+                                     {"p99 ms"},
+                                     {"max ms"},
+                                     {"pre ms"},
+                                     {"post ms"},
+                                     {"uses"},
+                                     {"beside"},
+                                     {"jobs"},
+                                     {"stalled"},
+                                     {"accuracy"},
+                                     {"loss"}};
+  if (energy) columns.push_back({"J/job"});
+  if (metered) columns.push_back({"from", Align::left});
+  Table table(columns);
   bool begun = false;
   std::size_t reused = 0, all = 0;
   for (const TaskProfile& t : tasks) {
@@ -225,29 +234,32 @@ std::string profile_table(const std::vector<TaskProfile>& tasks, bool colour) {
       const StageSummary infer = summary(v.infer);
       ++all;
       reused += v.reused;
-      table.row({{title, Tone::strong},
-                 v.id,
-                 profiled_place(v),
-                 fmt::format("{}", v.threads),
-                 {ms(infer.p50), Tone::strong},
-                 ms(infer.p99),
-                 ms(infer.max),
-                 ms(summary(v.pre).p50),
-                 ms(summary(v.post).p50),
-                 percent(v.demand),
-                 short_number(v.interference) + "x",
-                 grouped(static_cast<std::int64_t>(infer.samples)),
-                 {percent(v.infer.stalls.share()), v.infer.stalls.count ? Tone::plain : Tone::faint},
-                 percent(v.accuracy),
-                 loss_cell(v.accuracy_loss)});
+      std::vector<Cell> cells{{title, Tone::strong},
+                              v.id,
+                              profiled_place(v),
+                              fmt::format("{}", v.threads),
+                              {ms(infer.p50), Tone::strong},
+                              ms(infer.p99),
+                              ms(infer.max),
+                              ms(summary(v.pre).p50),
+                              ms(summary(v.post).p50),
+                              percent(v.demand),
+                              short_number(v.interference) + "x",
+                              grouped(static_cast<std::int64_t>(infer.samples)),
+                              {percent(v.infer.stalls.share()), v.infer.stalls.count ? Tone::plain : Tone::faint},
+                              percent(v.accuracy),
+                              loss_cell(v.accuracy_loss)};
+      if (energy) cells.push_back(v.joules ? Cell(short_number(*v.joules)) : Cell("–", Tone::faint));
+      if (metered) cells.push_back({v.metered ? "measured" : "model", Tone::faint});
+      table.row(std::move(cells));
       title.clear();
     }
   }
   return table.to_string(colour) +
          fmt::format(
              "\np50 to max: infer stage as planned with; uses: share of its processor; beside: how much slower beside "
-             "other work;\nstalled: jobs in which the machine stood still. {} of {} from the store\n",
-             reused, all) +
+             "other work;\nstalled: jobs in which the machine stood still{}. {} of {} from the store\n",
+             energy ? "; J/job: beyond what the idle box draws" : "", reused, all) +
          units_table(tasks, colour) + slow_down_table(tasks, colour);
 }
 

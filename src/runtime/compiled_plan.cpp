@@ -25,7 +25,8 @@ namespace {
 using Json = nlohmann::ordered_json;
 namespace fs = std::filesystem;
 
-constexpr int kFormat = 2;
+constexpr int kFormat = 3;
+constexpr double kMostWatts = 1e9;                                               ///< and joules
 constexpr std::int64_t kLongest = std::numeric_limits<std::int64_t>::max() / 4;  ///< nanoseconds
 
 /// Of the workspace if it is in there, else where it is.
@@ -55,6 +56,8 @@ Json mode_json(const RunMode& mode, const RunConfig& config, const fs::path& fol
   j["stage_loads_ns"] = Json::array();
   for (const StageLoad& load : mode.stage_loads)
     j["stage_loads_ns"].push_back({load.mean.count(), load.likely.count()});
+  j["stage_watts"] = mode.stage_watts;
+  j["joules"] = mode.joules;
   if (mode.loss) j["loss"] = *mode.loss;
   if (!mode.pressures.empty()) j["pressures"] = mode.pressures;
   if (mode.optional_from > 0) {
@@ -168,6 +171,8 @@ RunMode mode_from(const Json& j, const TaskSpec& spec, const RunConfig& config, 
   for (const Json& load : j.at("stage_loads_ns"))
     mode.stage_loads.push_back({Duration(whole(load.at(0), 0, kLongest, "stage load")),
                                 Duration(whole(load.at(1), 0, kLongest, "stage load"))});
+  mode.stage_watts = j.at("stage_watts").get<std::vector<double>>();
+  mode.joules = j.at("joules").get<double>();
   if (j.contains("loss")) mode.loss = j["loss"].get<double>();
   mode.pressures = j.value("pressures", std::vector<double>{});
   if (j.contains("optional_from")) {
@@ -180,9 +185,13 @@ RunMode mode_from(const Json& j, const TaskSpec& spec, const RunConfig& config, 
     mode.leave_losses = j.value("leave_losses", std::vector<double>{});
   }
   const std::size_t stages = mode.request.cuts.size() + 3;
-  for (const std::size_t given : {mode.stage_times.size(), mode.stage_limits.size(), mode.stage_loads.size()})
+  for (const std::size_t given :
+       {mode.stage_times.size(), mode.stage_limits.size(), mode.stage_loads.size(), mode.stage_watts.size()})
     if (given != 0 && given != stages)
-      bad_input(fmt::format("task '{}' has times of {} stages, not of {}", spec.name, given, stages));
+      bad_input(fmt::format("task '{}' has watts or times of {} stages, not of {}", spec.name, given, stages));
+  const auto is_power = [](double watts) { return watts >= 0 && watts < kMostWatts; };
+  if (!is_power(mode.joules) || !std::all_of(mode.stage_watts.begin(), mode.stage_watts.end(), is_power))
+    bad_input(fmt::format("task '{}' has watts or joules that cannot be", spec.name));
   return mode;
 }
 
@@ -214,11 +223,33 @@ void require_pressures(const RunMode& mode, std::size_t tasks) {
     bad_input("it has a pressure that is not between 0 and 1");
 }
 
+Json rule_json(const EnergyRule& rule) {
+  return {{"eta", rule.eta},
+          {"mandatory_joules", rule.mandatory_joules},
+          {"optional_joules", rule.optional_joules},
+          {"capacity_joules", rule.capacity_joules}};
+}
+
+EnergyRule rule_from(const Json& j) {
+  EnergyRule rule;
+  rule.eta = j.at("eta").get<double>();
+  rule.mandatory_joules = j.at("mandatory_joules").get<double>();
+  rule.optional_joules = j.at("optional_joules").get<double>();
+  rule.capacity_joules = j.at("capacity_joules").get<double>();
+  return rule;
+}
+
 RunConfig config_from(const Json& j, TaskFile& file, const fs::path& folder) {
   RunConfig config;
   config.name = file.adapt ? "adaptive" : "rtmdl";
   config.processors = file.processors;
   config.host_processor = file.host_processor();
+  config.energy.meter = file.energy.meter;
+  config.energy.limit = file.energy.watts;
+  if (file.energy.harvest) {
+    config.energy.supply = make_supply(*file.energy.harvest);
+    config.energy.rule = rule_from(j.at("energy_rule"));
+  }
   config.notes = j.at("notes").get<std::vector<std::string>>();
   const Json& tasks = j.at("tasks");
   if (!tasks.is_array() || tasks.size() != file.tasks.size())
@@ -240,6 +271,7 @@ void save_compiled_plan(const fs::path& path, const TaskFile& file, const RunCon
   j["compiled_plan"] = kFormat;
   j["task_file_sha256"] = file.sha256;
   j["notes"] = config.notes;
+  if (config.energy.supply) j["energy_rule"] = rule_json(config.energy.rule);
   j["tasks"] = Json::array();
   for (const RunTask& task : config.tasks) j["tasks"].push_back(task_json(task, config, path.parent_path()));
   const std::string text = j.dump(2) + "\n";

@@ -41,6 +41,7 @@ void set_stages(const RunMode& mode, int host, Stages& to) {
   to.stage_times = mode.stage_times;
   to.stage_limits = mode.stage_limits;
   to.stage_loads = mode.stage_loads;
+  to.joules = mode.joules;
   to.pressures = mode.pressures;
   to.optional_from = mode.optional_from;
   to.reaches = mode.reaches;
@@ -55,6 +56,7 @@ DispatcherConfig dispatcher_config(const RunConfig& config, bool realtime) {
   d.scheduler.policy = config.system_defaults ? Policy::fifo : config.policy;
   d.scheduler.order = config.order;
   d.scheduler.energy = config.energy.rule;
+  d.scheduler.budget = budget_of(config.energy.limit.value_or(0));
   d.event_capacity = config.log_events ? 4'000'000 : 0;
   if (!config.system_defaults)
     for (const ProcessorSpec& p : config.processors) {
@@ -71,7 +73,11 @@ DispatcherConfig dispatcher_config(const RunConfig& config, bool realtime) {
       return bounds;
     };
     d.stage_bounds.push_back({of_all(task.stage_bounds)});
-    for (const RunMode& mode : task.fallbacks) d.stage_bounds.back().push_back(of_all(mode.stage_bounds));
+    d.stage_watts.push_back({task.stage_watts});
+    for (const RunMode& mode : task.fallbacks) {
+      d.stage_bounds.back().push_back(of_all(mode.stage_bounds));
+      d.stage_watts.back().push_back(mode.stage_watts);
+    }
     d.least_intervals.push_back(task.spec->period * at_once);
     t.period = task.interval > Duration{} ? task.interval : mean_interval(task.spec->arrivals, task.spec->period);
     t.deadline = task.spec->deadline;

@@ -90,6 +90,7 @@ void replay(const SchedulerEvent& e, Scheduler& scheduler, Decisions& out) noexc
     case SchedulerEvent::Kind::propose: return scheduler.propose(e.task, e.terms);
     case SchedulerEvent::Kind::adopt: return static_cast<void>(scheduler.adopt(e.now, out, e.between_jobs));
     case SchedulerEvent::Kind::set_energy: return scheduler.set_energy(e.joules, e.now, out);
+    case SchedulerEvent::Kind::set_drawn: return scheduler.set_drawn(e.joules, e.now, out);
   }
 }
 
@@ -138,8 +139,7 @@ Dispatcher::Dispatcher(const DispatcherConfig& config, const std::vector<JobBody
   current_.resize(tasks.size());
   counts_.resize(tasks.size());
   modes_.resize(tasks.size());
-  occupies_.resize(tasks.size());
-  occupied_.assign(tasks.size(), std::vector<Duration>(config_.scheduler.processors.size()));
+  draws_.resize(tasks.size());
   worker_of_.resize(tasks.size());
   reserved_.resize(config_.processors.size());
   events_.reserve(config_.event_capacity);
@@ -385,7 +385,7 @@ void Dispatcher::work(Worker& worker, JobBody& body) {
                .job = job.job,
                .answer = answer});
           cause_ = ModeChange::Cause::failures;
-          vacate(static_cast<std::size_t>(worker.task), now);
+          end_drawing(static_cast<std::size_t>(worker.task), now);
           scheduler_.complete(worker.task, now, ok, decisions_, answer);
         }
         apply(decisions_, now);
@@ -522,6 +522,14 @@ void Dispatcher::set_energy(double joules) noexcept {
   });
 }
 
+void Dispatcher::set_drawn(double joules) noexcept {
+  take([&](Time now) {
+    cause_ = ModeChange::Cause::load;
+    log({.kind = SchedulerEvent::Kind::set_drawn, .now = now, .joules = joules});
+    scheduler_.set_drawn(joules, now, decisions_);
+  });
+}
+
 double Dispatcher::slowdown(int processor) noexcept {
   const Locked locked(lock_);
   return scheduler_.slowdown(processor);
@@ -589,13 +597,13 @@ void Dispatcher::carry_out(const Decisions& decisions, Time now) noexcept {
         if (reserved_[d.processor]) set_due(*worker, d.release + config_.scheduler.tasks[d.task].deadline, now);
         else set_level(*worker, d.level);
         set_slots(*worker, d.slots);
-        occupy(d, now);
+        begin_drawing(d, now);
         wake_.push_back(worker);
         break;
       }
       // Both are carried out by the kernel: the started thread has the higher priority.
-      case Decision::Kind::preempt: vacate(d.task, now); break;
-      case Decision::Kind::resume: occupy(d, now); break;
+      case Decision::Kind::preempt: end_drawing(d.task, now); break;
+      case Decision::Kind::resume: begin_drawing(d, now); break;
       case Decision::Kind::cancel:
         if (cause_ == ModeChange::Cause::stuck) ++counts_[d.task].overran;
         bodies_[d.task][d.mode]->cancel(d.job);
@@ -625,7 +633,7 @@ void Dispatcher::carry_out(const Decisions& decisions, Time now) noexcept {
 /// Its thread, wherever it is, shall not keep others from running.
 void Dispatcher::give_up(const Decision& d, Time now) noexcept {
   ++counts_[d.task].stuck;
-  vacate(d.task, now);
+  end_drawing(d.task, now);
   Worker& worker = *worker_of_[d.task][d.mode][d.processor];
   worker.lost = true;
   give_back(worker);
@@ -730,21 +738,22 @@ void Dispatcher::charge(Worker& worker) noexcept {
   counts_[static_cast<std::size_t>(worker.task)].throttled += exhausted(worker.reservation, worker.spent) - before;
 }
 
-void Dispatcher::occupy(const Decision& begins, Time now) noexcept {
-  occupies_[begins.task] = {now, begins.processor, std::popcount(begins.slots)};
+void Dispatcher::begin_drawing(const Decision& begins, Time now) noexcept {
+  if (config_.stage_watts.empty()) return;
+  const std::vector<double>& watts = config_.stage_watts[begins.task][begins.mode];
+  draws_[begins.task].since = now;
+  draws_[begins.task].watts = begins.stage < watts.size() ? watts[begins.stage] : 0;
 }
 
-void Dispatcher::vacate(std::size_t task, Time now) noexcept {
-  Occupancy& o = occupies_[task];
-  occupied_[task][static_cast<std::size_t>(o.processor)] += (now - o.since) * std::exchange(o.width, 0);
+void Dispatcher::end_drawing(std::size_t task, Time now) noexcept {
+  Draw& d = draws_[task];
+  d.joules += to_seconds(now - d.since) * std::exchange(d.watts, 0);
 }
 
-Duration Dispatcher::occupied(int task, int processor) noexcept {
+double Dispatcher::joules(int task) noexcept {
   const Locked locked(lock_);
-  const Occupancy& o = occupies_[static_cast<std::size_t>(task)];
-  const Duration until_then = occupied_[static_cast<std::size_t>(task)][static_cast<std::size_t>(processor)];
-  if (o.width == 0 || o.processor != processor) return until_then;
-  return until_then + (MonotonicClock::now() - o.since) * o.width;
+  const Draw& d = draws_[static_cast<std::size_t>(task)];
+  return d.joules + (d.watts > 0 ? to_seconds(MonotonicClock::now() - d.since) * d.watts : 0);
 }
 
 void Dispatcher::set_slots(Worker& worker, std::uint16_t slots) noexcept {

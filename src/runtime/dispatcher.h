@@ -59,7 +59,8 @@ struct SchedulerEvent {
     set_mode,
     propose,
     adopt,
-    set_energy
+    set_energy,
+    set_drawn
   };
   Kind kind = Kind::release;
   std::uint8_t task = 0;
@@ -69,7 +70,7 @@ struct SchedulerEvent {
   Answer answer{};           ///< of complete
   Terms terms{};             ///< of propose
   bool between_jobs = true;  ///< of adopt
-  double joules = 0;         ///< of set_energy
+  double joules = 0;         ///< of set_energy, set_drawn
   std::uint8_t coming = 0;   ///< of release
 };
 /// Sends an event to a core again.
@@ -102,6 +103,8 @@ struct DispatcherConfig {
   Semaphore* published = nullptr;            ///< posted for every record, if the collector waits for them
   /// What stages take at most, [task][mode][stage]: for reserve(), where there is to be one.
   std::vector<std::vector<std::vector<Duration>>> stage_bounds;
+  /// What each draws beyond idle while it runs, in watts, likewise; empty: nothing.
+  std::vector<std::vector<std::vector<double>>> stage_watts;
   std::vector<Duration> least_intervals;  ///< between releases of each task, likewise; empty: their periods
   std::vector<int> watchdog_cores;        ///< empty: any
 };
@@ -161,6 +164,8 @@ class Dispatcher {
   [[nodiscard]] Terms terms(int task) noexcept;
   /// So much is stored now (Scheduler::set_energy). From any thread.
   void set_energy(double joules) noexcept;
+  /// So much was drawn (Scheduler::set_drawn). From any thread.
+  void set_drawn(double joules) noexcept;
   /// By how much stages take longer than expected there as of late (Scheduler::slowdown).
   [[nodiscard]] double slowdown(int processor) noexcept;
   /// Ends all threads; nothing may be released any more. Blocks until stages in progress have ended, but for those that
@@ -187,8 +192,8 @@ class Dispatcher {
   [[nodiscard]] double mean_slowdown(int processor) noexcept;
   /// Processor time that workers of a processor have used so far.
   [[nodiscard]] Duration worked(int processor) noexcept;
-  /// Time that stages of a task have been in progress there until now, times the slots that they take.
-  [[nodiscard]] Duration occupied(int task, int processor) noexcept;
+  /// That stages of a task have drawn beyond idle until now, by DispatcherConfig::stage_watts.
+  [[nodiscard]] double joules(int task) noexcept;
   [[nodiscard]] const std::vector<SchedulerEvent>& events() const noexcept { return events_; }  ///< after the run
   /// After the run; the first kMostChanges of them.
   [[nodiscard]] const std::vector<ModeChange>& mode_changes() const noexcept { return changes_; }
@@ -222,8 +227,8 @@ class Dispatcher {
   void give_back(Worker& worker) noexcept;
   void charge(Worker& worker) noexcept;
   void set_slots(Worker& worker, std::uint16_t slots) noexcept;
-  void occupy(const Decision& begins, Time now) noexcept;
-  void vacate(std::size_t task, Time now) noexcept;
+  void begin_drawing(const Decision& begins, Time now) noexcept;
+  void end_drawing(std::size_t task, Time now) noexcept;
 
   DispatcherConfig config_;
   std::vector<std::vector<JobBody*>> bodies_;  ///< [task][mode]
@@ -233,13 +238,12 @@ class Dispatcher {
   std::vector<JobRecord> current_;  ///< per task: the job in progress, or the last one
   std::vector<JobCounts> counts_;   ///< per task
   std::vector<int> modes_;          ///< per task
-  /// What the stage in progress of a task takes; no width: none is, or it stands still.
-  struct Occupancy {
+  /// What the stage in progress of a task draws; nothing: none is, or it stands still.
+  struct Draw {
     Time since{};
-    int processor = 0, width = 0;
+    double watts = 0, joules = 0;  ///< joules: until then
   };
-  std::vector<Occupancy> occupies_;                           ///< per task
-  std::vector<std::vector<Duration>> occupied_;               ///< [task][processor], until then
+  std::vector<Draw> draws_;                                   ///< per task
   std::vector<std::vector<std::vector<Worker*>>> worker_of_;  ///< [task][mode][processor]
   std::vector<std::unique_ptr<Worker>> workers_;
   struct Due {

@@ -40,6 +40,8 @@ struct RunMode {
   std::vector<StageTime> stage_times;        ///< for packing (SchedulerTask); may be empty
   std::vector<Duration> stage_limits;        ///< for the watchdog (SchedulerMode); may be empty
   std::vector<StageLoad> stage_loads;        ///< for adaptation (SchedulerMode); may be empty
+  std::vector<double> stage_watts;           ///< that each draws beyond idle while it runs; may be empty
+  double joules = 0;                         ///< of a job beyond idle, on average (SchedulerMode)
   std::optional<double> loss;                ///< likewise, of other modes than the first
   double profiled_accuracy = 0;              ///< for tasks that are not scored
   std::vector<double> pressures;             ///< of each task of the run, for packing (SchedulerMode); may be empty
@@ -74,7 +76,7 @@ struct RunTask : RunMode {
 /// What is known of the box's energy.
 struct RunEnergy {
   MeterKind meter = MeterKind::constant;
-  std::optional<double> limit;         ///< watts, on average
+  std::optional<double> limit;         ///< watts, on average; kept by choosing modes, where some have a `loss`
   std::optional<EnergySupply> supply;  ///< what the box lives on; then the power of every processor is known
   EnergyRule rule;                     ///< of the supply
 };

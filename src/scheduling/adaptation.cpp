@@ -57,6 +57,7 @@ void Adaptation::reset(const SchedulerConfig& config) {
       Mode& m = to.modes.emplace_back();
       m.allowed = loss.has_value();
       m.loss = loss.value_or(0);
+      m.joules = mode.joules;
       for (std::size_t s = 0; s < mode.stage_loads.size(); ++s) {
         const int processor = mode.stage_processors[s];
         const double slots = config.processors[static_cast<std::size_t>(processor)].slots;
@@ -81,6 +82,7 @@ void Adaptation::reset(const SchedulerConfig& config) {
     follows_ |= !from.stage_loads.empty();
     set_terms(static_cast<int>(i), priorities[i], {priorities[i], 0, from.period, from.deadline, from.present});
   }
+  reset_energy(config);
   jobs_.reserve(2 * tasks_.size());
   ahead_.resize(2 * tasks_.size());
 }
@@ -88,7 +90,7 @@ void Adaptation::reset(const SchedulerConfig& config) {
 void Adaptation::set_terms(int task, std::int64_t rank, const Terms& terms) noexcept {
   Task& t = tasks_[static_cast<std::size_t>(task)];
   t.rank = static_cast<double>(rank);
-  t.home = static_cast<std::size_t>(terms.mode);
+  t.home = t.rest = static_cast<std::size_t>(terms.mode);
   t.period = static_cast<double>(terms.period.count());
   t.rate = terms.present && t.period > 0 ? 1 / t.period : 0;
   t.deadline = static_cast<double>(terms.deadline.count());
@@ -427,21 +429,21 @@ bool Adaptation::sustained(std::size_t task, std::size_t mode) const noexcept {
   return true;
 }
 
-/// Back to the strategy's variant if that can be, else to the next heavier.
+/// Back to the variant that it rests in if that can be, else to the next heavier.
 void Adaptation::recover(int task, Time now) noexcept {
   const auto t = static_cast<std::size_t>(task);
   Task& of = tasks_[t];
   const std::uint8_t kept = modes_[t];
-  if (!of.adapts || kept == of.home || !of.modes[kept].allowed || now.time_since_epoch().count() < of.not_before)
+  if (!of.adapts || kept == of.rest || !of.modes[kept].allowed || now.time_since_epoch().count() < of.not_before)
     return;
   std::uint8_t heavier = kept;
   for (std::size_t m = 0; m < of.modes.size(); ++m) {
-    if (!may_take(t, m) || of.modes[m].loss >= of.modes[kept].loss || of.modes[m].loss < of.modes[of.home].loss)
+    if (!may_take(t, m) || of.modes[m].loss >= of.modes[kept].loss || of.modes[m].loss < of.modes[of.rest].loss)
       continue;
     if (heavier == kept || of.modes[m].loss > of.modes[heavier].loss) heavier = static_cast<std::uint8_t>(m);
   }
   if (heavier == kept) return;
-  for (const std::uint8_t mode : {static_cast<std::uint8_t>(of.home), heavier}) {
+  for (const std::uint8_t mode : {static_cast<std::uint8_t>(of.rest), heavier}) {
     if (!may_take(t, mode) || !sustained(t, mode)) continue;
     modes_[t] = mode;
     weigh();

@@ -13,9 +13,14 @@
 /// A job in progress that may leave stages out counts those as far as jobs usually run them. Whenever it has come to
 /// where it may leave, the same question is asked, and that it leaves is one of the answers.
 ///
+/// Energy sets a second bound (adaptation_energy.cpp): while a budget is nearly used up, or what is stored runs low,
+/// tasks go back to lighter variants only, those that lose least weighted accuracy for what they save; step by step to
+/// heavier ones again when there is plenty.
+///
 /// To lower job by job what costs least when a miss is predicted is Pantheon's idea (MobiSys 2024), there with exits of
 /// one network and in EDF order. Here it starts from a joint plan and goes back to it.
 
+#include "scheduling/energy_reserve.h"
 #include "task/limits.h"
 
 #include <rtmdl/time.h>
@@ -74,6 +79,13 @@ class Adaptation {
   std::uint64_t choose(int task, Time release, Time now, std::span<const PendingTask> pending,
                        std::span<std::uint8_t> modes, std::span<const std::uint16_t> blocked) noexcept;
 
+  /// The box has drawn so many joules since the start; so many are stored. True: spend() is to be called.
+  bool set_drawn(double joules, Time now) noexcept;
+  bool set_stored(double joules, Time now) noexcept { return stored_.see(joules, now); }
+  /// Which modes tasks go back to from now on, as far as energy goes; `modes` and `blocked` as in choose(). O(tasks ·
+  /// modes), again for each of at most kMostSteps changes.
+  void spend(Time now, std::span<std::uint8_t> modes, std::span<const std::uint16_t> blocked) noexcept;
+
  private:
   static constexpr std::int64_t kNone = INT64_MIN;
   // Times in nanoseconds, of the profile where not said otherwise; moments from now.
@@ -90,6 +102,7 @@ class Adaptation {
     std::array<double, kMaxProcessors> load{};  ///< of a job: mean × share
     double likely = 0;                          ///< all stages
     double loss = 0;
+    double joules = 0;  ///< of a job
     bool allowed = false;
   };
   struct Task {
@@ -97,6 +110,7 @@ class Adaptation {
     double rank = 0;
     bool adapts = false;
     std::size_t home = 0;  ///< mode of the strategy
+    std::size_t rest = 0;  ///< mode that it goes back to: home, or what energy leaves of it
     std::vector<Mode> modes;
     double next = 0;                                                    ///< release that is expected
     double patience = 0;                                                ///< how long a lighter variant is kept
@@ -131,6 +145,12 @@ class Adaptation {
   [[nodiscard]] double expected_work(const Job& job, std::size_t processor, double end) const noexcept;
   [[nodiscard]] double slowed(const Mode& mode) const noexcept;
   [[nodiscard]] bool sustained(std::size_t task, std::size_t mode) const noexcept;
+  void reset_energy(const SchedulerConfig& config) noexcept;
+  bool save(double shortage) noexcept;
+  bool use(double spare) noexcept;
+  void go_back_to(std::size_t task, std::size_t mode, double more) noexcept;
+  [[nodiscard]] double watts(std::size_t task, std::size_t mode) const noexcept;
+  [[nodiscard]] bool may_rest(std::size_t task, std::size_t mode) const noexcept;
   [[nodiscard]] bool may_take(std::size_t task, std::size_t mode) const noexcept;
   [[nodiscard]] double part(const Job& job, const Mode& mode, std::size_t stage) const noexcept;
   [[nodiscard]] bool may_leave(const Job& job) const noexcept;
@@ -149,6 +169,9 @@ class Adaptation {
   std::array<double, kMaxProcessors> took_{},
       expected_{};  ///< all stages together, as they ended and as in the profile
   std::vector<Task> tasks_;
+  double budget_watts_ = 0;
+  EnergyReserve budget_, stored_;
+  std::int64_t steady_until_ = kNone;  ///< on the clock: energy changes nothing until then
   // Of one look:
   std::vector<Job> jobs_;                                  ///< the most urgent first; jobs of a task that wait are one
   std::vector<std::array<double, kMaxProcessors>> ahead_;  ///< of each job: work of those before it

@@ -62,6 +62,8 @@ void check_stages(const SchedulerConfig& config, std::size_t task, const Mode& m
   for (const double pressure : mode.pressures)
     if (!(pressure >= 0 && pressure <= 1))
       bad_input(fmt::format("task {} has a pressure of {}: between 0 and 1 are accepted", task, pressure));
+  if (!(mode.joules >= 0 && std::isfinite(mode.joules)))
+    bad_input(fmt::format("task {} has a mode that takes {} J: 0 or more is accepted", task, mode.joules));
   check_each(mode.reaches.size(), "shares of jobs");
   check_each(mode.leave_losses.size(), "losses");
   const int last = static_cast<int>(stages) - 1;
@@ -87,6 +89,9 @@ void check(const SchedulerConfig& config) {
                 p);
   }
   if (config.policy == Policy::custom && !config.order.key) bad_input("a custom policy needs an order");
+  if (!(config.budget.watts >= 0 && config.budget.burst >= 0))
+    bad_input(
+        fmt::format("a budget of {} W and {} J: neither may be less than 0", config.budget.watts, config.budget.burst));
   for (std::size_t i = 0; i < config.tasks.size(); ++i) {
     const SchedulerTask& task = config.tasks[i];
     check_count(task.fallbacks.size() + 1, kMaxModes, "modes in task {}", i);

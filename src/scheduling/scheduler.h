@@ -19,13 +19,14 @@
 /// it began with. After so many failed jobs in a row the next job begins in the next mode. A stage that runs for longer
 /// than its limit is cancelled and its job fails; if it has not ended by twice the limit it is given up: taken off its
 /// slots, and its mode is blocked until restore(), because a thread is stuck in it. Modes that say what they cost are
-/// also chosen from at every release, so that jobs are in time (adaptation.h).
+/// also chosen from at every release, so that jobs are in time, and when energy gets short (adaptation.h).
 ///
 /// Early exits: some stages of a mode may be optional. A job whose answer is sure before them goes on with its last
 /// stage; so does one that is not sure, if others would be late otherwise (adaptation.h). Under Policy::zygarde it is
 /// energy and time that decide whether optional stages run.
 
 #include "scheduling/adaptation.h"
+#include "scheduling/energy_reserve.h"
 #include "task/limits.h"
 
 #include <rtmdl/time.h>
@@ -81,6 +82,7 @@ struct SchedulerMode {
   std::vector<StageTime> stage_times{};  ///< empty: not known, whatever is packed beside it
   std::vector<Duration> stage_limits{};  ///< of what it runs, preemption left out; zero or empty: none
   std::vector<StageLoad> stage_loads{};  ///< empty: not known; then nobody gives way to what it delays
+  double joules = 0;                     ///< that a job takes beyond what the box draws idle, on average
   /// Jobs may be given this mode, or another one from it, as load changes (adaptation.h): weighted accuracy that a job
   /// in it loses against mode 0, whose processor its first stage must have too. Absent: only after failures.
   std::optional<double> loss{};
@@ -103,11 +105,12 @@ struct SchedulerTask {
   double utilisation = 0;  ///< used by utilisation_monotonic: the largest first
   int queue = 1;           ///< released jobs that may be there without having begun, 1..kMaxQueue; the oldest gives way
   Late late = Late::finish;
-  std::vector<int> stage_processors;  ///< of mode 0, as in SchedulerMode; so the next eight
+  std::vector<int> stage_processors;  ///< of mode 0, as in SchedulerMode; so the next nine
   std::vector<int> stage_slots{};
   std::vector<StageTime> stage_times{};
   std::vector<Duration> stage_limits{};
   std::vector<StageLoad> stage_loads{};
+  double joules = 0;
   std::vector<double> pressures{};
   int optional_from = 0;
   std::vector<double> reaches{};
@@ -143,6 +146,7 @@ struct EnergyRule {
   double eta = 1;               ///< how predictable the source of energy is, 0 to 1
   double optional_joules = 0;   ///< for optional stages
   double mandatory_joules = 0;  ///< less than that, and no stage begins
+  double capacity_joules = 0;  ///< that can be stored: jobs get lighter modes when little of it is left. 0: they do not
 };
 
 struct SchedulerProcessor {
@@ -160,8 +164,10 @@ struct JobOrder {
 
 struct SchedulerConfig {
   Policy policy = Policy::fixed_priority;
-  JobOrder order{};     ///< of Policy::custom
-  EnergyRule energy{};  ///< of Policy::zygarde
+  JobOrder order{};  ///< of Policy::custom
+  EnergyRule
+      energy{};  ///< of Policy::zygarde; `mandatory_joules` of all, `capacity_joules` where modes are chosen by load
+  EnergyBudget budget{};  ///< kept by choosing modes, where they are chosen by load
   std::vector<SchedulerProcessor> processors;
   std::vector<SchedulerTask> tasks;
 };
@@ -258,8 +264,11 @@ class Scheduler {
   /// pending jobs stays. False as well if two priorities are equal. Tasks of which nothing was proposed keep what they
   /// have.
   bool adopt(Time now, Decisions& out, bool between_jobs = true) noexcept;
-  /// So much energy is stored now (Policy::zygarde).
+  /// So much energy is stored now (EnergyRule).
   void set_energy(double joules, Time now, Decisions& out) noexcept;
+  /// So much energy was drawn since the first of these events (EnergyBudget), the box's idle draw included. Looked at
+  /// every kEnergyLook.
+  void set_drawn(double joules, Time now, Decisions& out) noexcept;
   /// In which the task's next job begins, as things are.
   [[nodiscard]] int mode(int task) const noexcept;
 
@@ -354,6 +363,13 @@ class Scheduler {
   [[nodiscard]] int fallback_of(int task) const noexcept;
   void choose_mode(int task, Decision::Kind ended, Decisions& out) noexcept;
   void ask_mode(int task, int mode, Decisions& out) noexcept;
+  struct NextModes {
+    std::array<std::uint8_t, kMaxTasks> wanted{};
+    std::array<std::uint16_t, kMaxTasks> blocked{};
+  };
+  [[nodiscard]] NextModes next_modes() const noexcept;
+  void ask_changed(const NextModes& before, const NextModes& after, Decisions& out) noexcept;
+  void spend_energy(Time now, Decisions& out) noexcept;
   std::uint64_t adapt(int task, Time release, Time now, Decisions& out) noexcept;
   [[nodiscard]] std::uint8_t next_stage(int task, Answer answer, Time now, Decisions& out) noexcept;
   [[nodiscard]] bool leaves_now(const TaskState& t, Time now) const noexcept;

@@ -57,9 +57,14 @@ std::int64_t Scheduler::energy_key(const TaskState& t, const Job& job) const noe
 void Scheduler::set_energy(double joules, Time now, Decisions& out) noexcept {
   may_begin_ = joules >= energy_.mandatory_joules;
   may_add_ = energy_.eta * joules >= energy_.optional_joules;
+  if (adaptation_.set_stored(joules, now)) spend_energy(now, out);
   std::uint32_t changed = policy_ == Policy::zygarde ? leave_in_time(now) : 0U;
   if (may_begin_) changed = (1U << processors_.size()) - 1;
   dispatch_all(changed, now, out);
+}
+
+void Scheduler::set_drawn(double joules, Time now, Decisions& out) noexcept {
+  if (adaptation_.set_drawn(joules, now)) spend_energy(now, out);
 }
 
 }  // namespace rtmdl

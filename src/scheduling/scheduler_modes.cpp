@@ -1,4 +1,4 @@
-// Which mode a task's next job begins in: after failures, as asked, by load.
+// Which mode a task's next job begins in: after failures, as asked, by load, by energy.
 #include "scheduling/scheduler.h"
 
 #include <algorithm>
@@ -171,18 +171,38 @@ bool Scheduler::adopt(Time, Decisions& out, bool between_jobs) noexcept {
   return true;
 }
 
+/// Of each task the mode that its next job would begin in, and those that are not to be taken.
+Scheduler::NextModes Scheduler::next_modes() const noexcept {
+  NextModes next;
+  for (std::size_t i = 0; i < tasks_.size(); ++i) {
+    next.wanted[i] = static_cast<std::uint8_t>(mode(static_cast<int>(i)));
+    next.blocked[i] = static_cast<std::uint16_t>(tasks_[i].blocked | modes_[i].failed);
+  }
+  return next;
+}
+
+void Scheduler::ask_changed(const NextModes& before, const NextModes& after, Decisions& out) noexcept {
+  for (std::size_t i = 0; i < tasks_.size(); ++i)
+    if (after.wanted[i] != before.wanted[i]) ask_mode(static_cast<int>(i), after.wanted[i], out);
+}
+
+void Scheduler::spend_energy(Time now, Decisions& out) noexcept {
+  const NextModes before = next_modes();
+  NextModes next = before;
+  adaptation_.spend(now, {next.wanted.data(), tasks_.size()}, {next.blocked.data(), tasks_.size()});
+  ask_changed(before, next, out);
+}
+
 /// A job of `task`, which waits, was released (or, if −1, one has come to where it may leave): which variant each job
 /// that has not begun is to run. They all begin on the processor that they wait for now. Returns a bit for each task
 /// whose job in progress is to leave as soon as it can.
 std::uint64_t Scheduler::adapt(int task, Time release, Time now, Decisions& out) noexcept {
   std::array<PendingTask, kMaxTasks> pending;
-  std::array<std::uint8_t, kMaxTasks> wanted;
-  std::array<std::uint16_t, kMaxTasks> blocked;
+  const NextModes before = next_modes();
+  NextModes next = before;
   std::size_t count = 0;
   for (std::size_t i = 0; i < tasks_.size(); ++i) {
     const TaskState& t = tasks_[i];
-    wanted[i] = static_cast<std::uint8_t>(mode(static_cast<int>(i)));
-    blocked[i] = static_cast<std::uint16_t>(t.blocked | modes_[i].failed);
     if (!t.begun && t.waiting == 0) continue;
     PendingTask& p = pending[count++];
     const int waiting = std::min(t.waiting + t.coming, t.queue + (t.begun ? 0 : 1));  // the rest gives way
@@ -197,11 +217,10 @@ std::uint64_t Scheduler::adapt(int task, Time release, Time now, Decisions& out)
     if (p.running) p.spent = spent(t, now);
     p.begun_release = t.current.release;
   }
-  const std::array<std::uint8_t, kMaxTasks> before = wanted;
-  const std::uint64_t leaves = adaptation_.choose(task, release, now, {pending.data(), count},
-                                                  {wanted.data(), tasks_.size()}, {blocked.data(), tasks_.size()});
-  for (std::size_t i = 0; i < tasks_.size(); ++i)
-    if (wanted[i] != before[i]) ask_mode(static_cast<int>(i), wanted[i], out);
+  const std::uint64_t leaves =
+      adaptation_.choose(task, release, now, {pending.data(), count}, {next.wanted.data(), tasks_.size()},
+                         {next.blocked.data(), tasks_.size()});
+  ask_changed(before, next, out);
   return leaves;
 }
 

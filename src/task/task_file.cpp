@@ -438,6 +438,13 @@ int threads_on(const ProcessorSpec& processor, int threads) {
   return is_cpu(processor.device) ? std::min(threads, static_cast<int>(processor.cores.size())) : 1;
 }
 
+int slots_of_threads(int threads, int slots, std::size_t cores) {
+  const auto shared = static_cast<int>(cores);
+  if (shared < 1) return 1;
+  const int each = std::min(slots, shared);  // more slots than cores: the kernel shares these out
+  return std::clamp((threads * each + shared - 1) / shared, 1, slots);
+}
+
 std::string place_name(const std::vector<std::string>& processors, const std::vector<int>& cuts) {
   return fmt::format("{}@{}", fmt::join(processors, "+"), fmt::join(cuts, ","));
 }

@@ -43,6 +43,8 @@ struct ProcessorSpec {
 
 /// Of so many threads, those that a model has there: no more than cores; an accelerator is submitted to by one.
 [[nodiscard]] int threads_on(const ProcessorSpec& processor, int threads);
+/// Slots that a stage of so many threads takes where `slots` share `cores`.
+[[nodiscard]] int slots_of_threads(int threads, int slots, std::size_t cores);
 
 /// How a model is called whose segments run on these processors, one after the other: "cpu+gpu@57", where the rest
 /// begins at node 57, as `cuts` say.

@@ -38,6 +38,10 @@ struct PlannedFolder : TaskFolder {
       task.variant = "source";
       task.request = load_request(file.tasks[t], file.tasks[t].model);
       task.priority = static_cast<int>(t) + 1;
+      if (const auto& power = file.processors.front().power) {
+        task.stage_watts.assign(3, power->of_slot(1));
+        task.joules = 0.001 * power->of_slot(1);
+      }
       if (fall_back_after > 0) {
         task.failures_to_fall_back = fall_back_after;
         task.fallbacks.push_back(task);

@@ -315,6 +315,37 @@ TEST_F(ApiTest, SaysWhichVariantATaskFellBackTo) {
   EXPECT_EQ(box.statistics().tasks[0].switches, 1);
 }
 
+TEST_F(ApiTest, SaysWhatJobsAndTheBoxDraw) {
+  const PlannedFolder folder;
+  EXPECT_EQ(Runtime(folder.tasks(), options()).statistics().energy.meter, "") << "power is not known";
+  const std::string text = read_file(folder.tasks());
+  std::string changed = "energy: {budget: 2.5 W}\n" + text;
+  changed.replace(changed.find("]}}"), 3, "], power: {busy: 3 W, idle: 1 W}}}");
+  folder.write("tasks.yaml", changed);
+  folder.plan();
+  Runtime box(folder.tasks(), options());
+  EXPECT_DOUBLE_EQ(box.task(0).joules, 0.002) << "as planned";
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(box.request(0, input_of(picture(i))).get().end, JobEnd::completed);
+  const Statistics s = box.statistics();
+  EXPECT_EQ(s.energy.meter, "constant");
+  EXPECT_EQ(s.energy.limit, 2.5);
+  EXPECT_EQ(s.energy.watts_by_model, s.energy.watts);
+  EXPECT_GT(s.tasks[0].joules, 0);
+  EXPECT_GT(s.tasks[0].watts, 0);
+  EXPECT_GE(s.energy.joules, s.tasks[0].joules);
+  EXPECT_GE(s.energy.watts, 1);
+  EXPECT_LE(s.energy.watts, 3);
+}
+
+TEST_F(ApiTest, AMeterThatIsNotThereEndsTheOpening) {
+  if (std::filesystem::exists("/sys/class/powercap/intel-rapl:0")) GTEST_SKIP() << "it is";
+  const PlannedFolder folder;
+  folder.write("tasks.yaml", "energy: {meter: rapl}\n" + read_file(folder.tasks()));
+  folder.plan();
+  EXPECT_THAT(error_of([&] { Runtime box(folder.tasks(), options()); }, ErrorCode::missing_device),
+              HasSubstr("energy.meter: rapl"));
+}
+
 TEST_F(ApiTest, WhatACallbackThrowsStopsNothing) {
   const PlannedFolder folder;
   RuntimeOptions o = options();

@@ -51,6 +51,7 @@ TEST_F(EnergyMeterTest, RaplAddsPackagesAndMemoryAndGoesOnWhenItWrapsAround) {
   zone("intel-rapl:1", "psys", "7");
   zone("intel-rapl-mmio:0", "package-0", "900000");
   const auto meter = open_meter(MeterKind::rapl, Time{}, sysfs_);
+  EXPECT_EQ(meter->resolution(), 1ms);
   ASSERT_EQ(meter->read(Time(1s)).size(), 2U);
   EXPECT_DOUBLE_EQ(joules_of(*meter, Time(1s)), 0);
   zone("intel-rapl:0", "package-0", "950000");
@@ -70,7 +71,9 @@ TEST_F(EnergyMeterTest, SensorsAreAddedUpOverTime) {
   write("class/hwmon/hwmon2/in1_label", "VDD_GPU");
   write("class/hwmon/hwmon2/in1_input", "5000");
   write("class/hwmon/hwmon2/curr1_input", "200");
+  write("class/hwmon/hwmon1/update_interval", "36");
   const auto meter = open_meter(MeterKind::hwmon, Time{}, sysfs_);
+  EXPECT_EQ(meter->resolution(), 50ms) << "of the slowest; one does not say";
   EXPECT_NEAR(joules_of(*meter, Time(1s)), 3, 1e-12);
   write("class/hwmon/hwmon1/power1_input", "4000000");
   const auto& domains = meter->read(Time(2s));

@@ -178,6 +178,52 @@ TEST(Energy, ABudgetThirtyPercentBelowIsKeptForFiveMinutesAtALossThatIsSaid) {
   EXPECT_NEAR(report.accuracy_loss, bound.accuracy_loss, 1e-9);
 }
 
+TEST(Energy, WhatWasMeteredOfAStageCountsInsteadOfItsProcessorsPower) {
+  PlanProblem problem = two_tasks();
+  problem.tasks[0].options[0].stages[0].watts = 0.5;
+  set_joules(problem);
+  EXPECT_NEAR(problem.tasks[0].options[0].joules, 0.002 * 0.5, 1e-12);
+  EXPECT_NEAR(problem.tasks[1].options[0].joules, 0.004 * 3, 1e-12);
+  const SimulationOutcome& o = Simulator(problem).run(in_order(problem), {.length = 100ms});
+  EXPECT_NEAR(o.tasks[0].joules, 20 * 0.002 * 0.5, 1e-9);
+  EXPECT_NEAR(o.tasks[1].joules, 10 * 0.004 * 3, 1e-9);
+}
+
+/// Five minutes, from the first of which on all stages take 1.3 times as long.
+const std::vector<Slowdown> kSlower{{1.3, 60s, 300s}};
+
+TEST(Energy, ABudgetThatThePlanJustKeepsIsKeptOnASlowerBoxByWhatAdapts) {
+  PlanProblem problem = three_ladders();
+  const Plan free = plan(problem, {.simulated = 10s}, {});
+  ASSERT_TRUE(free.feasible);
+  problem.power_limit = free.watts.value();
+  const Plan bound = plan(problem, {.simulated = 10s}, {});
+  ASSERT_TRUE(bound.feasible) << bound.reason;
+  const RunReport fixed = predict(find_policy("rtmdl"), problem, choices_of(bound), 5min, 1, kSlower);
+  const RunReport adaptive = predict(find_policy("adaptive"), problem, choices_of(bound), 5min, 1, kSlower);
+  EXPECT_GT(over_budget(fixed.energy.value()), kSameBudget);
+  EXPECT_LE(over_budget(adaptive.energy.value()), kSameBudget);
+  EXPECT_GE(adaptive.energy->watts, 0.95 * *problem.power_limit) << "and used";
+  EXPECT_GT(adaptive.accuracy_loss, fixed.accuracy_loss);
+  EXPECT_LT(adaptive.accuracy_loss, fixed.accuracy_loss + 0.05);
+  EXPECT_LE(adaptive.miss_rate, fixed.miss_rate);
+  const RunReport calm = predict(find_policy("adaptive"), problem, choices_of(bound), 5min, 1);
+  for (const TaskReport& task : calm.tasks) EXPECT_EQ(task.switches, 0) << "nothing is lost that need not be";
+}
+
+TEST(Energy, LighterVariantsMakeWhatIsStoredLast) {
+  PlanProblem problem = three_ladders();
+  for (PlanTask& task : problem.tasks) task.late = Late::skip;
+  problem.supply = persistent(1.6, 8, 8);  // of 4.5 W
+  problem.supply->mandatory = 0.2;
+  const RunReport fixed = predict(find_policy("rtmdl"), problem, in_order(problem), 2min, 1);
+  const RunReport adaptive = predict(find_policy("adaptive"), problem, in_order(problem), 2min, 1);
+  EXPECT_GT(fixed.miss_rate, 0.3);
+  EXPECT_LT(adaptive.miss_rate, 0.05);
+  for (std::size_t t = 0; t < problem.tasks.size(); ++t)
+    EXPECT_GT(adaptive.tasks[t].effective_accuracy, fixed.tasks[t].effective_accuracy) << t;
+}
+
 TEST(Energy, ABudgetThatIsTooSmallSaysWhichWouldDo) {
   PlanProblem problem = three_ladders();
   problem.power_limit = 0.6;

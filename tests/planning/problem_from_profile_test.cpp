@@ -48,6 +48,16 @@ TaskFile task_file(const std::string& task = "",
 
 std::vector<TaskProfile> profile(std::vector<VariantProfile> variants) { return {{"faces", std::move(variants)}}; }
 
+TEST(ProblemFromProfile, TakesThePowerThatWasMetered) {
+  VariantProfile v = variant("source", "gpu", 1, {10});
+  v.infer.watts = 5;
+  const PlanProblem problem = make_problem(task_file(), profile({v}));
+  const TaskOption& o = problem.tasks[0].options[0];
+  EXPECT_FALSE(o.stages[0].watts);
+  EXPECT_EQ(o.stages[1].watts, 5);
+  EXPECT_NEAR(o.joules, 5 * 0.01001, 1e-9) << "dispatch included";
+}
+
 TEST(ProblemFromProfile, HasTheTimesAloneAscendingBesideThoseUnderLoad) {
   VariantProfile v = variant("source", "gpu", 1, {12, 10, 11});
   v.infer = times({12, 10, 11}, {9, 7, 8});

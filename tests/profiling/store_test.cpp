@@ -17,6 +17,7 @@ namespace {
 
 using testing::AllOf;
 using testing::HasSubstr;
+using namespace std::chrono_literals;
 
 StoredFamily small_family() {
   StoredFamily family;
@@ -184,16 +185,17 @@ TEST_F(StoreTest, KeepsWhatADetectorFinds) {
 
 TEST_F(StoreTest, RefusesANewerSchemaAndNamesBothVersions) {
   { Store store(file); }
-  { Database(file).execute("PRAGMA user_version = 11"); }
+  { Database(file).execute("PRAGMA user_version = 12"); }
   EXPECT_THAT(error_of([&] { Store store(file); }),
-              AllOf(HasSubstr(file.string()), HasSubstr("schema 11"), HasSubstr("up to 10"), HasSubstr("newer")));
+              AllOf(HasSubstr(file.string()), HasSubstr("schema 12"), HasSubstr("up to 11"), HasSubstr("newer")));
 }
 
 TEST_F(StoreTest, TakesOverCorrectionsOfSchema4) {
   { Store(file).put_corrections({}, {{"p", "gpu", 1.25, 7, Duration(8000), Duration(20000), 99, 0.5, 12.5, 400}}); }
   Database(file).execute(
       "ALTER TABLE speeds DROP COLUMN moment_products; ALTER TABLE speeds DROP COLUMN moment_weights;"
-      "ALTER TABLE speeds DROP COLUMN moment_pairs; DROP TABLE stalls; DROP TABLE cuts; DROP TABLE detections; ALTER "
+      "ALTER TABLE speeds DROP COLUMN moment_pairs; DROP TABLE stalls; DROP TABLE cuts; DROP TABLE energies; DROP "
+      "TABLE detections; ALTER "
       "TABLE variants DROP COLUMN exits;"
       "DROP TABLE slow_downs; ALTER TABLE times DROP COLUMN cores_used; PRAGMA user_version = 4");
   Store store(file);
@@ -210,7 +212,8 @@ TEST_F(StoreTest, TakesOverAStoreOfTheFirstSchema) {
     old.execute(
         "ALTER TABLE families DROP COLUMN done; ALTER TABLE variants DROP COLUMN recipe;"
         "ALTER TABLE families DROP COLUMN layout; ALTER TABLE families DROP COLUMN settled;"
-        "DROP TABLE run_times; DROP TABLE speeds; DROP TABLE stalls; DROP TABLE cuts; DROP TABLE detections; ALTER "
+        "DROP TABLE run_times; DROP TABLE speeds; DROP TABLE stalls; DROP TABLE cuts; DROP TABLE energies; DROP TABLE "
+        "detections; ALTER "
         "TABLE variants DROP COLUMN exits;"
         "DROP TABLE slow_downs; ALTER TABLE times DROP COLUMN cores_used; PRAGMA user_version = 1");
     old.execute("INSERT INTO families (key, task) VALUES ('old', 'faces')");
@@ -315,7 +318,8 @@ TEST_F(StoreTest, StartsAnewAfterAFullDiskAtCreation) {
 TEST_F(StoreTest, TakesOverTimesOfTheSchemaWithoutPairs) {
   { Store(file).put_times("key", "faces int8", some_times()); }
   Database(file).execute(
-      "DROP TABLE slow_downs; ALTER TABLE times DROP COLUMN cores_used; DROP TABLE detections; ALTER TABLE variants "
+      "DROP TABLE slow_downs; ALTER TABLE times DROP COLUMN cores_used; DROP TABLE energies; DROP TABLE detections; "
+      "ALTER TABLE variants "
       "DROP COLUMN exits; PRAGMA user_version = "
       "7");
   Store store(file);
@@ -334,6 +338,32 @@ TEST_F(StoreTest, KeepsSlowDownsAndForgetsOnesThatMakeNoSense) {
     Database(file).execute(("UPDATE slow_downs SET factor = " + std::string(factor)).c_str());
     EXPECT_FALSE(store.slow_down("pair")) << factor;
   }
+}
+
+TEST_F(StoreTest, KeepsEnergiesAndForgetsOnesThatMakeNoSense) {
+  Store(file).put_energy("key", "faces int8 infer", {0.0015, 300us});
+  Store store(file);
+  ASSERT_TRUE(store.energy("key"));
+  EXPECT_EQ(store.energy("key")->joules, 0.0015);
+  EXPECT_EQ(store.energy("key")->lasts, 300us);
+  EXPECT_NEAR(store.energy("key")->watts(), 5, 1e-9);
+  EXPECT_FALSE(store.energy("other"));
+  store.put_energy("none", "faces int8 pre", {});
+  EXPECT_EQ(store.energy("none")->watts(), 0) << "known not to be known";
+  for (const char* damage : {"joules = -1", "joules = 9e999", "joules = 1, ns = -5"}) {
+    Database(file).execute(("UPDATE energies SET " + std::string(damage)).c_str());
+    EXPECT_FALSE(store.energy("key")) << damage;
+  }
+}
+
+TEST_F(StoreTest, TakesOverTimesOfTheSchemaWithoutEnergies) {
+  { Store(file).put_times("key", "faces int8", some_times()); }
+  Database(file).execute("DROP TABLE energies; PRAGMA user_version = 10");
+  Store store(file);
+  EXPECT_EQ(store.times("key")->busy, some_times().busy);
+  EXPECT_FALSE(store.energy("key"));
+  store.put_energy("key", "faces int8", {1, 1s});
+  EXPECT_EQ(store.energy("key")->joules, 1);
 }
 
 TEST_F(StoreTest, KeepsWhereModelsAreCut) {

@@ -19,10 +19,11 @@ namespace rtmdl {
 class TextExecutable final : public Executable {
  public:
   TextExecutable(double factor, Duration time, std::vector<std::int64_t> shape, std::atomic<int>& runs,
-                 std::atomic<int>* crowd)
+                 std::atomic<std::int64_t>& worked, std::atomic<int>* crowd)
       : factor_(factor),
         time_(time),
         runs_(runs),
+        worked_(worked),
         crowd_(crowd),
         specs_{{"x", ElementType::f32, shape}},
         in_(ElementType::f32, shape),
@@ -42,6 +43,7 @@ class TextExecutable final : public Executable {
       last = now;
     }
     if (crowd_) --*crowd_;
+    worked_ += time_.count();
     return true;
   }
   void cancel() noexcept override {}
@@ -53,6 +55,7 @@ class TextExecutable final : public Executable {
   double factor_;
   Duration time_;
   std::atomic<int>& runs_;
+  std::atomic<std::int64_t>& worked_;
   std::atomic<int>* crowd_;
   std::vector<TensorSpec> specs_;
   Tensor in_, out_;
@@ -73,7 +76,7 @@ class TextEngine final : public Engine {
     const std::vector<std::int64_t> shape =
         picture ? std::vector<std::int64_t>{1, 1, 2, 2} : std::vector<std::int64_t>{1, 4};
     return std::make_unique<TextExecutable>(factor, Duration(static_cast<std::int64_t>(1000 * microseconds)), shape,
-                                            runs, text.find("crowded") != std::string::npos ? &crowd : nullptr);
+                                            runs, worked, text.find("crowded") != std::string::npos ? &crowd : nullptr);
   }
   std::string version() const override { return name; }
   std::vector<std::string> devices() const override { return {"cpu"}; }
@@ -88,7 +91,8 @@ class TextEngine final : public Engine {
   std::string accelerator = "none";
   std::map<std::string, int> loads;  ///< by file name
   std::atomic<int> runs{0};
-  std::atomic<int> crowd{0};  ///< crowded models that run
+  std::atomic<std::int64_t> worked{0};  ///< nanoseconds of all runs, as their models say
+  std::atomic<int> crowd{0};            ///< crowded models that run
 
  private:
   std::mutex mutex_;

@@ -222,6 +222,17 @@ TEST(OrderedJson, of_a_profile_has_the_promised_fields) {
   EXPECT_EQ(variant["alone_ms"]["max"], 0.5);
 }
 
+TEST(OrderedJson, of_a_profile_says_what_a_job_takes_and_where_that_is_from) {
+  VariantProfile v;
+  v.joules = 0.25;
+  v.metered = true;
+  VariantProfile other = v;
+  other.metered = false;
+  const OrderedJson json = OrderedJson::parse(profile_json({{"clothes", {v, other}}}))["tasks"][0]["variants"];
+  EXPECT_EQ(json[0]["energy"], OrderedJson::parse(R"({"joules":0.25,"from":"measured"})"));
+  EXPECT_EQ(json[1]["energy"]["from"], "model");
+}
+
 TEST(OrderedJson, of_a_profile_has_units_of_early_exits) {
   VariantProfile v;
   v.cuts = {7};

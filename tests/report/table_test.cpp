@@ -182,6 +182,20 @@ TEST(ProfileTable, shows_the_distribution) {
   EXPECT_LE(widest(text), 120u);
 }
 
+TEST(ProfileTable, shows_what_a_job_takes_and_where_that_is_from) {
+  VariantProfile v;
+  v.id = "int8";
+  v.processor = "cpu";
+  v.joules = 0.25;
+  EXPECT_THAT(profile_table({{"faces", {v}}}), AllOf(HasSubstr("J/job"), Not(HasSubstr("from  "))));
+  VariantProfile measured = v;
+  measured.id = "source";
+  measured.metered = true;
+  const std::string text = profile_table({{"faces", {v, measured}}});
+  EXPECT_THAT(sample::line_with(text, "int8"), HasSubstr("model"));
+  EXPECT_THAT(sample::line_with(text, "source"), HasSubstr("0.250  measured"));
+}
+
 TEST(ProfileTable, shows_units_of_early_exits_and_their_mean) {
   VariantProfile v;
   v.id = "exits";

@@ -45,6 +45,8 @@ TEST_F(CompiledPlanTest, ComesBackAsItWas) {
     task.utilisation = 0.25;
     task.stage_times.assign(5, {Duration(10), Duration(20)});
     task.stage_limits.assign(5, Duration(30));
+    task.stage_watts.assign(5, 1.25);
+    task.joules = 0.5;
     task.failures_to_fall_back = 3;
     task.fallbacks.push_back(task);
     task.pressures = {1, 0.1};
@@ -52,6 +54,7 @@ TEST_F(CompiledPlanTest, ComesBackAsItWas) {
     task.fallbacks[0].request.cuts = {};
     task.fallbacks[0].stage_times = {};
     task.fallbacks[0].stage_limits = {};
+    task.fallbacks[0].stage_watts = {};
     task.fallbacks[0].stage_loads.assign(3, {Duration(5), Duration(6)});
     task.fallbacks[0].loss = 0.125;
     config.tasks.push_back(task);
@@ -74,6 +77,8 @@ TEST_F(CompiledPlanTest, ComesBackAsItWas) {
     ASSERT_EQ(b.stage_times.size(), 5u);
     EXPECT_EQ(b.stage_times[4].beside, Duration(20));
     EXPECT_EQ(b.stage_limits, a.stage_limits);
+    EXPECT_EQ(b.stage_watts, a.stage_watts);
+    EXPECT_EQ(b.joules, 0.5);
     EXPECT_EQ(b.pressures, a.pressures);
     EXPECT_TRUE(b.fallbacks[0].pressures.empty());
     EXPECT_EQ(b.failures_to_fall_back, 3);
@@ -87,6 +92,36 @@ TEST_F(CompiledPlanTest, ComesBackAsItWas) {
     EXPECT_TRUE(b.stage_loads.empty());
     EXPECT_FALSE(b.loss);
   }
+}
+
+TEST_F(CompiledPlanTest, KeepsWhatTheBoxLivesOnAndMayDraw) {
+  const std::string text = read_file(folder.tasks());
+  std::string changed =
+      "energy: {budget: 2 W, meter: hwmon, harvest: {trace: rf, power: 1 W, capacitor: 4 J}}\n" + text;
+  changed.replace(changed.find("]}}"), 3, "], power: {busy: 3 W}}}");
+  folder.write("tasks.yaml", changed);
+  const TaskFile file = TaskFile::load(folder.tasks());
+  RunConfig config;
+  config.processors = file.processors;
+  config.energy.supply = make_supply(*file.energy.harvest);
+  config.energy.rule = {.eta = 0.25, .optional_joules = 2, .mandatory_joules = 0.5, .capacity_joules = 4};
+  for (const TaskSpec& spec : file.tasks) {
+    RunTask& task = config.tasks.emplace_back();
+    task.spec = &spec;
+    task.request = load_request(spec, spec.model);
+    task.priority = static_cast<int>(config.tasks.size());
+  }
+  save_compiled_plan(folder.compiled(), file, config);
+  const RunEnergy energy = load_compiled_plan(folder.compiled(), folder.tasks()).config.energy;
+  EXPECT_EQ(energy.limit, 2);
+  EXPECT_EQ(energy.meter, MeterKind::hwmon);
+  ASSERT_TRUE(energy.supply);
+  EXPECT_EQ(energy.supply->capacitor.capacity, 4);
+  EXPECT_EQ(energy.rule.eta, 0.25);
+  EXPECT_EQ(energy.rule.optional_joules, 2);
+  EXPECT_EQ(energy.rule.mandatory_joules, 0.5);
+  EXPECT_EQ(energy.rule.capacity_joules, 4);
+  EXPECT_THAT(after("\"joules\": 0.0", "\"joules\": -1.0"), HasSubstr("watts or joules that cannot be"));
 }
 
 TEST_F(CompiledPlanTest, ASplitModelKeepsThePlaceOfEachSegment) {
@@ -184,7 +219,7 @@ TEST_F(CompiledPlanTest, SaysWhatIsWrongInOneLine) {
   EXPECT_THAT(after("\"stage_times_ns\": []", "\"pressures\": \"no\", \"stage_times_ns\": []"),
               HasSubstr("not a compiled plan"));
   EXPECT_THAT(after("\"modes\": [", "\"modes\": 7, \"x\": ["), HasSubstr("1 to 16 modes"));
-  EXPECT_THAT(after("\"compiled_plan\": 2", "\"compiled_plan\": 1"), HasSubstr("another version of rtmdl"));
+  EXPECT_THAT(after("\"compiled_plan\": 3", "\"compiled_plan\": 1"), HasSubstr("another version of rtmdl"));
   EXPECT_THAT(after("\"tasks\": [", "\"tasks\": 3, \"x\": ["), HasSubstr("2 tasks"));
   EXPECT_THAT(after("{", ""), HasSubstr("not a compiled plan"));
 }
