@@ -193,9 +193,10 @@ int main(int argc, char** argv) {
       Playing(*engine, {{&all[a], false}, {&all[b], false}}, Policy::fixed_priority, deadline)
           .play({deadline, Duration(static_cast<std::int64_t>(1e9 / (0.85 * narrow_b)))}, length, &responses);
       const double p95 = quantile(responses, 0.95), p99 = quantile(responses, 0.99);
-      fmt::print("{:<18} {:>10.1f} {:>11.1f} {:>10.1f} {:>11.1f} {:>6.2f}x   {:>8.2f} {:>8.2f} {:>8.2f} of {:>8.2f} ms\n",
-                 all[a].name + " + " + all[b].name, alone_a, alone_b, packed[0], packed[1], gain,
-                 quantile(responses, 0.5), p95, p99, to_ms(deadline));
+      fmt::print(
+          "{:<18} {:>10.1f} {:>11.1f} {:>10.1f} {:>11.1f} {:>6.2f}x   {:>8.2f} {:>8.2f} {:>8.2f} of {:>8.2f} ms\n",
+          all[a].name + " + " + all[b].name, alone_a, alone_b, packed[0], packed[1], gain, quantile(responses, 0.5),
+          p95, p99, to_ms(deadline));
       std::fflush(stdout);
       sum += std::log(gain);
       in_time += p99 <= to_ms(deadline);

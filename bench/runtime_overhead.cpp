@@ -65,9 +65,10 @@ class Rounds {
   [[nodiscard]] bool empty() const { return samples_ == 0; }
   [[nodiscard]] double median(std::size_t i) const { return quantile(of_[i], 0.5); }
   void print() const {
-    fmt::print("{:<52} p50 {:7.2f}  p99 {:7.2f} ({:.2f} to {:.2f})  p99.9 {:7.2f} ({:.2f} to {:.2f}) us   ({} x {} samples)\n",
-               what_, median(0), median(1), quantile(of_[1], 0), quantile(of_[1], 1), median(2), quantile(of_[2], 0),
-               quantile(of_[2], 1), of_[0].size(), samples_);
+    fmt::print(
+        "{:<52} p50 {:7.2f}  p99 {:7.2f} ({:.2f} to {:.2f})  p99.9 {:7.2f} ({:.2f} to {:.2f}) us   ({} x {} samples)\n",
+        what_, median(0), median(1), quantile(of_[1], 0), quantile(of_[1], 1), median(2), quantile(of_[2], 0),
+        quantile(of_[2], 1), of_[0].size(), samples_);
   }
 
  private:
@@ -240,9 +241,11 @@ int main(int argc, char** argv) {
     timer.add(cyclictest(std::chrono::seconds(4)));
   }
   for (const Rounds* all : {&one_core, &two_cores, &bare, &ours}) all->print();
-  fmt::print("{:<52} p50 {:.2f}x  p99 {:.2f}x\n", "ratio", ours.median(0) / bare.median(0), ours.median(1) / bare.median(1));
+  fmt::print("{:<52} p50 {:.2f}x  p99 {:.2f}x\n", "ratio", ours.median(0) / bare.median(0),
+             ours.median(1) / bare.median(1));
   releases.print();
   starts.print();
-  if (timer.empty()) fmt::print("cyclictest is not there or may not use SCHED_FIFO: install rt-tests and run as root\n");
+  if (timer.empty())
+    fmt::print("cyclictest is not there or may not use SCHED_FIFO: install rt-tests and run as root\n");
   else timer.print();
 }
