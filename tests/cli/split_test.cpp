@@ -55,7 +55,7 @@ class SplitCommand : public ::testing::Test {
 
 TEST_F(SplitCommand, IsPlannedWhereItPaysAndRunsWithCountersThatAddUp) {
   const std::string file = tasks(", split: true");
-  const Json profile = json_of(run_rtmdl("profile --budget 10s --json " + file));
+  const Json profile = json_of(run_rtmdl("profile --json " + file));
   std::set<std::string> parts;
   for (const Json& v : profile["tasks"][2]["variants"])
     if (v.contains("parts")) {
