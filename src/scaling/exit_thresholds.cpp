@@ -34,7 +34,7 @@ struct Surest {
 
 struct Trade {
   double seconds = 0, loss = 0, error = 0;
-  [[nodiscard]] double bound() const { return loss + error; }
+  [[nodiscard]] double bound() const { return loss + kLossErrors * error; }
 };
 
 class Thresholds {

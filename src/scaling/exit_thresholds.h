@@ -32,7 +32,10 @@ struct ExitChoice {
   double loss_error = 0;          ///< its standard error
 };
 
-/// At most `most_exits` of the places, such that the mean loss plus its standard error is at most `most_loss`.
+/// How many standard errors a loss is counted greater than it was seen: 95 of 100 are less.
+inline constexpr double kLossErrors = 1.64;
+
+/// At most `most_exits` of the places, such that the mean loss plus kLossErrors standard errors is at most `most_loss`.
 /// `rest_seconds`: from the last place to the end. Searches every set of places: for a price of a point of accuracy
 /// each threshold (and measure) in turn is moved to the best of all its values until nothing changes, and the price is
 /// found by bisection; then what room is left under the bound is used up. O(sets · steps · inputs) after sorting.

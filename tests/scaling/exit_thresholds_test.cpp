@@ -61,7 +61,7 @@ TEST(ExitThresholds, TheChoiceIsWhatItsThresholdsPlay) {
     EXPECT_NEAR(choice.seconds, played.seconds, 1e-9);
     EXPECT_NEAR(choice.loss, played.loss, 1e-9);
     EXPECT_NEAR(choice.loss_error, played.error, 1e-9);
-    EXPECT_LE(choice.loss + choice.loss_error, most);
+    EXPECT_LE(choice.loss + kLossErrors * choice.loss_error, most);
     EXPECT_LE(choice.exits.size(), 3U);
     EXPECT_TRUE(std::is_sorted(choice.exits.begin(), choice.exits.end(),
                                [](const ChosenExit& a, const ChosenExit& b) { return a.place < b.place; }));
@@ -89,7 +89,7 @@ TEST(ExitThresholds, ComeNearTheBestOfAllPairsOfThresholds) {
     for (const double a : grid)
       for (const double b : grid) {
         const Played played = play(all, rest, {{0, SureMeasure::margin, a, 0}, {1, SureMeasure::margin, b, 0}});
-        if (played.loss + played.error <= most) best = std::min(best, played.seconds);
+        if (played.loss + kLossErrors * played.error <= most) best = std::min(best, played.seconds);
       }
     EXPECT_LE(choose_exits(all, rest, most, 2).seconds, 1.02 * best) << seed;
   }
