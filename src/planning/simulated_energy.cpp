@@ -1,7 +1,7 @@
 #include "planning/simulated_energy.h"
 
 #include "planning/energy.h"
-#include "planning/simulated_releases.h"
+#include "planning/event_times.h"
 #include "planning/simulator.h"
 
 #include <algorithm>

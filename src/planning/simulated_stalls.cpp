@@ -1,6 +1,6 @@
 #include "planning/simulated_stalls.h"
 
-#include "planning/simulated_releases.h"
+#include "planning/event_times.h"
 #include "scheduling/arrivals.h"
 
 #include <algorithm>
