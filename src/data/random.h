@@ -2,7 +2,9 @@
 /// splitmix64 (Steele, Lea, Flood 2014): small, and the same numbers on every platform, unlike the distributions of
 /// <random>.
 
+#include <cstddef>
 #include <cstdint>
+#include <utility>
 
 namespace rtmdl {
 
@@ -27,5 +29,12 @@ class Random {
   }
   std::uint64_t state_;
 };
+
+/// Fisher & Yates: every order is equally likely.
+template <typename Items>
+void shuffle(Items& items, Random& random) {
+  for (std::size_t k = items.size(); k > 1; --k)
+    std::swap(items[k - 1], items[random.below(static_cast<std::uint32_t>(k))]);
+}
 
 }  // namespace rtmdl

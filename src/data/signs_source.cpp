@@ -75,9 +75,8 @@ class SignsSource final : public DrawnSource {
   int label_of(Split s, std::size_t p) const {
     std::array<int, kSignClasses> order;
     std::iota(order.begin(), order.end(), 0);
-    Random shuffle(seed() ^ 0x5163'6e73ULL, purpose::of(s), p / kSignClasses);
-    for (std::size_t k = order.size(); k > 1; --k)
-      std::swap(order[k - 1], order[shuffle.below(static_cast<std::uint32_t>(k))]);
+    Random random(seed() ^ 0x5163'6e73ULL, purpose::of(s), p / kSignClasses);
+    shuffle(order, random);
     return order[p % kSignClasses];
   }
 

@@ -103,8 +103,7 @@ void choose_evaluated(SoundList& list, std::uint64_t seed) {
   for (std::size_t c = 0; c < of_class.size(); ++c) {
     auto& files = of_class[c];
     Random random(seed, purpose::split, c);
-    for (std::size_t i = files.size(); i > 1; --i)
-      std::swap(files[i - 1], files[random.below(static_cast<std::uint32_t>(i))]);
+    shuffle(files, random);
     const std::size_t count = files.size() < 2 ? 0 : std::max<std::size_t>(1, files.size() / kEvaluatedShare);
     for (std::size_t i = 0; i < count; ++i) list.evaluates[files[i]] = true;
   }

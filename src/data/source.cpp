@@ -39,7 +39,7 @@ std::vector<bool> choose_for_calibration(std::size_t count, std::uint64_t seed) 
   std::vector<std::size_t> order(count);
   std::iota(order.begin(), order.end(), std::size_t{0});
   Random random(seed, purpose::split, count);
-  for (std::size_t i = count; i > 1; --i) std::swap(order[i - 1], order[random.below(static_cast<std::uint32_t>(i))]);
+  shuffle(order, random);
   std::vector<bool> chosen(count, false);
   for (std::size_t i = 0; i < std::max<std::size_t>(1, count / 3); ++i) chosen[order[i]] = true;
   return chosen;

@@ -65,7 +65,7 @@ class HeadFit {
     Eigen::ArrayXf first = Eigen::ArrayXf::Zero(now_.all.size()), second = first;
     Index next = rows_;
     for (Index step = 0; step < steps && !(stopping && stopping()); ++step) {
-      if (next + batch > rows_) shuffle(order), next = 0;
+      if (next + batch > rows_) shuffle(order, random_), next = 0;
       descend(std::span(order).subspan(static_cast<std::size_t>(next), static_cast<std::size_t>(batch)));
       next += batch;
       const float done = static_cast<float>(step) / static_cast<float>(steps);
@@ -114,11 +114,6 @@ class HeadFit {
     normal(now_.convolution(), std::sqrt(2.0 / static_cast<double>(now_.convolution().rows())));
     normal(now_.linear(), std::sqrt(1.0 / static_cast<double>(now_.linear().rows())));
     best_ = now_;
-  }
-
-  void shuffle(std::vector<Index>& order) {
-    for (std::size_t k = order.size(); k > 1; --k)
-      std::swap(order[k - 1], order[random_.below(static_cast<std::uint32_t>(k))]);
   }
 
   /// What the convolution sees at each place of each picture, one row each.

@@ -157,7 +157,7 @@ class Attaching {
     std::iota(order.begin(), order.end(), std::size_t{0});
     constexpr std::uint64_t kPurpose = 0x65786974;
     Random random(request_.seed, kPurpose, 0);
-    for (std::size_t k = size; k > 1; --k) std::swap(order[k - 1], order[random.below(static_cast<std::uint32_t>(k))]);
+    shuffle(order, random);
     return order;
   }
 

@@ -34,7 +34,7 @@ std::vector<std::size_t> permutation(std::size_t n, std::uint64_t seed, std::uin
   std::vector<std::size_t> order(n);
   std::iota(order.begin(), order.end(), 0);
   Random random(seed, purpose, index);
-  for (std::size_t i = n; i-- > 1;) std::swap(order[i], order[random.below(static_cast<std::uint32_t>(i) + 1)]);
+  shuffle(order, random);
   return order;
 }
 
