@@ -139,7 +139,7 @@ struct Answer {
 /// Policy::zygarde (Islam et al., IMWUT 2020). Of the stages that wait the one with the greatest
 /// (1 − α·(d − t)) + (1 − β·utility) + γ goes first, d the job's deadline, γ 1 until its answer is sure, then 0. Stages
 /// of a job that is sure run while η · (what is stored) is enough for them, and as long as its last stage will be in
-/// time.
+/// time. `mandatory_joules` and `capacity_joules` count under every policy.
 struct EnergyRule {
   double alpha = 0;  ///< per second; 0: 1 / the longest deadline
   double beta = 1;
@@ -165,9 +165,8 @@ struct JobOrder {
 struct SchedulerConfig {
   Policy policy = Policy::fixed_priority;
   JobOrder order{};  ///< of Policy::custom
-  EnergyRule
-      energy{};  ///< of Policy::zygarde; `mandatory_joules` of all, `capacity_joules` where modes are chosen by load
-  EnergyBudget budget{};  ///< kept by choosing modes, where they are chosen by load
+  EnergyRule energy{};
+  EnergyBudget budget{};  ///< kept where modes are chosen by load
   std::vector<SchedulerProcessor> processors;
   std::vector<SchedulerTask> tasks;
 };
