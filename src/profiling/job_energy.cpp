@@ -11,7 +11,6 @@
 namespace rtmdl {
 namespace {
 
-constexpr int kFifoPriority = 80;
 constexpr Duration kLook = std::chrono::milliseconds(10);  ///< at meters that have to be looked at often
 constexpr int kSettle = 2, kWindow = 10;                   ///< in resolutions of the meter
 
@@ -76,21 +75,20 @@ JobEnergy meter_stages(Pipeline& pipeline, std::span<const Frame> frames, const 
                        const MeterLimits& limits, const Context& context) {
   JobEnergy energy;
   std::exception_ptr failure;
-  const auto on = [&](const std::vector<int>& cores) { place_current_thread({cores, bench.fifo ? kFifoPriority : 0}); };
   // A thread of its own: the caller's placement stays as it is.
   std::thread([&] {
     try {
       Result result;
       pipeline.prepare(result);
       std::size_t next = 0;
-      on(bench.host_cores);
+      place_current_thread(bench.on(bench.host_cores));
       energy.pre = meter_runs(
           meter, [&] { pipeline.pre(frames[next++ % frames.size()]); }, limits, context);
       pipeline.run(frames.front(), result);
-      on(bench.infer_cores);
+      place_current_thread(bench.on(bench.infer_cores));
       energy.infer = meter_runs(
           meter, [&] { pipeline.infer(); }, limits, context);
-      on(bench.host_cores);
+      place_current_thread(bench.on(bench.host_cores));
       energy.post = meter_runs(
           meter, [&] { pipeline.post(result); }, limits, context);
     } catch (...) {

@@ -19,7 +19,6 @@
 namespace rtmdl {
 namespace {
 
-constexpr int kFifoPriority = 80;
 constexpr int kWarmUpJobs = 3;
 constexpr Duration kStealWindow = std::chrono::milliseconds(20);  // the counters tick every 10 ms
 constexpr Duration kLeastPause = std::chrono::microseconds(100);
@@ -181,7 +180,7 @@ class Measurement {
 
   void move_to(const std::vector<int>& cores) {
     if (placed_ && cores == at_) return;
-    place_current_thread({cores, bench_.fifo ? kFifoPriority : 0});
+    place_current_thread(bench_.on(cores));
     at_ = cores;
     placed_ = true;
   }

@@ -2,6 +2,7 @@
 /// The stages of one loaded variant, timed as the runtime will run them.
 
 #include "base/context.h"
+#include "base/thread_placement.h"
 #include "data/pipeline.h"
 #include "profiling/neighbour.h"
 #include "profiling/store.h"
@@ -19,6 +20,7 @@ struct Bench {
   std::vector<int> infer_cores;  ///< of infer; of a device: where it is submitted from
   bool fifo = false;             ///< SCHED_FIFO 80, as the runtime's workers
   bool cpu_clock = true;         ///< the calling thread does all the work of infer: its CPU time tells stalls
+  [[nodiscard]] ThreadPlacement on(const std::vector<int>& cores) const { return {cores, fifo ? 80 : 0}; }
 };
 
 struct MeasureLimits {
