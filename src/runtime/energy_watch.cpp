@@ -22,6 +22,13 @@ bool adapts(const RunConfig& config) {
   });
 }
 
+/// What stages draw was metered, or is known from their processors' power.
+bool knows_stages(const RunConfig& config) {
+  return std::any_of(config.tasks.begin(), config.tasks.end(), [](const RunTask& task) {
+    return std::any_of(task.stage_watts.begin(), task.stage_watts.end(), [](double watts) { return watts > 0; });
+  });
+}
+
 }  // namespace
 
 EnergyWatch::EnergyWatch(const RunConfig& config, Dispatcher& dispatcher)
@@ -29,6 +36,7 @@ EnergyWatch::EnergyWatch(const RunConfig& config, Dispatcher& dispatcher)
       dispatcher_(dispatcher),
       knows_power_(std::all_of(config.processors.begin(), config.processors.end(),
                                [](const ProcessorSpec& p) { return p.power.has_value(); })),
+      knows_stages_(knows_power_ || knows_stages(config)),
       keeps_budget_(config.energy.limit && adapts(config)) {
   for (const ProcessorSpec& p : config.processors) idle_watts_ += p.power ? p.power->idle : 0;
   if (config.energy.meter != MeterKind::constant) meter_ = open_meter(config.energy.meter, MonotonicClock::now());
@@ -97,7 +105,7 @@ double EnergyWatch::busy_joules(const RunReport& report, double seconds) noexcep
 }
 
 std::optional<double> EnergyWatch::joules(int task) noexcept {
-  return knows_power_ ? std::optional(dispatcher_.joules(task)) : std::nullopt;
+  return knows_stages_ ? std::optional(dispatcher_.joules(task)) : std::nullopt;
 }
 
 std::optional<EnergyReport> EnergyWatch::so_far() {

@@ -31,7 +31,8 @@ class EnergyWatch {
   void stop() noexcept;
   /// Since the clock started, as of the last look; absent: neither power nor a meter is there. From any thread.
   [[nodiscard]] std::optional<EnergyReport> so_far();
-  /// That jobs of a task took beyond idle, likewise; absent: power is not known.
+  /// That jobs of a task took beyond idle, likewise; absent: neither power nor what stages draw
+  /// is known.
   [[nodiscard]] std::optional<double> joules(int task) noexcept;
   /// Into the report, whose processors are known, of all until now.
   void report(RunReport& report);
@@ -46,7 +47,8 @@ class EnergyWatch {
 
   const RunConfig& config_;
   Dispatcher& dispatcher_;
-  bool knows_power_;
+  bool knows_power_;   ///< of every processor
+  bool knows_stages_;  ///< what they draw beyond idle: from that, or metered
   bool keeps_budget_;  ///< the core is to keep to it
   double idle_watts_ = 0;
   std::unique_ptr<EnergyMeter> meter_;  ///< null: constant power

@@ -140,6 +140,18 @@ TEST_F(EnergyWatchTest, ABudgetIsKeptByLighterVariantsAndAReplayDecidesTheSame) 
   EXPECT_LT(*report.tasks[0].joules, 150 * 0.005 * 1.5) << "some drew next to nothing";
 }
 
+TEST_F(EnergyWatchTest, WhatStagesDrewIsKnownWithoutThePowerOfProcessorsIfItWasMetered) {
+  config.processors[0].power.reset();
+  Dispatcher dispatcher(dispatching, {&body});
+  EXPECT_FALSE(EnergyWatch(config, dispatcher).joules(0));
+  config.tasks[0].stage_watts = {1.5};
+  EnergyWatch watch(config, dispatcher);
+  watch.begin(MonotonicClock::now(), {});
+  play(dispatcher, 2);
+  EXPECT_GE(watch.joules(0).value(), 0.01 * 1.5);
+  EXPECT_FALSE(watch.so_far()) << "what the box draws idle is not known";
+}
+
 TEST_F(EnergyWatchTest, FiguresAreThereWhileItRuns) {
   config.energy.limit = 5;
   Dispatcher dispatcher(dispatching, {&body});
