@@ -4,6 +4,7 @@
 //
 //   build/release/bench/bench_runtime_overhead [ROUNDS]
 #include "base/thread_placement.h"
+#include "runtime/deployment.h"
 #include "runtime/dispatcher.h"
 #include "runtime/releases.h"
 
@@ -224,6 +225,7 @@ std::vector<double> cyclictest(std::chrono::seconds length) {
 int main(int argc, char** argv) {
   const int rounds = argc > 1 ? std::atoi(argv[1]) : 5;
   const bool realtime = realtime_permitted();
+  const MemoryLock locked(realtime);  // as in a run, and as cyclictest does
   fmt::print("{}\n", realtime ? "SCHED_FIFO" : "no SCHED_FIFO: cooperative");
   Rounds one_core("the runtime's own processor time per job, one core");
   Rounds two_cores("the same, CPU -> accelerator -> CPU on two cores");
